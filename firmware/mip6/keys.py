@@ -1,0 +1,151 @@
+"""From Kcn to the authenticator: tokens, Kbm, and the MAC of a Mobility Header.
+
+Sources: RFC 6275 sections 5.2.4 to 5.2.6 and 6.2.7; draft-ietf-mip6-precfgkbm section 2 (later
+RFC 4449). A `|` in a docstring is concatenation. Addresses are 16 octets in network order.
+
+HMAC-SHA1 costs four runs of SHA-1's block function, two of them over the key alone. Where a key is
+used again, `hmac_key` prepares it once and the functions here take the prepared form as well.
+"""
+
+import hashlib
+
+from .compat import const
+
+ADDRESS_OCTETS = const(16)
+TOKEN_OCTETS = const(8)  # keygen tokens: First(64, HMAC_SHA1(...)), RFC 6275 section 5.2.5
+KBM_OCTETS = const(20)  # RFC 6275 section 5.2.6
+AUTHENTICATOR_OCTETS = const(12)  # First(96, MAC), RFC 6275 section 6.2.7
+KCN_OCTETS_MIN = const(20)  # draft, section 2
+NONCE_OCTETS_MIN = const(8)
+NONCE_OCTETS_MAX = const(32)
+
+_SHA1_BLOCK = const(64)
+_AUTHORIZATION_OPTION = b"\x05\x0c"  # type and length of Binding Authorization Data
+_CHECKSUM_AT = const(4)
+_NO_CHECKSUM = b"\x00\x00"
+
+try:
+    from hmac import compare_digest as equal
+    from hmac import digest as _hmac_digest
+
+    def hmac_key(key):
+        """Prepare `key` (octets) for `hmac_sha1`. CPython's own HMAC needs no preparation."""
+        return bytes(key)
+
+    def hmac_sha1(key, *parts):
+        """HMAC-SHA1 (20 octets, RFC 2104) of the parts joined, under a key from `hmac_key`."""
+        return _hmac_digest(key, b"".join(parts), "sha1")
+
+except ImportError:  # MicroPython: `hmac` is absent, or micropython-lib's, which has no digest()
+    _INNER = int.from_bytes(b"\x36" * _SHA1_BLOCK, "big")
+    _OUTER = int.from_bytes(b"\x5c" * _SHA1_BLOCK, "big")
+
+    def equal(a, b):
+        """Whether two octet strings are equal, in a time that tells nothing but their lengths."""
+        if len(a) != len(b):
+            return False
+        difference = 0
+        for i in range(len(a)):
+            difference |= a[i] ^ b[i]
+        return difference == 0
+
+    def hmac_key(key):
+        """Prepare `key` (octets) for `hmac_sha1`: its two pads, 64 octets each (RFC 2104)."""
+        if len(key) > _SHA1_BLOCK:
+            key = hashlib.sha1(key).digest()
+        # One exclusive-or over 512 bits takes a hundredth of a loop over 64 octets.
+        block = int.from_bytes(bytes(key) + bytes(_SHA1_BLOCK - len(key)), "big")
+        return (
+            (block ^ _INNER).to_bytes(_SHA1_BLOCK, "big"),
+            (block ^ _OUTER).to_bytes(_SHA1_BLOCK, "big"),
+        )
+
+    def hmac_sha1(key, *parts):
+        """HMAC-SHA1 (20 octets, RFC 2104) of the parts joined, under a key from `hmac_key`."""
+        inner = hashlib.sha1(key[0])
+        for part in parts:
+            inner.update(part)
+        outer = hashlib.sha1(key[1])
+        outer.update(inner.digest())
+        return outer.digest()
+
+
+def home_keygen_token(kcn, home_address, nonce):
+    """The home keygen token: First(64, HMAC-SHA1(Kcn, home address | nonce | 0)).
+
+    `kcn`: 20 octets or more; `home_address`: 16; `nonce`: 8 to 32. Returns 8 octets.
+    Raises ValueError for other sizes. RFC 6275 section 5.2.5.
+    """
+    return _keygen_token(kcn, home_address, nonce, b"\x00")
+
+
+def care_of_keygen_token(kcn, care_of_address, nonce):
+    """The care-of keygen token: First(64, HMAC-SHA1(Kcn, care-of address | nonce | 1)).
+
+    `kcn`: 20 octets or more; `care_of_address`: 16; `nonce`: 8 to 32. Returns 8 octets.
+    Raises ValueError for other sizes. RFC 6275 section 5.2.5.
+    """
+    return _keygen_token(kcn, care_of_address, nonce, b"\x01")
+
+
+def _keygen_token(kcn, address, nonce, which):
+    if isinstance(kcn, (bytes, bytearray, memoryview)):
+        if len(kcn) < KCN_OCTETS_MIN:
+            raise ValueError("Kcn is shorter than 20 octets")
+        kcn = hmac_key(kcn)
+    if len(address) != ADDRESS_OCTETS:
+        raise ValueError("an address has 16 octets")
+    if not NONCE_OCTETS_MIN <= len(nonce) <= NONCE_OCTETS_MAX:
+        raise ValueError("a nonce has 8 to 32 octets")
+    return hmac_sha1(kcn, address, nonce, which)[:TOKEN_OCTETS]
+
+
+def binding_management_key(home_token, care_of_token=None):
+    """Kbm: SHA1(home token | care-of token), or SHA1(home token) to delete a binding.
+
+    Tokens are 8 octets; returns 20. Raises ValueError for other sizes. RFC 6275 section 5.2.6.
+    """
+    if len(home_token) != TOKEN_OCTETS:
+        raise ValueError("a keygen token has 8 octets")
+    if care_of_token is None:
+        return hashlib.sha1(home_token).digest()
+    if len(care_of_token) != TOKEN_OCTETS:
+        raise ValueError("a keygen token has 8 octets")
+    return hashlib.sha1(home_token + care_of_token).digest()
+
+
+def authenticator(kbm, care_of_address, correspondent, mobility_header):
+    """The 12 octets of the Binding Authorization Data option that ends `mobility_header`.
+
+    First(96, HMAC-SHA1(Kbm, care-of address | correspondent | MH data)), RFC 6275 section 6.2.7.
+    `kbm`: 20 octets, or their `hmac_key`; addresses: 16 octets; `mobility_header`: the complete
+    message, whose checksum and last 12 octets don't matter. Raises ValueError where the message
+    doesn't end with that option.
+    """
+    if isinstance(kbm, (bytes, bytearray, memoryview)):
+        kbm = hmac_key(kbm)
+    if len(care_of_address) != ADDRESS_OCTETS or len(correspondent) != ADDRESS_OCTETS:
+        raise ValueError("an address has 16 octets")
+    header = memoryview(mobility_header)
+    if len(header) < 20 or bytes(header[-14:-12]) != _AUTHORIZATION_OPTION:
+        raise ValueError("the message does not end with Binding Authorization Data")
+    return hmac_sha1(
+        kbm,
+        care_of_address,
+        correspondent,
+        header[:_CHECKSUM_AT],
+        _NO_CHECKSUM,
+        header[_CHECKSUM_AT + 2 : -AUTHENTICATOR_OCTETS],
+    )[:AUTHENTICATOR_OCTETS]
+
+
+def verify(kbm, care_of_address, correspondent, mobility_header):
+    """Whether the authenticator that ends `mobility_header` is right, in constant time.
+
+    Arguments as for `authenticator`; a message that doesn't end with the option isn't authentic.
+    """
+    try:
+        expected = authenticator(kbm, care_of_address, correspondent, mobility_header)
+    except ValueError:
+        return False
+    return equal(expected, bytes(memoryview(mobility_header)[-AUTHENTICATOR_OCTETS:]))
