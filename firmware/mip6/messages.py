@@ -110,7 +110,7 @@ class Message:
     """A Mobility Header message: `kind`, the fields of `LAYOUTS` as attributes, and `options`."""
 
     def __init__(self, kind, options=(), **fields):
-        """Make a message of `kind`; fields not named are zero. Raises ValueError for unknown ones."""
+        """A message of `kind`; fields not named are zero. Raises ValueError for unknown ones."""
         if kind not in LAYOUTS:
             raise ValueError("no Mobility Header message of type %r" % kind)
         self.kind = kind

@@ -61,7 +61,7 @@ class Packet:
 
 
 def parse(packet):
-    """Read a whole IPv6 packet (octets from the IPv6 header on); octets behind its end are ignored.
+    """Read a whole IPv6 packet, from the IPv6 header on; octets behind its end are ignored.
 
     Returns a `Packet`; raises `Violation`.
     """

@@ -3,6 +3,7 @@
 from binascii import hexlify, unhexlify
 
 from harness import load_vectors, raises
+
 from mip6 import keys, messages, packets
 
 VECTORS = load_vectors()
