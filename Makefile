@@ -12,9 +12,20 @@ help: ## print these targets
 
 venv: $(STAMP) ## make .venv and install roamkey with its tools into it
 
-$(STAMP): pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+# A Debian or Ubuntu python3 may lack the parts that make environments: take what there is.
+$(BIN)/python:
+	@$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || \
+	  { rm -rf $(VENV); $(PYTHON) -m virtualenv --quiet $(VENV) 2>/dev/null; } || \
+	  { rm -rf $(VENV); test "$$(id -u)" = 0 && apt-get update -qq >/dev/null 2>&1 && \
+	    apt-get install -y -qq python3-venv >/dev/null 2>&1 && $(PYTHON) -m venv $(VENV); } || \
+	  { rm -rf $(VENV); $(PYTHON) -m venv --without-pip $(VENV) 2>/dev/null && \
+	    $(PYTHON) -m pip --python $(BIN)/python install --quiet pip 2>/dev/null; } || \
+	  { rm -rf $(VENV); echo "make: $(PYTHON) can't make a virtual environment;" \
+	    "install its venv package (Debian, Ubuntu: apt install python3-venv)" >&2; exit 1; }
+
+$(STAMP): pyproject.toml | $(BIN)/python
+	@echo "installing roamkey and its tools into $(VENV) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
 demo: $(STAMP) ## the main job on virtual boards: provision, register, move, lose power, come back
