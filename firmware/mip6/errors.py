@@ -11,3 +11,15 @@ class Violation(ValueError):
     def __init__(self, reason, text):
         ValueError.__init__(self, text)
         self.reason = reason
+
+
+class Misuse(ValueError):
+    """The caller asked for what would break a rule of the key store; nothing has changed."""
+
+
+class StorageError(Exception):
+    """Flash can't be read or written, or did not keep what was written. Nothing was given out."""
+
+
+class Exhausted(Exception):
+    """All 65,536 sequence numbers of a key are used: the next generation's turn, or the end."""

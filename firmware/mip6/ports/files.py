@@ -1,0 +1,155 @@
+"""The key store's files: littlefs on boards, POSIX elsewhere. One back end for rp2, ESP32, unix.
+
+On littlefs a rewrite of a file is atomic (old or new, in one metadata commit), and writing to a
+temporary name and renaming would cost three commits. On POSIX file systems it is the rename that is
+atomic. On FAT nothing is, so nothing is written there. See docs/DESIGN.md, "Storage".
+"""
+
+import errno
+import os
+
+_LITTLEFS = "littlefs"
+_POSIX = "posix"
+_FAT = "fat"
+
+_COMMITS = 96  # rewrites that fill a metadata log more than twice: 4096 octets, 128 each at least
+_CHUNK = 512
+
+
+def _kind(root):
+    """Which of the three holds `root`: the mounted file system of the longest matching path."""
+    try:
+        import vfs
+
+        mounts = vfs.mount()
+    except ImportError:
+        return _POSIX  # CPython
+    except TypeError:
+        return _LITTLEFS  # MicroPython before 1.26 doesn't tell; boards come with littlefs
+    best, found = -1, None
+    for system, path in mounts:
+        inside = path == "/" or root == path or root.startswith(path + "/")
+        if inside and len(path) > best:
+            best, found = len(path), system
+    name = str(type(found))
+    return _LITTLEFS if "VfsLfs" in name else _FAT if "VfsFat" in name else _POSIX
+
+
+def _missing(error):
+    return error.args and error.args[0] == errno.ENOENT
+
+
+class FileStore:
+    """Records as files below the folder `root` (an absolute path). Raises OSError."""
+
+    def __init__(self, root):
+        self._root = root
+        self._kind = _kind(root)
+
+    def _path(self, name):
+        return self._root + "/" + name
+
+    def read(self, name):
+        """The octets of the record, or None if there is none."""
+        try:
+            with open(self._path(name), "rb") as file:
+                return file.read()
+        except OSError as error:
+            if _missing(error):
+                return None
+            raise
+
+    def write(self, name, data):
+        """Replace or create the record: afterwards it is on the medium; on failure, the old is."""
+        if self._kind == _FAT:
+            raise OSError(errno.EPERM)
+        try:
+            self._put(name, data)
+        except OSError as error:
+            if not _missing(error):
+                raise
+            self._make_folders(name)
+            self._put(name, data)
+
+    def _put(self, name, data):
+        path = self._path(name)
+        if self._kind == _LITTLEFS:
+            with open(path, "wb") as file:
+                file.write(data)
+            return
+        with open(path + ".new", "wb") as file:
+            file.write(data)
+            file.flush()  # MicroPython: this is fsync
+            if hasattr(os, "fsync"):
+                os.chmod(path + ".new", 0o600)
+                os.fsync(file.fileno())
+        os.rename(path + ".new", path)
+
+    def _make_folders(self, name):
+        path = ""
+        for part in self._path(name).split("/")[:-1]:
+            path += part
+            if path:
+                try:
+                    os.mkdir(path)
+                except OSError as error:
+                    if error.args[0] != errno.EEXIST:
+                        raise
+            path += "/"
+
+    def remove(self, name):
+        """Remove the record, if there is one."""
+        try:
+            os.remove(self._path(name))
+        except OSError as error:
+            if not _missing(error):
+                raise
+
+    def names(self):
+        """The names of the records, sorted."""
+        found = []
+        self._collect("", found)
+        return sorted(found)
+
+    def _collect(self, prefix, found):
+        try:
+            entries = os.listdir(self._path(prefix) if prefix else self._root)
+        except OSError as error:
+            if _missing(error):
+                return
+            raise
+        for entry in entries:
+            if os.stat(self._path(prefix + entry))[0] & 0x4000:
+                self._collect(prefix + entry + "/", found)
+            else:
+                found.append(prefix + entry)
+
+    def scrub(self, tick=None):
+        """Overwrite what removed records left behind, as far as the file system lets us.
+
+        littlefs never writes in place. So: rewrite a filler until both blocks of the folder's
+        metadata pair have been erased, then let it grow until every free block has been erased too.
+        """
+        if self._kind != _LITTLEFS:
+            return
+        path = self._path("filler")
+        for _ in range(_COMMITS):
+            with open(path, "wb") as file:
+                file.write(bytes(100))
+            if tick:
+                tick()
+        try:
+            self._fill(path, tick)
+        except OSError as error:
+            if error.args[0] != errno.ENOSPC:
+                raise
+        os.remove(path)
+
+    def _fill(self, path, tick):
+        """Write zeros until the file system is full; raises OSError(ENOSPC)."""
+        chunk = bytes(_CHUNK)
+        with open(path, "wb") as file:
+            while True:
+                file.write(chunk)
+                if tick:
+                    tick()
