@@ -1,0 +1,221 @@
+"""Network namespaces without names: each is held by a descriptor and gone with its holder."""
+
+import array
+import contextlib
+import errno
+import fcntl
+import os
+import socket
+import struct
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+from roamkey.errors import SystemRefusedError
+from roamkey.lab import syscalls
+
+_THIS_THREAD = "/proc/thread-self/ns/net"
+
+# linux/if_addr.h
+_IFA_F_NODAD = 0x02
+_IFA_F_DADFAILED = 0x08
+_IFA_F_TENTATIVE = 0x40
+_RT_SCOPE_UNIVERSE = 0
+# linux/neighbour.h
+_NUD_PERMANENT = 0x80
+
+# linux/ethtool.h and linux/sockios.h
+_SIOCETHTOOL = 0x8946
+_OFFLOADS = {"tx checksum": 0x17, "tso": 0x1F, "gso": 0x24, "gro": 0x2C}
+
+
+class Namespace:
+    """A network namespace with its loopback up: interfaces, addresses, sockets, processes."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        with _return_to_this_namespace():
+            syscalls.unshare(syscalls.CLONE_NEWNET)
+            self.descriptor = os.open(_THIS_THREAD, os.O_RDONLY | os.O_CLOEXEC)
+            self._netlink = IPRoute()
+        try:
+            for scope in ("all", "default", "lo"):
+                self.set_ipv6(scope, disable_ipv6=0)
+            self.set_up("lo")
+        except SystemRefusedError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Let go: the kernel removes the namespace with the last process in it."""
+        self._netlink.close()
+        os.close(self.descriptor)
+
+    @contextlib.contextmanager
+    def entered(self) -> Iterator[None]:
+        """The calling thread is in the namespace: sockets and processes made here belong to it."""
+        with _return_to_this_namespace():
+            syscalls.setns(self.descriptor, syscalls.CLONE_NEWNET)
+            yield
+
+    def socket(self, *arguments: int) -> socket.socket:
+        """A socket of this namespace; arguments as for socket.socket."""
+        with self.entered():
+            return socket.socket(*arguments)
+
+    def popen(self, argv: Sequence[str | os.PathLike[str]], **options: Any) -> Any:
+        """subprocess.Popen in this namespace; options as there. Returns the Popen object."""
+        with self.entered():
+            return subprocess.Popen(argv, **options)
+
+    # Interfaces
+
+    def add_veth(
+        self, name: str, mac: str, peer: "Namespace", peer_name: str, peer_mac: str
+    ) -> None:
+        """A virtual cable: `name` here, `peer_name` in `peer`; both down, offloads off."""
+        self._link(
+            "add",
+            ifname=name,
+            kind="veth",
+            address=mac,
+            peer={"ifname": peer_name, "address": peer_mac, "net_ns_fd": peer.descriptor},
+        )
+        self._plain(name)
+        peer._plain(peer_name)
+
+    def add_bridge(self, name: str) -> None:
+        """A kernel bridge, up. Raises SystemRefusedError where the kernel has none."""
+        try:
+            self._link("add", ifname=name, kind="bridge", br_forward_delay=0, br_mcast_snooping=0)
+        except NetlinkError as error:
+            if error.code != errno.EOPNOTSUPP:
+                raise
+            raise SystemRefusedError(
+                "this kernel has no Ethernet bridge: run: sudo modprobe bridge"
+            ) from error
+        self.set_up(name)
+
+    def set_up(self, name: str) -> None:
+        self._link("set", index=self.index(name), state="up")
+
+    def set_down(self, name: str) -> None:
+        """Down: the kernel drops the interface's IPv6 addresses and routes."""
+        self._link("set", index=self.index(name), state="down")
+
+    def set_bridge(self, name: str, bridge: str | None) -> None:
+        """Plug an interface into a bridge of this namespace, or pull it out."""
+        self._link("set", index=self.index(name), master=self.index(bridge) if bridge else 0)
+
+    def interfaces(self) -> list[str]:
+        return [link.get_attr("IFLA_IFNAME") for link in self._netlink.get_links()]
+
+    def index(self, name: str) -> int:
+        """The interface's index; raises KeyError if there is no such interface."""
+        found = self._netlink.link_lookup(ifname=name)
+        if not found:
+            raise KeyError(f"{self.name} has no interface {name}")
+        return int(found[0])
+
+    # Addresses and routes
+
+    def add_address(self, name: str, address: str) -> None:
+        """Add `2001:db8::1/64` or the like, usable at once (no duplicate address detection)."""
+        host, length = address.split("/")
+        self._netlink.addr(
+            "add",
+            index=self.index(name),
+            address=host,
+            prefixlen=int(length),
+            flags=_IFA_F_NODAD,
+        )
+
+    def add_route(self, destination: str, gateway: str, name: str) -> None:
+        """Add a route; destination `default` or a prefix."""
+        self._netlink.route(
+            "add",
+            family=socket.AF_INET6,
+            dst="::/0" if destination == "default" else destination,
+            gateway=gateway,
+            oif=self.index(name),
+        )
+
+    def add_neighbour(self, name: str, address: str, mac: str) -> None:
+        """A permanent entry of the neighbour cache: no solicitation is ever sent for it."""
+        self._netlink.neigh(
+            "add", dst=address, lladdr=mac, ifindex=self.index(name), state=_NUD_PERMANENT
+        )
+
+    def usable_addresses(self, name: str) -> list[str]:
+        """The interface's global addresses for which duplicate address detection is over."""
+        unusable = _IFA_F_TENTATIVE | _IFA_F_DADFAILED
+        found = self._netlink.get_addr(
+            family=socket.AF_INET6, index=self.index(name), scope=_RT_SCOPE_UNIVERSE
+        )
+        return [
+            address.get_attr("IFA_ADDRESS")
+            for address in found
+            if not (address.get_attr("IFA_FLAGS") or address["flags"]) & unusable
+        ]
+
+    def wait_for_address(self, name: str, prefix: str, timeout: float = 15.0) -> str:
+        """Wait (seconds) for a usable address that starts with `prefix`; raises TimeoutError."""
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            for address in self.usable_addresses(name):
+                if address.startswith(prefix):
+                    return address
+            time.sleep(0.01)
+        raise TimeoutError(f"no address {prefix}… on {self.name} {name} within {timeout:g} s")
+
+    # Settings
+
+    def set_ipv6(self, scope: str, **settings: int) -> None:
+        """Write sysctls net.ipv6.conf.SCOPE.*; scope is an interface, `all` or `default`.
+
+        Raises SystemRefusedError where the system forbids it or lacks IPv6.
+        """
+        with self.entered():
+            for key, value in settings.items():
+                _write_setting(Path("/proc/sys/net/ipv6/conf", scope, key), value)
+
+    def _link(self, command: str, **arguments: Any) -> None:
+        self._netlink.link(command, **arguments)
+
+    def _plain(self, name: str) -> None:
+        """Switch offloads off: whoever reads raw packets must find whole checksums in them.
+
+        With them on, packets that never leave the machine carry checksums that nobody finished,
+        and segments larger than the MTU.
+        """
+        with self.socket(socket.AF_INET6, socket.SOCK_DGRAM) as control:
+            for command in _OFFLOADS.values():
+                value = array.array("I", [command, 0])
+                request = struct.pack("16sP", name.encode(), value.buffer_info()[0])
+                fcntl.ioctl(control, _SIOCETHTOOL, request)
+
+
+@contextlib.contextmanager
+def _return_to_this_namespace() -> Iterator[None]:
+    here = os.open(_THIS_THREAD, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        yield
+    finally:
+        syscalls.setns(here, syscalls.CLONE_NEWNET)
+        os.close(here)
+
+
+def _write_setting(path: Path, value: int) -> None:
+    try:
+        path.write_text(str(value))
+    except FileNotFoundError as error:
+        raise SystemRefusedError(f"this kernel lacks {path} (is IPv6 disabled?)") from error
+    except OSError as error:
+        raise SystemRefusedError(
+            f"{path}: {error.strerror}: in a container, start it with --privileged"
+        ) from error

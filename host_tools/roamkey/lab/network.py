@@ -1,0 +1,281 @@
+"""The laboratory network: boards, two visited networks and a home, a router, a correspondent.
+
+    board ── visited1 ──┐
+    board ── visited2 ──┤ router ══ delay and loss ══ correspondent
+             home ══════┘
+
+Each node has its own network namespace. The networks are Ethernet bridges in a namespace of
+their own ("switch"), where the user-space bridge (`bridge`) runs too: it joins the router with
+the correspondent, and with the home network, each with its own delay and loss ("links"
+"correspondent" and "home", without delay at first). The router advertises a prefix on each
+network; a board's addresses come from its kernel's autoconfiguration and from nowhere else.
+"""
+
+import contextlib
+import itertools
+import os
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from roamkey.lab import sandbox
+from roamkey.lab.helper import Helper
+from roamkey.lab.namespaces import Namespace
+
+CORRESPONDENT_ADDRESS = "2001:db8:c::2"
+HOME_PREFIX = "2001:db8:a::/64"
+PREFIXES = {"home": HOME_PREFIX, "visited1": "2001:db8:1::/64", "visited2": "2001:db8:2::/64"}
+
+_ROUTER_TO_CORRESPONDENT = "2001:db8:c::1"
+_LINKS = {"correspondent": ["wan-r", "wan-c"], "home": ["home-r", "home-s"]}
+_DIRECTIONS = {"both": ("forward", "back"), "up": ("forward",), "down": ("back",)}
+_TERMINATION_S = 3.0
+
+# A station that has just joined has no reason to wait (RFC 4861 section 6.3.7 lets a host that
+# moves skip the random delay); its addresses are those of RFC 4862, told by its MAC.
+_BOARD_SETTINGS = {
+    "forwarding": 0,
+    "accept_ra": 1,
+    "autoconf": 1,
+    "use_tempaddr": 0,
+    "addr_gen_mode": 0,
+    "router_solicitation_delay": 0,
+    "keep_addr_on_down": 0,
+}
+
+
+class Network:
+    """The topology, as a context manager; use it inside a sandbox (`sandbox.ensure()`).
+
+    delay_ms: one way between router and correspondent; loss_percent: of the frames each way;
+    seed: of the losses; advertisement_interval: seconds between unasked Router Advertisements.
+    """
+
+    def __init__(
+        self,
+        *,
+        delay_ms: float = 0.0,
+        loss_percent: float = 0.0,
+        seed: int = 0,
+        advertisement_interval: float = 5.0,
+    ) -> None:
+        self._delay_ms = delay_ms
+        self._loss_percent = loss_percent
+        self._seed = seed
+        self._interval = advertisement_interval
+        self._namespaces: dict[str, Namespace] = {}
+        self._ports: dict[tuple[str, str], str] = {}
+        self._processes: list[subprocess.Popen[Any]] = []
+        self._numbers = itertools.count(1)
+        self._cables = itertools.count(1)
+        self._resources = contextlib.ExitStack()
+
+    def __enter__(self) -> "Network":
+        if not sandbox.inside():
+            raise RuntimeError("a laboratory network is made inside a sandbox: sandbox.ensure()")
+        with contextlib.ExitStack() as stack:
+            self._resources = stack
+            self._build()
+            self._resources = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._resources.close()
+
+    # Nodes
+
+    def add_node(self, name: str) -> Namespace:
+        """A new node without interfaces: a board, a home agent, a third party."""
+        if name in self._namespaces:
+            raise ValueError(f"there is already a node {name}")
+        namespace = Namespace(name)
+        self._resources.callback(namespace.close)
+        self._namespaces[name] = namespace
+        return namespace
+
+    def namespace(self, node: str) -> Namespace:
+        """The namespace of `correspondent`, `router`, `switch` or an added node; else KeyError."""
+        return self._namespaces[node]
+
+    def attach(self, node: str, interface: str, network: str, *, dad: bool = True) -> None:
+        """Join a network as a station does: the interface is made if need be, plugged in, up.
+
+        A node that isn't there yet is added. dad: duplicate address detection as the kernel
+        does it by default (about one second an address); without, addresses are usable at once.
+        """
+        if network not in PREFIXES:
+            raise ValueError(f"no network {network}: {', '.join(PREFIXES)}")
+        if node not in self._namespaces:
+            self.add_node(node)
+        if (node, interface) not in self._ports:
+            self._add_interface(node, interface)
+        self.detach(node, interface)
+        self.namespace(node).set_ipv6(interface, accept_dad=int(dad), dad_transmits=int(dad))
+        switch = self.namespace("switch")
+        port = self._ports[node, interface]
+        switch.set_bridge(port, f"br-{network}")
+        switch.set_up(port)
+        self.namespace(node).set_up(interface)
+
+    def detach(self, node: str, interface: str) -> None:
+        """Leave the network: the interface goes down and loses its addresses; it stays."""
+        self.namespace(node).set_down(interface)
+        self.namespace("switch").set_bridge(self._ports[node, interface], None)
+
+    def move(self, node: str, interface: str, network: str, *, dad: bool = True) -> None:
+        """Leave one network and join another; the same as `attach`."""
+        self.attach(node, interface, network, dad=dad)
+
+    def wait_for_address(
+        self, node: str, interface: str, network: str, timeout: float = 15.0
+    ) -> str:
+        """Wait (seconds) for a usable address of a network's prefix; raises TimeoutError."""
+        start = PREFIXES[network].partition("::")[0] + ":"
+        return self.namespace(node).wait_for_address(interface, start, timeout)
+
+    def spawn(
+        self, node: str, argv: Sequence[str | os.PathLike[str]], **options: Any
+    ) -> "subprocess.Popen[Any]":
+        """Start a process in a node's namespace; options and result as of subprocess.Popen.
+
+        It has a session of its own, so the terminal's Ctrl-C doesn't reach it; what still runs
+        when the network closes is terminated.
+        """
+        process: subprocess.Popen[Any] = self.namespace(node).popen(
+            argv, **{"start_new_session": True, **options}
+        )
+        self._processes.append(process)
+        return process
+
+    # The way between
+
+    def set_delay(
+        self, milliseconds: float, *, link: str = "correspondent", direction: str = "both"
+    ) -> None:
+        """Delay one way; direction `up` is from the router outwards, `down` back to it."""
+        for way in _DIRECTIONS[direction]:
+            self._bridge.ask("set_delay", link=link, direction=way, milliseconds=milliseconds)
+
+    def set_loss(
+        self, percent: float, *, link: str = "correspondent", direction: str = "both"
+    ) -> None:
+        """How many of a hundred frames are lost, each way or one way as with `set_delay`."""
+        for way in _DIRECTIONS[direction]:
+            self._bridge.ask("set_loss", link=link, direction=way, percent=percent)
+
+    def start_capture(self, path: str | os.PathLike[str], *, link: str = "correspondent") -> None:
+        """Write what crosses a link to a pcap file, at the time it reaches the link."""
+        file = Path(path).absolute()
+        file.touch()  # a path that can't be written raises OSError here
+        self._bridge.ask("start_capture", link=link, path=str(file))
+
+    def stop_capture(self, *, link: str = "correspondent") -> None:
+        """Close the file of `start_capture`."""
+        self._bridge.ask("stop_capture", link=link)
+
+    def statistics(self, *, link: str = "correspondent") -> dict[str, dict[str, int]]:
+        """Per direction (`up`, `down`): frames and octets passed, lost (as set), waiting;
+
+        unsent, overflowed and damaged are 0 unless the laboratory itself was too slow.
+        """
+        found = self._bridge.ask("statistics", link=link)
+        return {"up": found["forward"], "down": found["back"]}
+
+    # Building
+
+    def _build(self) -> None:
+        self._resources.callback(self._end_processes)
+        for name in ("switch", "router", "correspondent"):
+            self.add_node(name)
+        switch, router = self.namespace("switch"), self.namespace("router")
+        for scope in ("all", "default"):
+            switch.set_ipv6(scope, disable_ipv6=1)  # cables and bridges say nothing themselves
+            router.set_ipv6(scope, forwarding=1, accept_ra=0)
+        self._build_correspondent()
+        advertisements = {}
+        for network, prefix in PREFIXES.items():
+            mac = self._build_network(network, prefix)
+            advertisements[network] = {"prefix": prefix, "mac": mac, "interval": self._interval}
+        self._bridge = self._start(
+            "switch", "roamkey.lab.bridge", {"links": _LINKS, "seed": self._seed}
+        )
+        self.set_delay(self._delay_ms)
+        self.set_loss(self._loss_percent)
+        self._start("router", "roamkey.lab.advertise", advertisements)
+
+    def _build_correspondent(self) -> None:
+        switch, router = self.namespace("switch"), self.namespace("router")
+        correspondent = self.namespace("correspondent")
+        near, far = self._mac(), self._mac()
+        switch.add_veth("wan-r", self._mac(), router, "wan", near)
+        switch.add_veth("wan-c", self._mac(), correspondent, "eth0", far)
+        for namespace, interface, address in (
+            (router, "wan", _ROUTER_TO_CORRESPONDENT),
+            (correspondent, "eth0", CORRESPONDENT_ADDRESS),
+        ):
+            namespace.set_ipv6(interface, accept_ra=0, accept_dad=0)
+            namespace.set_up(interface)
+            namespace.add_address(interface, f"{address}/64")
+        switch.set_up("wan-r")
+        switch.set_up("wan-c")
+        # The link stands for many hops: finding the neighbour's MAC must not take its delay.
+        router.add_neighbour("wan", CORRESPONDENT_ADDRESS, far)
+        correspondent.add_neighbour("eth0", _ROUTER_TO_CORRESPONDENT, near)
+        correspondent.add_route("default", _ROUTER_TO_CORRESPONDENT, "eth0")
+
+    def _build_network(self, network: str, prefix: str) -> str:
+        """One LAN with the router on it; the MAC of the router there."""
+        switch, router = self.namespace("switch"), self.namespace("router")
+        mac, bridge, port = self._mac(), f"br-{network}", f"{network}-p"
+        switch.add_bridge(bridge)
+        if network in _LINKS:  # router ── (user-space bridge) ── kernel bridge
+            router_side, switch_side = _LINKS[network]
+            switch.add_veth(router_side, self._mac(), router, network, mac)
+            switch.add_veth(switch_side, self._mac(), switch, port, self._mac())
+            switch.set_up(router_side)
+            switch.set_up(switch_side)
+        else:
+            switch.add_veth(port, self._mac(), router, network, mac)
+        switch.set_bridge(port, bridge)
+        switch.set_up(port)
+        router.set_ipv6(network, accept_ra=0, accept_dad=0)
+        router.set_up(network)
+        router.add_address(network, prefix.replace("::/", "::1/"))
+        return mac
+
+    def _add_interface(self, node: str, interface: str) -> None:
+        number = next(self._numbers)
+        port = f"port{number}"
+        namespace = self.namespace(node)
+        mac = f"02:00:00:00:{number >> 8:02x}:{number & 255:02x}"
+        self.namespace("switch").add_veth(port, self._mac(), namespace, interface, mac)
+        namespace.set_ipv6(interface, **_BOARD_SETTINGS)
+        self._ports[node, interface] = port
+
+    def _mac(self) -> str:
+        """A MAC for a cable or a router; boards count separately, so theirs stay the same."""
+        number = next(self._cables)
+        return f"02:00:00:01:{number >> 8:02x}:{number & 255:02x}"
+
+    def _start(self, node: str, module: str, configuration: object) -> Helper:
+        helper = Helper(self.namespace(node), module, configuration)
+        self._resources.callback(helper.close)
+        return helper
+
+    def _end_processes(self) -> None:
+        running = [process for process in self._processes if process.poll() is None]
+        for process in running:
+            process.terminate()
+        for process in running:
+            try:
+                process.wait(_TERMINATION_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
