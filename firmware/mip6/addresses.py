@@ -1,0 +1,50 @@
+"""IPv6 addresses: text and 16 octets (RFC 4291, RFC 5952).
+
+Written out because lwIP's ports of MicroPython have no `inet_pton`.
+"""
+
+
+def parse(text):
+    """The 16 octets of an address in text; raises ValueError (one line that doesn't repeat it)."""
+    if not isinstance(text, str) or text.count("::") > 1 or ":::" in text:
+        raise ValueError("not an IPv6 address")
+    if "::" in text:
+        left, right = (_groups(half) if half else [] for half in text.split("::"))
+        missing = 8 - len(left) - len(right)
+        if missing < 1:
+            raise ValueError("not an IPv6 address")
+        groups = left + [0] * missing + right
+    else:
+        groups = _groups(text)
+    if len(groups) != 8:
+        raise ValueError("not an IPv6 address")
+    return b"".join(group.to_bytes(2, "big") for group in groups)
+
+
+def _groups(text):
+    """The 16-bit groups of "a:b:c"; a dotted IPv4 ending isn't taken, no address here has one."""
+    groups = []
+    for word in text.split(":"):
+        if not 1 <= len(word) <= 4 or any(digit not in "0123456789abcdefABCDEF" for digit in word):
+            raise ValueError("not an IPv6 address")
+        groups.append(int(word, 16))
+    return groups
+
+
+def text(octets):
+    """The text of an address of 16 octets, as RFC 5952 writes it."""
+    groups = [octets[i] << 8 | octets[i + 1] for i in range(0, 16, 2)]
+    best_start, best_length = 0, 1  # a single zero group isn't shortened
+    start = 0
+    while start < 8:
+        end = start
+        while end < 8 and not groups[end]:
+            end += 1
+        if end - start > best_length:
+            best_start, best_length = start, end - start
+        start = end + 1
+    words = ["%x" % group for group in groups]
+    if best_length == 1:
+        return ":".join(words)
+    left = ":".join(words[:best_start])
+    return left + "::" + ":".join(words[best_start + best_length :])

@@ -1,0 +1,159 @@
+"""What crosses the serial line: text in lines, sealed by a CRC, cut into pieces where long.
+
+A line is ASCII text ended by LF; a CR before it is ignored. A *sealed* line is `text TAB crc`, where
+crc is the CRC-32 (IEEE 802.3) of the text in eight lower-case hexadecimal digits. A text that is no
+longer than a piece travels as one line. A longer one is cut into *pieces*, sealed lines of their
+own: `+NN text` with more to follow, `.NN text` the last; NN counts from 00 in hexadecimal. The
+receiver acknowledges each `+NN text` by `+NN`, sealed; the sender waits for that, so that no more
+than one piece stands in the input ring (260 octets on ESP32, which drops what exceeds it). A piece
+sent again because its acknowledgement was lost is acknowledged again and not taken twice.
+
+Both ends import this file. It does no I/O. `docs/SPEC.md`, "The console", says the same bit by bit.
+"""
+
+import binascii
+
+from .compat import const
+
+LINE_OCTETS_MAX = const(2048)  # what a board takes in one line, without the line's end
+MESSAGE_OCTETS_MAX = const(16384)  # what a board takes in pieces
+LINE_OCTETS_SENT = const(200)  # the longest line a host sends, its end included: a ring holds it
+PIECE_OCTETS = const(186)  # of text in it: less "+NN ", TAB, CRC and LF
+INTERRUPT = const(0x03)  # Ctrl-C
+
+_CR = const(0x0D)
+_LF = const(0x0A)
+_TAB = const(0x09)
+_CRC_DIGITS = const(8)
+
+
+class Damaged(ValueError):
+    """A line that isn't what was sent, or that doesn't belong here; `str()` says it in a line."""
+
+
+class Oversized(ValueError):
+    """A line or a message that is longer than a board takes."""
+
+
+def seal(text):
+    """The line (bytes, without its end) that carries `text` (bytes) under its CRC."""
+    return b"%s\t%08x" % (text, binascii.crc32(text))
+
+
+def unseal(line):
+    """The text of a line (bytes) and whether a CRC covered it; raises Damaged."""
+    at = len(line) - _CRC_DIGITS - 1
+    if at < 0 or line[at] != _TAB:
+        return line, False
+    text = line[:at]
+    if line[at + 1 :] != b"%08x" % binascii.crc32(text):
+        raise Damaged("the line's CRC is wrong")
+    return text, True
+
+
+def cut(text):
+    """The lines (bytes, without their ends) that carry `text`, a complete message, sealed."""
+    if len(text) <= PIECE_OCTETS:
+        return [seal(text)]
+    if len(text) > MESSAGE_OCTETS_MAX:
+        raise Oversized("the message has more than %d octets" % MESSAGE_OCTETS_MAX)
+    starts = range(0, len(text), PIECE_OCTETS)
+    last = starts[-1]
+    return [
+        seal(
+            b"%s%02x %s"
+            % (b"." if start == last else b"+", number, text[start : start + PIECE_OCTETS])
+        )
+        for number, start in enumerate(starts)
+    ]
+
+
+def acknowledgement(number):
+    """The line that acknowledges the piece `number`."""
+    return seal(b"+%02x" % number)
+
+
+class Joiner:
+    """Puts the pieces of a message together again, in order."""
+
+    def __init__(self):
+        self._text = bytearray()
+        self._next = 0
+
+    def add(self, text):
+        """Take the unsealed text of a piece; return its number and the message, or None before
+        the last piece. Raises Damaged and Oversized; the pieces before are lost only if it has to
+        start again (`Oversized`, or a piece that is missing).
+        """
+        last = text[:1] == b"."
+        try:
+            number = int(bytes(text[1:3]), 16)
+        except ValueError:
+            number = -1
+        if text[3:4] != b" " or number < 0 or b"%02x" % number != text[1:3]:
+            raise Damaged("a piece without a number")
+        if number == 0:
+            self._start()
+        elif number == self._next - 1 and not last:
+            return number, None  # its acknowledgement was lost
+        elif number != self._next:
+            expected = self._next
+            self._start()
+            raise Damaged("piece %d where piece %d was due: start again" % (number, expected))
+        if len(self._text) + len(text) - 4 > MESSAGE_OCTETS_MAX:
+            self._start()
+            raise Oversized("more than %d octets in a message" % MESSAGE_OCTETS_MAX)
+        self._text.extend(text[4:])
+        self._next += 1
+        if not last:
+            return number, None
+        message = bytes(self._text)
+        self._start()
+        return number, message
+
+    def _start(self):
+        for i in range(len(self._text)):  # it may have held a key
+            self._text[i] = 0
+        self._text = bytearray()
+        self._next = 0
+
+
+class LineReader:
+    """Octets in, lines out, within a fixed buffer.
+
+    `interrupted`: whether an INTERRUPT came. It counts only at the start of a line (inside a line it
+    drops the line, as in a shell), so that noise seldom stops a board.
+    """
+
+    def __init__(self, limit=LINE_OCTETS_MAX):
+        self._line = bytearray(limit)
+        self._length = 0
+        self._limit = limit
+        self.interrupted = False
+
+    def feed(self, octet):
+        """Take one octet; return None, or a line (bytes, its end removed; never empty).
+
+        Raises Oversized at the end of a line that exceeded the limit: it is gone, the next is whole.
+        """
+        if octet == _LF or octet == _CR:
+            length = self._length
+            line = bytes(memoryview(self._line)[: min(length, self._limit)]) if length else None
+            self._drop()
+            if length > self._limit:
+                raise Oversized("a line longer than %d octets" % self._limit)
+            return line
+        if octet == INTERRUPT:
+            self.interrupted = not self._length
+            self._drop()
+        elif self._length < self._limit:
+            self._line[self._length] = octet
+            self._length += 1
+        else:
+            self._length = self._limit + 1
+        return None
+
+    def _drop(self):
+        for i in range(min(self._length, self._limit)):  # it may have held a key
+            self._line[i] = 0
+        self._length = 0

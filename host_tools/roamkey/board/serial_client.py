@@ -1,0 +1,276 @@
+"""The host's end of a board's console: one request at a time over a serial port.
+
+Frames come from `mip6.lines`, the file that the board reads them with. Every request is sealed with
+a CRC, long ones go in acknowledged pieces. What isn't a sealed answer to the request at hand (noise,
+echo, a late answer, prints of a program) is skipped. No secret is sent before the board has answered
+`identify` as a console does: a REPL would echo it.
+"""
+
+import contextlib
+import errno
+import itertools
+import json
+import time
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import serial
+
+from mip6 import lines
+from roamkey.errors import BoardError, RefusedError
+
+BAUD = 115_200
+ANSWER_S = 5.0  # for requests that write nothing
+STORE_S = 15.0  # for `provision`: erasing flash takes its time
+_PIECE_S = 1.0
+_TRIES = 3
+_INPUT_OCTETS_MAX = 1 << 16  # more than this without a line's end is noise
+_REPL_PROMPT = b">>> "
+_PARSE_ERROR = -32700
+
+
+class ConsoleRefusedError(RefusedError):
+    """The board answered with an error object: `code` as in docs/SPEC.md, "The console"."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(f"the board refuses: {message}")
+        self.code = code
+
+
+class _Damaged(Exception):
+    """The board says that a line of ours arrived damaged, or an acknowledgement never came."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What `identify` answers. `set_id`: hexadecimal, None while not provisioned."""
+
+    board: str
+    platform: str
+    micropython: str
+    agent: str
+    set_id: str | None
+
+
+class SerialClient:
+    """A board on the serial port at `port`, to be used as a context manager.
+
+    `answer_s`: seconds to wait for an answer. `delivered`: whether the last request may have reached
+    the board whole; while it is False, the board can't have acted. Every method raises BoardError
+    when the port fails or no answer comes, ConsoleRefusedError when the board says no.
+    """
+
+    def __init__(self, port: str, answer_s: float = ANSWER_S) -> None:
+        self.port = port
+        self.delivered = False
+        self._answer_s = answer_s
+        self._ids = itertools.count(1)
+        self._input = bytearray()
+        self._repl = False
+        self._heard = False
+        self._serial = _open(port)
+
+    def __enter__(self) -> "SerialClient":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the port without resetting an ESP32: RTS falls first, then DTR."""
+        with contextlib.suppress(OSError):  # a pty has neither
+            self._serial.rts = False
+            self._serial.dtr = False
+        with contextlib.suppress(OSError):
+            self._serial.close()
+
+    def identify(self) -> Identity:
+        """Ask the board who it is; also brings both ends into step after noise."""
+        answer = self.request("identify", again=True)
+        try:
+            fields = [answer[name] for name in ("board", "platform", "micropython", "agent")]
+            set_id = answer["set_id"]
+        except (KeyError, TypeError):
+            raise BoardError(f"{self.port}: the board's identity is incomplete") from None
+        if not all(isinstance(field, str) for field in fields) or not (
+            set_id is None or isinstance(set_id, str)
+        ):
+            raise BoardError(f"{self.port}: the board's identity makes no sense")
+        return Identity(*fields, set_id=set_id)
+
+    def status(self) -> dict[str, Any]:
+        """The board's state: `keystore`, `node` and `console` (see docs/SPEC.md)."""
+        answer = self.request("status", again=True)
+        if not isinstance(answer, dict):
+            raise BoardError(f"{self.port}: the board's status makes no sense")
+        return answer
+
+    def provision(self, params: dict[str, Any]) -> str:
+        """Give the board a set of keys; the set_id that it then holds (hexadecimal)."""
+        answer = self.request("provision", params, answer_s=max(STORE_S, self._answer_s))
+        set_id = answer.get("set_id") if isinstance(answer, dict) else None
+        if not isinstance(set_id, str):
+            raise BoardError(f"{self.port}: the board doesn't say which keys it holds")
+        return set_id
+
+    def reboot(self) -> None:
+        """Start the board afresh."""
+        self.request("reboot")
+
+    def request(
+        self,
+        method: str,
+        params: dict[str, Any] | None = None,
+        *,
+        again: bool = False,
+        answer_s: float | None = None,
+    ) -> Any:
+        """The result of one request. `again`: asking twice does no harm, so do if no answer comes."""
+        self.delivered = False
+        try:
+            return self._request(method, params, again, answer_s or self._answer_s)
+        except (OSError, serial.SerialException) as error:
+            raise BoardError(f"{self.port}: {_reason(error, 'the board went away')}") from None
+
+    def _request(
+        self, method: str, params: dict[str, Any] | None, again: bool, answer_s: float
+    ) -> Any:
+        identifier = next(self._ids)
+        request = {"jsonrpc": "2.0", "id": identifier, "method": method}
+        if params is not None:
+            request["params"] = params
+        try:
+            *pieces, last = lines.cut(json.dumps(request, separators=(",", ":")).encode())
+        except lines.Oversized as error:
+            raise RefusedError(str(error)) from None
+        self._serial.write(b"\n")  # ends whatever noise stands in the board's buffer
+        for number, piece in enumerate(pieces):
+            self._send_piece(piece, lines.acknowledgement(number))
+        tries = _TRIES if again else 1
+        end = time.monotonic() + answer_s
+        for attempt in range(_TRIES):
+            self.delivered = True
+            self._serial.write(last + b"\n")
+            wait = end - time.monotonic()
+            try:
+                return self._answer(identifier, wait / (tries - attempt) if again else wait)
+            except _Damaged:
+                continue
+            except TimeoutError:
+                if not again:
+                    break
+        raise BoardError(f"{self.port}: {self._silence()}")
+
+    def _send_piece(self, piece: bytes, acknowledgement: bytes) -> None:
+        for _ in range(_TRIES):
+            self._serial.write(piece + b"\n")
+            end = time.monotonic() + _PIECE_S
+            with contextlib.suppress(_Damaged, TimeoutError):
+                while self._line(end) != acknowledgement:
+                    pass
+                return
+        raise BoardError(f"{self.port}: the line is too noisy: a piece was never acknowledged")
+
+    def _answer(self, identifier: int, wait: float) -> Any:
+        """The result for `identifier`; raises TimeoutError, _Damaged, ConsoleRefusedError."""
+        end = time.monotonic() + wait
+        while True:
+            answer = _decode(self._line(end))
+            if answer is None or answer.get("id") != identifier:
+                continue
+            if "result" in answer:
+                return answer["result"]
+            error = answer.get("error")
+            if isinstance(error, dict):
+                code, message = error.get("code"), error.get("message")
+                raise ConsoleRefusedError(
+                    code if isinstance(code, int) else 0, _printable(str(message))
+                )
+            raise BoardError(f"{self.port}: the board answers with neither result nor error")
+
+    def _line(self, end: float) -> bytes:
+        """The text of the next sealed line that comes before `end`; raises TimeoutError, _Damaged."""
+        while True:
+            at = self._input.find(b"\n")
+            if at < 0:
+                self._read(end)
+                continue
+            line = bytes(self._input[:at]).rstrip(b"\r")
+            del self._input[: at + 1]
+            try:
+                text, sealed = lines.unseal(line)
+            except lines.Damaged:
+                continue
+            if not sealed:
+                continue
+            self._heard = True
+            answer = _decode(text)
+            if answer and answer.get("id", 0) is None and _code(answer) == _PARSE_ERROR:
+                raise _Damaged
+            return text
+
+    def _read(self, end: float) -> None:
+        wait = end - time.monotonic()
+        if wait <= 0:
+            raise TimeoutError
+        self._serial.timeout = wait
+        self._input += self._serial.read(1)
+        self._input += self._serial.read(self._serial.in_waiting)
+        self._repl = self._repl or _REPL_PROMPT in self._input
+        if len(self._input) > _INPUT_OCTETS_MAX:
+            self._input.clear()
+
+    def _silence(self) -> str:
+        """Why there was no answer, as far as the line tells."""
+        if self._repl:
+            return (
+                "the board sits at a REPL prompt, its agent isn't running: "
+                "reset it (Ctrl-D at the prompt)"
+            )
+        if self._heard:
+            return "the board stopped answering"
+        return "no answer: no board, no power, or no agent on it"
+
+
+def _open(port: str) -> serial.Serial:
+    try:
+        return serial.Serial(port, BAUD, timeout=0, write_timeout=2.0, exclusive=True)
+    except (OSError, serial.SerialException, ValueError) as error:
+        raise BoardError(f"{port}: {_reason(error, 'no serial port')}") from None
+
+
+def _reason(error: Exception, otherwise: str) -> str:
+    number = getattr(error, "errno", None)
+    if number == errno.ENOENT:
+        return "no such port"
+    if number in (errno.EAGAIN, errno.EBUSY):
+        return "busy: another program has it open"
+    if number == errno.EACCES:
+        return "permission denied (on most systems the group `dialout` may open it)"
+    if number in (errno.ENOTTY, errno.EISDIR, errno.EINVAL) or "Could not configure" in str(error):
+        return "not a serial port"
+    return otherwise
+
+
+def _decode(text: bytes) -> dict[str, Any] | None:
+    try:
+        answer = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return answer if isinstance(answer, dict) else None
+
+
+def _code(answer: dict[str, Any]) -> Any:
+    error = answer.get("error")
+    return error.get("code") if isinstance(error, dict) else None
+
+
+def _printable(text: str) -> str:
+    """A board's message as one line that a terminal shows and doesn't obey."""
+    return "".join(c if c.isprintable() else "?" for c in text)[:200]
