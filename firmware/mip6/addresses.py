@@ -48,3 +48,14 @@ def text(octets):
         return ":".join(words)
     left = ":".join(words[:best_start])
     return left + "::" + ":".join(words[best_start + best_length :])
+
+
+def is_unicast_global(octets):
+    """Whether an address may be a home or a correspondent address (RFC 6275 section 9.5.1): not
+    unspecified, loopback, IPv4-mapped, link-local, site-local or multicast.
+
+    Unique local addresses (fc00::/7) have global scope (RFC 4193) and pass.
+    """
+    if octets[0] == 0xFF or (octets[0] == 0xFE and octets[1] & 0x80):
+        return False
+    return any(octets[:10])  # ::, ::1, IPv4-compatible and IPv4-mapped start with 80 zero bits
