@@ -1,0 +1,216 @@
+"""The registry: which board holds which keys, what was accepted under them, who is bound where.
+
+`Registry.open()` gives the default one. Tables and rules: `roamkey.registry.schema`. Every method
+is one transaction, whole or not at all, and durable when it returns. Addresses are 16 octets.
+"""
+
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from itertools import groupby
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from sqlalchemy import Connection, Engine, and_, func, select
+from sqlalchemy.exc import IntegrityError
+
+from roamkey.errors import RefusedError
+from roamkey.keyfile import GenerationKey, PairKeys
+from roamkey.registry import database, provisioning
+from roamkey.registry.records import Key, KeySet, Node, Pair
+from roamkey.registry.schema import (
+    CONFIRMED,
+    RETIRED,
+    SENT,
+    keys,
+    nodes,
+    pairs,
+    registry,
+)
+
+__all__ = [
+    "CONFIRMED",
+    "RETIRED",
+    "SENT",
+    "GenerationKey",
+    "Key",
+    "KeySet",
+    "Node",
+    "Pair",
+    "PairKeys",
+    "Registry",
+]
+
+
+class Registry:
+    """An open registry. Use as a context manager, or `close()` it."""
+
+    def __init__(self, engine: Engine) -> None:
+        """Wrap an engine whose tables exist; `open` is the usual way in."""
+        self._engine = engine
+
+    @classmethod
+    def open(cls, url_or_path: str | Path | None = None, create: bool = True) -> "Registry":
+        """Open the registry at a path or SQLAlchemy URL (default: the user's own SQLite file).
+
+        With `create` it is made where there was none. Raises BadInputError (none there, damaged,
+        readable by others) or SystemRefusedError.
+        """
+        return cls(database.open_engine(url_or_path, create))
+
+    def close(self) -> None:
+        """Close the database's connections."""
+        self._engine.dispose()
+
+    def __enter__(self) -> "Registry":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def reading(self) -> AbstractContextManager[Connection]:
+        """A transaction for one's own statements that only reads."""
+        return database.reading(self._engine)
+
+    def writing(self) -> AbstractContextManager[Connection]:
+        """A transaction for one's own statements, durable when the block is left normally."""
+        return database.writing(self._engine)
+
+    # --- provisioning
+
+    def add_sent(
+        self, set_id: bytes, board_id: str, given: Sequence[PairKeys], lifetime: int
+    ) -> None:
+        """Add a set that is about to go to a board, in state `sent`.
+
+        `set_id`: 8 octets; `given`: all of the same home address; `lifetime`: the longest binding
+        to grant, in seconds. Raises BadInputError for what is out of range, and RefusedError where
+        the home address belongs to another board, a Kcn is or was in use, or a generation isn't
+        above the pair's latest.
+        """
+        try:
+            with self.writing() as c:
+                provisioning.add_sent(c, set_id, board_id, given, lifetime)
+        except IntegrityError:  # another station was faster, on a database that lets both write
+            raise RefusedError("the same home address or Kcn was provisioned just now") from None
+
+    def confirm(self, set_id: bytes) -> None:
+        """The board holds this set: confirm its keys and retire the board's earlier ones.
+
+        Confirming again changes nothing. Raises RefusedError for an unknown set.
+        """
+        with self.writing() as c:
+            provisioning.confirm(c, set_id)
+
+    def withdraw(self, set_id: bytes) -> None:
+        """Undo `add_sent`: nothing of the set is left. An unknown set is no error.
+
+        Raises RefusedError where the set was confirmed, be it by a Binding Update meanwhile.
+        """
+        with self.writing() as c:
+            provisioning.withdraw(c, set_id)
+
+    def retire(self, home_address: bytes) -> None:
+        """Retire all keys of a home address for good, and free it for any board."""
+        with self.writing() as c:
+            provisioning.retire_node(c, home_address)
+
+    def refuse(self, home_address: bytes, refused: bool = True) -> None:
+        """Refuse the node administratively (status 129), or no longer."""
+        with self.writing() as c:
+            provisioning.refuse_node(c, home_address, refused)
+
+    # --- questions
+
+    def next_generation(self, home_address: bytes, correspondent: bytes) -> int:
+        """The number that a new key of this pair must have at least: 0 for a new pair."""
+        joined = keys.join(pairs).join(nodes)
+        with self.reading() as c:
+            latest = c.scalar(
+                select(func.max(keys.c.generation))
+                .select_from(joined)
+                .where(
+                    nodes.c.home_address == home_address, pairs.c.correspondent == correspondent
+                )
+            )
+        return 0 if latest is None else latest + 1
+
+    def node_by_home_address(self, home_address: bytes) -> Node | None:
+        """The node with this home address, or None."""
+        with self.reading() as c:
+            row = c.execute(_node.where(nodes.c.home_address == home_address)).one_or_none()
+        return None if row is None else Node(*row)
+
+    def node_by_board(self, board_id: str) -> Node | None:
+        """The node that this board holds, the latest provisioned if it changed; or None."""
+        latest = select(pairs.c.node_id).select_from(keys.join(pairs).join(nodes))
+        latest = latest.where(nodes.c.board_id == board_id).order_by(keys.c.id.desc()).limit(1)
+        with self.reading() as c:
+            row = c.execute(_node.where(nodes.c.id == latest.scalar_subquery())).one_or_none()
+        return None if row is None else Node(*row)
+
+    def sets_of_board(self, board_id: str) -> list[KeySet]:
+        """The live sets of a board, the earliest first: what to ask the board about."""
+        statement = (
+            select(keys.c.set_id, func.min(keys.c.state), nodes.c.home_address)
+            .select_from(keys.join(pairs).join(nodes))
+            .where(nodes.c.board_id == board_id, keys.c.state != RETIRED)
+            .group_by(keys.c.set_id, nodes.c.home_address)
+            .order_by(func.min(keys.c.id))
+        )
+        with self.reading() as c:
+            return [KeySet(*row) for row in c.execute(statement)]
+
+    def revision(self) -> int:
+        """A number that rises with every change that provisioning makes."""
+        with self.reading() as c:
+            return c.scalar(select(registry.c.revision)) or 0
+
+    def pairs_for_correspondent(self, address: bytes, since: int = -1) -> list[Pair]:
+        """The pairs with this correspondent, with their live keys, changed after revision `since`.
+
+        A pair whose keys are all retired has none here.
+        """
+        live = and_(keys.c.pair_id == pairs.c.id, keys.c.state != RETIRED)
+        statement = (
+            select(*_pair_columns, *_key_columns)
+            .select_from(pairs.join(nodes).outerjoin(keys, live))
+            .where(pairs.c.correspondent == address, pairs.c.revision > since)
+            .order_by(pairs.c.id, keys.c.generation)
+        )
+        with self.reading() as c:
+            return list(_pairs(c.execute(statement).all()))
+
+
+_node = select(nodes.c.board_id, nodes.c.home_address, nodes.c.refused)
+_pair_columns = (
+    pairs.c.id,
+    nodes.c.board_id,
+    nodes.c.home_address,
+    pairs.c.correspondent,
+    nodes.c.refused,
+)
+_key_columns = (
+    keys.c.id,
+    keys.c.set_id,
+    keys.c.generation,
+    keys.c.kcn,
+    keys.c.home_nonce,
+    keys.c.care_of_nonce,
+    keys.c.lifetime,
+    keys.c.state,
+    keys.c.last_sequence,
+)
+
+
+def _pairs(rows: Iterable[Sequence[Any]]) -> Iterable[Pair]:
+    width = len(_pair_columns)
+    for head, group in groupby(rows, key=lambda row: tuple(row[:width])):
+        live = tuple(Key(*row[width:]) for row in group if row[width] is not None)
+        pair_id, board_id, home_address, correspondent, refused = head
+        yield Pair(pair_id, board_id, home_address, correspondent, refused, live)

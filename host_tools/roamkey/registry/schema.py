@@ -1,0 +1,120 @@
+"""The tables of the registry.
+
+    registry   one row: the schema's number, the revision, the fingerprint key
+    nodes      a home address, and the board that holds it now
+    pairs      a node and a correspondent address
+    keys       a Kcn of a pair, with all that was provisioned with it
+    bindings   where a pair's node is now; at most one row a pair
+
+**A key's life** is `sent` (given to the board, which has not answered yet), `confirmed` (the board
+holds it), `retired` (never accepted again). The correspondent accepts `sent` too: a Binding Update
+that verifies proves that the board holds the key, and confirms it. A retired key has lost its Kcn;
+its row remains, so that neither the Kcn nor the generation can come back.
+
+**Exactly once.** `keys.last_sequence` is the last accepted sequence number, NULL before the first.
+It moves by an update conditional on being smaller, and on the key not being retired: of several
+daemons with the same number, one succeeds.
+
+**Unique Kcn.** `keys.fingerprint` is an HMAC-SHA256 of the Kcn under a random key of this registry
+(`registry.fingerprint_key`), and UNIQUE: draft, section 4.
+
+**Free nodes.** `nodes.board_id` is NULL while none of the node's keys is live: then any board may
+be given the home address.
+
+**Revision.** Whatever provisioning changes raises `registry.revision`, and `pairs.revision` of the
+pairs concerned; a running daemon reads the pairs above the revision it knows. A withdrawn key
+leaves no trace: a daemon that still has it in memory is told by the conditional update.
+
+Addresses are 16 octets. Lifetimes are in seconds, instants in milliseconds since 1970 (UTC).
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    UniqueConstraint,
+)
+
+SCHEMA = 1
+
+SENT = "sent"
+CONFIRMED = "confirmed"
+RETIRED = "retired"
+
+metadata = MetaData()
+
+registry = Table(
+    "registry",
+    metadata,
+    Column("id", SmallInteger, CheckConstraint("id = 1"), primary_key=True),
+    Column("schema", Integer, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("fingerprint_key", LargeBinary(32), nullable=False),
+)
+
+# Identifiers are never given twice (AUTOINCREMENT): a daemon may hold one whose row is gone.
+nodes = Table(
+    "nodes",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("board_id", String(64), index=True),
+    Column("home_address", LargeBinary(16), nullable=False, unique=True),
+    # Refused by the administrator: its Binding Updates are answered with status 129.
+    Column("refused", Boolean, nullable=False, default=False),
+    sqlite_autoincrement=True,
+)
+
+pairs = Table(
+    "pairs",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("node_id", ForeignKey("nodes.id"), nullable=False),
+    Column("correspondent", LargeBinary(16), nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    UniqueConstraint("node_id", "correspondent"),
+    Index("pairs_by_correspondent", "correspondent", "revision"),
+    sqlite_autoincrement=True,
+)
+
+# Nonces and lifetime stand here, not in `pairs`: until the board confirms a new set, the one
+# before must still verify with its own.
+keys = Table(
+    "keys",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("pair_id", ForeignKey("pairs.id"), nullable=False),
+    Column("set_id", LargeBinary(8), nullable=False, index=True),
+    Column("generation", Integer, nullable=False),
+    Column("kcn", LargeBinary),
+    Column("fingerprint", LargeBinary(32), nullable=False, unique=True),
+    Column("home_nonce", LargeBinary(32), nullable=False),
+    Column("care_of_nonce", LargeBinary(32), nullable=False),
+    Column("lifetime", Integer, nullable=False),
+    Column("state", String(9), nullable=False),
+    Column("last_sequence", Integer),
+    UniqueConstraint("pair_id", "generation"),
+    CheckConstraint("state IN ('sent', 'confirmed', 'retired')", name="key_state"),
+    CheckConstraint("(kcn IS NULL) = (state = 'retired')", name="retired_has_no_kcn"),
+    CheckConstraint("last_sequence BETWEEN 0 AND 65535", name="sequence_range"),
+    sqlite_autoincrement=True,
+)
+
+bindings = Table(
+    "bindings",
+    metadata,
+    Column("pair_id", ForeignKey("pairs.id"), primary_key=True, autoincrement=False),
+    Column("key_id", ForeignKey("keys.id"), nullable=False),
+    Column("care_of_address", LargeBinary(16), nullable=False),
+    Column("lifetime", Integer, nullable=False),
+    Column("registered_ms", BigInteger, nullable=False),
+    Column("expires_ms", BigInteger, nullable=False, index=True),
+)
