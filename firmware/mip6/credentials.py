@@ -9,7 +9,7 @@ new with the new), then the old slot is removed. A key without its own counter i
 is no way to start at 0 but to provision a key that the board did not hold.
 
 A counter belongs to the key, not to its label: if a Kcn of the set in place comes again in a new
-set, it goes on where it was, and one that has been left behind or whose counter is lost is refused.
+set, it goes on where it was; one that was left behind, or whose counter is lost, is refused.
 """
 
 from .errors import Exhausted, Misuse, StorageError
@@ -104,8 +104,8 @@ class Keystore:
         """Raise Damaged unless these are the counters of these keys."""
         if ledger.set_id != credentials.set_id or len(ledger.nexts) != len(credentials.peers):
             raise Damaged("counters of another key set")
-        for peer, generation in zip(credentials.peers, ledger.generations):
-            if peer.kcn(generation) is None:
+        for index, peer in enumerate(credentials.peers):
+            if peer.kcn(ledger.generations[index]) is None:
                 raise Damaged("counter of a generation that is not there")
 
     def _need_ready(self):

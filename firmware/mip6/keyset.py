@@ -6,6 +6,7 @@ docs/SPEC.md, "Stored records", for the octets. No I/O here.
 
 import struct
 
+from .addresses import is_unicast_global
 from .compat import const
 from .errors import Misuse
 from .records import Damaged, seal, unseal
@@ -23,14 +24,6 @@ _LIFETIME_MOST = const(262140)  # seconds: 65,535 units
 
 _KEY_SET = const(0x4B)  # "K", record kind
 _VERSION = const(1)
-
-
-def _unicast_global(address):
-    """Whether 16 octets are a unicast address of global scope (RFC 4291; RFC 4193 for fc00::/7)."""
-    first, second = address[0], address[1]
-    if first == 0xFF or first == 0xFE and second >= 0x80:  # multicast; link-local, site-local
-        return False
-    return address[:8] != bytes(8)  # ::, ::1, IPv4-mapped and IPv4-compatible
 
 
 def _check(condition, text):
@@ -55,7 +48,7 @@ class Peer:
     def _validate(self):
         address = self.correspondent
         _check(len(address) == 16, "a correspondent's address has 16 octets")
-        _check(_unicast_global(address), "a correspondent's address is unicast and global")
+        _check(is_unicast_global(address), "a correspondent's address is unicast and global")
         for nonce in (self.home_nonce, self.care_of_nonce):
             _check(_NONCE_LEAST <= len(nonce) <= _NONCE_MOST, "a nonce has 8 to 32 octets")
         _check(
@@ -102,7 +95,7 @@ class Credentials:
     def _validate(self):
         _check(len(self.set_id) == SET_ID_OCTETS, "a set id has 8 octets")
         _check(len(self.home_address) == 16, "a home address has 16 octets")
-        _check(_unicast_global(self.home_address), "a home address is unicast and global")
+        _check(is_unicast_global(self.home_address), "a home address is unicast and global")
         _check(1 <= len(self.peers) <= MAX_PEERS, "a key set has 1 to 16 correspondents")
         addresses = {self.home_address}
         keys = set()

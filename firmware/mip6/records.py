@@ -1,4 +1,4 @@
-"""The envelope of every record in flash: kind, version, length, body, CRC-32. Bits in docs/SPEC.md.
+"""The envelope of every record in flash: kind, version, length, body, CRC-32 (docs/SPEC.md).
 
 A record is whole or it is nothing: a file that is empty, cut short, longer than it says or altered
 in any bit raises `Damaged`, and the caller refuses to go on. A checksum is no protection against
@@ -20,7 +20,7 @@ class Damaged(Exception):
 
 
 def seal(kind, version, body):
-    """Return `body` in its envelope. `kind` and `version` are octets, `body` up to 65,535 octets."""
+    """Return `body` (at most 65,535 octets) in its envelope; `kind` and `version` are octets."""
     record = struct.pack(">BBH", kind, version, len(body)) + body
     return record + struct.pack(">I", binascii.crc32(record) & 0xFFFFFFFF)
 

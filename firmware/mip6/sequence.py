@@ -1,8 +1,8 @@
 """Sequence numbers that are never given twice, whatever happens to power.
 
 A static key is as safe as the counter beside it: two Binding Updates with one number under one
-key let a recorded one be played back. So each number is *reserved* in flash before it is given out,
-and a start continues where the last reservation ended. What was reserved and not used is lost.
+key let a recorded one be played back. So each number is *reserved* in flash before it is given
+out, and a start continues where the last reservation ended. What was reserved and not used is lost.
 
 How much to reserve is the one choice. Flash time and wear ask for much; key life (65,536 numbers)
 asks for little. The reservation is half of what the session has used so far, at least 1, at most
@@ -89,7 +89,7 @@ class Ledger:
 
     @classmethod
     def load(cls, store, name, retained=None):
-        """Read the ledger; raises Damaged if absent or unusable, OSError if flash can't be read."""
+        """Read the ledger; Damaged if absent or unusable, OSError if flash can't be read."""
         record = store.read(name)
         if record is None:
             raise Damaged("no counter record")
@@ -109,8 +109,8 @@ class Ledger:
             return
         if set_id != self.set_id or serial != self.serial or len(rows) != len(self.nexts):
             return
-        for (_, number), limit in zip(rows, self.limits):
-            if not limit - _MOST <= number <= limit:
+        for index, (_, number) in enumerate(rows):
+            if not 0 <= self.limits[index] - number <= _MOST:
                 return
         self.nexts = [number for _, number in rows]
         self.uses = [uses for uses, _ in rows]
@@ -161,7 +161,7 @@ class Ledger:
             self._retain()
 
     def suspend(self):
-        """Before a sleep that retained memory outlives: write to flash only where there is none."""
+        """Before a sleep: as release(), or nothing where retained memory outlives the sleep."""
         if self._retained is None:
             self.release()
 
@@ -191,7 +191,7 @@ class Ledger:
 
     def _write(self, generations, limits):
         """Put the record in flash and read it back; only then does memory change."""
-        rows = list(zip(generations, limits))
+        rows = [(generations[i], limits[i]) for i in range(len(limits))]
         record = _encode(_COUNTERS, self.set_id, self.serial + 1, rows)
         try:
             self._store.write(self._name, record)
@@ -208,7 +208,7 @@ class Ledger:
         """Note the exact numbers; if that fails, void the old note (a new serial number) first."""
         if self._retained is None:
             return
-        rows = [(min(uses, 32), number) for uses, number in zip(self.uses, self.nexts)]
+        rows = [(min(self.uses[i], 32), self.nexts[i]) for i in range(len(self.nexts))]
         try:
             self._retained.write(_encode(_RETAINED, self.set_id, self.serial, rows))
         except OSError:

@@ -1,19 +1,24 @@
 """The key store's files: littlefs on boards, POSIX elsewhere. One back end for rp2, ESP32, unix.
 
-On littlefs a rewrite of a file is atomic (old or new, in one metadata commit), and writing to a
-temporary name and renaming would cost three commits. On POSIX file systems it is the rename that is
-atomic. On FAT nothing is, so nothing is written there. See docs/DESIGN.md, "Storage".
+On littlefs a rewrite of a file is atomic (old or new, in one metadata commit); writing to a
+temporary name and renaming would cost three commits. On POSIX file systems it is the rename that
+is atomic. On FAT nothing is, so nothing is written there. See docs/DESIGN.md, "Storage".
 """
 
 import errno
 import os
 
+from ..compat import const
+
 _LITTLEFS = "littlefs"
 _POSIX = "posix"
 _FAT = "fat"
 
-_COMMITS = 96  # rewrites that fill a metadata log more than twice: 4096 octets, 128 each at least
-_CHUNK = 512
+_ENOSPC = const(28)  # MicroPython's errno has no name for it
+_COMMITS = const(
+    96
+)  # rewrites that fill a metadata log more than twice: 4096 octets, 128 each at least
+_CHUNK = const(512)  # octets
 
 
 def _kind(root):
@@ -128,7 +133,7 @@ class FileStore:
         """Overwrite what removed records left behind, as far as the file system lets us.
 
         littlefs never writes in place. So: rewrite a filler until both blocks of the folder's
-        metadata pair have been erased, then let it grow until every free block has been erased too.
+        metadata pair have been erased, then let it grow until every free block has been, too.
         """
         if self._kind != _LITTLEFS:
             return
@@ -141,7 +146,7 @@ class FileStore:
         try:
             self._fill(path, tick)
         except OSError as error:
-            if error.args[0] != errno.ENOSPC:
+            if error.args[0] != _ENOSPC:
                 raise
         os.remove(path)
 
