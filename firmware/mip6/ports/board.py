@@ -1,0 +1,58 @@
+"""What each platform calls its own: the board's identity, its port, its reboot."""
+
+import os
+import sys
+
+import micropython
+
+from .. import __version__
+
+_NAMES = {"linux": "posix", "darwin": "posix"}  # sys.platform of the unix port
+_ID = "board-id"
+_ID_OCTETS = 8
+
+
+def open_port():
+    """The port of this platform (see posix.py); raises ImportError where none is built."""
+    name = _NAMES.get(sys.platform, sys.platform)
+    package = __import__("mip6.ports." + name)
+    return getattr(package.ports, name).Port()
+
+
+def identity(store):
+    """What `identify` says of the board: `board` (its id), `platform`, versions."""
+    return {
+        "board": _unique_id(store).hex(),
+        "platform": sys.platform,
+        "micropython": ".".join(str(part) for part in sys.implementation.version[:3]),
+        "agent": __version__,
+    }
+
+
+def _unique_id(store):
+    """The id of the chip; where there is none (unix), 8 random octets kept in the store."""
+    try:
+        import machine
+
+        return machine.unique_id()
+    except (ImportError, AttributeError):
+        pass
+    kept = store.read(_ID)
+    if kept is None or len(kept) != _ID_OCTETS:
+        kept = os.urandom(_ID_OCTETS)
+        store.write(_ID, kept)
+    return kept
+
+
+def interrupts(on):
+    """Whether 0x03 on the serial line raises KeyboardInterrupt."""
+    micropython.kbd_intr(3 if on else -1)
+
+
+def reboot():
+    """Start afresh: a hardware reset, or on unix the end of the process (its supervisor's turn)."""
+    import machine
+
+    if hasattr(machine, "reset"):
+        machine.reset()
+    sys.exit()
