@@ -1,0 +1,114 @@
+"""`roamkey decode`: say what Mobile IPv6 packets say."""
+
+import errno
+import json
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import typer
+from rich.console import Console
+
+from roamkey import keyfile
+from roamkey.decode import captures
+from roamkey.decode.facts import Facts
+from roamkey.decode.reading import Reading
+from roamkey.decode.render import show
+from roamkey.errors import BadInputError
+
+_STDIN = "-"
+_HEX = re.compile(r"[0-9a-fA-FxX:\s]+", re.ASCII)
+
+
+def decode(
+    source: str = typer.Argument(
+        _STDIN,
+        metavar="[PACKET|FILE]",
+        show_default=False,
+        help="A packet in hexadecimal, from its IPv6 (or Ethernet) header on, or a pcap or "
+        "pcapng file. Without it, or with -, stdin gives the one or the other.",
+    ),
+    keys: str = typer.Option(
+        "", metavar="FILE", help="Check authenticators with the keys in FILE (JSON, mode 0600)."
+    ),
+    everything: bool = typer.Option(
+        False, "--all", help="Show also the packets of a capture that aren't of mobility."
+    ),
+    as_json: bool = typer.Option(False, "--json", help="Print one JSON document instead."),
+) -> None:
+    """Decode Mobile IPv6 packets, from hexadecimal or a capture.
+
+    Hexadecimal may have spaces, colons and 0x; each line is a packet, and the dumps of tshark,
+    tcpdump, xxd and hexdump are read too. Damaged packets of a capture are listed; anything else
+    damaged, a capture that ends early included, gives one line and exit code 1.
+
+    The key file holds an object, or a list of objects, with the fields home_address,
+    correspondent, home_nonce, care_of_nonce, and keys: a list of generation and kcn.
+
+    The JSON document has packets (with source, destination, home_address, care_of_address,
+    correspondent, mobility, checksum, authenticator, udp, icmpv6, damaged as far as they apply,
+    number, and from a capture time and since_first in seconds), skipped, damaged, truncated and
+    unsupported_link_types.
+    """
+    if keys == source == _STDIN:
+        raise typer.BadParameter("stdin can't give both the keys and the packets")
+    reading = Reading(keyfile.read_pairs(keys) if keys else None, everything)
+    file = _open(source)
+    if file is None:
+        _print(reading, reading.hexadecimal(source), as_json)
+    else:
+        with file:
+            _print(reading, _from_file(reading, file, source), as_json)
+    if reading.failure:
+        name = "stdin: " if source == _STDIN else f"{source}: " if file else ""
+        raise BadInputError(f"{name}{reading.failure}")
+
+
+def _open(source: str) -> BinaryIO | None:
+    """The file or stdin; None where `source` is hexadecimal itself."""
+    if source == _STDIN:
+        if sys.stdin.isatty():
+            print("hexadecimal, please; end it with Ctrl-D", file=sys.stderr)
+        return sys.stdin.buffer
+    if not source.strip():
+        raise BadInputError("no packet given")
+    try:
+        return Path(source).open("rb")
+    except ValueError:  # a NUL in it
+        pass
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
+            raise BadInputError(f"{source}: {error.strerror}") from None
+    if not _HEX.fullmatch(source):
+        raise BadInputError(f"{source[:60]!r}: no such file, and not hexadecimal")
+    return None
+
+
+def _from_file(reading: Reading, file: BinaryIO, source: str) -> Iterator[Facts]:
+    """A named file must be a capture; stdin may give either."""
+    head = file.read(4)
+    if source != _STDIN or captures.is_capture(head):
+        return reading.capture(file, head)
+    return reading.hexadecimal((head + file.read()).decode("ascii", "replace"))
+
+
+def _print(reading: Reading, packets: Iterator[Facts], as_json: bool) -> None:
+    if as_json:
+        found = list(packets)
+        if found or not reading.failure:
+            typer.echo(json.dumps({"packets": found, **reading.counts()}, indent=2))
+        return
+    console = Console(highlight=False, soft_wrap=False)
+    shown = 0
+    for facts in packets:
+        show(facts, console)
+        shown += 1
+    if reading.skipped or (not shown and not reading.failure):
+        console.print(
+            f"{shown} shown, {reading.skipped} not of mobility skipped (--all shows them)"
+        )
+    if reading.unsupported and not reading.failure:
+        types = ", ".join(map(str, sorted(reading.unsupported)))
+        console.print(f"frames of link type {types} skipped: not supported")

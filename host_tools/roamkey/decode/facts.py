@@ -1,0 +1,217 @@
+"""What a packet says, as a dictionary: the JSON form of `roamkey decode --json`.
+
+Fields of a packet, absent where they don't apply:
+
+- `octets`, `source`, `destination`, `hop_limit`, `protocol`, `protocol_name`
+- `home_address_option`: address; `routing_header`: `address`, `segments_left`
+- `meaning`: of `source` and of `destination`, in words
+- `home_address`, `care_of_address` (the one being registered), `correspondent`
+- `checksum`: `value`, `expected` (hexadecimal), `verdict` (right, wrong)
+- `mobility`: `type`, `name`, `octets`, the message's own fields, `flags` (letters), `flags_value`,
+  `lifetime_s`, `lifetime`, `status_name`, `advice`, and `options`, each `type`, `name`, `octets`
+  and its values
+- `authenticator`: `verdict` (right, wrong, no key for this pair, not checked, absent),
+  `generation`, `kbm` (binding, deletion), `note`
+- `udp`: `source_port`, `destination_port`, `octets` of data
+- `icmpv6`: `type`, `code`, `name`, `advice`, `pointer`, `about` (`source`, `destination`)
+- `damaged`: `reason` (a fixed word), `text`
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from mip6 import messages, packets
+from mip6.errors import Violation
+from roamkey.decode import authenticity
+from roamkey.decode.meanings import ICMPV6_ERRORS, PROTOCOLS, TCP, text_of
+from roamkey.decode.mobility import mobility_facts
+from roamkey.keyfile import PairKeys
+
+Facts = dict[str, Any]
+
+#: protocol -> where its checksum stands
+_CHECKSUM_AT = {packets.MOBILITY: 4, packets.UDP: 6, packets.ICMPV6: 2, TCP: 16}
+_SIGNED = (messages.BINDING_UPDATE, messages.BINDING_ACKNOWLEDGEMENT)
+_FROM_MOBILE = (
+    messages.BINDING_UPDATE,
+    messages.HOME_TEST_INIT,
+    messages.CARE_OF_TEST_INIT,
+)
+
+
+def describe(octets: bytes, pairs: Sequence[PairKeys] | None = None) -> Facts:
+    """The facts of one IPv6 packet, damage included; with `pairs`, of its authenticator too."""
+    facts: Facts = {"octets": len(octets)}
+    try:
+        packet = packets.parse(octets)
+    except Violation as error:
+        facts["damaged"] = {"reason": error.reason, "text": str(error)}
+        return facts
+    facts["octets"] = packets.IPV6_HEADER_OCTETS + int.from_bytes(octets[4:6], "big")
+    _header_facts(facts, packet)
+    message: messages.Message | None = None
+    try:
+        if packet.protocol == packets.MOBILITY:
+            message = _mobility(facts, packet, pairs)
+        elif packet.protocol == packets.UDP:
+            _udp(facts, packet)
+        elif packet.protocol == packets.ICMPV6:
+            _icmpv6(facts, packet)
+        elif packet.protocol == TCP:
+            _tcp(facts, packet)
+    except Violation as error:
+        facts["damaged"] = {"reason": error.reason, "text": str(error)}
+    _parties(facts, packet, message)
+    return facts
+
+
+def is_mobility(facts: Facts) -> bool:
+    """Whether a packet belongs to mobility: a message, data of a mobile node, or about these."""
+    return (
+        facts.get("protocol") == packets.MOBILITY
+        or "home_address_option" in facts
+        or "routing_header" in facts
+        or "about" in facts.get("icmpv6", {})
+    )
+
+
+def _header_facts(facts: Facts, packet: packets.Packet) -> None:
+    facts["source"] = text_of(packet.source)
+    facts["destination"] = text_of(packet.destination)
+    facts["hop_limit"] = packet.hop_limit
+    if packet.home_address is not None:
+        facts["home_address_option"] = text_of(packet.home_address)
+    if packet.route is not None:
+        facts["routing_header"] = {
+            "address": text_of(packet.route),
+            "segments_left": packet.segments_left,
+        }
+    facts["protocol"] = packet.protocol
+    facts["protocol_name"] = PROTOCOLS.get(packet.protocol, "unknown")
+
+
+def _checksum(facts: Facts, packet: packets.Packet) -> None:
+    at = _CHECKSUM_AT[packet.protocol]
+    blank = bytearray(packet.payload)
+    blank[at : at + 2] = b"\x00\x00"
+    expected = packets.checksum(
+        packet.logical_source, packet.logical_destination, packet.protocol, blank
+    )
+    if packet.protocol == packets.UDP:
+        expected = expected or 0xFFFF  # zero would say "no checksum" (RFC 8200 section 8.1)
+    facts["checksum"] = {
+        "value": f"0x{bytes(packet.payload[at : at + 2]).hex()}",
+        "expected": f"0x{expected:04x}",
+        "verdict": "right" if packet.checksum_ok() else "wrong",
+    }
+
+
+def _mobility(
+    facts: Facts, packet: packets.Packet, pairs: Sequence[PairKeys] | None
+) -> messages.Message | None:
+    if len(packet.payload) >= 8:
+        _checksum(facts, packet)
+    try:
+        message: messages.Message = messages.decode(packet.payload)
+    except Violation as error:
+        if error.reason != "message type":
+            raise
+        kind = packet.payload[2]
+        facts["mobility"] = {
+            "type": kind,
+            "name": f"unknown message type {kind}",
+            "octets": len(packet.payload),
+        }
+        return None
+    facts["mobility"] = mobility_facts(message, len(packet.payload))
+    if message.kind in _SIGNED:
+        verdict = authenticity.check(packet, message, pairs)
+        facts["authenticator"] = {"verdict": verdict.verdict}
+        if verdict.generation is not None:
+            facts["authenticator"] |= {"generation": verdict.generation, "kbm": verdict.kbm}
+        if verdict.note:
+            facts["authenticator"]["note"] = verdict.note
+    return message
+
+
+def _udp(facts: Facts, packet: packets.Packet) -> None:
+    payload = packet.payload
+    if len(payload) < packets.UDP_HEADER_OCTETS:
+        raise Violation("truncated", "packet ends inside a UDP header")
+    _checksum(facts, packet)
+    source, destination, octets = (int.from_bytes(payload[i : i + 2], "big") for i in (0, 2, 4))
+    if octets != len(payload):
+        raise Violation("length", f"UDP length {octets}, {len(payload)} octets there")
+    facts["udp"] = {
+        "source_port": source,
+        "destination_port": destination,
+        "octets": octets - packets.UDP_HEADER_OCTETS,
+    }
+
+
+def _tcp(facts: Facts, packet: packets.Packet) -> None:
+    if len(packet.payload) < 20:
+        raise Violation("truncated", "packet ends inside a TCP header")
+    _checksum(facts, packet)
+
+
+def _icmpv6(facts: Facts, packet: packets.Packet) -> None:
+    payload = bytes(packet.payload)
+    if len(payload) < 8:
+        raise Violation("truncated", "packet ends inside an ICMPv6 header")
+    _checksum(facts, packet)
+    kind, code = payload[0], payload[1]
+    named = ICMPV6_ERRORS.get((kind, code)) or ICMPV6_ERRORS.get((kind, None))
+    icmpv6: Facts = {"type": kind, "code": code}
+    if named:
+        icmpv6 |= {"name": named[0], "advice": named[1]}
+        if kind == 4:
+            icmpv6["pointer"] = int.from_bytes(payload[4:8], "big")
+        about = _cited(payload[8:])
+        if about:
+            icmpv6["about"] = about
+    facts["icmpv6"] = icmpv6
+
+
+def _cited(octets: bytes) -> Facts | None:
+    """The addresses of the packet that an ICMPv6 error is about, where that one is of mobility."""
+    try:
+        packet = packets.parse(octets)
+    except Violation:
+        return None
+    cited: Facts = {}
+    _header_facts(cited, packet)
+    return {end: cited[end] for end in ("source", "destination")} if is_mobility(cited) else None
+
+
+def _parties(facts: Facts, packet: packets.Packet, message: messages.Message | None) -> None:
+    """Say who is who: the mobile node's two addresses, and its correspondent's."""
+    if not is_mobility(facts) or "icmpv6" in facts:
+        return
+    kind = None if message is None else message.kind
+    from_mobile = packet.home_address is not None or kind in _FROM_MOBILE
+    to_mobile = packet.segments_left or (message is not None and not from_mobile)
+    home, care_of = "home address", "care-of address"
+    source = destination = "correspondent"
+    if from_mobile:
+        away = packet.home_address is not None or kind == messages.CARE_OF_TEST_INIT
+        source = care_of if away else home
+    if to_mobile:
+        away = packet.segments_left or kind in (messages.CARE_OF_TEST, messages.BINDING_ERROR)
+        destination = care_of if away else home
+    facts["meaning"] = {"source": source, "destination": destination}
+    if message is not None and kind in _SIGNED:
+        who = authenticity.parties(packet, message)
+        facts["home_address"] = text_of(who.home_address)
+        facts["care_of_address"] = text_of(who.care_of_address)
+        facts["correspondent"] = text_of(who.correspondent)
+        return
+    if packet.home_address is not None:
+        facts["home_address"] = text_of(packet.home_address)
+        facts["correspondent"] = text_of(packet.logical_destination)
+    elif packet.route is not None and packet.segments_left:
+        facts["home_address"] = text_of(packet.route)
+        facts["correspondent"] = text_of(packet.source)
+    for end, meaning in facts["meaning"].items():
+        name = meaning.replace(" ", "_").replace("-", "_")
+        facts.setdefault(name, facts[end])

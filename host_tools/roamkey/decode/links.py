@@ -1,0 +1,73 @@
+"""From a frame of a link to the IPv6 packet in it.
+
+The octets are cut out here and not by dpkt's link classes: those read the IPv6 packet as well and
+don't give back the octets as captured, which checksum and authenticator are about.
+"""
+
+from collections.abc import Callable
+
+_IPV6 = 0x86DD
+_VLAN = (0x8100, 0x88A8, 0x9100)
+_VLAN_OCTETS = 4
+_FAMILIES_IPV6 = (10, 24, 28, 30)  # AF_INET6 of Linux, NetBSD and OpenBSD, FreeBSD, macOS
+
+
+def _ethernet(frame: bytes) -> bytes | None:
+    return _by_ethertype(frame, 12)
+
+
+def _cooked(frame: bytes) -> bytes | None:
+    return _by_ethertype(frame, 14)
+
+
+def _cooked_v2(frame: bytes) -> bytes | None:
+    tag = int.from_bytes(frame[:2], "big")
+    if tag in _VLAN:  # the tag's remainder follows the header
+        return _by_ethertype(frame, 22)
+    return frame[20:] if tag == _IPV6 else None
+
+
+def _by_ethertype(frame: bytes, at: int) -> bytes | None:
+    """What follows the EtherType at `at`, behind any VLAN tags; None where it isn't IPv6."""
+    kind = int.from_bytes(frame[at : at + 2], "big")
+    while kind in _VLAN:
+        at += _VLAN_OCTETS
+        kind = int.from_bytes(frame[at : at + 2], "big")
+    return frame[at + 2 :] if kind == _IPV6 else None
+
+
+def _raw(frame: bytes) -> bytes | None:
+    return frame if frame and frame[0] >> 4 == 6 else None
+
+
+def _family(frame: bytes) -> bytes | None:
+    family = frame[:4]
+    either = int.from_bytes(family, "little"), int.from_bytes(family, "big")
+    return frame[4:] if set(either) & set(_FAMILIES_IPV6) else None
+
+
+#: link type (as in capture files) -> the IPv6 packet in a frame, or None for other frames
+LINKS: dict[int, Callable[[bytes], bytes | None]] = {
+    0: _family,  # NULL
+    1: _ethernet,
+    12: _raw,  # RAW as some systems number it
+    14: _raw,
+    101: _raw,
+    108: _family,  # LOOP
+    113: _cooked,  # Linux "any" device
+    228: _raw,  # IPv4, which may stand on an interface that sees both
+    229: _raw,  # IPv6
+    276: _cooked_v2,
+}
+
+
+def unframed(octets: bytes) -> bytes:
+    """`octets` as they are if they begin with IPv6, else without the Ethernet header before it."""
+    if (
+        octets[:1]
+        and octets[0] >> 4 == 6
+        and 40 + int.from_bytes(octets[4:6], "big") <= len(octets)
+    ):
+        return octets
+    inner = _ethernet(octets)
+    return octets if inner is None or inner[:1] < b"\x60" or inner[:1] > b"\x6f" else inner

@@ -1,0 +1,147 @@
+"""What the numbers of RFC 6275 mean to the person in the field, and what to do about them."""
+
+from ipaddress import IPv6Address
+
+from mip6 import messages, packets
+
+TCP = 6
+
+#: Status of a Binding Acknowledgement (section 6.1.8) -> (name, what to do; "" where nothing is)
+ACKNOWLEDGEMENT_STATUS = {
+    messages.ACCEPTED: ("accepted", ""),
+    messages.ACCEPTED_PREFIX_DISCOVERY: (
+        "accepted, prefix discovery necessary",
+        "the home network was renumbered: check the home address",
+    ),
+    messages.REASON_UNSPECIFIED: (
+        "refused, reason unspecified",
+        "look into the correspondent's log",
+    ),
+    messages.ADMINISTRATIVELY_PROHIBITED: (
+        "administratively prohibited",
+        "allow this home address at the correspondent",
+    ),
+    messages.INSUFFICIENT_RESOURCES: (
+        "insufficient resources",
+        "the correspondent is full: raise its limit or remove stale bindings",
+    ),
+    messages.HOME_REGISTRATION_NOT_SUPPORTED: (
+        "home registration not supported",
+        "the update carried the H flag, but the peer is no home agent",
+    ),
+    messages.NOT_HOME_SUBNET: (
+        "not home subnet",
+        "the home address isn't of a prefix that this home agent serves",
+    ),
+    messages.NOT_HOME_AGENT: (
+        "not home agent for this mobile node",
+        "register with another home agent",
+    ),
+    messages.DUPLICATE_ADDRESS: (
+        "duplicate address detection failed",
+        "another node uses the home address on the home link",
+    ),
+    messages.SEQUENCE_OUT_OF_WINDOW: (
+        "sequence number out of window",
+        "the sequence here is the last one accepted: the node goes on above it; "
+        "if this repeats, renew the key",
+    ),
+    messages.EXPIRED_HOME_NONCE: (
+        "expired home nonce index",
+        "return routability must be run again; with a preconfigured key, check both ends' keys",
+    ),
+    messages.EXPIRED_CARE_OF_NONCE: (
+        "expired care-of nonce index",
+        "return routability must be run again; with a preconfigured key, check both ends' keys",
+    ),
+    messages.EXPIRED_NONCES: (
+        "expired nonces",
+        "return routability must be run again; with a preconfigured key, check both ends' keys",
+    ),
+    messages.TYPE_CHANGE_DISALLOWED: (
+        "registration type change disallowed",
+        "delete the binding before changing the H flag",
+    ),
+    messages.INVALID_CARE_OF_ADDRESS: (
+        "invalid care-of address",
+        "the care-of address isn't one that the peer can send to",
+    ),
+}
+
+#: Status of a Binding Error (section 6.1.9), likewise
+ERROR_STATUS = {
+    messages.UNKNOWN_BINDING: (
+        "unknown binding for the Home Address option",
+        "the correspondent holds no binding: the node registers again",
+    ),
+    messages.UNRECOGNIZED_MESSAGE: (
+        "unrecognized Mobility Header type",
+        "the peer doesn't know this message: it has no route optimization",
+    ),
+}
+
+#: kind -> letters of its flags (sections 6.1.7 and 6.1.8)
+FLAGS = {
+    messages.BINDING_UPDATE: (
+        ("A", messages.FLAG_ACKNOWLEDGE, "acknowledge"),
+        ("H", messages.FLAG_HOME_REGISTRATION, "home registration"),
+        ("L", messages.FLAG_LINK_LOCAL, "link-local compatibility"),
+        ("K", messages.FLAG_KEY_MANAGEMENT, "key management"),
+    ),
+    messages.BINDING_ACKNOWLEDGEMENT: (("K", messages.FLAG_BA_KEY_MANAGEMENT, "key management"),),
+}
+
+#: Options that the messages carry opaquely (IANA's registry of mobility options)
+OTHER_OPTIONS = {
+    messages.PAD1: "Pad1",
+    messages.PADN: "PadN",
+    6: "Mobile Network Prefix",
+    8: "Mobile Node Identifier",
+    9: "Authentication",
+    10: "Replay Protection",
+    19: "Vendor Specific",
+}
+
+PROTOCOLS = {
+    TCP: "TCP",
+    packets.UDP: "UDP",
+    50: "ESP",
+    51: "AH",
+    packets.ICMPV6: "ICMPv6",
+    packets.NO_NEXT_HEADER: "no next header",
+    packets.MOBILITY: "Mobility Header",
+}
+
+#: (type, code) -> (name, what it means here), RFC 4443; a code of None stands for any
+ICMPV6_ERRORS = {
+    (1, None): ("Destination Unreachable", "the packet didn't arrive"),
+    (2, None): ("Packet Too Big", "the path carries smaller packets only"),
+    (3, None): ("Time Exceeded", "a loop, or a hop limit too low"),
+    (4, 0): (
+        "Parameter Problem, erroneous header field",
+        "expected of a kernel without Mobile IPv6: no harm",
+    ),
+    (4, 1): (
+        "Parameter Problem, unrecognized next header",
+        "where it points at the Mobility Header, the peer doesn't support it",
+    ),
+    (4, 2): (
+        "Parameter Problem, unrecognized option",
+        "expected of a kernel without Mobile IPv6: no harm",
+    ),
+}
+
+
+def text_of(address: bytes) -> str:
+    """An address of 16 octets as text."""
+    return str(IPv6Address(address))
+
+
+def duration(seconds: int) -> str:
+    """A number of seconds (not negative) in words: "7 min", "3 d 49 min"."""
+    parts = []
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
+        count, seconds = divmod(seconds, size)
+        if count:
+            parts.append(f"{count} {unit}")
+    return " ".join(parts) or "0 s"

@@ -1,0 +1,179 @@
+"""The facts of packets laid out for a terminal of 80 columns."""
+
+from collections.abc import Iterator
+from datetime import datetime, timezone
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from mip6 import messages
+from roamkey.decode.facts import Facts
+from roamkey.decode.meanings import FLAGS
+
+_COLOURS = {"right": "green", "wrong": "bold red", "damaged": "bold red", "absent": "yellow"}
+_PRINTED = (  # fields of a message that need no words
+    ("sequence", "sequence"),
+    ("home_nonce_index", "home index"),
+    ("care_of_nonce_index", "care-of index"),
+    ("home_init_cookie", "home cookie"),
+    ("care_of_init_cookie", "care-of cookie"),
+    ("home_keygen_token", "home token"),
+    ("care_of_keygen_token", "care-of token"),
+)
+
+Row = tuple[str, str, str]  # label, value, colour ("" for none)
+
+
+def show(facts: Facts, console: Console) -> None:
+    """Print one packet: a title, then a line or more for each thing it says."""
+    console.print(Text(_title(facts), style="bold"))
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(width=16)
+    grid.add_column(overflow="fold")
+    for label, value, colour in _rows(facts):
+        grid.add_row(Text(f"  {label}", style="dim"), Text(value, style=colour))
+    console.print(grid)
+    console.print()
+
+
+def _title(facts: Facts) -> str:
+    words = [f"Packet {facts['number']}:" if "number" in facts else "Packet:"]
+    if "mobility" in facts:
+        words.append(facts["mobility"]["name"])
+    elif "icmpv6" in facts:
+        words.append("ICMPv6 " + facts["icmpv6"].get("name", f"type {facts['icmpv6']['type']}"))
+    elif "protocol" in facts:
+        words.append(facts["protocol_name"])
+    if "since_first" in facts:
+        words.append(f"at +{facts['since_first']:.6f} s")
+    return " ".join(words)
+
+
+def _rows(facts: Facts) -> Iterator[Row]:
+    if facts.get("time") is not None:
+        yield "time", _moment(facts["time"]), ""
+    yield from _addresses(facts)
+    if "mobility" in facts:
+        yield from _message(facts["mobility"])
+    if "udp" in facts:
+        udp = facts["udp"]
+        ports = f"port {udp['source_port']} to port {udp['destination_port']}"
+        yield "UDP", f"{ports}, {udp['octets']} octets of data", ""
+    if "icmpv6" in facts:
+        yield from _icmpv6(facts["icmpv6"])
+    if "checksum" in facts:
+        checksum = facts["checksum"]
+        right = checksum["verdict"] == "right"
+        end = "right" if right else f"wrong, {checksum['expected']} expected"
+        yield "checksum", f"{checksum['value']} {end}", _COLOURS[checksum["verdict"]]
+    if "authenticator" in facts:
+        verdict = facts["authenticator"]
+        yield "authenticator", _authenticator(verdict), _COLOURS.get(verdict["verdict"], "yellow")
+    if "damaged" in facts:
+        yield "damaged", facts["damaged"]["text"], _COLOURS["damaged"]
+
+
+def _addresses(facts: Facts) -> Iterator[Row]:
+    meaning = facts.get("meaning", {})
+    for end, behind in (("source", "home_address_option"), ("destination", "routing_header")):
+        if end not in facts:
+            continue
+        yield end, _with_meaning(facts[end], meaning.get(end)), ""
+        if behind == "home_address_option" and behind in facts:
+            yield "", f"{facts[behind]}  home address, in the Home Address option", ""
+        elif behind in facts:
+            route = facts[behind]
+            done = "" if route["segments_left"] else " (already used)"
+            yield "", f"{route['address']}  home address, in the routing header{done}", ""
+    care_of = facts.get("care_of_address")
+    if care_of and care_of not in (facts["source"], facts["destination"]):
+        yield "registers", _with_meaning(care_of, "care-of address"), ""
+
+
+def _with_meaning(address: str, meaning: str | None) -> str:
+    return f"{address}  {meaning}" if meaning else address
+
+
+def _message(mobility: Facts) -> Iterator[Row]:
+    if "status" in mobility:
+        bad = mobility["status"] >= messages.REASON_UNSPECIFIED or "home_address" in mobility
+        colour = "bold red" if bad else "green"
+        yield "status", f"{mobility['status']} {mobility['status_name']}", colour
+        if "advice" in mobility:
+            yield "", mobility["advice"], "yellow"
+    for field, label in _PRINTED:
+        if field in mobility:
+            yield label, str(mobility[field]), ""
+    if "flags" in mobility:
+        yield "flags", _flags(mobility), ""
+    if "lifetime_s" in mobility:
+        yield "lifetime", _lifetime(mobility), ""
+    if "home_address" in mobility:
+        yield "home address", mobility["home_address"], ""
+    for i, option in enumerate(mobility.get("options", ())):
+        yield "options" if i == 0 else "", _option(option), ""
+
+
+def _flags(mobility: Facts) -> str:
+    names = [
+        f"{letter} ({name})"
+        for letter, _, name in FLAGS[mobility["type"]]
+        if letter in mobility["flags"]
+    ]
+    if "flags_unknown" in mobility:
+        names.append(f"unknown {mobility['flags_unknown']}")
+    return ", ".join(names) or "none"
+
+
+def _lifetime(mobility: Facts) -> str:
+    seconds = mobility["lifetime_s"]
+    if seconds:
+        return f"{seconds} s ({mobility['lifetime']})"
+    if mobility["type"] == messages.BINDING_UPDATE:
+        return "0 s: deletes the binding"
+    return "0 s: no binding"
+
+
+def _option(option: Facts) -> str:
+    name: str = option["name"]
+    if "interval_s" in option:
+        return f"{name}: {option['interval_s']} s ({option['interval']})"
+    if "address" in option:
+        return f"{name}: {option['address']}"
+    if "home_nonce_index" in option:
+        indices = option["home_nonce_index"], option["care_of_nonce_index"]
+        return f"{name}: home {indices[0]}, care-of {indices[1]}"
+    if "authenticator" in option:
+        return f"{name}: {option['authenticator']}"
+    data = option.get("data", "")
+    if option["type"] == messages.PADN and not data.strip("0"):
+        return f"{name}({option['octets'] + 2})"
+    return f"{name}: {data}" if data else name
+
+
+def _authenticator(verdict: Facts) -> str:
+    words: str = verdict["verdict"]
+    if words == "absent":
+        words = "absent: the message isn't signed"
+    if "generation" in verdict:
+        words += f" (generation {verdict['generation']}"
+        words += ")" if words.startswith("wrong") else f", Kbm of a {verdict['kbm']})"
+    return f"{words}: {verdict['note']}" if "note" in verdict else words
+
+
+def _icmpv6(icmpv6: Facts) -> Iterator[Row]:
+    pointer = f", pointer {icmpv6['pointer']}" if "pointer" in icmpv6 else ""
+    yield "ICMPv6", f"type {icmpv6['type']}, code {icmpv6['code']}{pointer}", ""
+    if "about" in icmpv6:
+        about = icmpv6["about"]
+        yield "about", f"the packet {about['source']} to {about['destination']}", ""
+        yield "", icmpv6["advice"], "yellow"
+
+
+def _moment(seconds: float) -> str:
+    try:
+        moment = datetime.fromtimestamp(seconds, timezone.utc)
+    except (OverflowError, ValueError, OSError):  # a clock that never was set right
+        return f"{seconds:.6f} s since 1970"
+    return moment.strftime("%Y-%m-%d %H:%M:%S.%f UTC")
