@@ -9,7 +9,7 @@ class Violation(ValueError):
     """
 
     def __init__(self, reason, text):
-        ValueError.__init__(self, text)
+        super().__init__(text)  # MicroPython's built-in classes have no __init__ to call by name
         self.reason = reason
 
 

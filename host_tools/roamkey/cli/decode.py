@@ -40,16 +40,19 @@ def decode(
 ) -> None:
     """Decode Mobile IPv6 packets, from hexadecimal or a capture.
 
-    Hexadecimal may have spaces, colons and 0x; each line is a packet, and the dumps of tshark,
-    tcpdump, xxd and hexdump are read too. Damaged packets of a capture are listed; anything else
-    damaged, a capture that ends early included, gives one line and exit code 1.
+    Hexadecimal may have spaces, colons and 0x. Each line is a packet; the dumps
+    of tshark, tcpdump, xxd and hexdump are read too. Damaged packets of a
+    capture are listed; anything else damaged, a capture that ends early
+    included, gives one line and exit code 1.
 
-    The key file holds an object, or a list of objects, with the fields home_address,
-    correspondent, home_nonce, care_of_nonce, and keys: a list of generation and kcn.
+    The key file holds an object, or a list of objects, with home_address,
+    correspondent, home_nonce, care_of_nonce, and keys: a list of objects with
+    generation and kcn.
 
-    The JSON document has packets (with source, destination, home_address, care_of_address,
-    correspondent, mobility, checksum, authenticator, udp, icmpv6, damaged as far as they apply,
-    number, and from a capture time and since_first in seconds), skipped, damaged, truncated and
+    The JSON document has packets (with source, destination, home_address,
+    care_of_address, correspondent, mobility, checksum, authenticator, udp,
+    icmpv6, damaged as far as they apply, number, and from a capture time and
+    since_first in seconds), skipped, damaged, truncated and
     unsupported_link_types.
     """
     if keys == source == _STDIN:

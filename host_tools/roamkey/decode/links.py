@@ -63,11 +63,7 @@ LINKS: dict[int, Callable[[bytes], bytes | None]] = {
 
 def unframed(octets: bytes) -> bytes:
     """`octets` as they are if they begin with IPv6, else without the Ethernet header before it."""
-    if (
-        octets[:1]
-        and octets[0] >> 4 == 6
-        and 40 + int.from_bytes(octets[4:6], "big") <= len(octets)
-    ):
+    if _raw(octets) and 40 + int.from_bytes(octets[4:6], "big") <= len(octets):
         return octets
     inner = _ethernet(octets)
-    return octets if inner is None or inner[:1] < b"\x60" or inner[:1] > b"\x6f" else inner
+    return inner if inner and _raw(inner) else octets
