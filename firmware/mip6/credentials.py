@@ -12,6 +12,7 @@ A counter belongs to the key, not to its label: if a Kcn of the set in place com
 set, it goes on where it was; one that was left behind, or whose counter is lost, is refused.
 """
 
+from . import keylife
 from .errors import Exhausted, Misuse, StorageError
 from .keyset import Credentials, Peer, decode
 from .records import Damaged
@@ -276,6 +277,13 @@ class Keystore:
             self.move_on(index)
             number = self._ledger.take(index)
         return self._ledger.generations[index], number
+
+    def outlook(self, index, uses, elapsed):
+        """What is left for peer `index`, at `uses` in `elapsed` ms: see keylife.outlook()."""
+        self._need_ready()
+        peer, current = self.credentials.peers[index], self._ledger.generations[index]
+        later = len([number for number, _ in peer.generations if number > current])
+        return keylife.outlook(self._ledger.nexts[index], later, uses, elapsed)
 
     def top_up(self):
         """While idle: reserve ahead for every peer that is short; StorageError."""

@@ -2,7 +2,7 @@
 
 A static key is as safe as the counter beside it: two Binding Updates with one number under one
 key let a recorded one be played back. So each number is *reserved* in flash before it is given
-out, and a start continues where the last reservation ended. What was reserved and not used is lost.
+out, and a start continues where the last reservation ended; what it held and did not use is lost.
 
 How much to reserve is the one choice. Flash time and wear ask for much; key life (65,536 numbers)
 asks for little. The reservation is half of what the session has used so far, at least 1, at most

@@ -15,9 +15,7 @@ _POSIX = "posix"
 _FAT = "fat"
 
 _ENOSPC = const(28)  # MicroPython's errno has no name for it
-_COMMITS = const(
-    96
-)  # rewrites that fill a metadata log more than twice: 4096 octets, 128 each at least
+_COMMITS = const(96)  # rewrites of 128 octets or more: they fill a log of 4,096 three times
 _CHUNK = const(512)  # octets
 
 

@@ -1,0 +1,418 @@
+"""The key store: sets that are replaced whole, keys that keep their counters, clear refusals."""
+
+from harness import raises
+from mip6.credentials import (
+    DAMAGED,
+    EMPTY,
+    KEYS,
+    NO_COUNTER,
+    READY,
+    SLOTS,
+    STORAGE_ERROR,
+    UNFINISHED,
+    Credentials,
+    Keystore,
+    Peer,
+)
+from mip6.errors import Exhausted, Misuse, StorageError
+from mip6.keyset import decode
+from mip6.records import Damaged
+from mip6.sequence import LIMIT
+from stores import MemoryStore, Retained
+
+A = b"\x20\x01\x0d\xb8" + bytes(11)
+HOME, FIRST, SECOND, THIRD = A + b"\x01", A + b"\x02", A + b"\x03", A + b"\x04"
+
+
+def kcn(name):
+    return name + b"-" * (20 - len(name))
+
+
+def peer(address=FIRST, keys=((0, b"k0"),), lifetime=600, home=b"h" * 8, care_of=b"c" * 8):
+    return Peer(address, home, care_of, lifetime, [(n, kcn(k)) for n, k in keys])
+
+
+def key_set(set_id=b"set-0000", peers=None, home=HOME):
+    return Credentials(set_id, home, peers if peers is not None else [peer()])
+
+
+def ready(credentials=None):
+    store = MemoryStore()
+    keystore = Keystore(store)
+    assert keystore.load() == EMPTY
+    assert keystore.provision(credentials or key_set())
+    return store, keystore
+
+
+def load(store, retained=None):
+    keystore = Keystore(store, retained)
+    keystore.load()
+    return keystore
+
+
+def test_a_set_survives_its_encoding():
+    whole = key_set(
+        peers=[
+            peer(FIRST, [(0, b"a"), (3, b"b"), (32767, b"c")], 4, b"h" * 32, b"c" * 8),
+            peer(SECOND, [(7, b"d")], 262140),
+        ]
+    )
+    for slot in (0, 1):
+        again, found = decode(whole.encode(slot))
+        assert found == slot
+        assert again.encode(0) == whole.encode(0)
+        assert again.peers[0].generations == whole.peers[0].generations
+
+
+def test_damaged_sets_are_refused():
+    record = key_set().encode(0)
+    for size in range(len(record)):
+        raises(Damaged, decode, record[:size])
+    for bit in range(len(record) * 8):
+        altered = bytearray(record)
+        altered[bit >> 3] ^= 1 << (bit & 7)
+        raises(Damaged, decode, bytes(altered))
+
+
+def test_rules_of_a_set():
+    raises(Misuse, Peer, FIRST, b"h" * 8, b"c" * 8, 600, [(0, b"k" * 19)])
+    raises(Misuse, Peer, FIRST, b"h" * 8, b"c" * 8, 600, [(0, b"k" * 256)])
+    Peer(FIRST, b"h" * 8, b"c" * 8, 600, [(0, b"k" * 255)])
+    for bad in (b"h" * 7, b"h" * 33, b""):
+        raises(Misuse, Peer, FIRST, bad, b"c" * 8, 600, [(0, b"k" * 20)])
+        raises(Misuse, Peer, FIRST, b"c" * 8, bad, 600, [(0, b"k" * 20)])
+    for lifetime in (0, 3, 262141, -1, 4.5, "600"):
+        raises(Misuse, Peer, FIRST, b"h" * 8, b"c" * 8, lifetime, [(0, b"k" * 20)])
+    for keys in (
+        [],
+        [(1, b"a"), (0, b"b")],
+        [(0, b"a"), (0, b"b")],
+        [(-1, b"a")],
+        [(32768, b"a")],
+    ):
+        raises(Misuse, peer, FIRST, keys)
+    raises(Misuse, key_set, b"short")
+    raises(Misuse, key_set, b"set-0000", [])
+    raises(Misuse, key_set, b"set-0000", [peer(FIRST), peer(FIRST, [(0, b"other")])])
+    raises(Misuse, key_set, b"set-0000", [peer(HOME)])
+    many = [peer(A[:-2] + bytes([1, n, n]), [(0, b"%d" % n)]) for n in range(17)]
+    key_set(peers=many[:16])
+    raises(Misuse, key_set, b"set-0000", many)
+
+
+def test_addresses_are_unicast_and_global():
+    bad = [
+        bytes(16),
+        bytes(15) + b"\x01",
+        b"\xff\x02" + bytes(13) + b"\x01",
+        b"\xfe\x80" + bytes(13) + b"\x01",
+        b"\xfe\xc0" + bytes(13) + b"\x01",
+        bytes(10) + b"\xff\xff\x0a\x00\x00\x01",
+        A,
+    ]
+    for address in bad:
+        raises(Misuse, peer, address)
+        raises(Misuse, key_set, b"set-0000", None, address)
+    key_set(home=b"\xfd" + bytes(14) + b"\x01")  # RFC 4193: unique local, global scope
+
+
+def test_a_kcn_given_twice_is_refused():
+    error = raises(Misuse, key_set, b"set-0000", [peer(FIRST), peer(SECOND)])
+    assert "Kcn" in str(error) and "k0" not in str(error)
+    raises(Misuse, key_set, b"set-0000", [peer(FIRST, [(0, b"k0"), (1, b"k0")])])
+
+
+def test_secrets_are_not_shown():
+    whole = key_set()
+    _, keystore = ready(whole)
+    for shown in (repr(whole), repr(whole.peers), repr(keystore), str(whole), keystore.text):
+        assert "k0" not in shown and "hhhh" not in shown and "cccc" not in shown
+
+
+def test_nothing_provisioned_is_empty_and_sends_nothing():
+    keystore = load(MemoryStore())
+    assert keystore.status == EMPTY and keystore.credentials is None
+    for call in (keystore.counter, keystore.take, keystore.current, keystore.move_on):
+        raises(Misuse, call, 0)
+    keystore.top_up()
+    keystore.release()
+
+
+def test_provisioned_keys_are_there_after_a_reset():
+    store, keystore = ready()
+    assert keystore.status == READY
+    assert keystore.take(0) == (0, 0)
+    after = load(store)
+    assert after.status == READY and after.credentials.home_address == HOME
+    assert after.current(0) == (0, kcn(b"k0")) and after.take(0) == (0, 1)
+
+
+def test_loading_writes_nothing():
+    store, keystore = ready()
+    keystore.take(0)
+    before = dict(store.records), store.writes
+    for _ in range(20):
+        load(store)
+    assert (store.records, store.writes) == before
+
+
+def test_every_damage_has_a_clear_status():
+    store, _ = ready()
+    whole = dict(store.records)
+
+    def status(**changes):
+        records = dict(whole)
+        for name, record in changes.items():
+            name = {"keys": KEYS, "counters": SLOTS[0]}[name]
+            if record is None:
+                del records[name]
+            else:
+                records[name] = record
+        keystore = load(MemoryStore(records))
+        assert keystore.text
+        if keystore.status != READY:
+            assert keystore.credentials is None
+            raises(Misuse, keystore.take, 0)
+        return keystore.status
+
+    assert status() == READY
+    assert status(keys=None) == EMPTY
+    assert status(keys=b"") == UNFINISHED
+    assert status(keys=whole[KEYS][:-1]) == DAMAGED
+    assert status(keys=b"\xff" * 100) == DAMAGED
+    assert status(keys=bytes(100)) == DAMAGED
+    assert status(counters=None) == NO_COUNTER
+    assert status(counters=b"") == NO_COUNTER
+    assert status(counters=whole[SLOTS[0]][:-1]) == NO_COUNTER
+    other = dict(ready(key_set(b"set-1111"))[0].records)
+    assert status(counters=other[SLOTS[0]]) == NO_COUNTER
+    two = ready(key_set(peers=[peer(FIRST), peer(SECOND, [(0, b"k1")])]))[0].records
+    assert status(counters=two[SLOTS[0]]) == NO_COUNTER
+    later = ready(key_set(peers=[peer(FIRST, [(5, b"k1")])]))[0].records
+    assert status(counters=later[SLOTS[0]]) == NO_COUNTER
+
+
+def test_flash_that_cannot_be_read():
+    class Unreadable(MemoryStore):
+        def read(self, name):
+            raise OSError(5)
+
+    keystore = load(Unreadable())
+    assert keystore.status == STORAGE_ERROR and "5" in keystore.text
+
+
+def test_the_same_set_again_is_no_change():
+    store, keystore = ready()
+    for _ in range(20):
+        keystore.take(0)
+    before = dict(store.records)
+    assert keystore.provision(key_set()) is False
+    assert store.records == before
+    assert keystore.take(0) == (0, 20)
+    raises(Misuse, keystore.provision, key_set(peers=[peer(keys=[(0, b"other")])]))
+
+
+def test_a_new_set_with_an_old_key_keeps_its_counter():
+    store, keystore = ready()
+    for _ in range(20):
+        keystore.take(0)
+    assert keystore.provision(key_set(b"set-1111"))
+    assert keystore.take(0) == (0, 20)
+    # Under another generation number, and at another correspondent: the counter is the key's.
+    assert keystore.provision(key_set(b"set-2222", [peer(SECOND, [(9, b"k0")])]))
+    assert keystore.take(0) == (9, 21)
+    assert load(store).take(0)[1] >= 22
+
+
+def test_new_keys_start_at_0():
+    _, keystore = ready()
+    for _ in range(20):
+        keystore.take(0)
+    assert keystore.provision(key_set(b"set-1111", [peer(keys=[(0, b"new")])]))
+    assert keystore.take(0) == (0, 0)
+
+
+def test_a_key_left_behind_never_comes_back():
+    keys = [(0, b"k0"), (1, b"k1"), (2, b"k2")]
+    _, keystore = ready(key_set(peers=[peer(keys=keys)]))
+    keystore.take(0)
+    assert keystore.move_on(0) == 1
+    keystore.take(0)
+    raises(Misuse, keystore.provision, key_set(b"set-1111", [peer(keys=[(0, b"k0")])]))
+    raises(Misuse, keystore.provision, key_set(b"set-1111", [peer(keys=[(0, b"x"), (1, b"k0")])]))
+    raises(Misuse, keystore.provision, key_set(b"set-1111", [peer(keys=[(1, b"k1"), (2, b"k0")])]))
+    assert keystore.provision(key_set(b"set-1111", [peer(keys=keys + [(3, b"k3")])]))
+    assert keystore.take(0) == (1, 1)
+
+
+def test_a_key_used_up_never_comes_back():
+    _, keystore = ready()
+    keystore.counter(0).advance(LIMIT - 1)
+    raises(Misuse, keystore.provision, key_set(b"set-1111"))
+    keys = [(0, b"k0"), (1, b"k1")]
+    assert keystore.provision(key_set(b"set-1111", [peer(keys=keys)]))
+    assert keystore.take(0) == (1, 0)
+
+
+def test_a_key_whose_counter_is_lost_is_refused():
+    store, _ = ready()
+    del store.records[SLOTS[0]]
+    keystore = load(store)
+    raises(Misuse, keystore.provision, key_set())
+    raises(Misuse, keystore.provision, key_set(b"set-1111"))
+    assert keystore.provision(key_set(b"set-1111", [peer(keys=[(0, b"new")])]))
+    assert keystore.take(0) == (0, 0)
+
+
+def test_the_same_set_over_a_damaged_one_is_refused():
+    store, keystore = ready()
+    keystore.take(0)
+    store.records[KEYS] = store.records[KEYS][:-1]
+    keystore = load(store)
+    assert keystore.status == DAMAGED
+    raises(Misuse, keystore.provision, key_set())
+    assert keystore.provision(key_set(b"set-1111", [peer(keys=[(0, b"new")])]))
+
+
+def test_rekey_keeps_what_stays():
+    both = [peer(FIRST, [(0, b"a0")]), peer(SECOND, [(0, b"b0")], 1200)]
+    _, keystore = ready(key_set(peers=both))
+    for _ in range(30):
+        keystore.take(0)
+        keystore.take(1)
+    assert keystore.rekey(
+        b"set-1111", {0: [(0, kcn(b"a0")), (1, kcn(b"a1"))], 1: [(4, kcn(b"b4"))]}
+    )
+    assert keystore.take(0) == (0, 30)
+    assert keystore.take(1) == (4, 0)
+    assert keystore.credentials.peers[1].lifetime == 1200
+    assert keystore.credentials.set_id == b"set-1111"
+
+
+def test_generations_follow_one_another():
+    keys = [(0, b"k0"), (2, b"k2"), (3, b"k3")]
+    store, keystore = ready(key_set(peers=[peer(keys=keys)]))
+    old = keystore.counter(0)
+    old.advance(LIMIT - 2)
+    assert keystore.take(0) == (0, 65535)
+    assert keystore.take(0) == (2, 0)
+    raises(Misuse, old.take)
+    assert keystore.current(0) == (2, kcn(b"k2"))
+    assert load(store).take(0) == (2, 1)
+    keystore.counter(0).advance(LIMIT - 1)
+    assert keystore.take(0) == (3, 0)
+    keystore.counter(0).advance(LIMIT - 1)
+    raises(Exhausted, keystore.take, 0)
+    raises(Exhausted, keystore.move_on, 0)
+    after = load(store)
+    assert after.status == READY
+    raises(Exhausted, after.take, 0)
+
+
+def test_failing_at_any_write_leaves_the_old_or_the_new_set():
+    for keep in (False, True):
+        for at in range(6):
+            store, keystore = ready()
+            for _ in range(20):
+                keystore.take(0)
+            store.fail_at, store.keep = at, keep
+            new = key_set(b"set-1111", [peer(keys=[(0, b"k0"), (1, b"k1")])])
+            try:
+                keystore.provision(new)
+            except StorageError:
+                pass
+            store.fail_at = None
+            for found in (keystore, load(MemoryStore(store.records))):
+                assert found.status == READY
+                assert found.credentials.set_id in (b"set-0000", b"set-1111")
+                assert found.take(0)[1] >= 20
+            keystore = load(store)
+            keystore.provision(new)
+            assert keystore.credentials.set_id == b"set-1111"
+            assert keystore.take(0)[1] >= 20
+
+
+def test_read_only_or_full_flash_keeps_the_old_set():
+    for fault in ("read_only", "full"):
+        store, keystore = ready()
+        keystore.take(0)
+        setattr(store, fault, True)
+        raises(StorageError, keystore.provision, key_set(b"set-1111"))
+        assert keystore.status == READY and keystore.credentials.set_id == b"set-0000"
+        raises(StorageError, keystore.take, 0)
+        setattr(store, fault, False)
+        assert keystore.take(0) == (0, 1)
+
+
+def test_erase_leaves_no_record_and_no_note():
+    store, retained = MemoryStore(), Retained()
+    keystore = load(store, retained)
+    keystore.provision(key_set())
+    for _ in range(20):
+        keystore.take(0)
+    assert retained.note
+    keystore.erase()
+    assert keystore.status == EMPTY and store.records == {} and retained.note == b""
+    raises(Misuse, keystore.take, 0)
+    assert load(store, retained).status == EMPTY
+    assert keystore.provision(key_set(b"set-1111"))
+
+
+def test_erase_of_what_cannot_be_written_says_so():
+    store, keystore = ready()
+    store.read_only = True
+    raises(StorageError, keystore.erase)
+    assert keystore.status == READY
+
+
+def test_a_scrub_is_due_after_a_change_until_it_is_done():
+    store, keystore = ready()
+    assert not keystore.scrub_due
+    keystore.provision(key_set(b"set-1111", [peer(keys=[(0, b"new")])]))
+    assert keystore.scrub_due and load(store).scrub_due
+    keystore.scrub()
+    assert not keystore.scrub_due and not load(store).scrub_due
+
+
+def test_an_older_image_put_back_moves_forward_only():
+    store, keystore = ready()
+    for _ in range(50):
+        keystore.take(0)
+    image = dict(store.records)
+    last = [keystore.take(0)[1] for _ in range(300)][-1]
+    keystore = load(MemoryStore(image))
+    assert keystore.take(0)[1] <= last  # refused by the correspondent, with 135 and `last`
+    assert keystore.counter(0).advance(last)
+    assert keystore.take(0) == (0, last + 1)
+    assert not keystore.counter(0).advance(last - 100)
+    assert keystore.take(0) == (0, last + 2)
+
+
+def test_retained_memory_carries_a_watchdog_reset():
+    store, retained = MemoryStore(), Retained()
+    keystore = load(store, retained)
+    keystore.provision(key_set(peers=[peer(FIRST), peer(SECOND, [(0, b"k1")])]))
+    for expected in range(100):
+        assert keystore.take(0) == (0, expected)
+        keystore.take(1)
+        keystore = load(store, retained)
+    keystore.provision(key_set(b"set-1111", [peer(FIRST, [(0, b"new")])]))
+    assert load(store, retained).take(0) == (0, 0)
+
+
+def test_outlook_counts_uses_and_days():
+    day = 86400000
+    keys = [(0, b"k0"), (1, b"k1")]
+    _, keystore = ready(key_set(peers=[peer(keys=keys)]))
+    keystore.take(0)
+    seen = keystore.outlook(0, 0, 0)
+    assert seen["uses_left"] == 2 * LIMIT - 1 and seen["days_left"] is None
+    assert seen["generations_left"] == 1
+    assert keystore.outlook(0, 100, day)["days_left"] == (2 * LIMIT - 1) // 100
+    keystore.counter(0).advance(LIMIT - 1)
+    assert keystore.outlook(0, 1, day)["warning"] is None  # another generation follows
+    keystore.take(0)
+    for at, warning in ((52427, None), (52428, 80), (62258, 80), (62259, 95), (65535, 100)):
+        keystore.counter(0).advance(at)
+        assert keystore.outlook(0, 1, day)["warning"] == warning, at
+    assert keystore.outlook(0, 10, day)["days_left"] == 0
