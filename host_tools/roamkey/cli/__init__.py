@@ -9,6 +9,7 @@ import sys
 import typer
 
 from roamkey import __version__
+from roamkey.cli import decode, lab, provision
 from roamkey.errors import RoamkeyError
 
 app = typer.Typer(
@@ -21,6 +22,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+app.command()(decode.decode)
+app.command()(provision.provision)
+app.command()(provision.status)
+app.add_typer(lab.app, name="lab")
 
 
 def _show_version(wanted: bool) -> None:

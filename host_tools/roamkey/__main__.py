@@ -1,0 +1,5 @@
+"""`python -m roamkey` is the command `roamkey`."""
+
+from roamkey.cli import main
+
+main()

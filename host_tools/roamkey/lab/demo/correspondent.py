@@ -1,0 +1,75 @@
+"""The correspondent as the demo runs it: the real command in the correspondent's namespace."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from roamkey.errors import RoamkeyError
+from roamkey.lab.network import CORRESPONDENT_ADDRESS, Network
+
+_READY_S = 15.0
+
+
+class DemoError(RoamkeyError):
+    """A step of the demo did not happen."""
+
+    exit_code = 1
+
+
+class Correspondent:
+    """`roamkey correspondent run` over one registry file; its log goes to a file beside it."""
+
+    def __init__(self, network: Network, registry: Path, log: Path) -> None:
+        self._network = network
+        self._registry = registry
+        self._log = log
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it and wait until it serves; raises DemoError where it doesn't."""
+        start = self._log.stat().st_size if self._log.exists() else 0
+        with self._log.open("ab") as log:
+            self._process = self._network.spawn(
+                "correspondent",
+                self._command(
+                    "run", "--address", CORRESPONDENT_ADDRESS, "--log", "json",
+                ),
+                stdout=log,
+                stderr=log,
+            )  # fmt: skip
+        deadline = time.monotonic() + _READY_S
+        while time.monotonic() < deadline and self._process.poll() is None:
+            if b"\n" in self._log.read_bytes()[start:]:  # its first line says that it serves
+                return
+            time.sleep(0.02)
+        raise DemoError(f"the correspondent did not start: {self._log.read_text()[-500:]}")
+
+    def kill(self) -> None:
+        """End it without a chance to tidy up, as `kill -9` does."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def bindings(self) -> list[dict[str, Any]]:
+        """What `roamkey correspondent bindings --json` prints."""
+        done = subprocess.run(
+            self._command("bindings", "--json"), capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise DemoError(f"the bindings can't be read: {done.stderr.strip()}")
+        found: list[dict[str, Any]] = json.loads(done.stdout)
+        return found
+
+    def bound_to(self, home_address: str) -> str | None:
+        """The care-of address that a home address is bound to, or None."""
+        for binding in self.bindings():
+            if binding["home_address"] == home_address:
+                return str(binding["care_of_address"])
+        return None
+
+    def _command(self, verb: str, *arguments: str) -> list[str]:
+        program = [sys.executable, "-m", "roamkey", "correspondent", verb]
+        return [*program, "--registry", str(self._registry), *arguments]

@@ -1,0 +1,86 @@
+"""What a run of the demo leaves behind, and the check that each step of it really happened."""
+
+from dataclasses import dataclass, field
+
+from roamkey.lab.wire import Signal
+
+
+@dataclass(frozen=True)
+class Handover:
+    """One registration after a change of network; times in seconds since the epoch.
+
+    `left`: the old network was gone (or the power was back); `usable`: the kernel had a usable
+    care-of address; `update` and `acknowledgement`: the accepted pair, as the link carried it.
+    `one_way`: seconds that the link adds each way.
+    """
+
+    network: str
+    reason: str
+    left: float
+    usable: float
+    update: Signal
+    acknowledgement: Signal
+    one_way: float
+
+    @property
+    def signalling(self) -> float:
+        """Seconds from a usable care-of address until the acknowledgement is back at the board."""
+        return self.acknowledgement.time + self.one_way - self.usable
+
+
+@dataclass(frozen=True)
+class Replay:
+    """A recorded Binding Update sent again: what it was, and the answer that refused it."""
+
+    update: Signal
+    answer: Signal
+    bound_to: str | None
+
+
+@dataclass
+class Facts:
+    """All of a run. `marks`: (time, text) of power cuts and restarts; `ended`: its last moment."""
+
+    started: float
+    ended: float = 0.0
+    handovers: list[Handover] = field(default_factory=list)
+    replays: list[Replay] = field(default_factory=list)
+    marks: list[tuple[float, str]] = field(default_factory=list)
+    before_cut: int = -1
+    after_cut: int = -1
+    home_binding: str | None = "never asked"
+
+
+def check(facts: Facts, signals: list[Signal]) -> list[str]:
+    """What of the story did not happen as told; empty if all did.
+
+    Judged from the wire (`signals`, in order) and the correspondent's own table of bindings.
+    """
+    faults = []
+    if [handover.reason for handover in facts.handovers] != [
+        "joined", "moved", "moved", "moved", "power", "home",
+    ]:  # fmt: skip
+        faults.append("a handover is missing")
+    used: dict[int, bytes] = {}
+    replayed = {replay.update.sequence for replay in facts.replays}
+    for signal in signals:
+        if not signal.is_update:
+            continue
+        if signal.sequence in used and (
+            used[signal.sequence] != signal.frame or signal.sequence not in replayed
+        ):
+            faults.append(f"the board used sequence number {signal.sequence} twice")
+        used.setdefault(signal.sequence, signal.frame)
+    accepted = [signal.sequence for signal in signals if signal.is_acceptance]
+    if sorted(set(accepted)) != accepted:
+        faults.append(f"accepted sequence numbers don't rise: {accepted}")
+    if len(facts.replays) != 2 or any(replay.answer.status != 135 for replay in facts.replays):
+        faults.append("a recorded Binding Update was not refused with status 135")
+    for replay in facts.replays:
+        if replay.bound_to == replay.update.care_of_address:
+            faults.append("a recorded Binding Update moved the binding")
+    if not 0 <= facts.before_cut < facts.after_cut:
+        faults.append("the sequence number did not move forward over the power cut")
+    if facts.home_binding is not None:
+        faults.append("the binding was not removed at home")
+    return faults

@@ -1,0 +1,60 @@
+"""Run the demo from its first line to its verdict."""
+
+from pathlib import Path
+
+from rich.console import Console
+
+from roamkey.lab.demo.chart import draw
+from roamkey.lab.demo.correspondent import DemoError
+from roamkey.lab.demo.facts import Facts, check
+from roamkey.lab.demo.story import ONE_WAY_MS, Story
+from roamkey.lab.demo.timeline import Timeline
+from roamkey.lab.network import Network
+
+
+def run(out: Path) -> None:
+    """Tell the story, draw the chart, judge. Raises DemoError if a step did not happen.
+
+    `out`: an existing folder for the capture, the chart, the flash image and the logs.
+    """
+    timeline = Timeline(Console(soft_wrap=True))
+    with Network() as network:
+        story = Story(out, network, timeline)
+        try:
+            signals = story.run()
+        except TimeoutError as error:
+            log = out / "correspondent.log"
+            raise DemoError(f"a step did not happen: {error} (see {log})") from error
+    chart = out / "handovers.png"
+    draw(story.facts, chart)
+    _summarize(timeline, story.facts)
+    faults = check(story.facts, signals)
+    timeline.note("")
+    if faults:
+        raise DemoError("the demo failed: " + "; ".join(faults))
+    updates = [signal for signal in signals if signal.is_update]
+    accepted = [signal for signal in signals if signal.is_acceptance]
+    timeline.note(
+        f"Checked on the wire: {len(updates)} Binding Updates ({len(story.facts.replays)} of them "
+        f"replays, both refused), {len(accepted)} accepted, no sequence number accepted twice."
+    )
+    timeline.note(f"Capture: {story.capture}   (read it: roamkey decode {story.capture})")
+    timeline.note(f"Chart:   {chart}")
+
+
+def _summarize(timeline: Timeline, facts: Facts) -> None:
+    rows = [
+        [
+            handover.reason,
+            handover.network,
+            str(handover.update.sequence),
+            f"{(handover.usable - handover.left) * 1000:.0f}",
+            f"{handover.signalling * 1000:.1f}",
+        ]
+        for handover in facts.handovers
+    ]
+    timeline.table(
+        f"Handovers ({ONE_WAY_MS:g} ms one way)",
+        ["why", "network", "sequence", "join ms", "signalling ms"],
+        rows,
+    )

@@ -1,0 +1,210 @@
+"""The story that `make demo` tells, on real parts.
+
+A board (the real MicroPython, booting from a littlefs image) is provisioned over its serial line,
+joins a network, registers with its correspondent over real raw IPv6, moves, loses power, comes
+back and goes home; an attacker who recorded its Binding Updates sends them again. Each step waits
+until the wire shows that it happened; `facts.check` judges the whole afterwards.
+"""
+
+import socket
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+from mip6 import messages
+from roamkey.firmware import board_files
+from roamkey.lab.board import VirtualBoard
+from roamkey.lab.demo.correspondent import Correspondent, DemoError
+from roamkey.lab.demo.facts import Facts, Handover, Replay
+from roamkey.lab.demo.timeline import Timeline
+from roamkey.lab.network import CORRESPONDENT_ADDRESS, PREFIXES, Network
+from roamkey.lab.watch import AddressWatch
+from roamkey.lab.wire import Signal, Wire
+from roamkey.provisioning import Plan, provision
+from roamkey.registry import Registry
+
+ONE_WAY_MS = 20.0
+BOARD = "board"
+STATION = "wlan0"
+# The address that the board's own autoconfiguration gives it at home (RFC 4862, from its MAC).
+HOME_ADDRESS = "2001:db8:a::ff:fe00:1"
+_LOSS_PERCENT = 30.0
+_WAIT_S = 20.0
+
+
+class Story:
+    """One run; `out` is the folder for the capture, the registry, the flash and the logs."""
+
+    def __init__(self, out: Path, network: Network, timeline: Timeline) -> None:
+        self.facts = Facts(timeline.start)
+        self.capture = out / "demo.pcap"
+        self._out = out
+        self._network = network
+        self._timeline = timeline
+        self._registry = out / "registry.sqlite"
+        self._correspondent = Correspondent(network, self._registry, out / "correspondent.log")
+        self._at = ""
+        self._told = 0
+
+    def run(self) -> list[Signal]:
+        """Tell the whole story; returns what the wire carried. Raises where a step fails."""
+        network = self._network
+        network.add_node(BOARD)
+        network.set_delay(ONE_WAY_MS)
+        network.start_capture(self.capture)
+        with ExitStack() as stack:
+            self._wire = stack.enter_context(Wire(self.capture))
+            self._watch = stack.enter_context(AddressWatch(network.namespace(BOARD)))
+            self._board = stack.enter_context(
+                VirtualBoard(self._out / "board.img", spawn=self._spawn)
+            )
+            self._prepare()
+            self._roam()
+            self._attack("a recorded Binding Update is sent again", self._handover(1).update)
+            self._lose_power()
+            self._restart_correspondent()
+            self._go_home()
+            self.facts.ended = time.time()
+        network.stop_capture()
+        return self._wire.signals
+
+    # The acts
+
+    def _prepare(self) -> None:
+        tell = self._timeline
+        tell.act("A board, its keys and its correspondent")
+        self._board.install(board_files())
+        self._board.start()
+        tell.event("ok", f"MicroPython boots from its flash; serial port {self._board.port}")
+        with Registry.open(self._registry) as registry:
+            held = provision(
+                registry,
+                self._board.port,
+                Plan(_octets(HOME_ADDRESS), (_octets(CORRESPONDENT_ADDRESS),)),
+            )
+        tell.event("ok", f"board {held.board} holds its keys: home address {held.home_address}")
+        self._correspondent.start()
+        tell.event("ok", f"the correspondent serves {CORRESPONDENT_ADDRESS}")
+
+    def _roam(self) -> None:
+        self._timeline.act("The board roams")
+        self._move("visited1", "joined")
+        self._move("visited2", "moved")
+        self._move("visited1", "moved")
+        self._network.set_loss(_LOSS_PERCENT)
+        self._timeline.event("attack", f"the way now loses {_LOSS_PERCENT:g} % each way")
+        self._move("visited2", "moved")
+        self._network.set_loss(0)
+
+    def _attack(self, title: str, recorded: Signal) -> None:
+        tell = self._timeline
+        tell.act(f"Replay: {title}")
+        since = time.time()
+        self._inject(recorded.frame)
+        answer = self._wire.wait_for(
+            lambda s: s.status == messages.SEQUENCE_OUT_OF_WINDOW, since, _WAIT_S
+        )
+        self._tell_signals()
+        bound_to = self._correspondent.bound_to(HOME_ADDRESS)
+        self.facts.replays.append(Replay(recorded, answer, bound_to))
+        tell.event(
+            "ok",
+            f"refused: status 135, last accepted {answer.sequence}; still bound to {bound_to}",
+        )
+
+    def _lose_power(self) -> None:
+        tell = self._timeline
+        tell.act("Power fails, and comes back")
+        self.facts.before_cut = max(s.sequence for s in self._wire.signals if s.is_update)
+        self._board.power_cut()
+        left = time.time()
+        self.facts.marks.append((left, "power cut"))
+        tell.event("power", f"power cut; last number used: {self.facts.before_cut}")
+        time.sleep(0.5)
+        back = time.time()
+        self._board.power_on()
+        tell.event("power", "power back: the board boots and reads its keys and its counter")
+        self._registered(left, back, "power")
+        self.facts.after_cut = self._handover(-1).update.sequence
+        tell.event("ok", f"it goes on at {self.facts.after_cut}: no number is used twice")
+
+    def _restart_correspondent(self) -> None:
+        self._correspondent.kill()
+        self.facts.marks.append((time.time(), "kill -9"))
+        self._correspondent.start()
+        self._attack("the correspondent was killed, and started anew", self._handover(-1).update)
+
+    def _go_home(self) -> None:
+        self._timeline.act("Home again")
+        self._move("home", "home")
+        self.facts.home_binding = self._correspondent.bound_to(HOME_ADDRESS)
+        self._timeline.event("ok", "the correspondent holds no binding any more")
+
+    # What they are made of
+
+    def _move(self, network: str, reason: str) -> None:
+        tell = self._timeline
+        left = time.time()
+        self._at = network
+        if reason == "joined":
+            self._network.attach(BOARD, STATION, network)
+            tell.event("act", f"{STATION} joins {network}")
+        else:
+            self._network.move(BOARD, STATION, network)
+            tell.event("act", f"{STATION} leaves, and joins {network}")
+        usable = self._watch.wait_for(PREFIXES[network].partition("::")[0], left, _WAIT_S)
+        tell.event("ok", f"{usable.address} is usable (Router Advertisement, SLAAC)", usable.time)
+        self._registered(left, usable.time, reason)
+
+    def _registered(self, left: float, usable: float, reason: str) -> None:
+        """Wait for the acceptance that ends a handover, and keep it."""
+        home = reason == "home"
+
+        def accepts(signal: Signal) -> bool:
+            return signal.is_acceptance and (signal.care_of_address == HOME_ADDRESS) == home
+
+        acknowledgement = self._wire.wait_for(accepts, usable, _WAIT_S)
+        self._delivered(acknowledgement)
+        update = self._wire.wait_for(
+            lambda s: s.is_update and s.sequence == acknowledgement.sequence, left, _WAIT_S
+        )
+        handover = Handover(
+            self._at, reason, left, usable, update, acknowledgement, ONE_WAY_MS / 1000
+        )
+        self.facts.handovers.append(handover)
+        self._tell_signals()
+        outcome = "de-registered" if home else f"bound to {update.care_of_address}"
+        self._timeline.event("ok", f"{outcome}: signalling {handover.signalling * 1000:.1f} ms")
+
+    def _delivered(self, acknowledgement: Signal) -> None:
+        """Give an acknowledgement the time to cross the link before the next thing happens."""
+        due = acknowledgement.time + 2 * ONE_WAY_MS / 1000
+        time.sleep(max(0.0, due - time.time()))
+
+    def _inject(self, frame: bytes) -> None:
+        """Send a recorded frame from the router's side, as an attacker on the way would."""
+        router = self._network.namespace("router")
+        with router.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as attacker:
+            attacker.bind(("wan", 0))
+            attacker.send(frame)
+        self._timeline.event("attack", "an attacker on the way sends what was recorded")
+
+    def _tell_signals(self) -> None:
+        for signal in self._wire.signals[self._told :]:
+            self._timeline.signal(signal)
+        self._told = len(self._wire.signals)
+
+    def _handover(self, number: int) -> Handover:
+        try:
+            return self.facts.handovers[number]
+        except IndexError:
+            raise DemoError("the board never registered") from None
+
+    @property
+    def _spawn(self) -> Callable[..., "object"]:
+        return self._network.namespace(BOARD).popen
+
+
+def _octets(address: str) -> bytes:
+    return socket.inet_pton(socket.AF_INET6, address)

@@ -1,0 +1,148 @@
+"""What crosses the link to the correspondent: signalling read from a capture while it grows."""
+
+import ipaddress
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from struct import unpack
+from types import TracebackType
+
+from mip6 import messages, packets
+from mip6.errors import Violation
+
+_PCAP_HEADER_OCTETS = 24
+_RECORD_HEADER_OCTETS = 16
+_ETHERNET_OCTETS = 14
+_ETHERTYPE_IPV6 = b"\x86\xdd"
+_PAUSE_S = 0.005
+
+
+@dataclass(frozen=True)
+class Signal:
+    """One mobility message on the wire; `time` in seconds since the epoch.
+
+    `kind` as in `mip6.messages`; `status` only in an acknowledgement; `lifetime` in seconds.
+    `frame`: the whole Ethernet frame.
+    """
+
+    time: float
+    kind: int
+    home_address: str
+    care_of_address: str
+    sequence: int
+    lifetime: int
+    status: int | None
+    frame: bytes
+
+    @property
+    def is_update(self) -> bool:
+        """Whether it is a Binding Update."""
+        return self.kind == messages.BINDING_UPDATE
+
+    @property
+    def is_acceptance(self) -> bool:
+        """Whether it is an acknowledgement that accepts (RFC 6275 section 6.1.8)."""
+        return self.status is not None and self.status < messages.REASON_UNSPECIFIED
+
+
+class Wire:
+    """Follows a pcap file in a thread and collects `signals`; use it as a context manager."""
+
+    def __init__(self, capture: Path) -> None:
+        self.signals: list[Signal] = []
+        self._capture = capture
+        self._changed = threading.Condition()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._follow, daemon=True)
+
+    def __enter__(self) -> "Wire":
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def wait_for(
+        self, wanted: Callable[[Signal], bool], since: float = 0.0, timeout: float = 15.0
+    ) -> Signal:
+        """The first signal not before `since` that is `wanted`; raises TimeoutError."""
+        deadline = time.monotonic() + timeout
+        with self._changed:
+            while True:
+                for signal in self.signals:
+                    if signal.time >= since and wanted(signal):
+                        return signal
+                left = deadline - time.monotonic()
+                if left <= 0 or not self._changed.wait(left):
+                    raise TimeoutError(f"not seen on the wire within {timeout:g} s")
+
+    def _follow(self) -> None:
+        with self._capture.open("rb") as file:
+            while True:
+                ending = self._stop.is_set()  # once more after the last frame
+                new = list(_records(file))
+                if new:
+                    with self._changed:
+                        for at, frame in new:
+                            signal = read_signal(at, frame)
+                            if signal is not None:
+                                self.signals.append(signal)
+                        self._changed.notify_all()
+                if ending:
+                    return
+                self._stop.wait(_PAUSE_S)
+
+
+def _records(file) -> Iterator[tuple[float, bytes]]:  # type: ignore[no-untyped-def]
+    """The whole records that have been written since the last call (little-endian pcap)."""
+    if file.tell() == 0 and len(file.read(_PCAP_HEADER_OCTETS)) < _PCAP_HEADER_OCTETS:
+        file.seek(0)
+        return
+    while True:
+        start = file.tell()
+        header = file.read(_RECORD_HEADER_OCTETS)
+        if len(header) == _RECORD_HEADER_OCTETS:
+            seconds, micros, octets, _ = unpack("<IIII", header)
+            frame = file.read(octets)
+            if len(frame) == octets:
+                yield seconds + micros / 1e6, frame
+                continue
+        file.seek(start)
+        return
+
+
+def read_signal(at: float, frame: bytes) -> Signal | None:
+    """The Binding Update or Acknowledgement in an Ethernet frame, or None."""
+    if frame[12:14] != _ETHERTYPE_IPV6:
+        return None
+    try:
+        packet = packets.parse(frame[_ETHERNET_OCTETS:])
+        if packet.protocol != packets.MOBILITY:
+            return None
+        message = messages.decode(packet.payload)
+    except Violation:
+        return None
+    if message.kind == messages.BINDING_UPDATE:
+        home, care_of = packet.logical_source, packet.source
+    elif message.kind == messages.BINDING_ACKNOWLEDGEMENT:
+        home, care_of = packet.logical_destination, packet.destination
+    else:
+        return None
+    return Signal(
+        at,
+        message.kind,
+        str(ipaddress.IPv6Address(home)),
+        str(ipaddress.IPv6Address(care_of)),
+        message.sequence,
+        message.lifetime * messages.LIFETIME_UNIT_S,
+        getattr(message, "status", None),
+        frame,
+    )
