@@ -9,7 +9,7 @@ _WARN_SECOND = const(95)
 
 
 def outlook(next_number, later_generations, uses, elapsed):
-    """Return a dictionary: `uses_left`, `generations_left`, `days_left`, `used_percent`, `warning`.
+    """A dictionary: `uses_left`, `generations_left`, `days_left`, `used_percent`, `warning`.
 
     `next_number` (0 to 65536) is the current generation's, `later_generations` how many follow it,
     `uses` how many numbers were used in the last `elapsed` ms. `days_left` is a whole number, None

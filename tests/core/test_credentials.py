@@ -1,6 +1,8 @@
 """The key store: sets that are replaced whole, keys that keep their counters, clear refusals."""
 
 from harness import raises
+from stores import MemoryStore, Retained
+
 from mip6.credentials import (
     DAMAGED,
     EMPTY,
@@ -18,7 +20,6 @@ from mip6.errors import Exhausted, Misuse, StorageError
 from mip6.keyset import decode
 from mip6.records import Damaged
 from mip6.sequence import LIMIT
-from stores import MemoryStore, Retained
 
 A = b"\x20\x01\x0d\xb8" + bytes(11)
 HOME, FIRST, SECOND, THIRD = A + b"\x01", A + b"\x02", A + b"\x03", A + b"\x04"

@@ -1,10 +1,11 @@
 """The counter: reserved before use, forwards only, never twice, never past 65535."""
 
 from harness import raises
+from stores import MemoryStore, Retained
+
 from mip6.errors import Exhausted, Misuse, StorageError
 from mip6.records import Damaged
 from mip6.sequence import LIMIT, Counter, Ledger, reservation
-from stores import MemoryStore, Retained
 
 NAME = "seq/0"
 SET = b"set-id-8"

@@ -14,8 +14,8 @@ class RtcMemory:
     """Our note at the front of the RTC memory; what an application keeps there follows it.
 
     `rtc` is a machine.RTC. An application that writes to RTC memory itself wipes our note: the
-    counter then continues at the end of its reservation. One that puts an *older* copy of the whole
-    memory back would bring old numbers back with it: use `application` and `set_application`.
+    counter then continues at the end of its reservation. One that puts an *older* copy of the
+    whole memory back would bring old numbers back: use `application` and `set_application`.
     """
 
     def __init__(self, rtc):
