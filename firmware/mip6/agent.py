@@ -69,7 +69,7 @@ def make_node(keystore):
     except ImportError:
         return NoNode("no port for the platform %s yet" % sys.platform)
     except OSError as error:
-        return NoNode("the network can't be used: error %s" % (error.args[0] if error.args else "?"))
+        return NoNode("the network can't be used: %s" % error)
 
 
 async def run(keystore, node, identity):

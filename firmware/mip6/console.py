@@ -32,7 +32,7 @@ class Refusal(Exception):
     """A request that gets an error object: `code`, and `str()` as its message."""
 
     def __init__(self, code, text):
-        Exception.__init__(self, text)
+        super().__init__(text)
         self.code = code
 
 
@@ -68,7 +68,7 @@ class Console:
                     raise lines.Damaged("a piece without a CRC")
                 number, text = self._joiner.add(text)
                 if text is None:
-                    return lines.acknowledgement(number)
+                    return lines.seal(lines.acknowledgement(number))
             answer = self._answer(text)
         except (lines.Damaged, lines.Oversized) as error:
             return self.refuse(error, sealed)
@@ -84,7 +84,7 @@ class Console:
     def _answer(self, text):
         """Carry out one request in JSON (bytes); the answer in JSON, or None."""
         try:
-            request = json.loads(text.decode())
+            request = json.loads(text)
         except (ValueError, RuntimeError):  # RuntimeError: nested too deeply
             request = _NOT_JSON
         if request is _NOT_JSON:  # raised out here, lest a traceback carry the line along
@@ -95,8 +95,8 @@ class Console:
             result = self._method(request)(request.get("params"))
         except Refusal as error:
             return _error(identifier, error.code, str(error))
-        except MemoryError:
-            return _error(identifier, INTERNAL_ERROR, "out of memory")
+        except Exception as error:  # a fault must not end the console; its text may hold anything
+            return _error(identifier, INTERNAL_ERROR, "internal error: " + type(error).__name__)
         if "id" not in request:
             return None  # a notification (JSON-RPC 2.0 section 4.1)
         return _dump({"jsonrpc": "2.0", "id": identifier, "result": result})
@@ -138,10 +138,10 @@ class Console:
         try:
             changed = self._keystore.provision(credentials)
         except Misuse as error:
-            raise Refusal(REFUSED, str(error))
+            raise Refusal(REFUSED, str(error)) from None
         except StorageError as error:
             self._node.reload()  # the old set or the new one is in place
-            raise Refusal(STORAGE_FAILED, str(error))
+            raise Refusal(STORAGE_FAILED, str(error)) from None
         if changed:
             self._node.reload()
         return {"set_id": credentials.set_id.hex()}

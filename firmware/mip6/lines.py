@@ -1,14 +1,15 @@
 """What crosses the serial line: text in lines, sealed by a CRC, cut into pieces where long.
 
-A line is ASCII text ended by LF; a CR before it is ignored. A *sealed* line is `text TAB crc`, where
-crc is the CRC-32 (IEEE 802.3) of the text in eight lower-case hexadecimal digits. A text that is no
-longer than a piece travels as one line. A longer one is cut into *pieces*, sealed lines of their
-own: `+NN text` with more to follow, `.NN text` the last; NN counts from 00 in hexadecimal. The
-receiver acknowledges each `+NN text` by `+NN`, sealed; the sender waits for that, so that no more
-than one piece stands in the input ring (260 octets on ESP32, which drops what exceeds it). A piece
-sent again because its acknowledgement was lost is acknowledged again and not taken twice.
+A line is ASCII text ended by LF; a CR before it is ignored. A *sealed* line is `text TAB crc`,
+where crc is the CRC-32 (IEEE 802.3) of the text in eight lower-case hexadecimal digits. A text
+that is no longer than a piece travels as one line. A longer one is cut into *pieces*, sealed lines
+of their own: `+NN text` with more to follow, `.NN text` the last; NN counts from 00 in
+hexadecimal. The receiver acknowledges each `+NN text` by `+NN`, sealed; the sender waits for that,
+so that no more than one piece stands in the input ring (260 octets on ESP32, which drops what
+exceeds it). A piece sent again because its acknowledgement was lost is acknowledged again and not
+taken twice.
 
-Both ends import this file. It does no I/O. `docs/SPEC.md`, "The console", says the same bit by bit.
+Both ends import this file. It does no I/O. docs/SPEC.md, "The console", says the same bit by bit.
 """
 
 import binascii
@@ -69,8 +70,8 @@ def cut(text):
 
 
 def acknowledgement(number):
-    """The line that acknowledges the piece `number`."""
-    return seal(b"+%02x" % number)
+    """The text that acknowledges the piece `number`; it goes sealed."""
+    return b"+%02x" % number
 
 
 class Joiner:
@@ -121,8 +122,8 @@ class Joiner:
 class LineReader:
     """Octets in, lines out, within a fixed buffer.
 
-    `interrupted`: whether an INTERRUPT came. It counts only at the start of a line (inside a line it
-    drops the line, as in a shell), so that noise seldom stops a board.
+    `interrupted`: whether an INTERRUPT came. It counts only at the start of a line (inside a line
+    it drops the line, as in a shell), so that noise seldom stops a board.
     """
 
     def __init__(self, limit=LINE_OCTETS_MAX):
@@ -134,9 +135,9 @@ class LineReader:
     def feed(self, octet):
         """Take one octet; return None, or a line (bytes, its end removed; never empty).
 
-        Raises Oversized at the end of a line that exceeded the limit: it is gone, the next is whole.
+        Raises Oversized at the end of a line that exceeded the limit; the next one is whole.
         """
-        if octet == _LF or octet == _CR:
+        if octet in (_LF, _CR):
             length = self._length
             line = bytes(memoryview(self._line)[: min(length, self._limit)]) if length else None
             self._drop()

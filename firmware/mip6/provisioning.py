@@ -3,9 +3,9 @@
     {"set_id": hex, "home_address": text, "correspondents": [{"address": text, "home_nonce": hex,
      "care_of_nonce": hex, "lifetime": seconds, "keys": [{"generation": n, "kcn": hex}]}]}
 
-The same shape is what the host sends: `parameters_of` writes what `credentials_from` reads. Lengths
-and ranges are keyset.py's. Every failure is a ValueError of one line that names the field and
-never repeats a value.
+The same shape is what the host sends: `parameters_of` writes what `credentials_from` reads.
+Lengths and ranges are keyset.py's. Every failure is a ValueError of one line that names the field
+and never repeats a value.
 """
 
 import binascii
@@ -99,4 +99,4 @@ def _address(value, name):
     try:
         return addresses.parse(value)
     except ValueError:
-        raise ValueError("%s is not an IPv6 address" % name)
+        raise ValueError("%s is not an IPv6 address" % name) from None

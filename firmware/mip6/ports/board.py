@@ -50,7 +50,7 @@ def interrupts(on):
 
 
 def reboot():
-    """Start afresh: a hardware reset, or on unix the end of the process (its supervisor's turn)."""
+    """Start afresh: a hardware reset; on unix the process ends (it is its supervisor's turn)."""
     import machine
 
     if hasattr(machine, "reset"):

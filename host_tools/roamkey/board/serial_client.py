@@ -1,9 +1,9 @@
 """The host's end of a board's console: one request at a time over a serial port.
 
-Frames come from `mip6.lines`, the file that the board reads them with. Every request is sealed with
-a CRC, long ones go in acknowledged pieces. What isn't a sealed answer to the request at hand (noise,
-echo, a late answer, prints of a program) is skipped. No secret is sent before the board has answered
-`identify` as a console does: a REPL would echo it.
+Frames come from `mip6.lines`, the file that the board reads them with. Every request is sealed
+with a CRC, long ones go in acknowledged pieces. What isn't a sealed answer to the request at hand
+(noise, echo, a late answer, prints of a program) is skipped. A piece of a key is sent only after
+the board has acknowledged the piece before it, which a REPL wouldn't.
 """
 
 import contextlib
@@ -11,9 +11,10 @@ import errno
 import itertools
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import serial
 
@@ -24,10 +25,13 @@ BAUD = 115_200
 ANSWER_S = 5.0  # for requests that write nothing
 STORE_S = 15.0  # for `provision`: erasing flash takes its time
 _PIECE_S = 1.0
+_QUIET_S = 0.1
 _TRIES = 3
 _INPUT_OCTETS_MAX = 1 << 16  # more than this without a line's end is noise
 _REPL_PROMPT = b">>> "
 _PARSE_ERROR = -32700
+
+_T = TypeVar("_T")
 
 
 class ConsoleRefusedError(RefusedError):
@@ -39,7 +43,7 @@ class ConsoleRefusedError(RefusedError):
 
 
 class _Damaged(Exception):
-    """The board says that a line of ours arrived damaged, or an acknowledgement never came."""
+    """The board says that a line of ours arrived damaged."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +60,9 @@ class Identity:
 class SerialClient:
     """A board on the serial port at `port`, to be used as a context manager.
 
-    `answer_s`: seconds to wait for an answer. `delivered`: whether the last request may have reached
-    the board whole; while it is False, the board can't have acted. Every method raises BoardError
-    when the port fails or no answer comes, ConsoleRefusedError when the board says no.
+    `answer_s`: seconds to wait for an answer. `delivered`: whether the last request may have
+    reached the board whole; while it is False, the board can't have acted. Every method raises
+    BoardError when the port fails or no answer comes, ConsoleRefusedError when the board says no.
     """
 
     def __init__(self, port: str, answer_s: float = ANSWER_S) -> None:
@@ -94,15 +98,15 @@ class SerialClient:
         """Ask the board who it is; also brings both ends into step after noise."""
         answer = self.request("identify", again=True)
         try:
-            fields = [answer[name] for name in ("board", "platform", "micropython", "agent")]
+            board, platform = answer["board"], answer["platform"]
+            micropython, agent = answer["micropython"], answer["agent"]
             set_id = answer["set_id"]
         except (KeyError, TypeError):
             raise BoardError(f"{self.port}: the board's identity is incomplete") from None
-        if not all(isinstance(field, str) for field in fields) or not (
-            set_id is None or isinstance(set_id, str)
-        ):
+        words = [board, platform, micropython, agent, "" if set_id is None else set_id]
+        if not all(isinstance(word, str) and word.isprintable() for word in words):
             raise BoardError(f"{self.port}: the board's identity makes no sense")
-        return Identity(*fields, set_id=set_id)
+        return Identity(board, platform, micropython, agent, set_id)
 
     def status(self) -> dict[str, Any]:
         """The board's state: `keystore`, `node` and `console` (see docs/SPEC.md)."""
@@ -131,7 +135,8 @@ class SerialClient:
         again: bool = False,
         answer_s: float | None = None,
     ) -> Any:
-        """The result of one request. `again`: asking twice does no harm, so do if no answer comes."""
+        """The result of one request. `again`: asking twice does no harm, so that silence may be
+        answered by asking again."""
         self.delivered = False
         try:
             return self._request(method, params, again, answer_s or self._answer_s)
@@ -163,39 +168,58 @@ class SerialClient:
             except _Damaged:
                 continue
             except TimeoutError:
-                if not again:
+                if not again or (self._repl and not self._heard):
                     break
         raise BoardError(f"{self.port}: {self._silence()}")
 
     def _send_piece(self, piece: bytes, acknowledgement: bytes) -> None:
         for _ in range(_TRIES):
             self._serial.write(piece + b"\n")
-            end = time.monotonic() + _PIECE_S
             with contextlib.suppress(_Damaged, TimeoutError):
-                while self._line(end) != acknowledgement:
-                    pass
+                self._await(lambda text: text == acknowledgement or None, _PIECE_S)
                 return
-        raise BoardError(f"{self.port}: the line is too noisy: a piece was never acknowledged")
+        raise BoardError(f"{self.port}: {self._silence()}")
 
     def _answer(self, identifier: int, wait: float) -> Any:
         """The result for `identifier`; raises TimeoutError, _Damaged, ConsoleRefusedError."""
-        end = time.monotonic() + wait
-        while True:
-            answer = _decode(self._line(end))
-            if answer is None or answer.get("id") != identifier:
-                continue
-            if "result" in answer:
-                return answer["result"]
-            error = answer.get("error")
-            if isinstance(error, dict):
-                code, message = error.get("code"), error.get("message")
-                raise ConsoleRefusedError(
-                    code if isinstance(code, int) else 0, _printable(str(message))
-                )
+
+        def ours(text: bytes) -> dict[str, Any] | None:
+            answer = _decode(text)
+            return answer if answer and answer.get("id") == identifier else None
+
+        answer = self._await(ours, wait)
+        if "result" in answer:
+            return answer["result"]
+        error = answer.get("error")
+        if not isinstance(error, dict):
             raise BoardError(f"{self.port}: the board answers with neither result nor error")
+        code, message = error.get("code"), error.get("message")
+        raise ConsoleRefusedError(code if isinstance(code, int) else 0, _printable(str(message)))
+
+    def _await(self, wanted: Callable[[bytes], _T | None], wait: float) -> _T:
+        """What `wanted` makes of the first sealed line that it doesn't make None of.
+
+        Raises TimeoutError after `wait` seconds; _Damaged if the board complained of a damaged
+        line and then fell silent (an earlier line of noise may have been meant, not ours).
+        """
+        end = time.monotonic() + wait
+        damaged = False
+        while True:
+            try:
+                text = self._line(time.monotonic() + _QUIET_S if damaged else end)
+            except TimeoutError:
+                if damaged:
+                    raise _Damaged from None
+                raise
+            answer = _decode(text)
+            if answer and answer.get("id", 0) is None and _code(answer) == _PARSE_ERROR:
+                damaged = True
+            found = wanted(text)
+            if found is not None:
+                return found
 
     def _line(self, end: float) -> bytes:
-        """The text of the next sealed line that comes before `end`; raises TimeoutError, _Damaged."""
+        """The text of the next sealed line before `end`; raises TimeoutError."""
         while True:
             at = self._input.find(b"\n")
             if at < 0:
@@ -203,6 +227,7 @@ class SerialClient:
                 continue
             line = bytes(self._input[:at]).rstrip(b"\r")
             del self._input[: at + 1]
+            text: bytes
             try:
                 text, sealed = lines.unseal(line)
             except lines.Damaged:
@@ -210,9 +235,6 @@ class SerialClient:
             if not sealed:
                 continue
             self._heard = True
-            answer = _decode(text)
-            if answer and answer.get("id", 0) is None and _code(answer) == _PARSE_ERROR:
-                raise _Damaged
             return text
 
     def _read(self, end: float) -> None:
