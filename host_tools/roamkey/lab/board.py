@@ -5,8 +5,10 @@ with `/boot.py` and `/main.py`, a REPL, and a power plug that can be pulled at a
 
     with VirtualBoard("node.img") as board:
         board.install({"/main.py": b"print('hello')"})
-        board.start()
+        board.start(power=False)
         console = serial.Serial(board.port, timeout=1)
+        board.power_on()
+        console.readline()
         board.power_cut()
         board.power_on()  # console is still open, and the files are as the cut left them
 
@@ -30,7 +32,7 @@ from roamkey.lab.virtual_board.supervisor import Supervisor
 
 __all__ = ["ESP32", "RP2", "Geometry", "Spawn", "VirtualBoard"]
 
-_powered: set["VirtualBoard"] = set()
+_started: set["VirtualBoard"] = set()
 
 
 class VirtualBoard:
@@ -144,8 +146,11 @@ class VirtualBoard:
     # Its power and its reset button. All that switch power on return once the flash is mounted,
     # before boot.py, and raise BoardError if it doesn't come to that.
 
-    def start(self) -> None:
-        """Plug the board in: make the flash if there is none, open the port, power on."""
+    def start(self, *, power: bool = True) -> None:
+        """Plug the board in: make the flash if there is none, open the port, power on.
+
+        Without `power` only the port is there, so that a client can hear the first octet.
+        """
         if not self.image.exists():
             self._flash.format()
         if self._supervisor is None:
@@ -157,7 +162,9 @@ class VirtualBoard:
                 spawn=self._spawn,
             )
             self._supervisor = Supervisor(setup)
-            _powered.add(self)
+            _started.add(self)
+        if not power:
+            return
         try:
             self._supervisor.power_on()
         except BaseException:
@@ -169,7 +176,7 @@ class VirtualBoard:
         if self._supervisor:
             self._supervisor.close()
             self._supervisor = None
-            _powered.discard(self)
+            _started.discard(self)
 
     def reset(self) -> None:
         """Press the reset button: the interpreter dies at once and starts again."""
@@ -217,5 +224,5 @@ class VirtualBoard:
 @atexit.register
 def _stop_all() -> None:
     """End what a program left running."""
-    for board in list(_powered):
+    for board in list(_started):
         board.stop()

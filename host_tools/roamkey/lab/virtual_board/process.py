@@ -6,10 +6,9 @@ import pty
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from roamkey.errors import SystemRefusedError
 from roamkey.lab.virtual_board.flash import FlashImage
@@ -23,14 +22,12 @@ WATCHDOG_RESET = 3
 SOFT_RESET = 5
 
 
-class Spawn(Protocol):
-    """Starts a program as subprocess.Popen does, with its keyword arguments (pass_fds among them).
+Spawn = Callable[..., "subprocess.Popen[bytes]"]
+"""Starts a program as subprocess.Popen does, with its keyword arguments (pass_fds among them).
 
-    It may put the program somewhere else, into a network namespace say, but the pid it returns
-    must become the program itself: a wrapper has to exec it, not to fork it.
-    """
-
-    def __call__(self, argv: list[str], /, **kwargs: object) -> "subprocess.Popen[bytes]": ...
+It may put the program somewhere else, into a network namespace say, but the pid it returns must
+become the program itself: a wrapper has to exec it, not to fork it.
+"""
 
 
 @dataclass(frozen=True)
