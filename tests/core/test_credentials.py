@@ -84,14 +84,8 @@ def test_rules_of_a_set():
         raises(Misuse, Peer, FIRST, b"c" * 8, bad, 600, [(0, b"k" * 20)])
     for lifetime in (0, 3, 262141, -1, 4.5, "600"):
         raises(Misuse, Peer, FIRST, b"h" * 8, b"c" * 8, lifetime, [(0, b"k" * 20)])
-    for keys in (
-        [],
-        [(1, b"a"), (0, b"b")],
-        [(0, b"a"), (0, b"b")],
-        [(-1, b"a")],
-        [(32768, b"a")],
-    ):
-        raises(Misuse, peer, FIRST, keys)
+    for numbers in ((), (1, 0), (0, 0), (-1,), (32768,)):
+        raises(Misuse, peer, FIRST, [(n, b"%d" % i) for i, n in enumerate(numbers)])
     raises(Misuse, key_set, b"short")
     raises(Misuse, key_set, b"set-0000", [])
     raises(Misuse, key_set, b"set-0000", [peer(FIRST), peer(FIRST, [(0, b"other")])])
@@ -242,7 +236,7 @@ def test_a_key_left_behind_never_comes_back():
     raises(Misuse, keystore.provision, key_set(b"set-1111", [peer(keys=[(0, b"k0")])]))
     raises(Misuse, keystore.provision, key_set(b"set-1111", [peer(keys=[(0, b"x"), (1, b"k0")])]))
     raises(Misuse, keystore.provision, key_set(b"set-1111", [peer(keys=[(1, b"k1"), (2, b"k0")])]))
-    assert keystore.provision(key_set(b"set-1111", [peer(keys=keys + [(3, b"k3")])]))
+    assert keystore.provision(key_set(b"set-1111", [peer(keys=[*keys, (3, b"k3")])]))
     assert keystore.take(0) == (1, 1)
 
 
@@ -281,9 +275,8 @@ def test_rekey_keeps_what_stays():
     for _ in range(30):
         keystore.take(0)
         keystore.take(1)
-    assert keystore.rekey(
-        b"set-1111", {0: [(0, kcn(b"a0")), (1, kcn(b"a1"))], 1: [(4, kcn(b"b4"))]}
-    )
+    lists = {0: [(0, kcn(b"a0")), (1, kcn(b"a1"))], 1: [(4, kcn(b"b4"))]}
+    assert keystore.rekey(b"set-1111", lists)
     assert keystore.take(0) == (0, 30)
     assert keystore.take(1) == (4, 0)
     assert keystore.credentials.peers[1].lifetime == 1200

@@ -1,4 +1,4 @@
-"""SHA-1 (RFC 3174) in Python, for builds without it. Some hundred times slower than a native one."""
+"""SHA-1 (RFC 3174) in Python, for builds without it; far slower than a native one (`make bench`)."""
 
 import struct
 
