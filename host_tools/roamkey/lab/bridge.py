@@ -97,7 +97,7 @@ class Link:
 
     def start_capture(self, path: str) -> None:
         self.stop_capture()
-        self.file = Path(path).open("wb")
+        self.file = Path(path).open("wb")  # noqa: SIM115 (stop_capture closes it)
         self.writer = dpkt.pcap.Writer(self.file)
         self.file.flush()
 

@@ -9,7 +9,8 @@ import socket
 import struct
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -35,14 +36,17 @@ _OFFLOADS = {"tx checksum": 0x17, "tso": 0x1F, "gso": 0x24, "gro": 0x2C}
 
 
 class Namespace:
-    """A network namespace with its loopback up: interfaces, addresses, sockets, processes."""
+    """A network namespace with its loopback up: interfaces, addresses, sockets, processes.
+
+    A thread lives in it and does what must happen there. (pyroute2 opens its sockets in the
+    namespace of whichever thread calls it, and can't run in a thread with an event loop.)
+    """
 
     def __init__(self, name: str) -> None:
         self.name = name
-        with _return_to_this_namespace():
-            syscalls.unshare(syscalls.CLONE_NEWNET)
-            self.descriptor = os.open(_THIS_THREAD, os.O_RDONLY | os.O_CLOEXEC)
-            self._netlink = IPRoute()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"namespace {name}")
+        self.descriptor = self._there(_own_namespace)
+        self._netlink = self._there(IPRoute)
         try:
             for scope in ("all", "default", "lo"):
                 self.set_ipv6(scope, disable_ipv6=0)
@@ -53,25 +57,29 @@ class Namespace:
 
     def close(self) -> None:
         """Let go: the kernel removes the namespace with the last process in it."""
-        self._netlink.close()
+        self._there(self._netlink.close)
+        self._thread.shutdown()
         os.close(self.descriptor)
 
     @contextlib.contextmanager
     def entered(self) -> Iterator[None]:
         """The calling thread is in the namespace: sockets and processes made here belong to it."""
-        with _return_to_this_namespace():
+        here = os.open(_THIS_THREAD, os.O_RDONLY | os.O_CLOEXEC)
+        try:
             syscalls.setns(self.descriptor, syscalls.CLONE_NEWNET)
             yield
+        finally:
+            syscalls.setns(here, syscalls.CLONE_NEWNET)
+            os.close(here)
 
     def socket(self, *arguments: int) -> socket.socket:
         """A socket of this namespace; arguments as for socket.socket."""
-        with self.entered():
-            return socket.socket(*arguments)
+        made: socket.socket = self._there(socket.socket, *arguments)
+        return made
 
     def popen(self, argv: Sequence[str | os.PathLike[str]], **options: Any) -> Any:
         """subprocess.Popen in this namespace; options as there. Returns the Popen object."""
-        with self.entered():
-            return subprocess.Popen(argv, **options)
+        return self._there(subprocess.Popen, argv, **options)
 
     # Interfaces
 
@@ -79,7 +87,8 @@ class Namespace:
         self, name: str, mac: str, peer: "Namespace", peer_name: str, peer_mac: str
     ) -> None:
         """A virtual cable: `name` here, `peer_name` in `peer`; both down, offloads off."""
-        self._link(
+        self._ask(
+            "link",
             "add",
             ifname=name,
             kind="veth",
@@ -92,7 +101,9 @@ class Namespace:
     def add_bridge(self, name: str) -> None:
         """A kernel bridge, up. Raises SystemRefusedError where the kernel has none."""
         try:
-            self._link("add", ifname=name, kind="bridge", br_forward_delay=0, br_mcast_snooping=0)
+            self._ask(
+                "link", "add", ifname=name, kind="bridge", br_forward_delay=0, br_mcast_snooping=0
+            )
         except NetlinkError as error:
             if error.code != errno.EOPNOTSUPP:
                 raise
@@ -102,22 +113,24 @@ class Namespace:
         self.set_up(name)
 
     def set_up(self, name: str) -> None:
-        self._link("set", index=self.index(name), state="up")
+        self._ask("link", "set", index=self.index(name), state="up")
 
     def set_down(self, name: str) -> None:
         """Down: the kernel drops the interface's IPv6 addresses and routes."""
-        self._link("set", index=self.index(name), state="down")
+        self._ask("link", "set", index=self.index(name), state="down")
 
     def set_bridge(self, name: str, bridge: str | None) -> None:
         """Plug an interface into a bridge of this namespace, or pull it out."""
-        self._link("set", index=self.index(name), master=self.index(bridge) if bridge else 0)
+        self._ask(
+            "link", "set", index=self.index(name), master=self.index(bridge) if bridge else 0
+        )
 
     def interfaces(self) -> list[str]:
-        return [link.get_attr("IFLA_IFNAME") for link in self._netlink.get_links()]
+        return [link.get_attr("IFLA_IFNAME") for link in self._ask("get_links")]
 
     def index(self, name: str) -> int:
         """The interface's index; raises KeyError if there is no such interface."""
-        found = self._netlink.link_lookup(ifname=name)
+        found = self._ask("link_lookup", ifname=name)
         if not found:
             raise KeyError(f"{self.name} has no interface {name}")
         return int(found[0])
@@ -127,7 +140,8 @@ class Namespace:
     def add_address(self, name: str, address: str) -> None:
         """Add `2001:db8::1/64` or the like, usable at once (no duplicate address detection)."""
         host, length = address.split("/")
-        self._netlink.addr(
+        self._ask(
+            "addr",
             "add",
             index=self.index(name),
             address=host,
@@ -137,7 +151,8 @@ class Namespace:
 
     def add_route(self, destination: str, gateway: str, name: str) -> None:
         """Add a route; destination `default` or a prefix."""
-        self._netlink.route(
+        self._ask(
+            "route",
             "add",
             family=socket.AF_INET6,
             dst="::/0" if destination == "default" else destination,
@@ -147,15 +162,15 @@ class Namespace:
 
     def add_neighbour(self, name: str, address: str, mac: str) -> None:
         """A permanent entry of the neighbour cache: no solicitation is ever sent for it."""
-        self._netlink.neigh(
-            "add", dst=address, lladdr=mac, ifindex=self.index(name), state=_NUD_PERMANENT
+        self._ask(
+            "neigh", "add", dst=address, lladdr=mac, ifindex=self.index(name), state=_NUD_PERMANENT
         )
 
     def usable_addresses(self, name: str) -> list[str]:
         """The interface's global addresses for which duplicate address detection is over."""
         unusable = _IFA_F_TENTATIVE | _IFA_F_DADFAILED
-        found = self._netlink.get_addr(
-            family=socket.AF_INET6, index=self.index(name), scope=_RT_SCOPE_UNIVERSE
+        found = self._ask(
+            "get_addr", family=socket.AF_INET6, index=self.index(name), scope=_RT_SCOPE_UNIVERSE
         )
         return [
             address.get_attr("IFA_ADDRESS")
@@ -180,12 +195,21 @@ class Namespace:
 
         Raises SystemRefusedError where the system forbids it or lacks IPv6.
         """
-        with self.entered():
-            for key, value in settings.items():
-                _write_setting(Path("/proc/sys/net/ipv6/conf", scope, key), value)
+        for key, value in settings.items():
+            self._there(_write_setting, Path("/proc/sys/net/ipv6/conf", scope, key), value)
 
-    def _link(self, command: str, **arguments: Any) -> None:
-        self._netlink.link(command, **arguments)
+    def _ask(self, method: str, *arguments: Any, **options: Any) -> Any:
+        """A request over netlink: a method of pyroute2's IPRoute, its answer as a list if any."""
+
+        def request() -> Any:
+            answer = getattr(self._netlink, method)(*arguments, **options)
+            return None if answer is None else list(answer)
+
+        return self._there(request)
+
+    def _there(self, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        """Call a function in the thread that lives in the namespace."""
+        return self._thread.submit(function, *arguments, **options).result()
 
     def _plain(self, name: str) -> None:
         """Switch offloads off: whoever reads raw packets must find whole checksums in them.
@@ -200,14 +224,10 @@ class Namespace:
                 fcntl.ioctl(control, _SIOCETHTOOL, request)
 
 
-@contextlib.contextmanager
-def _return_to_this_namespace() -> Iterator[None]:
-    here = os.open(_THIS_THREAD, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        yield
-    finally:
-        syscalls.setns(here, syscalls.CLONE_NEWNET)
-        os.close(here)
+def _own_namespace() -> int:
+    """Move the calling thread into a new network namespace; returns a descriptor of it."""
+    syscalls.unshare(syscalls.CLONE_NEWNET)
+    return os.open(_THIS_THREAD, os.O_RDONLY | os.O_CLOEXEC)
 
 
 def _write_setting(path: Path, value: int) -> None:

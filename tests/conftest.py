@@ -1,0 +1,100 @@
+"""Tests marked `lab` run in a sandbox: each in a forked child with namespaces of its own.
+
+Everything that such a test and its fixtures do happens in the child, which is root there: it may
+make networks, open sockets in them and start processes; what it leaves behind dies with it.
+Fixtures of wider scope than a function are made anew for each such test and not torn down.
+Where the system forbids namespaces these tests are skipped, with a reason that says what to do.
+"""
+
+import json
+import os
+import select
+import signal
+import time
+from collections.abc import Iterator
+
+import pytest
+from _pytest.runner import runtestprotocol
+
+from roamkey.errors import SystemRefusedError
+from roamkey.lab import sandbox
+
+# For a test that hangs where pytest-timeout's signal doesn't reach it.
+_GRACE_S = 10.0
+_LONGEST_S = 300.0
+
+
+@pytest.fixture
+def lab_network() -> Iterator["Network"]:  # noqa: F821 (imported late: pyroute2 is optional)
+    """A laboratory network without delay or loss; for tests marked `lab`."""
+    from roamkey.lab.network import Network
+
+    with Network() as network:
+        yield network
+
+
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+    if item.get_closest_marker("lab") is None:
+        return None
+    item.config._tmp_path_factory.getbasetemp()  # once for all, not in each child
+    remaining = signal.setitimer(signal.ITIMER_REAL, 0)[0]  # pytest-timeout's: the child's now
+    reports, pipe = os.pipe()
+    try:
+        child = sandbox.fork()
+    except SystemRefusedError as refusal:
+        os.close(reports)
+        os.close(pipe)
+        item.add_marker(pytest.mark.skip(reason=str(refusal)))
+        return None
+    if child == 0:
+        _run(item, nextitem, pipe, remaining)
+    os.close(pipe)
+    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    for report in _collect(item, child, reports, (remaining or _LONGEST_S) + _GRACE_S):
+        item.ihook.pytest_runtest_logreport(report=report)
+    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+    # The child tore down its copy; modules that end with this item end here too.
+    item.session._setupstate.teardown_exact(nextitem)
+    return True
+
+
+def _run(item: pytest.Item, nextitem: pytest.Item | None, pipe: int, remaining: float) -> None:
+    """In the sandbox: run the test, send its reports, exit."""
+    try:
+        signal.setitimer(signal.ITIMER_REAL, remaining)
+        made = runtestprotocol(item, nextitem=nextitem, log=False)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        to_plain = item.config.hook.pytest_report_to_serializable
+        plain = [to_plain(config=item.config, report=report) for report in made]
+        with os.fdopen(pipe, "w") as file:
+            json.dump(plain, file, default=str)
+    finally:
+        os._exit(0)
+
+
+def _collect(item: pytest.Item, child: int, pipe: int, timeout: float) -> list[pytest.TestReport]:
+    """In the caller: the child's reports, or one that says that it died or hung."""
+    try:
+        received = _read_all(pipe, timeout)
+    finally:
+        if not select.select([pipe], [], [], 0)[0]:  # it still runs
+            os.kill(child, signal.SIGKILL)
+        os.close(pipe)
+        code = sandbox.wait(child)
+    if received:
+        from_plain = item.config.hook.pytest_report_from_serializable
+        return [from_plain(config=item.config, data=data) for data in json.loads(received)]
+    message = f"{item.nodeid}: the sandboxed test hung or died (exit code {code})"
+    return [pytest.TestReport(item.nodeid, item.location, {}, "failed", message, "call")]
+
+
+def _read_all(pipe: int, timeout: float) -> bytes:
+    """What comes until the end of the pipe; nothing if the end doesn't come (seconds)."""
+    received = b""
+    deadline = time.monotonic() + timeout
+    while select.select([pipe], [], [], max(0.0, deadline - time.monotonic()))[0]:
+        data = os.read(pipe, 65536)
+        if not data:
+            return received
+        received += data
+    return b""
