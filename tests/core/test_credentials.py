@@ -233,10 +233,12 @@ def test_a_key_left_behind_never_comes_back():
     keystore.take(0)
     assert keystore.move_on(0) == 1
     keystore.take(0)
+    more = list(keys)
+    more.append((3, b"k3"))
     raises(Misuse, keystore.provision, key_set(b"set-1111", [peer(keys=[(0, b"k0")])]))
     raises(Misuse, keystore.provision, key_set(b"set-1111", [peer(keys=[(0, b"x"), (1, b"k0")])]))
     raises(Misuse, keystore.provision, key_set(b"set-1111", [peer(keys=[(1, b"k1"), (2, b"k0")])]))
-    assert keystore.provision(key_set(b"set-1111", [peer(keys=[*keys, (3, b"k3")])]))
+    assert keystore.provision(key_set(b"set-1111", [peer(keys=more)]))
     assert keystore.take(0) == (1, 1)
 
 

@@ -45,7 +45,7 @@ def test_reservation_grows_with_the_session():
 
 
 def test_a_cut_loses_at_most_half_of_the_session_and_16():
-    for uses in [*range(1, 120), 500, 501, 502, 515]:
+    for uses in range(1, 530):
         store, ledger = fresh()
         take(ledger, uses)
         lost = reboot(store).nexts[0] - uses

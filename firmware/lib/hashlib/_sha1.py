@@ -1,4 +1,4 @@
-"""SHA-1 (RFC 3174) in Python, for builds without it; far slower than a native one (`make bench`)."""
+"""SHA-1 (RFC 3174) in Python, for builds without it; far slower than native (`make bench`)."""
 
 import struct
 
