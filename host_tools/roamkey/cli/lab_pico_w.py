@@ -32,7 +32,8 @@ def pico_w(
         typer.Option(
             metavar="SSID[=TAP]",
             help="An open Wi-Fi network in reach, its wired side a TAP device (needs root); "
-            fX,
+            "without TAP nothing is behind it. May be given several times; "
+            f"else {DEFAULT_NETWORK}.",
         ),
     ] = None,
 ) -> None:
