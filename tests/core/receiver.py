@@ -53,10 +53,8 @@ class Receiver:
         if message.options[-1][0] != messages.BINDING_AUTHORIZATION_DATA:
             return False
         deletes = message.lifetime == 0 or care_of == self.home
-        if message.kind == messages.BINDING_UPDATE:
-            forms = (deletes,)
-        else:
-            forms = (False, True)  # a refusal's lifetime is zero too
+        # Of an acknowledgement either form will do: a refusal's lifetime is zero too.
+        forms = (deletes,) if message.kind == messages.BINDING_UPDATE else (False, True)
         for deletion in forms:
             token = None
             if not deletion:

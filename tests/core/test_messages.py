@@ -125,8 +125,9 @@ def test_alignment_of_section_6_2():
             for option in OPTIONS:
                 if option[0] not in wanted:
                     continue
-                leading = [(messages.PAD1, b"")] * lead
-                header = messages.Message(kind, [*leading, option], **fields).encode()
+                options = [(messages.PAD1, b"")] * lead
+                options.append(option)
+                header = messages.Message(kind, options, **fields).encode()
                 start = messages.LAYOUTS[kind][1]
                 at = place(header, start, option[0])
                 multiple, offset = wanted[option[0]]
