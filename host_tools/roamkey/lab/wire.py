@@ -39,7 +39,7 @@ class Signal:
     @property
     def is_update(self) -> bool:
         """Whether it is a Binding Update."""
-        return self.kind == messages.BINDING_UPDATE
+        return bool(self.kind == messages.BINDING_UPDATE)
 
     @property
     def is_acceptance(self) -> bool:

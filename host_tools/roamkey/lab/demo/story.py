@@ -8,13 +8,12 @@ until the wire shows that it happened; `facts.check` judges the whole afterwards
 
 import socket
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
 from mip6 import messages
 from roamkey.firmware import board_files
-from roamkey.lab.board import VirtualBoard
+from roamkey.lab.board import Spawn, VirtualBoard
 from roamkey.lab.demo.correspondent import Correspondent, DemoError
 from roamkey.lab.demo.facts import Facts, Handover, Replay
 from roamkey.lab.demo.timeline import Timeline
@@ -202,7 +201,7 @@ class Story:
             raise DemoError("the board never registered") from None
 
     @property
-    def _spawn(self) -> Callable[..., "object"]:
+    def _spawn(self) -> Spawn:
         return self._network.namespace(BOARD).popen
 
 
