@@ -4,7 +4,7 @@
 is one transaction, whole or not at all, and durable when it returns. Addresses are 16 octets.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
 from itertools import groupby
 from pathlib import Path
@@ -171,10 +171,14 @@ class Registry:
         with self.reading() as c:
             return c.scalar(select(registry.c.revision)) or 0
 
-    def pairs_for_correspondent(self, address: bytes, since: int = -1) -> list[Pair]:
-        """The pairs with this correspondent, with their live keys, changed after revision `since`.
-
-        A pair whose keys are all retired has none here.
+    def pairs_for_correspondent(
+        self,
+        address: bytes,
+        since: int = -1,
+        home_addresses: Collection[bytes] | None = None,
+    ) -> list[Pair]:
+        """The pairs with this correspondent, with their live keys, changed after revision `since`;
+        with `home_addresses`, only those of them. A pair whose keys are all retired has none here.
         """
         live = and_(keys.c.pair_id == pairs.c.id, keys.c.state != RETIRED)
         statement = (
@@ -183,6 +187,8 @@ class Registry:
             .where(pairs.c.correspondent == address, pairs.c.revision > since)
             .order_by(pairs.c.id, keys.c.generation)
         )
+        if home_addresses is not None:
+            statement = statement.where(nodes.c.home_address.in_(home_addresses))
         with self.reading() as c:
             return list(_pairs(c.execute(statement).all()))
 

@@ -1,0 +1,91 @@
+"""`roamkey correspondent`: the daemon, and a look at its bindings."""
+
+import json
+import signal
+from enum import Enum
+from ipaddress import AddressValueError, IPv6Address
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from mip6 import addresses
+from roamkey.correspondent import daemon, view
+from roamkey.correspondent.log import Log
+from roamkey.registry import Registry
+
+app = typer.Typer(help="The Linux end: follow boards to where they are.", no_args_is_help=True)
+
+_EXIT_INTERRUPTED = 130
+
+_RegistryOption = Annotated[
+    str | None,
+    typer.Option(
+        "--registry",
+        metavar="URL",
+        envvar="ROAMKEY_REGISTRY",
+        show_envvar=True,
+        help="The registry: a path or SQLAlchemy URL. Default: the user's own.",
+    ),
+]
+
+
+class LogForm(str, Enum):
+    """How events are written."""
+
+    human = "human"
+    json = "json"
+    none = "none"
+
+
+def _address(text: str) -> IPv6Address:
+    try:
+        address = IPv6Address(text)
+    except AddressValueError:
+        raise typer.BadParameter(f"{text!r} is not an IPv6 address") from None
+    if address.scope_id or not addresses.is_unicast_global(address.packed):
+        raise typer.BadParameter(f"{text} is not a unicast address of global scope")
+    return address
+
+
+@app.command()
+def run(
+    address: Annotated[
+        IPv6Address,
+        typer.Option(
+            metavar="ADDRESS",
+            parser=_address,
+            help="The correspondent address to serve: one of this host.",
+        ),
+    ],
+    registry: _RegistryOption = None,
+    log: Annotated[
+        LogForm, typer.Option(help="How to write events, a line each, to standard output.")
+    ] = LogForm.human,
+    bindings_max: Annotated[
+        int, typer.Option(min=1, help="How many nodes may be bound at a time.")
+    ] = 1_000_000,
+) -> None:
+    """Serve an address until SIGTERM (exit code 0) or Ctrl-C (130). Needs CAP_NET_RAW."""
+    with Registry.open(registry) as opened:
+        ended_by = daemon.serve(opened, address, Log(log.value), bindings_max)
+    if ended_by == signal.SIGINT:
+        raise typer.Exit(_EXIT_INTERRUPTED)
+
+
+@app.command()
+def bindings(
+    registry: _RegistryOption = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON: a list of objects.")
+    ] = False,
+) -> None:
+    """Show where the nodes are."""
+    with Registry.open(registry, create=False) as opened:
+        found = view.current(opened, daemon.wall_ms())
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+    elif found:
+        Console(soft_wrap=True).print(view.table(found))
+    else:
+        typer.echo("no bindings")

@@ -1,0 +1,131 @@
+"""What the parts of the correspondent hand to each other.
+
+Addresses are 16 octets; instants are milliseconds since 1970; lifetimes are seconds.
+"""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from mip6 import keys
+from roamkey import registry
+
+
+class Inbound(NamedTuple):
+    """A packet for us from its extension header `next_header` on, addresses as in the IPv6 header.
+
+    `scope`: the interface's index where `source` is link-local, else 0.
+    """
+
+    next_header: int
+    payload: bytes
+    source: bytes
+    scope: int = 0
+
+
+class Reply(NamedTuple):
+    """A packet to send from our address, from its extension header `next_header` on."""
+
+    destination: bytes
+    next_header: int
+    payload: bytes
+    scope: int = 0
+
+
+class Binding(NamedTuple):
+    """Where a node is until `expires_ms`."""
+
+    care_of_address: bytes
+    lifetime: int
+    registered_ms: int
+    expires_ms: int
+    key_id: int
+
+
+class Change(NamedTuple):
+    """What must be durable before the answer leaves.
+
+    `sequence`: the number accepted under the key, None where only the key changed; then `binding`
+    stays as it was, else it becomes this one, or none. `confirms`: the key verified for the first
+    time: its set is confirmed, and the pair's earlier generations are retired.
+    """
+
+    pair_id: int
+    key_id: int
+    generation: int
+    sequence: int | None
+    confirms: bool
+    binding: Binding | None
+
+
+# What became of a packet
+ACCEPTED = "accepted"  # a binding was made or replaced
+REMOVED = "removed"  # a binding was removed
+REFUSED = "refused"  # authentic, and answered with a status of 128 or above
+DROPPED = "dropped"  # no answer, but where a Binding Error is due
+DATA = "data"  # from a bound node, for the upper layers
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What became of a packet, and why; what must be durable; what to answer then.
+
+    `reason` names the drop or refusal for the counters. The fields from `sequence` on are set for
+    authentic Binding Updates only.
+    """
+
+    outcome: str
+    reason: str = ""
+    source: bytes = b""
+    home_address: bytes = b""
+    reply: Reply | None = None
+    change: Change | None = None
+    care_of_address: bytes = b""
+    sequence: int = 0
+    generation: int = 0
+    status: int = 0
+    lifetime: int = 0
+
+
+class LiveKey:
+    """A key of the registry, ready to verify with."""
+
+    __slots__ = (
+        "care_of_nonce",
+        "confirmed",
+        "generation",
+        "home_token",
+        "key_id",
+        "last_sequence",
+        "lifetime",
+        "prepared",
+    )
+
+    def __init__(self, key: registry.Key, home_address: bytes) -> None:
+        """Prepare `key`; the home keygen token is the same for every care-of address."""
+        self.key_id = key.key_id
+        self.generation = key.generation
+        self.lifetime = key.lifetime
+        self.confirmed = key.state == registry.CONFIRMED
+        self.last_sequence = key.last_sequence
+        self.care_of_nonce = key.care_of_nonce
+        self.prepared = keys.hmac_key(key.kcn)
+        self.home_token = keys.home_keygen_token(self.prepared, home_address, key.home_nonce)
+
+    def binding_management_key(self, care_of_address: bytes | None) -> bytes:
+        """Kbm for a care-of address, or, for None, the one that removes a binding."""
+        token = care_of_address and keys.care_of_keygen_token(
+            self.prepared, care_of_address, self.care_of_nonce
+        )
+        kbm: bytes = keys.binding_management_key(self.home_token, token)
+        return kbm
+
+
+@dataclass(slots=True)
+class Peer:
+    """A pair in memory: its live keys, the earliest generation first, and its binding."""
+
+    pair_id: int
+    home_address: bytes
+    refused: bool
+    keys: list[LiveKey] = field(repr=False)
+    binding: Binding | None

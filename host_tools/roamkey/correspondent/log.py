@@ -1,0 +1,107 @@
+"""A line for each event, for people or as JSON; never a secret, never a flood of drops."""
+
+import json
+import os
+import sys
+from collections import Counter
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import TextIO
+
+from mip6 import addresses
+from roamkey.correspondent import entries
+from roamkey.correspondent.entries import Binding, Verdict
+
+FORMATS = ("human", "json", "none")
+_DROPS_EVERY_MS = 10_000
+
+
+class Log:
+    """Writes events. `form`: one of `FORMATS`. A reader that went away ends the log, not the
+    daemon."""
+
+    def __init__(self, form: str, out: TextIO | None = None) -> None:
+        """Write to `out` (default: stdout)."""
+        self._json = form == "json"
+        self._out: TextIO | None = None if form == "none" else out or sys.stdout
+        self._drops: Counter[str] = Counter()
+        self._drops_at: int | None = None
+
+    def event(self, now: int, name: str, text: str, **fields: object) -> None:
+        """Write an event: `text` for people, `fields` for machines. `now`: ms since 1970."""
+        if self._out is None:
+            return
+        time = datetime.fromtimestamp(now / 1000, timezone.utc)
+        if self._json:
+            stamp = time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+            line = json.dumps({"time": stamp, "event": name, **fields})
+        else:
+            line = f"{time.astimezone():%H:%M:%S} {name} {text}"
+        try:
+            self._out.write(line + "\n")
+        except OSError:
+            self._end()
+
+    def flush(self) -> None:
+        """Let the reader see what was written."""
+        try:
+            if self._out is not None:
+                self._out.flush()
+        except OSError:
+            self._end()
+
+    def _end(self) -> None:
+        if self._out is not None and self._out is sys.stdout:
+            # so that the interpreter's own last flush goes somewhere
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._out.fileno())
+        self._out = None
+
+    def verdict(self, now: int, verdict: Verdict) -> None:
+        """A line for a binding made, removed or refused; drops are only counted here."""
+        if verdict.outcome == entries.DROPPED:
+            self._drops[verdict.reason] += 1
+        elif verdict.outcome != entries.DATA and self._out is not None:
+            home, care_of = _text(verdict.home_address), _text(verdict.care_of_address)
+            text = f"{home} at {care_of}, sequence {verdict.sequence}, key {verdict.generation}"
+            fields = {
+                "home_address": home,
+                "care_of_address": care_of,
+                "sequence": verdict.sequence,
+                "generation": verdict.generation,
+                "status": verdict.status,
+                "lifetime_s": verdict.lifetime,
+                "answered": verdict.reply is not None,
+            }
+            if verdict.outcome == entries.ACCEPTED:
+                text += f", for {verdict.lifetime} s"
+            elif verdict.outcome == entries.REFUSED:
+                text += f": {verdict.reason} (status {verdict.status})"
+                fields["reason"] = verdict.reason
+            self.event(now, verdict.outcome, text, **fields)
+
+    def expired(self, now: int, home_address: bytes, binding: Binding) -> None:
+        """A line for a binding whose time is over."""
+        home, care_of = _text(home_address), _text(binding.care_of_address)
+        fields = {"home_address": home, "care_of_address": care_of}
+        self.event(now, "expired", f"{home} at {care_of}", **fields)
+
+    def drops(self, now: int, always: bool = False) -> None:
+        """A line for the drops since the last one, at most one in ten seconds."""
+        at = self._drops_at
+        lately = at is not None and 0 <= now - at < _DROPS_EVERY_MS
+        if not self._drops or (lately and not always):
+            return
+        self._drops_at = now
+        self.event(now, "dropped", by_reason(self._drops), reasons=dict(self._drops))
+        self._drops.clear()
+
+
+def by_reason(counts: Mapping[str, int]) -> str:
+    """Counters in one line, the largest first."""
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{reason}: {count}" for reason, count in ordered)
+
+
+def _text(address: bytes) -> str:
+    text: str = addresses.text(address)
+    return text

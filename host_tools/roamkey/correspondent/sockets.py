@@ -1,0 +1,145 @@
+"""Raw IPv6 sockets of one correspondent address.
+
+Three of them, all bound to the address: so the kernel passes on only what is sent to it, and sends
+from it.
+
+- protocol 60 (Destination Options): what comes from nodes away from home. A raw socket gets its
+  copy at this header, before the kernel judges it: kernels without Mobile IPv6 do as well.
+- protocol 135 (Mobility Header): Binding Updates from nodes at home; Binding Errors, and
+  acknowledgements to nodes at home, leave here.
+- protocol 43 (Routing): acknowledgements to nodes away leave here. Nothing is read from it.
+
+The payload that a socket gives begins at its own header, without the IPv6 header. A message behind
+Destination Options reaches the socket of protocol 135 too, on kernels with Mobile IPv6 even with
+the home address as its source; the option's ancillary data tells, and it is left to the other.
+"""
+
+import errno
+import socket
+import time
+from collections.abc import Iterator
+from ipaddress import IPv6Address
+from pathlib import Path
+
+from mip6 import packets
+from roamkey.correspondent.entries import Inbound, Reply
+from roamkey.errors import SystemRefusedError
+
+_OCTETS_MAX = 65535
+_RECEIVE_BUFFER = 8 << 20  # a burst waits here while the one before is being committed
+_ANCILLARY = 4096
+_TENTATIVE = 0x40  # IFA_F_TENTATIVE
+_TENTATIVE_S = 5
+_SO_RCVBUFFORCE = 33  # Linux; not in the socket module
+
+
+class RawSockets:
+    """The sockets of one correspondent address. `close()` them."""
+
+    def __init__(self, address: IPv6Address) -> None:
+        """Open and bind them; raises SystemRefusedError."""
+        self._opened: list[socket.socket] = []
+        try:
+            self.away = self._open(packets.DESTINATION_OPTIONS, address)
+            self.home = self._open(packets.MOBILITY, address)
+            self._routed = self._open(packets.ROUTING, address)
+        except SystemRefusedError:
+            self.close()
+            raise
+        self.home.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVDSTOPTS, 1)
+        for one in (self.away, self.home):
+            _widen(one)
+        self._routed.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+        self.send_errors = 0
+
+    def close(self) -> None:
+        """Close all of them."""
+        for one in self._opened:
+            one.close()
+
+    def receive(self, most: int) -> list[Inbound]:
+        """What waits, `most` packets at most, in each socket's order; doesn't wait."""
+        packets_in = list(_drain_away(self.away, most))
+        packets_in.extend(_drain_home(self.home, most - len(packets_in)))
+        return packets_in
+
+    def send(self, reply: Reply) -> None:
+        """Send a reply; what the kernel doesn't take is counted in `send_errors`, and lost as a
+        packet on the way may be."""
+        one = self._routed if reply.next_header == packets.ROUTING else self.home
+        target = (socket.inet_ntop(socket.AF_INET6, reply.destination), 0, 0, reply.scope)
+        try:
+            one.sendto(reply.payload, target)
+        except OSError:
+            self.send_errors += 1
+
+    def _open(self, protocol: int, address: IPv6Address) -> socket.socket:
+        try:
+            one = socket.socket(socket.AF_INET6, socket.SOCK_RAW, protocol)
+        except PermissionError:
+            raise SystemRefusedError("raw sockets need root, or CAP_NET_RAW") from None
+        except OSError as error:
+            raise SystemRefusedError(f"no raw IPv6 socket: {error.strerror}") from None
+        self._opened.append(one)
+        one.setblocking(False)
+        _bind(one, address)
+        return one
+
+
+def _bind(one: socket.socket, address: IPv6Address) -> None:
+    """Bind; an address that is still being checked for duplicates is waited for."""
+    deadline = time.monotonic() + _TENTATIVE_S
+    while True:
+        try:
+            one.bind((str(address), 0))
+            return
+        except OSError as error:
+            if error.errno != errno.EADDRNOTAVAIL:
+                raise SystemRefusedError(f"{address}: {error.strerror}") from None
+        if not _is_tentative(address) or time.monotonic() > deadline:
+            raise SystemRefusedError(f"{address} is not an address of this host")
+        time.sleep(0.05)
+
+
+def _is_tentative(address: IPv6Address) -> bool:
+    try:
+        lines = Path("/proc/net/if_inet6").read_text().splitlines()
+    except OSError:
+        return False
+    # address, interface's index, prefix length, scope, flags, name; all in hexadecimal
+    found = (line.split() for line in lines if line.startswith(address.packed.hex()))
+    return any(int(fields[4], 16) & _TENTATIVE for fields in found)
+
+
+def _widen(one: socket.socket) -> None:
+    try:
+        one.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _RECEIVE_BUFFER)
+    except PermissionError:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
+
+
+def _drain_away(one: socket.socket, most: int) -> Iterator[Inbound]:
+    for _ in range(most):
+        try:
+            payload, (source, _, _, scope) = one.recvfrom(_OCTETS_MAX)
+        except BlockingIOError:
+            return
+        except OSError:  # an error report for an earlier packet of ours
+            continue
+        yield Inbound(packets.DESTINATION_OPTIONS, payload, _octets(source), scope)
+
+
+def _drain_home(one: socket.socket, most: int) -> Iterator[Inbound]:
+    for _ in range(most):
+        try:
+            payload, ancillary, _, (source, _, _, scope) = one.recvmsg(_OCTETS_MAX, _ANCILLARY)
+        except BlockingIOError:
+            return
+        except OSError:
+            continue
+        if not ancillary:
+            yield Inbound(packets.MOBILITY, payload, _octets(source), scope)
+
+
+def _octets(address: str) -> bytes:
+    return socket.inet_pton(socket.AF_INET6, address.partition("%")[0])

@@ -1,0 +1,160 @@
+"""The durable side of the binding cache: what counts is what the registry holds.
+
+A group of changes is one transaction. Each sequence number is acceptable exactly once, because
+the update that records it is conditional (see `registry.schema`): of several daemons with the
+same number one succeeds, and the others learn from the count of rows that they did not.
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+
+from sqlalchemy import Connection, and_, bindparam, delete, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from roamkey.correspondent.entries import Binding, Change
+from roamkey.registry import Pair, Registry
+from roamkey.registry.schema import CONFIRMED, RETIRED, SENT, bindings, keys, nodes, pairs
+
+_live = and_(keys.c.id == bindparam("key"), keys.c.state != RETIRED)
+_accept = (
+    update(keys)
+    .where(
+        _live,
+        or_(keys.c.last_sequence.is_(None), keys.c.last_sequence < bindparam("sequence")),
+    )
+    .values(last_sequence=bindparam("sequence"))
+)
+_confirm = update(keys).where(_live).values(state=CONFIRMED)
+_confirm_set = (
+    update(keys)
+    .where(
+        keys.c.state == SENT,
+        keys.c.set_id
+        == select(keys.c.set_id).where(keys.c.id == bindparam("key")).scalar_subquery(),
+    )
+    .values(state=CONFIRMED)
+)
+_retire_earlier = (
+    update(keys)
+    .where(
+        keys.c.pair_id == bindparam("pair"),
+        keys.c.generation < bindparam("below"),
+        keys.c.state != RETIRED,
+    )
+    .values(state=RETIRED, kcn=None)
+)
+_unbind = delete(bindings).where(bindings.c.pair_id == bindparam("pair"))
+
+
+class Store:
+    """What the cache of one correspondent address needs of the registry."""
+
+    def __init__(self, registry: Registry, correspondent: bytes) -> None:
+        """`correspondent`: our address, 16 octets."""
+        self._registry = registry
+        self._correspondent = correspondent
+
+    def revision(self) -> int:
+        """A number that rises when provisioning changes something."""
+        return self._registry.revision()
+
+    def load(
+        self, now: int, since: int = -1, home_addresses: Collection[bytes] | None = None
+    ) -> Iterator[tuple[Pair, Binding | None]]:
+        """The pairs changed after revision `since`, or those of the home addresses given; with
+        their bindings, unless these are over at `now`."""
+        statement = (
+            select(
+                bindings.c.pair_id,
+                bindings.c.care_of_address,
+                bindings.c.lifetime,
+                bindings.c.registered_ms,
+                bindings.c.expires_ms,
+                bindings.c.key_id,
+            )
+            .select_from(bindings.join(pairs).join(nodes))
+            .where(
+                pairs.c.correspondent == self._correspondent,
+                pairs.c.revision > since,
+                bindings.c.expires_ms > now,
+            )
+        )
+        if home_addresses is not None:
+            statement = statement.where(nodes.c.home_address.in_(home_addresses))
+        with self._registry.reading() as c:
+            bound = {row[0]: Binding(*row[1:]) for row in c.execute(statement)}
+        found = self._registry.pairs_for_correspondent(self._correspondent, since, home_addresses)
+        return ((pair, bound.get(pair.pair_id)) for pair in found)
+
+    def commit(self, changes: Sequence[Change]) -> set[int]:
+        """Make changes durable, in order; the places of those that the registry refuses.
+
+        Refused: the number isn't above the last accepted, or the key is retired or withdrawn.
+        Raises RoamkeyError where the registry fails; then nothing, or all, has changed.
+        """
+        try:
+            with self._registry.writing() as c:
+                if _commit_group(c, changes):
+                    return set()
+                raise _NotAllError
+        except _NotAllError:  # rolled back; rare, so slow is good enough
+            with self._registry.writing() as c:
+                return {i for i, change in enumerate(changes) if not _commit_group(c, [change])}
+
+    def expire(self, now: int) -> None:
+        """Remove the bindings of our address whose time is over."""
+        mine = select(pairs.c.id).where(pairs.c.correspondent == self._correspondent)
+        over = and_(bindings.c.expires_ms <= now, bindings.c.pair_id.in_(mine))
+        with self._registry.writing() as c:
+            c.execute(delete(bindings).where(over))
+
+
+class _NotAllError(Exception):
+    """Some change of the group was refused."""
+
+
+def _commit_group(c: Connection, changes: Sequence[Change]) -> bool:
+    """Write a group; whether every one of its conditions held."""
+    for change in changes:
+        if change.confirms and not _confirm_key(c, change):
+            return False
+    accepted = [
+        {"key": change.key_id, "sequence": change.sequence}
+        for change in changes
+        if change.sequence is not None
+    ]
+    if not accepted:
+        return True
+    if c.execute(_accept, accepted).rowcount != len(accepted):
+        return False
+    # Within the group only a pair's last binding is ever seen.
+    last = {change.pair_id: change for change in changes if change.sequence is not None}
+    made = [
+        {"pair_id": change.pair_id, **change.binding._asdict()}
+        for change in last.values()
+        if change.binding is not None
+    ]
+    if made:
+        c.execute(_bind[c.dialect.name], made)
+    gone = [{"pair": change.pair_id} for change in last.values() if change.binding is None]
+    if gone:
+        c.execute(_unbind, gone)
+    return True
+
+
+def _confirm_key(c: Connection, change: Change) -> bool:
+    if not c.execute(_confirm, {"key": change.key_id}).rowcount:
+        return False
+    c.execute(_confirm_set, {"key": change.key_id})
+    c.execute(_retire_earlier, {"pair": change.pair_id, "below": change.generation})
+    return True
+
+
+def _upsert(insert: sqlite.Insert | postgresql.Insert) -> sqlite.Insert | postgresql.Insert:
+    new = {column.name: insert.excluded[column.name] for column in bindings.c}
+    return insert.on_conflict_do_update(index_elements=["pair_id"], set_=new)
+
+
+_bind = {
+    "sqlite": _upsert(sqlite.insert(bindings)),
+    "postgresql": _upsert(postgresql.insert(bindings)),
+}

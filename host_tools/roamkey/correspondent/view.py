@@ -1,0 +1,74 @@
+"""The bindings as the registry has them, for people and machines to look at."""
+
+from collections.abc import Iterable
+from datetime import datetime, timezone
+
+from rich.table import Table
+from sqlalchemy import select
+
+from mip6 import addresses
+from roamkey.registry import Registry
+from roamkey.registry.schema import bindings, keys, nodes, pairs
+
+_USES = 65536  # of a key: its sequence numbers, 0 to 65535, never start again
+
+_query = (
+    select(
+        nodes.c.home_address,
+        bindings.c.care_of_address,
+        pairs.c.correspondent,
+        nodes.c.board_id,
+        keys.c.last_sequence,
+        keys.c.generation,
+        bindings.c.registered_ms,
+        bindings.c.expires_ms,
+    )
+    .select_from(bindings.join(pairs).join(nodes).join(keys, keys.c.id == bindings.c.key_id))
+    .order_by(nodes.c.home_address, pairs.c.correspondent)
+)
+
+
+def current(registry: Registry, now: int) -> list[dict[str, object]]:
+    """The bindings that hold at `now` (ms since 1970), with the fields that `--json` prints."""
+    with registry.reading() as c:
+        rows = c.execute(_query.where(bindings.c.expires_ms > now)).all()
+    return [
+        {
+            "home_address": addresses.text(row.home_address),
+            "care_of_address": addresses.text(row.care_of_address),
+            "correspondent": addresses.text(row.correspondent),
+            "board": row.board_id,
+            "sequence": row.last_sequence,
+            "generation": row.generation,
+            "uses_left": _USES - 1 - row.last_sequence,
+            "lifetime_left_s": (row.expires_ms - now) // 1000,
+            "last_seen": _stamp(row.registered_ms),
+        }
+        for row in rows
+    ]
+
+
+def table(found: Iterable[dict[str, object]]) -> Table:
+    """The same as a table."""
+    shown = Table(box=None, pad_edge=False)
+    for heading in ("home address", "care-of address", "correspondent"):
+        shown.add_column(heading, no_wrap=True)
+    for heading in ("sequence", "key", "uses left", "lifetime left"):
+        shown.add_column(heading, justify="right")
+    shown.add_column("last seen")
+    for one in found:
+        shown.add_row(
+            str(one["home_address"]),
+            str(one["care_of_address"]),
+            str(one["correspondent"]),
+            str(one["sequence"]),
+            str(one["generation"]),
+            str(one["uses_left"]),
+            f"{one['lifetime_left_s']} s",
+            str(one["last_seen"]),
+        )
+    return shown
+
+
+def _stamp(ms: int) -> str:
+    return f"{datetime.fromtimestamp(ms / 1000, timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
