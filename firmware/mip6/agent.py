@@ -68,8 +68,8 @@ def make_node(keystore):
         return Node(keystore, board.open_port())
     except ImportError:
         return NoNode("no port for the platform %s yet" % sys.platform)
-    except OSError as error:
-        return NoNode("the network can't be used: %s" % error)
+    except Exception as error:  # whatever it is, the console must stay to report it
+        return NoNode("the node can't start: %s: %s" % (type(error).__name__, error))
 
 
 async def run(keystore, node, identity):

@@ -25,6 +25,7 @@ INTERNAL_ERROR = const(-32603)
 STORAGE_FAILED = const(-32001)
 REFUSED = const(-32002)
 
+_BURST = const(64)  # octets taken before others have their turn
 _REST_S = 0.3  # between an answer and the reboot it announces
 
 
@@ -113,6 +114,7 @@ class Console:
         _no_params(params)
         credentials = self._keystore.credentials
         answer = {
+            "keystore": self._keystore.status,
             "provisioned": credentials is not None,
             "set_id": None if credentials is None else credentials.set_id.hex(),
         }
@@ -157,7 +159,12 @@ _NOT_JSON = object()
 
 def _keystore_status(keystore):
     """What `status` says of the keys: the state, and per correspondent what is left. No secret."""
-    answer = {"status": keystore.status, "text": keystore.text, "peers": []}
+    answer = {
+        "status": keystore.status,
+        "text": keystore.text,
+        "scrub_due": keystore.scrub_due,
+        "peers": [],
+    }
     credentials = keystore.credentials
     if credentials is None:
         return answer
@@ -214,21 +221,32 @@ async def serve(console, source, sink):
     stream = asyncio.StreamReader(source)
     waiting = select.poll()
     waiting.register(source, select.POLLIN)
+    octet = None
     while True:
-        octet = await stream.read(1)
-        while octet:
-            try:
-                line = reader.feed(octet[0])
-                answer = console.handle(line) if line else None
-            except lines.Oversized as error:
-                answer = console.refuse(error)
-            if reader.interrupted:
-                return False
+        if octet:
+            await asyncio.sleep(0)  # a long burst: the node's turn
+        else:
+            octet = await stream.read(1)
+        for _ in range(_BURST):
+            if not octet:
+                break
+            answer = _take(console, reader, octet[0])
             if answer:
                 sink.write(answer + b"\n")
+            if reader.interrupted:
+                return False
             if console.rebooting:
                 await asyncio.sleep(_REST_S)  # the answer leaves a UART or USB first
                 return True
             octet = source.read(1) if waiting.poll(0) else None
         if octet == b"":
             return False
+
+
+def _take(console, reader, octet):
+    """Feed one octet; the answer that it brings about, or None."""
+    try:
+        line = reader.feed(octet)
+    except lines.Oversized as error:
+        return console.refuse(error)
+    return console.handle(line) if line else None

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import select
 
 from mip6 import addresses
+from mip6.credentials import STORAGE_ERROR
 from mip6.errors import Misuse
 from mip6.keyset import Credentials, Peer
 from mip6.provisioning import parameters_of
@@ -146,6 +147,10 @@ def provision(
 
 def _settle_earlier(registry: Registry, identity: Identity) -> bytes | None:
     """Confirm or withdraw what earlier runs left `sent`; the set confirmed by this, or None."""
+    if identity.keystore == STORAGE_ERROR:
+        raise BoardError(
+            f"board {identity.board} can't read its flash just now, so nobody knows what it holds"
+        )
     confirmed = None
     for earlier in registry.sets_of_board(identity.board):
         if earlier.state != SENT:
@@ -219,7 +224,8 @@ def _ask_again(port: str, board: str, connect: Connect, ask_again_s: float) -> I
         try:
             with connect(port) as client:
                 identity = client.identify()
-            return identity if identity.board == board else None
+            known = identity.board == board and identity.keystore != STORAGE_ERROR
+            return identity if known else None
         except BoardError:
             if time.monotonic() >= end:
                 return None

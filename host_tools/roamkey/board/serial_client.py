@@ -48,12 +48,16 @@ class _Damaged(Exception):
 
 @dataclass(frozen=True)
 class Identity:
-    """What `identify` answers. `set_id`: hexadecimal, None while not provisioned."""
+    """What `identify` answers. `set_id`: hexadecimal, None while no usable keys are there.
+
+    `keystore`: the state of the stored keys (see docs/SPEC.md), "ready" with usable ones.
+    """
 
     board: str
     platform: str
     micropython: str
     agent: str
+    keystore: str
     set_id: str | None
 
 
@@ -100,13 +104,13 @@ class SerialClient:
         try:
             board, platform = answer["board"], answer["platform"]
             micropython, agent = answer["micropython"], answer["agent"]
-            set_id = answer["set_id"]
+            keystore, set_id = answer["keystore"], answer["set_id"]
         except (KeyError, TypeError):
             raise BoardError(f"{self.port}: the board's identity is incomplete") from None
-        words = [board, platform, micropython, agent, "" if set_id is None else set_id]
+        words = [board, platform, micropython, agent, keystore, "" if set_id is None else set_id]
         if not all(isinstance(word, str) and word.isprintable() for word in words):
             raise BoardError(f"{self.port}: the board's identity makes no sense")
-        return Identity(board, platform, micropython, agent, set_id)
+        return Identity(board, platform, micropython, agent, keystore, set_id)
 
     def status(self) -> dict[str, Any]:
         """The board's state: `keystore`, `node` and `console` (see docs/SPEC.md)."""
@@ -137,7 +141,7 @@ class SerialClient:
     ) -> Any:
         """The result of one request. `again`: asking twice does no harm, so that silence may be
         answered by asking again."""
-        self.delivered = False
+        self.delivered = self._repl = self._heard = False
         try:
             return self._request(method, params, again, answer_s or self._answer_s)
         except (OSError, serial.SerialException) as error:
