@@ -1,0 +1,307 @@
+"""One entry of the Binding Update List: what happens with one correspondent (see states.py).
+
+The actions of the state table, and the timers that bring its events about. Times are whole
+milliseconds of any clock that never goes back. Nothing here reads a clock or sends: `run` returns
+the packet that is due.
+"""
+
+from . import messages, states, updates
+from .compat import const
+from .errors import Exhausted, StorageError
+
+# RFC 6275 section 12, in milliseconds; section 11.8 for the rate limit
+_FIRST_TIMEOUT = const(1500)  # no binding there yet
+_TIMEOUT = const(1000)
+_TIMEOUT_MAX = const(32000)
+_UPDATES_PER_SECOND = const(3)
+
+_TRY_AGAIN = const(
+    600000
+)  # unsupported, blocked: RFC 6275 section 11.3.5 wants a pause, names none
+_BLOCKED_AGAIN = const(32000)
+_UNPROVEN_GAP = const(10000)  # between updates that unauthenticated messages may cause
+_MARGIN_MAX = const(60000)  # refresh so long before the end: room for five retransmissions
+_OUTSTANDING = const(8)  # updates whose acknowledgement is still awaited
+
+_NEVER = const(-10000000)
+
+#: What the statuses of an acknowledgement mean to a person (RFC 6275 section 6.1.8).
+_STATUS_TEXTS = {
+    0: "no lifetime granted",
+    128: "reason unspecified",
+    129: "administratively prohibited",
+    130: "insufficient resources",
+    131: "home registration not supported",
+    132: "not home subnet",
+    133: "not home agent for this mobile node",
+    134: "duplicate address detection failed",
+    136: "expired home nonce index",
+    137: "expired care-of nonce index",
+    138: "expired nonces",
+    139: "registration type change disallowed",
+    174: "invalid care-of address",
+}
+
+
+class Binding:
+    """The state of one correspondent. `owner`: the BindingUpdateList it stands in."""
+
+    def __init__(self, owner, index, peer, now):
+        self._owner = owner
+        self.index = index
+        self._peer = peer
+        self.correspondent = peer.correspondent
+        self.state = states.DETACHED
+        self.reason = ""  # why it isn't as the user wants it, for a person
+        self.keys = None
+        self.generation = None
+        if not peer.generations:
+            self.state = states.UNKEYED
+            self.reason = "no key provisioned, and return routability is not built yet"
+        self.update = updates.Update(owner.home_address, peer.correspondent)
+        self.care_of = None  # the address that the updates on their way register
+        self.sequence = None  # of the update sent last
+        self.accepted = None  # of the update acknowledged last
+        self.granted = 0  # milliseconds
+        self.updates_sent = 0
+        self.transmit_at = None
+        self.refresh_at = None
+        self.expires_at = None
+        self.retry_at = None
+        # Before a restart there may have been a binding, so one may exist that nobody here knows.
+        self._may_exist_until = now + 1000 * peer.lifetime
+        self._acknowledged = False
+        self.deleting = False
+        self._aimed = False  # whether `update` is laid out for now
+        self._jumped = False
+        self._timeout = _FIRST_TIMEOUT
+        self._unproven_at = _NEVER
+        self._numbers = [-1] * _OUTSTANDING
+        self._times = [0] * _OUTSTANDING
+        self._recent = [_NEVER] * _UPDATES_PER_SECOND
+        self._packet = None
+
+    @property
+    def usable(self):
+        """Whether data may go over the optimized route."""
+        return self.state == states.BOUND or self.state == states.REFRESHING
+
+    def feed(self, event, now, what=None):
+        """Let an event of states.py happen; raises UnknownEvent, and then nothing has changed."""
+        action, following = states.row(self.state, event)
+        try:
+            _ACTIONS[action](self, now, what)
+        except Exhausted:
+            self.reason = "every sequence number of every key is used: provision new keys"
+            self.feed(states.SPENT, now)
+            return
+        except StorageError as error:
+            self.reason = "sequence counter: %s" % error
+            self.feed(states.STORAGE_FAILED, now)
+            return
+        if following != self.state:
+            self.state = following
+            self._owner.emit("state", self.correspondent, states.STATES[following])
+
+    def run(self, now):
+        """Let the timers that are due happen; returns (source, next header, payload) or None."""
+        if self.refresh_at is not None and now >= self.refresh_at:
+            self.feed(states.REFRESH, now)
+        if self.expires_at is not None and now >= self.expires_at:
+            self.feed(states.EXPIRED, now)
+        if self.retry_at is not None and now >= self.retry_at:
+            self.feed(self._owner.attachment, now)
+        if self.transmit_at is None or now < self.transmit_at:
+            return None
+        self.feed(states.TRANSMIT, now)
+        packet = self._packet
+        self._packet = None
+        return packet
+
+    def wakes_at(self):
+        """When `run` has something to do next, or None."""
+        soonest = None
+        for at in (self.refresh_at, self.expires_at, self.retry_at, self.transmit_at):
+            if at is not None and (soonest is None or at < soonest):
+                soonest = at
+        return soonest
+
+    def prepare(self, care_of_address):
+        """Make Kbm for an address that may come into use."""
+        if self._peer.generations:
+            self._ready_keys().registration(care_of_address)
+
+    def forget(self, care_of_address):
+        """An address won't come into use any more."""
+        if self.keys is not None:
+            self.keys.forget(care_of_address)
+
+    def sent_at(self, sequence):
+        """When the update with this number was sent, if its answer is awaited; else None."""
+        if sequence in self._numbers:
+            return self._times[self._numbers.index(sequence)]
+        return None
+
+    def unproven(self, now):
+        """Whether an unauthenticated message may cause an update now; notes that one did."""
+        if now - self._unproven_at < _UNPROVEN_GAP:
+            return False
+        self._unproven_at = now
+        return True
+
+    def _ready_keys(self):
+        """The prepared keys of the generation in use."""
+        generation, kcn = self._owner.keystore.current(self.index)
+        if self.keys is None or generation != self.generation:
+            peer = self._peer
+            self.keys = updates.PreparedKeys(
+                kcn, self._owner.home_address, peer.home_nonce, peer.care_of_nonce
+            )
+            self.generation = generation
+        return self.keys
+
+    def _aim(self):
+        """Lay the update out for the care-of address and the keys of now."""
+        prepared = self._ready_keys()
+        if self.deleting:
+            self.update.aim(self.care_of, prepared.deletion(), 0)
+        else:
+            key = prepared.registration(self.care_of)
+            self.update.aim(self.care_of, key, self._peer.lifetime // messages.LIFETIME_UNIT_S)
+
+    def _begin(self, now):
+        """Old updates on their way are forgotten; the next goes as soon as the rate allows."""
+        for i in range(_OUTSTANDING):
+            self._numbers[i] = -1
+        self.care_of = self._owner.care_of
+        self.refresh_at = self.retry_at = None
+        self._jumped = False
+        self._timeout = _TIMEOUT if self._acknowledged else _FIRST_TIMEOUT
+        self.transmit_at = self._allowed(now)
+        self._aimed = False
+
+    def _allowed(self, now):
+        """The first moment from `now` on at which the rate limit lets an update go."""
+        return max(now, min(self._recent) + 1000)
+
+    # The actions of states.py, in its order. Each raises before it changes anything.
+
+    def _nothing(self, now, what):
+        pass
+
+    def _drop(self, now, what):
+        self._owner.drop("unexpected")
+
+    def _register(self, now, what):
+        self.deleting = False
+        if self.care_of != self._owner.care_of:
+            self.expires_at = None
+        self._begin(now)
+
+    def _delete(self, now, what):
+        self.deleting = True
+        self._begin(now)
+        self.expires_at = self._may_exist_until
+
+    def _send(self, now, what):
+        generation, sequence = self._owner.keystore.take(self.index)
+        if not self._aimed or generation != self.generation:
+            self._aim()
+            self._aimed = True
+        self.update.number(sequence)
+        slot = self.updates_sent % _OUTSTANDING
+        self._numbers[slot] = self.sequence = sequence
+        self._times[slot] = now
+        self._recent[self.updates_sent % _UPDATES_PER_SECOND] = now
+        self.updates_sent += 1
+        if not self.deleting:
+            self._may_exist_until = now + 1000 * self._peer.lifetime
+        self.transmit_at = max(now + self._timeout, self._allowed(now))
+        self._timeout = min(2 * self._timeout, _TIMEOUT_MAX)
+        self._packet = (self.update.source, self.update.next_header, self.update.payload)
+        self._owner.emit("update", self.correspondent, sequence)
+
+    def _accept(self, now, what):
+        message, sent_at = what
+        self.granted = 1000 * min(messages.LIFETIME_UNIT_S * message.lifetime, self._peer.lifetime)
+        self.expires_at = self._may_exist_until = sent_at + self.granted
+        self.refresh_at = sent_at + _refresh_after(self.granted, message)
+        self.accepted = message.sequence
+        self._acknowledged = True
+        self.reason = ""
+        self._halt()
+
+    def _refuse(self, now, what):
+        self.expires_at = self.refresh_at = None
+        self._acknowledged = False
+        self._slow(now, what)
+
+    def _jump(self, now, what):
+        self._owner.keystore.counter(self.index).advance(what.sequence)
+        # A correspondent that names ever higher numbers mustn't hurry the key to its end.
+        if not self._jumped:
+            self.transmit_at = self._allowed(now)
+        self._jumped = True
+
+    def _lapse(self, now, what):
+        self.expires_at = None
+        self._acknowledged = False
+        if self.transmit_at is None:
+            self._begin(now)
+
+    def _slow(self, now, what):
+        if what is not None:
+            status = what[0].status
+            self.reason = "refused: " + _STATUS_TEXTS.get(status, "status %d" % status)
+        self._timeout = _TIMEOUT_MAX
+        self.transmit_at = now + _TIMEOUT_MAX
+
+    def _cease(self, now, what):
+        self.transmit_at = None
+
+    def _pause(self, now, what):
+        self._stop(now, what)
+        if what is None:
+            self.retry_at = now + _BLOCKED_AGAIN
+        else:
+            self.reason = what
+            self.retry_at = now + _TRY_AGAIN
+
+    def _stop(self, now, what):
+        self.expires_at = self.refresh_at = self.retry_at = None
+        self._halt()
+
+    def _settle(self, now, what):
+        self._stop(now, what)
+        self._may_exist_until = now
+        self._acknowledged = False
+        if isinstance(what, tuple):
+            self.accepted = what[0].sequence
+        self.reason = ""
+
+    def _halt(self):
+        """Nothing is on its way any more."""
+        self.transmit_at = None
+        for i in range(_OUTSTANDING):
+            self._numbers[i] = -1
+
+
+_ACTIONS = (
+    Binding._nothing, Binding._drop, Binding._register, Binding._delete, Binding._send,
+    Binding._accept, Binding._refuse, Binding._jump, Binding._lapse, Binding._slow,
+    Binding._cease, Binding._pause, Binding._stop, Binding._settle,
+)  # fmt: skip
+
+
+def _refresh_after(granted, message):
+    """Milliseconds after the update was sent at which it is renewed.
+
+    At the Binding Refresh Advice (section 6.2.4) where that lies within the lifetime; else a
+    quarter of the lifetime before its end, and a minute at most.
+    """
+    advice = message.option(messages.BINDING_REFRESH_ADVICE)
+    if advice is not None:
+        interval = 1000 * messages.LIFETIME_UNIT_S * int.from_bytes(advice, "big")
+        if 0 < interval < granted:
+            return interval
+    return granted - min(_MARGIN_MAX, granted // 4)

@@ -1,0 +1,189 @@
+"""The node: uplinks, sockets and timers round the Binding Update List, on asyncio.
+
+Everything that happens (an address, a packet, a timer) is dealt with where it happens, in one
+call: an address that becomes usable has its updates on the way before the port's call returns.
+There are no queues between the port and the bindings, so none can grow. What waits is a timer.
+"""
+
+import asyncio
+
+from . import clock
+from .addresses import text
+from .bindings import BindingUpdateList
+from .compat import const
+from .credentials import READY
+from .errors import StorageError
+from .uplinks import Uplinks
+
+_SLEEP_MAX = const(60000)  # ms
+_WATCHDOG_MAX = const(1000)  # ms between calls of the watchdog
+_QUIET = const(300)  # ms without anything to do before flash is written ahead
+_GOODBYE = const(1500)  # ms that a shutdown waits for acknowledgements
+_GOODBYE_STEP = const(50)
+
+
+async def _wait(event, milliseconds):
+    """Wait for an asyncio.Event, so long at most."""
+    try:
+        await asyncio.wait_for(event.wait(), milliseconds / 1000)
+    except asyncio.TimeoutError:
+        pass
+
+
+class Node:
+    """A mobile node. `keystore`: credentials.Keystore, loaded; `port`: see ports/posix.py.
+
+    `watchdog`: called at least once a second while all is well. `now`: milliseconds, for tests.
+    """
+
+    def __init__(self, keystore, port, watchdog=None, now=clock.now):
+        self._keystore = keystore
+        self._port = port
+        self._watchdog = watchdog
+        self._now = now
+        self._wake = None
+        self._uplinks = Uplinks()
+        self._top_up_due = False
+        self._fault = ""
+        self.bindings = None
+        self.unsent = 0  # packets that the port didn't take
+        self.reload()
+
+    def reload(self):
+        """Read the keys from the key store, after they changed; bindings start afresh."""
+        self.bindings = None
+        self._uplinks.home_address = None
+        if self._keystore.status == READY:
+            self.bindings = BindingUpdateList(self._keystore, self._now())
+            self._uplinks.home_address = self.bindings.home_address
+        self._attend()
+
+    async def run(self):
+        """Work until cancelled; then tell the correspondents, for a moment at most.
+
+        Raises OSError where the platform refuses raw sockets.
+        """
+        self._wake = asyncio.Event()
+        self._port.start(self)
+        try:
+            while True:
+                self._attend()
+                self._wake.clear()
+                await _wait(self._wake, self._pause())
+        except asyncio.CancelledError:
+            await self._say_goodbye()
+            raise
+        finally:
+            self._port.stop()
+
+    def _attend(self):
+        """Use the best address and send what is due."""
+        now = self._now()
+        if self._watchdog is not None:
+            self._watchdog()
+        bindings = self.bindings
+        if bindings is None:
+            return
+        best = self._uplinks.best(now)
+        if best is None:
+            bindings.detach(now)
+        elif best[1] != bindings.care_of:
+            bindings.attach(best[1], now)
+        self._send(now)
+        if self._wake is not None:
+            self._wake.set()
+
+    def _send(self, now):
+        while True:
+            packet = self.bindings.next_packet(now)
+            if packet is None:
+                return
+            self._top_up_due = True
+            if not self._port.send(*packet):
+                self.unsent += 1
+
+    def _pause(self):
+        """Milliseconds to wait for; with nothing to do for a while, write flash ahead first."""
+        now = self._now()
+        soonest = now + (_SLEEP_MAX if self._watchdog is None else _WATCHDOG_MAX)
+        if self.bindings is not None:
+            for at in (self.bindings.wakes_at(), self._uplinks.wakes_at(now)):
+                if at is not None and at < soonest:
+                    soonest = at
+            if self._top_up_due and soonest - now > _QUIET:
+                self._top_up()
+                return 0
+        return max(0, soonest - now)
+
+    def _top_up(self):
+        """Reserve sequence numbers ahead, so that a move never waits for flash."""
+        self._top_up_due = False
+        try:
+            self._keystore.top_up()
+        except StorageError as error:
+            self._fault = "sequence counter: %s" % error
+
+    async def _say_goodbye(self):
+        """Have the bindings deleted before the end, as long as somebody answers."""
+        bindings = self.bindings
+        if bindings is None:
+            return
+        until = self._now() + _GOODBYE
+        bindings.shutdown(self._now())
+        self._send(self._now())
+        while not bindings.closed and self._now() < until:
+            await asyncio.sleep(_GOODBYE_STEP / 1000)
+            self._send(self._now())
+
+    # What the port tells
+
+    def address_usable(self, uplink, priority, address):
+        """An address (16 octets) of an uplink can be used as of now."""
+        self._uplinks.usable(uplink, priority, address, self._now())
+        self._attend()
+        if self.bindings is not None:
+            self.bindings.prepare(address)
+
+    def address_gone(self, uplink, address):
+        """An address can't be used any more."""
+        self._uplinks.gone(uplink, address, self._now())
+        self._attend()
+        if self.bindings is not None:
+            self.bindings.forget(address)
+
+    def received(self, source, destination, next_header, payload):
+        """A packet came; `payload` from the header of type `next_header` on."""
+        if self.bindings is None:
+            return
+        now = self._now()
+        self.bindings.receive(source, destination, next_header, payload, now)
+        self._attend()
+
+    # What the console tells
+
+    def status(self):
+        """What a person wants to know, in plain values; no secrets."""
+        now = self._now()
+        answer = {
+            "uptime_s": now // 1000,
+            "uplinks": [
+                {"uplink": uplink, "priority": priority, "address": text(address)}
+                for uplink, priority, address in self._uplinks.all()
+            ],
+            "unsent": self.unsent,
+            "faults": dict(self._port.faults),
+        }
+        bindings = self.bindings
+        if bindings is None:
+            answer["state"] = "keyless"
+            answer["text"] = self._keystore.text
+            return answer
+        care_of = bindings.care_of
+        home = care_of == bindings.home_address
+        answer["state"] = "detached" if care_of is None else "home" if home else "away"
+        answer["text"] = self._fault
+        answer["home_address"] = text(bindings.home_address)
+        answer["care_of_address"] = text(care_of) if care_of else None
+        answer["bindings"] = bindings.status(now)
+        answer["drops"] = dict(bindings.drops)
+        return answer

@@ -1,0 +1,121 @@
+"""What the Linux kernel says about interfaces and their IPv6 addresses (rtnetlink), octets only.
+
+RTM_NEWADDR, RTM_DELADDR, RTM_NEWLINK, RTM_DELLINK and what asks for them: rtnetlink(7),
+linux/if_addr.h, linux/if_link.h. Numbers are in the machine's byte order.
+"""
+
+import struct
+import sys
+
+from ..compat import const
+
+_NATIVE = "<" if sys.byteorder == "little" else ">"  # MicroPython has no "="
+
+FAMILY = const(16)  # AF_NETLINK
+GROUPS = const(0x101)  # RTMGRP_LINK | RTMGRP_IPV6_IFADDR
+
+ADDRESS = const(1)
+NO_ADDRESS = const(2)
+LINK = const(3)
+NO_LINK = const(4)
+DONE = const(5)
+
+_NLMSG_ERROR = const(2)
+_NLMSG_DONE = const(3)
+_RTM_NEWLINK = const(16)
+_RTM_DELLINK = const(17)
+_RTM_GETLINK = const(18)
+_RTM_NEWADDR = const(20)
+_RTM_DELADDR = const(21)
+_RTM_GETADDR = const(22)
+_NLM_F_REQUEST_DUMP = const(0x301)
+_AF_INET6 = const(10)
+
+_IFA_ADDRESS = const(1)
+_IFA_FLAGS = const(8)
+_IFLA_IFNAME = const(3)
+_IFF_LOOPBACK = const(0x8)
+_IFF_LOWER_UP = const(0x10000)
+_IFF_UP = const(0x1)
+_SCOPE_GLOBAL = const(0)  # RT_SCOPE_UNIVERSE
+
+_DADFAILED = const(0x08)
+_OPTIMISTIC = const(0x04)
+_DEPRECATED = const(0x20)
+_TENTATIVE = const(0x40)
+
+
+def ask_links():
+    """The octets that ask for all interfaces."""
+    return struct.pack(_NATIVE + "IHHIIBBHiII", 32, _RTM_GETLINK, _NLM_F_REQUEST_DUMP, 1, 0,
+                       0, 0, 0, 0, 0, 0)  # fmt: skip
+
+
+def ask_addresses():
+    """The octets that ask for all IPv6 addresses."""
+    return struct.pack(_NATIVE + "IHHIIBBBBI", 24, _RTM_GETADDR, _NLM_F_REQUEST_DUMP, 2, 0,
+                       _AF_INET6, 0, 0, 0, 0)  # fmt: skip
+
+
+def read(octets):
+    """What a datagram of the kernel says, one tuple a message:
+
+    (ADDRESS, interface index, address, usable), (NO_ADDRESS, interface index, address),
+    (LINK, interface index, name, up), (NO_LINK, interface index), (DONE, None).
+    `usable`: global in scope, not deprecated, duplicate address detection passed; `up`: switched
+    on, with a carrier, no loopback. Other messages, and what is cut short, are passed over.
+    """
+    at = 0
+    while at + 16 <= len(octets):
+        size, kind = struct.unpack(_NATIVE + "IH", octets[at : at + 6])
+        if size < 16 or at + size > len(octets):
+            return
+        body = octets[at + 16 : at + size]
+        at += (size + 3) & ~3
+        if kind in (_NLMSG_DONE, _NLMSG_ERROR):
+            yield DONE, None
+        elif kind in (_RTM_NEWADDR, _RTM_DELADDR) and len(body) >= 8:
+            event = _address(kind, body)
+            if event:
+                yield event
+        elif kind in (_RTM_NEWLINK, _RTM_DELLINK) and len(body) >= 16:
+            yield _link(kind, body)
+
+
+def _address(kind, body):
+    family, _, flags, scope, index = struct.unpack(_NATIVE + "BBBBI", body[:8])
+    address = None
+    for attribute, value in _attributes(body[8:]):
+        if attribute == _IFA_ADDRESS:
+            address = value
+        elif attribute == _IFA_FLAGS and len(value) == 4:
+            flags = struct.unpack(_NATIVE + "I", value)[0]
+    if family != _AF_INET6 or address is None or len(address) != 16 or scope != _SCOPE_GLOBAL:
+        return None
+    if kind == _RTM_DELADDR:
+        return NO_ADDRESS, index, address
+    bad = flags & (_DADFAILED | _DEPRECATED)
+    pending = flags & (_TENTATIVE | _OPTIMISTIC)
+    return ADDRESS, index, address, not (bad or pending)
+
+
+def _link(kind, body):
+    _, _, _, index, flags, _ = struct.unpack(_NATIVE + "BBHiII", body[:16])
+    if kind == _RTM_DELLINK:
+        return NO_LINK, index
+    name = ""
+    for attribute, value in _attributes(body[16:]):
+        if attribute == _IFLA_IFNAME:
+            name = bytes(value[:-1]).decode()
+    up = flags & _IFF_UP and flags & _IFF_LOWER_UP and not flags & _IFF_LOOPBACK
+    return LINK, index, name, bool(up)
+
+
+def _attributes(octets):
+    at = 0
+    while at + 4 <= len(octets):
+        size, kind = struct.unpack(_NATIVE + "HH", octets[at : at + 4])
+        if size < 4 or at + size > len(octets):
+            return
+        yield kind & 0x3FFF, bytes(octets[at + 4 : at + size])
+        at += (size + 3) & ~3

@@ -1,0 +1,214 @@
+"""Linux: uplinks are network interfaces, care-of addresses come from the kernel, packets are raw.
+
+Each usable address has its own sockets, bound to it and to its interface, so the destination of
+what arrives is known and what is sent leaves where its source belongs. Needs CAP_NET_RAW.
+"""
+
+import errno
+
+from ..compat import const
+from . import netlink
+from .sockets import Raw, open_netlink
+from .waiting import Watch
+
+_ROUTING = const(43)
+_ICMPV6 = const(58)
+_MOBILITY = const(135)
+_PARAMETER_PROBLEM = const(4)
+
+_OCTETS_MAX = const(2048)  # of a packet received
+_NETLINK_OCTETS = const(8192)  # a message of the kernel is no longer where we read with 8 KB
+_BURST = const(16)  # packets taken at a time, so that no socket starves the others
+_ADDRESSES_MAX = const(16)
+
+#: Priority of interfaces by the start of their names, where the user names none: lower is better.
+_KINDS = (("eth", 0), ("en", 0), ("wl", 1), ("ra", 1), ("ppp", 2), ("wwan", 2))
+_OTHER_KIND = const(3)
+
+
+class _Link:
+    def __init__(self):
+        self.name = ""
+        self.up = False
+        self.told = {}  # address -> usable, as the kernel says
+
+
+class Port:
+    """The uplinks of this machine. `uplinks`: names of interfaces, best first; others are unused.
+
+    Without `uplinks` every interface serves: wired, then Wi-Fi, then modems.
+    `run` tells its `sink` what happens: `address_usable(uplink, priority, address)`,
+    `address_gone(uplink, address)`, `received(source, destination, next_header, payload)`.
+    """
+
+    def __init__(self, uplinks=None):
+        self._uplinks = uplinks
+        self._links = {}
+        self._open = {}  # address -> (interface name, sockets by protocol, watches)
+        self._asking = 0
+        self._sink = None
+        self._netlink = None
+        self._watch = None
+        self.faults = {}  # what the system refused, counted by errno name or number
+
+    def start(self, sink):
+        """Begin: needs a running asyncio loop. Raises OSError without the right to raw sockets."""
+        self._sink = sink
+        self._netlink = open_netlink()
+        self._watch = Watch(self._netlink, self._hear)
+        self._ask()
+
+    def stop(self):
+        """End: everything is closed."""
+        for address in list(self._open):
+            self._close(address)
+        self._links.clear()
+        if self._watch is not None:
+            self._watch.stop()
+            self._watch = None
+            self._netlink.close()
+
+    def send(self, source, destination, next_header, payload):
+        """Send from an address that is usable; whether it left, as far as this machine knows."""
+        entry = self._open.get(source)
+        if entry is None:
+            return False
+        try:
+            raw = entry[1].get(next_header)
+            if raw is None:
+                raw = entry[1][next_header] = Raw(source, entry[0], next_header)
+            raw.send(destination, payload)
+        except OSError as error:
+            self._fault(error)
+            return False
+        return True
+
+    def _fault(self, error):
+        number = error.args[0]
+        name = errno.errorcode.get(number, str(number))
+        self.faults[name] = self.faults.get(name, 0) + 1
+
+    def _ask(self):
+        """Have the kernel tell everything; what it doesn't tell is no more."""
+        self._asking = 1
+        self._seen = set()
+        self._netlink.send(netlink.ask_links())
+
+    def _hear(self):
+        for _ in range(_BURST):
+            try:
+                octets = self._netlink.recv(_NETLINK_OCTETS)
+            except OSError as error:
+                if error.args[0] == errno.EAGAIN:
+                    return
+                self._fault(error)  # ENOBUFS: something was lost, so hear all of it anew
+                self._ask()
+                return
+            for event in netlink.read(octets):
+                self._take(event)
+
+    def _take(self, event):
+        kind, index = event[0], event[1]
+        if kind == netlink.DONE:
+            self._told()
+            return
+        if kind == netlink.NO_LINK:
+            link = self._links.pop(index, None)
+            if link is not None:
+                link.up = False
+                self._settle(link)
+            return
+        link = self._links.get(index)
+        if link is None:
+            link = self._links[index] = _Link()
+        if kind == netlink.LINK:
+            link.name, link.up = event[2], event[3]
+            self._seen.add(index)
+        elif kind == netlink.ADDRESS:
+            if len(link.told) < _ADDRESSES_MAX or event[2] in link.told:
+                link.told[event[2]] = event[3]
+            self._seen.add((index, event[2]))
+        else:
+            link.told.pop(event[2], None)
+        self._settle(link)
+
+    def _told(self):
+        """One answer is complete: ask for the addresses next, then forget what wasn't told."""
+        if self._asking == 1:
+            self._asking = 2
+            self._netlink.send(netlink.ask_addresses())
+        elif self._asking == 2:
+            self._asking = 0
+            for index, link in list(self._links.items()):
+                if index not in self._seen:
+                    link.up = False
+                    del self._links[index]
+                for address in list(link.told):
+                    if (index, address) not in self._seen:
+                        del link.told[address]
+                self._settle(link)
+            self._seen = set()
+
+    def _priority(self, name):
+        """The rank of an interface, lower is better; None if it doesn't serve."""
+        if self._uplinks is not None:
+            return self._uplinks.index(name) if name in self._uplinks else None
+        for start, priority in _KINDS:
+            if name.startswith(start):
+                return priority
+        return _OTHER_KIND
+
+    def _settle(self, link):
+        """Open what became usable on a link and close what ceased to be."""
+        priority = self._priority(link.name)
+        for address, entry in list(self._open.items()):
+            if entry[0] == link.name and not (link.up and link.told.get(address)):
+                self._close(address)
+                self._sink.address_gone(link.name, address)
+        if not link.up or priority is None:
+            return
+        for address, usable in list(link.told.items()):
+            if usable and address not in self._open and self._open_at(link, address):
+                self._sink.address_usable(link.name, priority, address)
+
+    def _open_at(self, link, address):
+        sockets, watches = {}, []
+        try:
+            for protocol in (_ROUTING, _MOBILITY, _ICMPV6):
+                kind = _PARAMETER_PROBLEM if protocol == _ICMPV6 else None
+                raw = sockets[protocol] = Raw(address, link.name, protocol, kind)
+                watches.append(Watch(raw.socket, _reader(self, raw)))
+        except OSError as error:  # gone again, or no right to raw sockets
+            self._fault(error)
+            _shut(sockets, watches)
+            if error.args[0] == errno.EPERM:
+                raise
+            return False
+        self._open[address] = (link.name, sockets, watches)
+        return True
+
+    def _close(self, address):
+        entry = self._open.pop(address)
+        _shut(entry[1], entry[2])
+
+    def _drain(self, raw):
+        for _ in range(_BURST):
+            try:
+                packet = raw.receive(_OCTETS_MAX)
+            except OSError as error:
+                self._fault(error)
+                return
+            if packet is None:
+                return
+            self._sink.received(packet[1], raw.address, raw.protocol, packet[0])
+
+
+def _reader(port, raw):
+    return lambda: port._drain(raw)
+
+
+def _shut(sockets, watches):
+    for watch in watches:
+        watch.stop()
+    for raw in sockets.values():
+        raw.close()

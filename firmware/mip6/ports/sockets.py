@@ -1,0 +1,88 @@
+"""Raw IPv6 and netlink sockets on Linux; MicroPython wants socket addresses packed by hand."""
+
+import socket
+import struct
+import sys
+
+from ..compat import const
+from . import netlink
+
+_MICROPYTHON = sys.implementation.name == "micropython"
+_NATIVE = "<" if sys.byteorder == "little" else ">"  # MicroPython has no "="
+_SOCK_RAW = const(3)
+_SOL_SOCKET = const(1)
+_SO_RCVBUF = const(8)
+_SO_BINDTODEVICE = const(25)
+_ICMPV6 = const(58)
+_ICMP6_FILTER = const(1)
+_NETLINK_RECEIVE = const(262144)  # octets: a storm of address changes shouldn't overflow it
+
+
+def _place(address, port=0):
+    """A sockaddr_in6 for 16 octets, as the interpreter wants it."""
+    if not _MICROPYTHON:
+        return socket.inet_ntop(socket.AF_INET6, address), port
+    return (
+        struct.pack(_NATIVE + "H", socket.AF_INET6)
+        + struct.pack(">HI", port, 0)
+        + address
+        + bytes(4)
+    )
+
+
+def _origin(place):
+    """The 16 octets in what recvfrom() calls the sender."""
+    if not _MICROPYTHON:
+        return socket.inet_pton(socket.AF_INET6, place[0].partition("%")[0])
+    return bytes(place[8:24])
+
+
+class Raw:
+    """A raw socket of one protocol at one address of one interface; doesn't block. OSError."""
+
+    def __init__(self, address, interface, protocol, icmp_type=None):
+        self.address = address
+        self.protocol = protocol
+        self.socket = socket.socket(socket.AF_INET6, _SOCK_RAW, protocol)
+        try:
+            if icmp_type is not None:  # a set bit keeps a type out (RFC 3542 section 3.2)
+                words = [0xFFFFFFFF] * 8
+                words[icmp_type >> 5] &= ~(1 << (icmp_type & 31)) & 0xFFFFFFFF
+                self.socket.setsockopt(_ICMPV6, _ICMP6_FILTER, struct.pack(_NATIVE + "8I", *words))
+            # Not the routing table but the address decides which way a packet leaves.
+            self.socket.setsockopt(_SOL_SOCKET, _SO_BINDTODEVICE, interface.encode() + b"\0")
+            self.socket.bind(_place(address))
+            self.socket.setblocking(False)
+        except OSError:
+            self.socket.close()
+            raise
+
+    def send(self, destination, payload):
+        """Send `payload`, which begins with the protocol's header, to 16 octets of address."""
+        self.socket.sendto(payload, _place(destination))
+
+    def receive(self, octets):
+        """(payload, source) of a packet waiting, or None."""
+        try:
+            payload, place = self.socket.recvfrom(octets)
+        except OSError as error:
+            if error.args[0] == 11:  # EAGAIN
+                return None
+            raise
+        return payload, _origin(place)
+
+    def close(self):
+        """Give the socket back."""
+        self.socket.close()
+
+
+def open_netlink():
+    """A netlink socket that hears of interfaces and IPv6 addresses; doesn't block. OSError."""
+    stream = socket.socket(netlink.FAMILY, _SOCK_RAW, 0)
+    if _MICROPYTHON:
+        stream.bind(struct.pack(_NATIVE + "HHII", netlink.FAMILY, 0, 0, netlink.GROUPS))
+    else:
+        stream.bind((0, netlink.GROUPS))
+    stream.setsockopt(_SOL_SOCKET, _SO_RCVBUF, _NETLINK_RECEIVE)
+    stream.setblocking(False)
+    return stream

@@ -1,0 +1,49 @@
+"""Call a function whenever a socket can be read: asyncio of CPython and of MicroPython."""
+
+import asyncio
+import sys
+
+_MICROPYTHON = sys.implementation.name == "micropython"
+
+
+class _Readable:
+    """Awaited once: until its socket can be read. MicroPython alone."""
+
+    def __init__(self, stream):
+        self._stream = stream
+        self._asked = False
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        if self._asked:
+            raise StopIteration
+        self._asked = True
+        asyncio.core._io_queue.queue_read(self._stream)
+
+
+async def _serve(stream, function):
+    while True:
+        await _Readable(stream)
+        function()
+
+
+class Watch:
+    """Calls `function` whenever `stream` can be read, until `stop`. Needs a running loop."""
+
+    def __init__(self, stream, function):
+        self._task = self._loop = None
+        self._stream = stream
+        if not _MICROPYTHON:
+            self._loop = asyncio.get_running_loop()
+            self._loop.add_reader(stream.fileno(), function)
+        else:
+            self._task = asyncio.create_task(_serve(stream, function))
+
+    def stop(self):
+        """Call it no more; the stream may be closed then."""
+        if self._loop is not None:
+            self._loop.remove_reader(self._stream.fileno())
+        else:
+            self._task.cancel()
