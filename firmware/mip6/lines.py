@@ -24,8 +24,6 @@ INTERRUPT = const(0x03)  # Ctrl-C
 
 _CR = const(0x0D)
 _LF = const(0x0A)
-_TAB = const(0x09)
-_CRC_DIGITS = const(8)
 
 
 class Damaged(ValueError):
@@ -43,8 +41,8 @@ def seal(text):
 
 def unseal(line):
     """The text of a line (bytes) and whether a CRC covered it; raises Damaged."""
-    at = len(line) - _CRC_DIGITS - 1
-    if at < 0 or line[at] != _TAB:
+    at = line.rfind(b"\t")
+    if at < 0:
         return line, False
     text = line[:at]
     if line[at + 1 :] != b"%08x" % binascii.crc32(text):

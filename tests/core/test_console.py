@@ -1,0 +1,366 @@
+"""The console's lines and requests, without a serial port."""
+
+import json
+
+from harness import raises
+from stores import MemoryStore
+
+from mip6 import lines, provisioning
+from mip6.console import Console
+from mip6.credentials import Keystore
+
+KCN = "5ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2"
+OTHER = "07e2" + KCN[4:]
+SET_ID = "0011223344556677"
+
+
+class Node:
+    def __init__(self):
+        self.reloads = 0
+
+    def status(self):
+        return {"state": "waiting"}
+
+    def reload(self):
+        self.reloads += 1
+
+
+def board(store=None):
+    keystore = Keystore(store or MemoryStore())
+    keystore.load()
+    node = Node()
+    return Console(keystore, node, {"board": "b0a2d", "agent": "0"}), keystore, node
+
+
+def request(method, params=None, **changes):
+    fields = {"jsonrpc": "2.0", "id": 7, "method": method}
+    if params is not None:
+        fields["params"] = params
+    fields.update(changes)
+    return json.dumps(fields).encode()
+
+
+def ask(console, line):
+    """The answer to a plain line, read."""
+    answer = json.loads(console.handle(line))
+    assert answer["jsonrpc"] == "2.0"
+    return answer
+
+
+def error_code(console, line):
+    answer = ask(console, line)
+    assert set(answer) == {"jsonrpc", "id", "error"}
+    assert set(answer["error"]) == {"code", "message"}
+    assert "\n" not in answer["error"]["message"]
+    return answer["error"]["code"]
+
+
+def params():
+    return {
+        "set_id": SET_ID,
+        "home_address": "2001:db8:a::1",
+        "correspondents": [
+            {
+                "address": "2001:db8:c::2",
+                "home_nonce": "0001020304050607",
+                "care_of_nonce": "08090a0b0c0d0e0f",
+                "lifetime": 420,
+                "keys": [{"generation": 0, "kcn": KCN}],
+            }
+        ],
+    }
+
+
+def altered(path, value):
+    """The parameters with one field replaced; `path` as "correspondents/0/lifetime"."""
+    changed = params()
+    place = changed
+    *way, last = [int(step) if step.isdigit() else step for step in path.split("/")]
+    for step in way:
+        place = place[step]
+    place[last] = value
+    return changed
+
+
+def test_identify_before_and_after_provisioning():
+    console, _, node = board()
+    result = ask(console, request("identify"))["result"]
+    assert result["board"] == "b0a2d"
+    assert result["provisioned"] is False and result["set_id"] is None
+    assert ask(console, request("provision", params())) == {
+        "jsonrpc": "2.0",
+        "id": 7,
+        "result": {"set_id": SET_ID},
+    }
+    assert node.reloads == 1
+    result = ask(console, request("identify"))["result"]
+    assert result["provisioned"] is True and result["set_id"] == SET_ID
+    assert result["keystore"] == "ready"
+
+
+def test_status_tells_what_is_left_and_no_secret():
+    console, keystore, _ = board()
+    ask(console, request("provision", params()))
+    keystore.take(0)
+    answer = console.handle(request("status"))
+    peer = json.loads(answer)["result"]["keystore"]["peers"][0]
+    assert peer["correspondent"] == "2001:db8:c::2"
+    assert peer["generation"] == 0 and peer["uses_left"] == 65535
+    for secret in (KCN, "0001020304050607", "08090a0b0c0d0e0f"):
+        assert secret.encode() not in answer
+
+
+def test_provisioning_the_same_set_again_changes_nothing():
+    console, keystore, node = board()
+    ask(console, request("provision", params()))
+    keystore.take(0)
+    assert ask(console, request("provision", params()))["result"] == {"set_id": SET_ID}
+    assert node.reloads == 1
+    assert keystore.take(0) == (0, 1)
+
+
+def test_bad_parameters_write_nothing_and_are_not_repeated():
+    bad = [
+        None,
+        [],
+        {},
+        dict(params(), more=1),
+        altered("set_id", "00112233445566"),
+        altered("set_id", None),
+        altered("home_address", "2001:db8::g"),
+        altered("home_address", "fe80::1"),
+        altered("home_address", "2001:db8:c::2"),
+        altered("correspondents", []),
+        altered("correspondents", {}),
+        altered("correspondents/0", 3),
+        altered("correspondents/0/address", "ff02::1"),
+        altered("correspondents/0/home_nonce", "00"),
+        altered("correspondents/0/care_of_nonce", "00" * 33),
+        altered("correspondents/0/lifetime", "420"),
+        altered("correspondents/0/lifetime", True),
+        altered("correspondents/0/lifetime", 262141),
+        altered("correspondents/0/lifetime", 4.5),
+        altered("correspondents/0/keys", []),
+        altered("correspondents/0/keys/0", {"generation": 0}),
+        altered("correspondents/0/keys/0/generation", -1),
+        altered("correspondents/0/keys/0/kcn", KCN[:38]),
+        altered("correspondents/0/keys/0/kcn", KCN[:-1]),
+        altered("correspondents/0/keys/0/kcn", KCN[:-1] + "g"),
+        altered("correspondents/0/keys", [{"generation": g, "kcn": KCN} for g in (0, 1)]),
+    ]
+    for parameters in bad:
+        store = MemoryStore()
+        console, _, node = board(store)
+        line = request("provision", parameters)
+        assert error_code(console, line) == -32602, parameters
+        assert KCN[:12].encode() not in console.handle(line)
+        assert not store.records and not node.reloads
+
+
+def test_storage_failure_is_told_and_the_old_set_stays():
+    store = MemoryStore()
+    console, _, node = board(store)
+    ask(console, request("provision", params()))
+    store.read_only = True
+    changed = altered("set_id", "ffeeddccbbaa9988")
+    changed["correspondents"][0]["keys"][0]["kcn"] = OTHER
+    assert error_code(console, request("provision", changed)) == -32001
+    assert node.reloads == 2
+    assert ask(console, request("identify"))["result"]["set_id"] == SET_ID
+
+
+def test_a_set_under_a_known_id_is_refused():
+    console, _, _ = board()
+    ask(console, request("provision", params()))
+    changed = altered("correspondents/0/keys/0/kcn", OTHER)
+    assert error_code(console, request("provision", changed)) == -32002
+
+
+def test_wrong_requests():
+    console, _, _ = board()
+    for line, code in (
+        (b"hello", -32700),
+        (b'{"jsonrpc"', -32700),
+        (b"\xff\xfe\x00", -32700),
+        (b"[" * 2000, -32700),
+        (b"3", -32600),
+        (b"[]", -32600),
+        (b"null", -32600),
+        (b'{"id":1}', -32600),
+        (request("identify", jsonrpc="1.0"), -32600),
+        (request("identify", id=[1]), -32600),
+        (request("identify", id=1.5), -32600),
+        (b'{"jsonrpc":"2.0","id":1,"method":5}', -32600),
+        (request("read_kcn"), -32601),
+        (request("identify", {"a": 1}), -32602),
+        (request("identify", [1]), -32602),
+        (request("status", {"a": 1}), -32602),
+        (request("reboot", {"a": 1}), -32602),
+    ):
+        assert error_code(console, line) == code, line
+    assert console.counts["damaged"] == 4
+    assert not console.rebooting
+
+
+def test_an_error_carries_the_id_of_its_request():
+    console, _, _ = board()
+    assert ask(console, request("nothing", id="x"))["id"] == "x"
+    assert ask(console, b"{")["id"] is None
+
+
+def test_a_notification_is_not_answered():
+    console, _, _ = board()
+    assert console.handle(b'{"jsonrpc":"2.0","method":"identify"}') is None
+
+
+def test_a_fault_inside_is_an_answer():
+    console, keystore, _ = board()
+    keystore.provision = None
+    assert error_code(console, request("provision", params())) == -32603
+
+
+def test_reboot():
+    console, _, _ = board()
+    assert ask(console, request("reboot"))["result"] == {}
+    assert console.rebooting
+
+
+def test_a_sealed_line_gets_a_sealed_answer():
+    console, _, _ = board()
+    text, sealed = lines.unseal(console.handle(lines.seal(request("identify"))))
+    assert sealed and json.loads(text)["id"] == 7
+
+
+def test_every_bit_turned_in_a_sealed_line_is_noticed():
+    console, _, _ = board()
+    line = lines.seal(request("reboot"))
+    for bit in range(8 * len(line)):
+        damaged = bytearray(line)
+        damaged[bit // 8] ^= 1 << bit % 8
+        console.handle(bytes(damaged))
+        assert not console.rebooting, bit
+    assert console.counts["damaged"] == 8 * len(line)
+
+
+def test_every_octet_lost_or_doubled_in_a_sealed_line_is_noticed():
+    console, _, _ = board()
+    line = lines.seal(request("reboot"))
+    for at in range(len(line)):
+        console.handle(line[:at] + line[at + 1 :])
+        console.handle(line[:at] + line[at : at + 1] + line[at:])
+        if line[at - 1 : at] != b"}":  # a whole request without its CRC is a plain one
+            console.handle(line[:at])
+        assert not console.rebooting, at
+
+
+def long_request():
+    keys = [{"generation": n, "kcn": "%02x" % n + KCN[2:]} for n in range(6)]
+    return request("provision", altered("correspondents/0/keys", keys))
+
+
+def test_pieces():
+    console, _, _ = board()
+    *pieces, last = lines.cut(long_request())
+    assert len(pieces) >= 3
+    for number, piece in enumerate(pieces):
+        assert len(piece) + 1 <= lines.LINE_OCTETS_SENT
+        for _ in range(2):  # as if the acknowledgement had been lost
+            assert console.handle(piece) == lines.seal(lines.acknowledgement(number))
+    answer, sealed = lines.unseal(console.handle(last))
+    assert sealed and json.loads(answer)["result"] == {"set_id": SET_ID}
+
+
+def test_a_missing_piece_is_noticed_and_nothing_done():
+    pieces = lines.cut(long_request())
+    for missing in range(len(pieces) - 1):
+        store = MemoryStore()
+        console, _, _ = board(store)
+        for number, piece in enumerate(pieces):
+            if number != missing:
+                answer = console.handle(piece)
+        assert json.loads(lines.unseal(answer)[0])["error"]["code"] == -32700
+        assert not store.records
+
+
+def test_a_damaged_piece_can_be_sent_again():
+    console, _, _ = board()
+    *pieces, last = lines.cut(long_request())
+    for piece in pieces:
+        console.handle(piece[:20] + b"?" + piece[21:])
+        console.handle(piece)
+    console.handle(last[:8] + b"?" + last[9:])
+    assert b'"result"' in console.handle(last)
+
+
+def test_an_interrupted_message_makes_room_for_the_next():
+    console, _, _ = board()
+    pieces = lines.cut(long_request())
+    console.handle(pieces[0])
+    for piece in pieces:
+        answer = console.handle(piece)
+    assert b'"result"' in answer
+
+
+def test_pieces_need_a_crc_and_a_number():
+    console, _, _ = board()
+    assert error_code(console, b"+00 {") == -32700
+    for text in (b"+", b"+0", b"+0g x", b"+-1 x", b"+00x", b".00", b"+0A x"):
+        answer = lines.unseal(console.handle(lines.seal(text)))[0]
+        assert json.loads(answer)["error"]["code"] == -32700, text
+
+
+def test_a_message_beyond_the_limit_is_refused():
+    console, _, _ = board()
+    raises(lines.Oversized, lines.cut, bytes(lines.MESSAGE_OCTETS_MAX + 1))
+    for number in range(100):
+        text = b"+%02x %s" % (number, b"x" * lines.PIECE_OCTETS)
+        answer = lines.unseal(console.handle(lines.seal(text)))[0]
+        if answer[:1] != b"+":
+            break
+    assert json.loads(answer)["error"]["code"] == -32600
+    assert number == lines.MESSAGE_OCTETS_MAX // lines.PIECE_OCTETS
+
+
+def read(reader, octets):
+    """The lines in `octets`; "oversized" stands for a line that was too long."""
+    found = []
+    for octet in octets:
+        try:
+            line = reader.feed(octet)
+        except lines.Oversized:
+            line = "oversized"
+        if line is not None:
+            found.append(line)
+    return found
+
+
+def test_lines_end_with_lf_or_cr_and_empty_ones_are_none():
+    reader = lines.LineReader(8)
+    assert read(reader, b"ab\ncd\r\n\n\r\nx") == [b"ab", b"cd"]
+    assert read(reader, b"\n") == [b"x"]
+    assert read(reader, bytes(range(4, 10)) + b"\n\xff\x00\n") == [
+        bytes(range(4, 10)),
+        b"\xff\x00",
+    ]
+
+
+def test_a_line_of_any_length_loses_nothing_after_it():
+    for length in range(1, 40):
+        reader = lines.LineReader(8)
+        first = b"x" * length if length <= 8 else "oversized"
+        assert read(reader, b"x" * length + b"\nnext\n") == [first, b"next"]
+
+
+def test_an_interrupt_counts_at_the_start_of_a_line():
+    for before, after in ((b"", True), (b"ab\n", True), (b"\r", True), (b"ab", False)):
+        reader = lines.LineReader(8)
+        read(reader, before + b"\x03")
+        assert reader.interrupted == after
+    assert read(reader, b"new\n") == [b"new"]  # what stood in the line is gone
+    read(reader, b"\x03")
+    assert reader.interrupted
+
+
+def test_parameters_say_what_they_are_made_of():
+    credentials = provisioning.credentials_from(params())
+    assert provisioning.parameters_of(credentials) == params()
