@@ -1,0 +1,190 @@
+"""A Wi-Fi station over lwIP: joins the best network in reach and knows its newest address.
+
+What lwIP does, and what is done about it here:
+- it keeps addresses, routers and neighbours when the link goes. Before another network is joined
+  the interface is made anew; a network that comes back finds its addresses, usable at once;
+- it solicits routers only each fourth second: `solicit` is called as soon as the link is up;
+- it has room for two global addresses and forms no third. One that gave way to a newer one and
+  that its router renews no more is dropped;
+- WLAN.isconnected() waits for IPv4: the link is told by status().
+"""
+
+import asyncio
+import time
+
+from ..addresses import parse
+from ..compat import const
+from .networks import in_order
+
+# WLAN.status(): CYW43_LINK_* of the driver
+_JOINING = const(1)
+_UP = (2, 3)  # without and with an IPv4 address
+
+_PREFERRED = const(0x30)  # IP6_ADDR_PREFERRED: neither tentative nor deprecated
+
+_LOOK_MS = const(100)
+_JOIN_MS = const(15000)
+_PAUSE_MS = const(2000)  # after a round over all networks; doubled up to
+_PAUSE_MAX_MS = const(32000)
+_RETIRE_MS = const(5000)  # how long a new address has its forerunner beside it
+_TOGETHER_MS = const(3000)  # what one Router Advertisement told is seen within: DAD, our looks
+
+
+class _Address:
+    def __init__(self, text, state, valid, now):
+        self.text = text
+        self.octets = parse(text)
+        self.state = state
+        self.valid = valid  # seconds
+        self.since = self.renewed = now
+
+
+class Station:
+    """`nic`: network.WLAN(STA_IF). `solicit()`: the link has come up, ask for routers.
+    `changed()`: `network` or `address` may be others now. `fault(error)`: an OSError of `nic`.
+
+    `network`: the one joined, or None. `address`: the newest usable one, 16 octets, or None.
+    """
+
+    def __init__(self, nic, solicit, changed, fault):
+        self._nic = nic
+        self._solicit = solicit
+        self._changed = changed
+        self._fault = fault
+        self._known = []
+        self._news = False  # `_known` was replaced
+        self._last = None  # the name of the network whose traces lwIP holds
+        self._listed = None
+        self._addresses = []  # oldest first
+        self._retire_at = None
+        self.network = None
+        self.address = None
+
+    def use(self, known):
+        """Join these networks from now on (best first); another one is left."""
+        self._known = known
+        self._news = True
+
+    def renew(self):
+        """Leave and join again with nothing remembered: the way in use leads nowhere."""
+        self._last = None
+        self.network = None
+
+    async def run(self):
+        """Join and stay, for ever."""
+        while True:
+            network = await self._join()
+            self.network = network
+            self._listed = None
+            self._solicit()
+            await self._stay(network)
+            self.network = self.address = None
+            self._changed()
+
+    # Joining
+
+    async def _join(self):
+        pause = _PAUSE_MS
+        while True:
+            self._news = False
+            for network in self._candidates():
+                if await self._try(network):
+                    return network
+            waited = 0
+            while waited < pause and not self._news:
+                await asyncio.sleep_ms(_LOOK_MS)
+                waited += _LOOK_MS
+            pause = min(2 * pause, _PAUSE_MAX_MS)
+
+    def _candidates(self):
+        """What to try, in order. A scan blocks for a second or two: only where it can tell."""
+        if len(self._known) < 2:
+            return self._known
+        try:
+            self._nic.active(True)
+            return in_order(self._known, self._nic.scan())
+        except OSError as error:
+            self._fault(error)
+            return self._known
+
+    async def _try(self, network):
+        nic = self._nic
+        try:
+            if network.ssid != self._last:
+                self._forget()
+            nic.connect(network.ssid, network.password)
+        except OSError as error:
+            self._fault(error)
+            return False
+        self._last = network.ssid
+        started = time.ticks_ms()
+        while time.ticks_diff(time.ticks_ms(), started) < _JOIN_MS:
+            status = nic.status()
+            if status in _UP:
+                return True
+            if status != _JOINING:  # refused, or not there
+                return False
+            await asyncio.sleep_ms(_LOOK_MS)
+        return False
+
+    def _forget(self):
+        """Make the interface anew: without addresses, routers and neighbours of elsewhere."""
+        self._nic.active(False)
+        self._nic.active(True)
+        self._nic.ipconfig(autoconf6=True)
+        self._addresses = []
+        self._retire_at = None
+
+    # Staying
+
+    async def _stay(self, network):
+        while self.network is network and network in self._known:
+            if self._nic.status() not in _UP:
+                return
+            self._look(time.ticks_ms())
+            await asyncio.sleep_ms(_LOOK_MS)
+        self._nic.disconnect()
+
+    def _look(self, now):
+        """See which addresses there are and which of them is the newest usable one."""
+        listed = self._nic.ipconfig("addr6")
+        if listed != self._listed:
+            self._listed = listed
+            self._take(listed, now)
+            usable = [entry for entry in self._addresses if entry.state == _PREFERRED]
+            address = usable[-1].octets if usable else None
+            if address != self.address:
+                self.address = address
+                self._changed()
+        if self._retire_at is not None and time.ticks_diff(now, self._retire_at) >= 0:
+            self._retire_at = None
+            self._retire()
+
+    def _take(self, listed, now):
+        """`listed`: tuples of text, state, preferred and valid lifetime (s); link-local first."""
+        present = {entry[0]: entry for entry in listed if not entry[0].startswith("FE80:")}
+        self._addresses = [entry for entry in self._addresses if entry.text in present]
+        for entry in self._addresses:
+            _, entry.state, _, valid = present.pop(entry.text)
+            if valid > entry.valid:
+                entry.renewed = now
+            entry.valid = valid
+        for text, (_, state, _, valid) in present.items():
+            if self._addresses:
+                self._retire_at = time.ticks_add(now, _RETIRE_MS)
+            self._addresses.append(_Address(text, state, valid, now))
+
+    def _retire(self):
+        """Drop the newest address's forerunners if no router renews them.
+
+        Made static, the newest one outlives the end of autoconfiguration, which takes the others;
+        one made static before gives way to it.
+        """
+        newest = self._addresses[-1]
+        for entry in self._addresses[:-1]:
+            if time.ticks_diff(newest.since, entry.renewed) > _TOGETHER_MS:
+                self._nic.ipconfig(addr6=newest.text)
+                self._nic.ipconfig(autoconf6=False)
+                self._nic.ipconfig(autoconf6=True)
+                self._solicit()
+                return
