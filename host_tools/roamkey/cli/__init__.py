@@ -9,7 +9,7 @@ import sys
 import typer
 
 from roamkey import __version__
-from roamkey.cli import decode, lab, provision
+from roamkey.cli import correspondent, decode, lab, lab_pico_w, provision
 from roamkey.errors import RoamkeyError
 
 app = typer.Typer(
@@ -27,6 +27,8 @@ app = typer.Typer(
 app.command()(decode.decode)
 app.command()(provision.provision)
 app.command()(provision.status)
+app.add_typer(correspondent.app, name="correspondent")
+lab.app.command("pico-w")(lab_pico_w.pico_w)
 app.add_typer(lab.app, name="lab")
 
 

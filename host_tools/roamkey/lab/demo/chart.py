@@ -9,7 +9,7 @@ matplotlib.use("Agg")
 from matplotlib import pyplot
 from matplotlib.axes import Axes
 
-from roamkey.lab.demo.facts import Facts
+from roamkey.lab.demo.facts import Facts, Handover
 
 # Colours that stay apart for colour-blind eyes (Okabe and Ito).
 _COLOURS = {"visited1": "#0072b2", "visited2": "#e69f00", "home": "#009e73"}
@@ -60,36 +60,39 @@ def _draw_networks(axes: Axes, facts: Facts) -> None:
 
 
 def _draw_signalling(axes: Axes, facts: Facts) -> None:
+    plain = [handover.signalling for handover in facts.handovers if not handover.sent_again]
+    limit = max(plain) * 1000 * 1.25
     labels = []
     for row, handover in enumerate(reversed(facts.handovers)):
-        to_update = (handover.update.time - handover.usable) * 1000
-        way = handover.one_way * 1000
-        rest = handover.signalling * 1000 - to_update - 2 * way
         left = 0.0
-        for length, colour, name in (
-            (to_update, "#56b4e9", "board: address usable → BU sent"),
-            (way, "#bbbbbb", "way there"),
-            (rest, "#cc79a7", "correspondent: check, commit, answer"),
-            (way, "#dddddd", "way back"),
-        ):
-            axes.barh(
-                row, length, left=left, height=0.6, color=colour,
-                label=name if row == 0 else None,
-            )  # fmt: skip
-            left += length
-        axes.annotate(
-            f" {handover.signalling * 1000:.1f} ms", (left, row), fontsize=8, va="center"
-        )
+        for length, colour, name in _phases(handover):
+            shown = min(length, max(0.0, limit * 0.8 - left)) if length > limit * 0.8 else length
+            axes.barh(row, shown, left=left, height=0.6, color=colour, label=None if row else name)
+            left += shown
+        total = f" {handover.signalling * 1000:.1f} ms"
+        if handover.sent_again:
+            total = f" // {total}: its acknowledgement was lost, sent again"
+        axes.annotate(total, (left, row), fontsize=8, va="center", annotation_clip=False)
         labels.append(f"{_LABELS[handover.reason]} {_NAMES[handover.network]}")
     axes.set_yticks(range(len(labels)), labels, fontsize=9)
-    longest = max(handover.signalling for handover in facts.handovers) * 1000
-    axes.set_xlim(0, longest * 1.12)
+    axes.set_xlim(0, limit)
     axes.set_xlabel("milliseconds from a usable care-of address to the acknowledgement")
     axes.set_title("What each handover's signalling took", loc="left")
-    axes.legend(
-        fontsize=8, ncols=2, loc="upper center", bbox_to_anchor=(0.4, -0.24), frameon=False
-    )
+    axes.legend(fontsize=8, ncols=2, loc="upper center", bbox_to_anchor=(0.4, -0.2), frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def _phases(handover: Handover) -> list[tuple[float, str, str]]:
+    """Milliseconds, colour and name of each part of a handover's signalling, in order."""
+    to_update = (handover.update.time - handover.usable) * 1000
+    way = handover.one_way * 1000
+    answering = (handover.acknowledgement.time - handover.update.time) * 1000 - way
+    return [
+        (to_update, "#56b4e9", "board: address usable (or power back) → BU sent"),
+        (way, "#bbbbbb", "way there"),
+        (answering, "#cc79a7", "correspondent: check, commit, answer"),
+        (way, "#dddddd", "way back"),
+    ]
 
 
 _LABELS = {

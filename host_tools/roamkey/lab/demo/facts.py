@@ -9,6 +9,7 @@ from roamkey.lab.wire import Signal
 class Handover:
     """One registration after a change of network; times in seconds since the epoch.
 
+    `first`: the first update of this handover, the accepted one unless messages were lost.
     `left`: the old network was gone (or the power was back); `usable`: the kernel had a usable
     care-of address; `update` and `acknowledgement`: the accepted pair, as the link carried it.
     `one_way`: seconds that the link adds each way.
@@ -18,9 +19,15 @@ class Handover:
     reason: str
     left: float
     usable: float
+    first: Signal
     update: Signal
     acknowledgement: Signal
     one_way: float
+
+    @property
+    def sent_again(self) -> int:
+        """How many updates the board sent after the first one; each has a number of its own."""
+        return self.update.sequence - self.first.sequence
 
     @property
     def signalling(self) -> float:
@@ -74,6 +81,8 @@ def check(facts: Facts, signals: list[Signal]) -> list[str]:
     accepted = [signal.sequence for signal in signals if signal.is_acceptance]
     if sorted(set(accepted)) != accepted:
         faults.append(f"accepted sequence numbers don't rise: {accepted}")
+    elif [handover.sent_again for handover in facts.handovers] != [0, 0, 0, 1, 0, 0]:
+        faults.append("the lost acknowledgement was not answered by one more Binding Update")
     if len(facts.replays) != 2 or any(replay.answer.status != 135 for replay in facts.replays):
         faults.append("a recorded Binding Update was not refused with status 135")
     for replay in facts.replays:

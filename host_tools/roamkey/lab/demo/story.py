@@ -28,7 +28,6 @@ BOARD = "board"
 STATION = "wlan0"
 # The address that the board's own autoconfiguration gives it at home (RFC 4862, from its MAC).
 HOME_ADDRESS = "2001:db8:a::ff:fe00:1"
-_LOSS_PERCENT = 30.0
 _WAIT_S = 20.0
 
 
@@ -60,7 +59,7 @@ class Story:
             )
             self._prepare()
             self._roam()
-            self._attack("a recorded Binding Update is sent again", self._handover(1).update)
+            self._attack("a recorded Binding Update is sent again", self._handover(2).update)
             self._lose_power()
             self._restart_correspondent()
             self._go_home()
@@ -91,14 +90,14 @@ class Story:
         self._move("visited1", "joined")
         self._move("visited2", "moved")
         self._move("visited1", "moved")
-        self._network.set_loss(_LOSS_PERCENT)
-        self._timeline.event("attack", f"the way now loses {_LOSS_PERCENT:g} % each way")
-        self._move("visited2", "moved")
-        self._network.set_loss(0)
+        self._network.set_loss(100, direction="down")
+        self._timeline.event("act", "the next acknowledgement will be lost on its way")
+        self._move("visited2", "moved", restore=True)
 
     def _attack(self, title: str, recorded: Signal) -> None:
         tell = self._timeline
         tell.act(f"Replay: {title}")
+        tell.event("attack", f"on the way: sequence {recorded.sequence} again, as it was recorded")
         since = time.time()
         self._inject(recorded.frame)
         answer = self._wire.wait_for(
@@ -132,7 +131,7 @@ class Story:
         self._correspondent.kill()
         self.facts.marks.append((time.time(), "kill -9"))
         self._correspondent.start()
-        self._attack("the correspondent was killed, and started anew", self._handover(-1).update)
+        self._attack("the correspondent was killed, and started anew", self._handover(2).update)
 
     def _go_home(self) -> None:
         self._timeline.act("Home again")
@@ -142,7 +141,8 @@ class Story:
 
     # What they are made of
 
-    def _move(self, network: str, reason: str) -> None:
+    def _move(self, network: str, reason: str, *, restore: bool = False) -> None:
+        """Change the network. `restore`: the way carries acknowledgements again after one BU."""
         tell = self._timeline
         left = time.time()
         self._at = network
@@ -154,6 +154,10 @@ class Story:
             tell.event("act", f"{STATION} leaves, and joins {network}")
         usable = self._watch.wait_for(PREFIXES[network].partition("::")[0], left, _WAIT_S)
         tell.event("ok", f"{usable.address} is usable (Router Advertisement, SLAAC)", usable.time)
+        if restore:
+            first = self._wire.wait_for(lambda s: s.is_update, left, _WAIT_S)
+            self._delivered(first)
+            self._network.set_loss(0)
         self._registered(left, usable.time, reason)
 
     def _registered(self, left: float, usable: float, reason: str) -> None:
@@ -163,22 +167,24 @@ class Story:
         def accepts(signal: Signal) -> bool:
             return signal.is_acceptance and (signal.care_of_address == HOME_ADDRESS) == home
 
-        acknowledgement = self._wire.wait_for(accepts, usable, _WAIT_S)
+        acknowledgement = self._wire.wait_for(accepts, left, _WAIT_S)
         self._delivered(acknowledgement)
         update = self._wire.wait_for(
             lambda s: s.is_update and s.sequence == acknowledgement.sequence, left, _WAIT_S
         )
+        first = self._wire.wait_for(lambda s: s.is_update, left, _WAIT_S)
+        usable = min(usable, first.time)  # the board may hear of its address before we do
         handover = Handover(
-            self._at, reason, left, usable, update, acknowledgement, ONE_WAY_MS / 1000
+            self._at, reason, left, usable, first, update, acknowledgement, ONE_WAY_MS / 1000
         )
         self.facts.handovers.append(handover)
         self._tell_signals()
         outcome = "de-registered" if home else f"bound to {update.care_of_address}"
         self._timeline.event("ok", f"{outcome}: signalling {handover.signalling * 1000:.1f} ms")
 
-    def _delivered(self, acknowledgement: Signal) -> None:
-        """Give an acknowledgement the time to cross the link before the next thing happens."""
-        due = acknowledgement.time + 2 * ONE_WAY_MS / 1000
+    def _delivered(self, signal: Signal) -> None:
+        """Give a message the time to cross the link, and its answer to enter it."""
+        due = signal.time + 2 * ONE_WAY_MS / 1000
         time.sleep(max(0.0, due - time.time()))
 
     def _inject(self, frame: bytes) -> None:
@@ -187,7 +193,6 @@ class Story:
         with router.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as attacker:
             attacker.bind(("wan", 0))
             attacker.send(frame)
-        self._timeline.event("attack", "an attacker on the way sends what was recorded")
 
     def _tell_signals(self) -> None:
         for signal in self._wire.signals[self._told :]:

@@ -1,0 +1,123 @@
+"""The demo's story end to end, and that its verdict can say no."""
+
+import dataclasses
+import io
+import struct
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from mip6 import messages, packets
+from roamkey.lab.demo.chart import draw
+from roamkey.lab.demo.facts import Facts, Handover, Replay, check
+from roamkey.lab.wire import Signal, Wire, read_signal
+
+HOME = "2001:db8:a::1"
+
+
+def signal(kind, sequence, status=None, frame=b"", at=0.0, care_of="2001:db8:1::1"):
+    return Signal(at, kind, HOME, care_of, sequence, 400, status, frame)
+
+
+def update(sequence, frame=None, **more):
+    return signal(5, sequence, frame=frame or b"BU %d" % sequence, **more)
+
+
+def answer(sequence, status=0, **more):
+    return signal(6, sequence, status, **more)
+
+
+@pytest.fixture
+def told():
+    """Facts and signals of a story in which all went well."""
+    facts = Facts(100.0, ended=130.0, before_cut=4, after_cut=8, home_binding=None)
+    sequences = [0, 1, 2, 4, 8, 9]
+    networks = ["visited1", "visited2", "visited1", "visited2", "visited2", "home"]
+    reasons = ["joined", "moved", "moved", "moved", "power", "home"]
+    signals = []
+    handovers = zip(sequences, networks, reasons, strict=True)
+    for i, (sequence, network, reason) in enumerate(handovers):
+        at = 101.0 + 4 * i
+        pair = (update(sequence, at=at + 1.002), answer(sequence, at=at + 1.024))
+        first = pair[0]
+        if i == 3:  # its first update found no answer
+            first = update(sequence - 1, at=at + 1.001)
+            signals.append(first)
+        signals += pair
+        facts.handovers.append(Handover(network, reason, at, at + 1, first, *pair, one_way=0.02))
+    replay = update(1, at=121.0)
+    facts.replays = [Replay(replay, answer(4, 135), "2001:db8:2::1")] * 2
+    signals += [replay, answer(4, 135), replay, answer(4, 135)]
+    facts.marks = [(118.0, "power cut")]
+    return facts, signals
+
+
+def test_a_story_that_went_well_has_no_faults(told):
+    assert check(*told) == []
+
+
+def test_each_step_that_did_not_happen_is_a_fault(told):
+    facts, signals = told
+    breakages = [
+        dataclasses.replace(facts, handovers=facts.handovers[:-1]),
+        dataclasses.replace(facts, replays=facts.replays[:1]),
+        dataclasses.replace(facts, before_cut=8),
+        dataclasses.replace(facts, before_cut=-1),
+        dataclasses.replace(facts, home_binding="2001:db8:1::1"),
+        dataclasses.replace(
+            facts, replays=[Replay(update(1), answer(1, 0), "2001:db8:2::1"), facts.replays[0]]
+        ),
+        dataclasses.replace(
+            facts, replays=[Replay(update(1), answer(4, 135), "2001:db8:1::1"), facts.replays[0]]
+        ),
+    ]
+    for broken in breakages:
+        assert len(check(broken, signals)) == 1
+    assert check(facts, [*signals, update(2, b"another message with an old number")])
+    assert check(facts, [*signals, update(2)])  # not one of the replays that we sent
+    assert check(facts, [*signals, answer(9)])  # accepted a second time
+
+
+def test_the_chart_is_drawn(told, tmp_path):
+    draw(told[0], tmp_path / "chart.png")
+    assert (tmp_path / "chart.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_wire_is_followed_while_it_grows(tmp_path):
+    capture = tmp_path / "capture.pcap"
+    address = bytes.fromhex("20010db8000000000000000000000001")
+    header = messages.Message(messages.BINDING_UPDATE, sequence=7, lifetime=10).encode()
+    frame = (
+        b"\0" * 12
+        + b"\x86\xdd"
+        + packets.ipv6_header(address, address, packets.DESTINATION_OPTIONS, 24 + len(header))
+        + packets.home_address_option(address, packets.MOBILITY)
+        + header
+    )
+    record = struct.pack("<IIII", 5, 250000, len(frame), len(frame)) + frame
+    with capture.open("wb") as file, Wire(capture) as wire:
+        file.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1) + record[:30])
+        file.flush()
+        with pytest.raises(TimeoutError):
+            wire.wait_for(lambda s: True, timeout=0.05)
+        file.write(record[30:])
+        file.flush()
+        found = wire.wait_for(lambda s: s.is_update)
+    assert (found.time, found.sequence, found.lifetime) == (5.25, 7, 40)
+    assert read_signal(0, frame[:-1]) is None
+
+
+@pytest.mark.lab
+@pytest.mark.slow
+def test_the_whole_story(tmp_path: Path):
+    from roamkey.lab.demo.story import Story
+    from roamkey.lab.demo.timeline import Timeline
+    from roamkey.lab.network import Network
+
+    lines = io.StringIO()
+    with Network() as network:
+        story = Story(tmp_path, network, Timeline(Console(file=lines)))
+        signals = story.run()
+    assert check(story.facts, signals) == []
+    assert "still bound to" in lines.getvalue()
