@@ -114,38 +114,34 @@ class _NotAllError(Exception):
 
 def _commit_group(c: Connection, changes: Sequence[Change]) -> bool:
     """Write a group; whether every one of its conditions held."""
-    for change in changes:
-        if change.confirms and not _confirm_key(c, change):
-            return False
-    accepted = [
-        {"key": change.key_id, "sequence": change.sequence}
-        for change in changes
-        if change.sequence is not None
-    ]
+    confirmed = [change for change in changes if change.confirms]
+    accepted = [change for change in changes if change.sequence is not None]
+    if confirmed and not _confirm_keys(c, confirmed):
+        return False
     if not accepted:
         return True
-    if c.execute(_accept, accepted).rowcount != len(accepted):
+    numbers = [{"key": change.key_id, "sequence": change.sequence} for change in accepted]
+    if c.execute(_accept, numbers).rowcount != len(numbers):
         return False
     # Within the group only a pair's last binding is ever seen.
-    last = {change.pair_id: change for change in changes if change.sequence is not None}
-    made = [
-        {"pair_id": change.pair_id, **change.binding._asdict()}
-        for change in last.values()
-        if change.binding is not None
-    ]
+    last = {change.pair_id: change.binding for change in accepted}
+    made = [{"pair_id": pair, **new._asdict()} for pair, new in last.items() if new is not None]
+    gone = [{"pair": pair} for pair, new in last.items() if new is None]
     if made:
         c.execute(_bind[c.dialect.name], made)
-    gone = [{"pair": change.pair_id} for change in last.values() if change.binding is None]
     if gone:
         c.execute(_unbind, gone)
     return True
 
 
-def _confirm_key(c: Connection, change: Change) -> bool:
-    if not c.execute(_confirm, {"key": change.key_id}).rowcount:
+def _confirm_keys(c: Connection, changes: Sequence[Change]) -> bool:
+    """Make keys current: their sets are confirmed, the pairs' earlier generations retired."""
+    ours = [{"key": change.key_id} for change in changes]
+    if c.execute(_confirm, ours).rowcount != len(ours):
         return False
-    c.execute(_confirm_set, {"key": change.key_id})
-    c.execute(_retire_earlier, {"pair": change.pair_id, "below": change.generation})
+    c.execute(_confirm_set, ours)
+    earlier = [{"pair": change.pair_id, "below": change.generation} for change in changes]
+    c.execute(_retire_earlier, earlier)
     return True
 
 
