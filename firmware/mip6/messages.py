@@ -1,10 +1,10 @@
 """Mobility Header messages and their options, encode and decode (RFC 6275 sections 6.1 and 6.2).
 
 A message is a `Message`: its kind, its fields by name, and its options in order as pairs (type,
-data). Padding is an option like the others, so a message decodes and encodes (`align=False`) to the
-same octets, options that nobody knows included; only the checksum and the reserved octet, which a
-receiver ignores, come out zero. Checksums need addresses: see `packets`. MACs need keys: see
-`keys`.
+data). Padding is an option like the others, so a message decodes and encodes (`align=False`) to
+the same octets, options that nobody knows included; only the checksum and the reserved octet,
+which a receiver ignores, come out zero. Checksums need addresses: see `packets`. MACs need keys:
+see `keys`.
 
 The tables below say all there is to say about the layouts; the code only walks them.
 """
