@@ -8,8 +8,7 @@ update is on its way before the second's is computed. The states and what moves 
 in states.py, what each action does in binding.py; here is what stands between the network and the
 table: which message is which event, and which is none because a check failed.
 
-No I/O: `now` is an argument, a whole number of milliseconds of a clock that never goes back. What
-was dropped is counted in `drops` by reason; what happened is noted in `events`.
+No I/O: `now` is an argument, a whole number of milliseconds of a clock that never goes back.
 """
 
 from . import messages, packets, states
@@ -32,8 +31,9 @@ _PROBLEM_UNSUPPORTED = "the correspondent's host doesn't know Mobile IPv6 (ICMPv
 class BindingUpdateList:
     """The bindings of one home address. `keystore`: a loaded credentials.Keystore.
 
-    `bindings`: in the order of the credentials. `care_of`: the address in use (16 octets), the home
-    address itself at home, or None. `events`: tuples, oldest first, at most 32; take them out.
+    `bindings`: in the order of the credentials. `care_of`: the address in use (16 octets), the
+    home address itself at home, or None. `events`: tuples (kind, address, detail), oldest first, at
+    most 32; take them out. `drops`: what was dropped, counted by reason.
     """
 
     def __init__(self, keystore, now):

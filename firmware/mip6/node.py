@@ -17,17 +17,9 @@ from .uplinks import Uplinks
 
 _SLEEP_MAX = const(60000)  # ms
 _WATCHDOG_MAX = const(1000)  # ms between calls of the watchdog
-_QUIET = const(300)  # ms without anything to do before flash is written ahead
+_QUIET = const(200)  # ms with nothing to do in which flash is written ahead
 _GOODBYE = const(1500)  # ms that a shutdown waits for acknowledgements
 _GOODBYE_STEP = const(50)
-
-
-async def _wait(event, milliseconds):
-    """Wait for an asyncio.Event, so long at most."""
-    try:
-        await asyncio.wait_for(event.wait(), milliseconds / 1000)
-    except asyncio.TimeoutError:
-        pass
 
 
 class Node:
@@ -41,7 +33,10 @@ class Node:
         self._port = port
         self._watchdog = watchdog
         self._now = now
-        self._wake = None
+        self._ended = None
+        self._failure = None
+        self._timer = None
+        self._timer_at = 0
         self._uplinks = Uplinks()
         self._top_up_due = False
         self._fault = ""
@@ -63,35 +58,74 @@ class Node:
 
         Raises OSError where the platform refuses raw sockets.
         """
-        self._wake = asyncio.Event()
-        self._port.start(self)
+        self._ended = asyncio.Event()
+        self._failure = None
         try:
-            while True:
-                self._attend()
-                self._wake.clear()
-                await _wait(self._wake, self._pause())
+            self._port.start(self)
+            self._attend()
+            await self._ended.wait()
+            raise self._failure
         except asyncio.CancelledError:
             await self._say_goodbye()
             raise
         finally:
             self._port.stop()
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = self._ended = None
+
+    def failed(self, error):
+        """Something went wrong that nobody foresaw: `run` ends with it."""
+        self._failure = error
+        self._ended.set()
 
     def _attend(self):
-        """Use the best address and send what is due."""
+        """Use the best address, send what is due, set the timer for what comes."""
         now = self._now()
         if self._watchdog is not None:
             self._watchdog()
         bindings = self.bindings
-        if bindings is None:
-            return
-        best = self._uplinks.best(now)
-        if best is None:
-            bindings.detach(now)
-        elif best[1] != bindings.care_of:
-            bindings.attach(best[1], now)
-        self._send(now)
-        if self._wake is not None:
-            self._wake.set()
+        if bindings is not None:
+            best = self._uplinks.best(now)
+            if best is None:
+                bindings.detach(now)
+            elif best[1] != bindings.care_of:
+                bindings.attach(best[1], now)
+            self._send(now)
+        if self._ended is not None:
+            self._set_timer(now)
+
+    def _set_timer(self, now):
+        """Have `_attend` called at the next deadline; a timer that rings before it may stand."""
+        soonest = now + (_SLEEP_MAX if self._watchdog is None else _WATCHDOG_MAX)
+        if self.bindings is not None:
+            for at in (self.bindings.wakes_at(), self._uplinks.wakes_at(now)):
+                if at is not None and at < soonest:
+                    soonest = at
+        if self._top_up_due and soonest - now > 2 * _QUIET:
+            soonest = now + _QUIET
+        if self._timer is not None:
+            if self._timer_at <= soonest:
+                return
+            self._timer.cancel()
+        self._timer_at = soonest
+        self._timer = asyncio.create_task(self._ring(max(0, soonest - now)))
+
+    async def _ring(self, milliseconds):
+        await asyncio.sleep(milliseconds / 1000)
+        self._timer = None
+        try:
+            if self._top_up_due and self._quiet():
+                self._top_up()
+            self._attend()
+        except Exception as error:
+            self.failed(error)
+
+    def _quiet(self):
+        """Whether nothing is due for a while, so that flash may be written."""
+        now = self._now()
+        at = None if self.bindings is None else self.bindings.wakes_at()
+        return at is None or at - now > _QUIET
 
     def _send(self, now):
         while True:
@@ -101,19 +135,6 @@ class Node:
             self._top_up_due = True
             if not self._port.send(*packet):
                 self.unsent += 1
-
-    def _pause(self):
-        """Milliseconds to wait for; with nothing to do for a while, write flash ahead first."""
-        now = self._now()
-        soonest = now + (_SLEEP_MAX if self._watchdog is None else _WATCHDOG_MAX)
-        if self.bindings is not None:
-            for at in (self.bindings.wakes_at(), self._uplinks.wakes_at(now)):
-                if at is not None and at < soonest:
-                    soonest = at
-            if self._top_up_due and soonest - now > _QUIET:
-                self._top_up()
-                return 0
-        return max(0, soonest - now)
 
     def _top_up(self):
         """Reserve sequence numbers ahead, so that a move never waits for flash."""

@@ -2,11 +2,13 @@
 
 The states (RFC 6275 sections 11.1 and 11.7):
 
-`unkeyed`       No Kcn was provisioned for the peer. Return routability isn't built: nothing is sent.
+`unkeyed`       No Kcn was provisioned for the peer. Return routability isn't built yet, so nothing
+                is sent.
 `detached`      There is no care-of address. The correspondent may still hold an older binding.
 `registering`   The correspondent was not heard to accept the present care-of address; an update is
                 on its way or due. Data waits.
-`bound`         The correspondent accepted the present care-of address; the lifetime runs. Data flows.
+`bound`         The correspondent accepted the present care-of address; the lifetime runs. Data
+                flows.
 `refreshing`    As bound, and an update that renews the binding is on its way or due.
 `refused`       The correspondent said no, with a status in `reason`; it is asked again slowly.
 `unsupported`   The correspondent's host doesn't know mobility messages. Asked again after a while.
@@ -18,17 +20,17 @@ The states (RFC 6275 sections 11.1 and 11.7):
 `closing`       The node shuts down; the correspondent is being told to forget the binding.
 `closed`        The end. Nothing more is sent.
 
-The events come from three sides. From the node: an address to use away from home (`away`), the home
-address itself on an uplink (`home`), no address (`lost`), `shutdown`; the first two come again when
-a pause in `unsupported` or `blocked` ends. From the clock: `transmit`, `refresh`, `expired`. From the
-network, after the checks in bindings.py: an authentic acknowledgement that is `accepted`, `rejected`,
-or says that the number was `behind` (status 135); the unauthenticated `requested` (Binding Refresh
-Request), `unknown` (Binding Error 1) and `unrecognized` (Binding Error 2, ICMPv6 Parameter Problem
-code 1). While sending: the counter is `spent`, or `storage_failed`.
+The events come from three sides. From the node: an address to use away from home (`away`), the
+home address itself on an uplink (`home`), no address (`lost`), `shutdown`; the first two come again
+when a pause in `unsupported` or `blocked` ends. From the clock: `transmit`, `refresh`, `expired`.
+From the network, after the checks in bindings.py: an authentic acknowledgement that is `accepted`,
+`rejected`, or says that the number was `behind` (status 135); the unauthenticated `requested`
+(Binding Refresh Request), `unknown` (Binding Error 1) and `unrecognized` (Binding Error 2, ICMPv6
+Parameter Problem code 1). While sending: the counter is `spent`, or `storage_failed`.
 
-An unauthenticated message never ends a binding that the correspondent authentically accepted, beyond
-making the node ask again. What isn't in the table can't happen; if it does, it raises and nothing
-has changed.
+What no key vouches for can make the node ask again (now and then), and can stop it only while the
+correspondent has not accepted the present address. An event that a state doesn't know can't
+happen; if it does, it raises and nothing has changed.
 """
 
 from .compat import const

@@ -1,8 +1,8 @@
 """Binding Updates made ahead: what can be computed before a number is known, is.
 
 Between "the new address is usable" and "the update is on its way" stand one HMAC and a division.
-Everything else is ready: the pads of HMAC under Kbm, the message but for its number, the sum of the
-octets that don't change. RFC 6275 sections 6.1.7 and 6.2.7; layout in docs/SPEC.md.
+Everything else is ready: the pads of HMAC under Kbm, the message but for its number, the sum of
+the octets that don't change. RFC 6275 sections 6.1.7 and 6.2.7; layout in docs/SPEC.md.
 """
 
 from . import keys, messages, packets
@@ -20,7 +20,7 @@ ADDRESSES_MAX = const(4)  # care-of addresses for which Kbm is kept ready
 
 
 class PreparedKeys:
-    """The keys of one correspondent under one Kcn: Kbm for some care-of addresses, and for deletion.
+    """The keys of one correspondent under one Kcn: Kbm for some addresses, and for deletion.
 
     Kcn itself isn't kept, only its prepared form; `repr` shows nothing of either.
     """

@@ -37,8 +37,9 @@ class Port:
     """The uplinks of this machine. `uplinks`: names of interfaces, best first; others are unused.
 
     Without `uplinks` every interface serves: wired, then Wi-Fi, then modems.
-    `run` tells its `sink` what happens: `address_usable(uplink, priority, address)`,
-    `address_gone(uplink, address)`, `received(source, destination, next_header, payload)`.
+    It tells its `sink` what happens: `address_usable(uplink, priority, address)`,
+    `address_gone(uplink, address)`, `received(source, destination, next_header, payload)`,
+    `failed(error)` for what nobody foresaw.
     """
 
     def __init__(self, uplinks=None):
@@ -55,7 +56,7 @@ class Port:
         """Begin: needs a running asyncio loop. Raises OSError without the right to raw sockets."""
         self._sink = sink
         self._netlink = open_netlink()
-        self._watch = Watch(self._netlink, self._hear)
+        self._watch = Watch(self._netlink, self._hear, sink.failed)
         self._ask()
 
     def stop(self):
@@ -177,7 +178,7 @@ class Port:
             for protocol in (_ROUTING, _MOBILITY, _ICMPV6):
                 kind = _PARAMETER_PROBLEM if protocol == _ICMPV6 else None
                 raw = sockets[protocol] = Raw(address, link.name, protocol, kind)
-                watches.append(Watch(raw.socket, _reader(self, raw)))
+                watches.append(Watch(raw.socket, _reader(self, raw), self._sink.failed))
         except OSError as error:  # gone again, or no right to raw sockets
             self._fault(error)
             _shut(sockets, watches)

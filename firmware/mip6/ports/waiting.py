@@ -30,20 +30,30 @@ async def _serve(stream, function):
 
 
 class Watch:
-    """Calls `function` whenever `stream` can be read, until `stop`. Needs a running loop."""
+    """Calls `function` whenever `stream` can be read, until `stop`. Needs a running loop.
 
-    def __init__(self, stream, function):
-        self._task = self._loop = None
+    What `function` raises goes to `failed(error)`.
+    """
+
+    def __init__(self, stream, function, failed):
         self._stream = stream
-        if not _MICROPYTHON:
-            self._loop = asyncio.get_running_loop()
-            self._loop.add_reader(stream.fileno(), function)
+        self._function = function
+        self._failed = failed
+        if _MICROPYTHON:
+            self._task = asyncio.create_task(_serve(stream, self._call))
         else:
-            self._task = asyncio.create_task(_serve(stream, function))
+            self._loop = asyncio.get_running_loop()
+            self._loop.add_reader(stream.fileno(), self._call)
+
+    def _call(self):
+        try:
+            self._function()
+        except Exception as error:
+            self._failed(error)
 
     def stop(self):
         """Call it no more; the stream may be closed then."""
-        if self._loop is not None:
-            self._loop.remove_reader(self._stream.fileno())
-        else:
+        if _MICROPYTHON:
             self._task.cancel()
+        else:
+            self._loop.remove_reader(self._stream.fileno())
