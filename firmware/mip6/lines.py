@@ -18,8 +18,8 @@ from .compat import const
 
 LINE_OCTETS_MAX = const(2048)  # what a board takes in one line, without the line's end
 MESSAGE_OCTETS_MAX = const(16384)  # what a board takes in pieces
-LINE_OCTETS_SENT = const(200)  # the longest line a host sends, its end included: a ring holds it
-PIECE_OCTETS = const(186)  # of text in it: less "+NN ", TAB, CRC and LF
+LINE_OCTETS_SENT = const(200)  # the longest line a host sends, with both LFs: a ring holds it
+PIECE_OCTETS = const(185)  # of text in it: less "+NN ", TAB, CRC and the LFs round it
 INTERRUPT = const(0x03)  # Ctrl-C
 
 _CR = const(0x0D)

@@ -26,7 +26,7 @@ ANSWER_S = 5.0  # for requests that write nothing
 STORE_S = 15.0  # for `provision`: erasing flash takes its time
 _PIECE_S = 1.0
 _QUIET_S = 0.1
-_TRIES = 3
+_TRIES = 5
 _INPUT_OCTETS_MAX = 1 << 16  # more than this without a line's end is noise
 _REPL_PROMPT = b">>> "
 _PARSE_ERROR = -32700
@@ -64,15 +64,17 @@ class Identity:
 class SerialClient:
     """A board on the serial port at `port`, to be used as a context manager.
 
-    `answer_s`: seconds to wait for an answer. `delivered`: whether the last request may have
-    reached the board whole; while it is False, the board can't have acted. Every method raises
-    BoardError when the port fails or no answer comes, ConsoleRefusedError when the board says no.
+    `answer_s`, `store_s`: seconds to wait for an answer, and for that to `provision`. `delivered`:
+    whether the last request may have reached the board whole; while it is False, the board can't
+    have acted. Every method raises BoardError when the port fails or no answer comes,
+    ConsoleRefusedError when the board says no.
     """
 
-    def __init__(self, port: str, answer_s: float = ANSWER_S) -> None:
+    def __init__(self, port: str, answer_s: float = ANSWER_S, store_s: float = STORE_S) -> None:
         self.port = port
         self.delivered = False
         self._answer_s = answer_s
+        self._store_s = store_s
         self._ids = itertools.count(1)
         self._input = bytearray()
         self._repl = False
@@ -121,7 +123,7 @@ class SerialClient:
 
     def provision(self, params: dict[str, Any]) -> str:
         """Give the board a set of keys; the set_id that it then holds (hexadecimal)."""
-        answer = self.request("provision", params, answer_s=max(STORE_S, self._answer_s))
+        answer = self.request("provision", params, answer_s=self._store_s)
         set_id = answer.get("set_id") if isinstance(answer, dict) else None
         if not isinstance(set_id, str):
             raise BoardError(f"{self.port}: the board doesn't say which keys it holds")
@@ -158,14 +160,13 @@ class SerialClient:
             *pieces, last = lines.cut(json.dumps(request, separators=(",", ":")).encode())
         except lines.Oversized as error:
             raise RefusedError(str(error)) from None
-        self._serial.write(b"\n")  # ends whatever noise stands in the board's buffer
         for number, piece in enumerate(pieces):
             self._send_piece(piece, lines.acknowledgement(number))
         tries = _TRIES if again else 1
         end = time.monotonic() + answer_s
         for attempt in range(_TRIES):
             self.delivered = True
-            self._serial.write(last + b"\n")
+            self._write(last)
             wait = end - time.monotonic()
             try:
                 return self._answer(identifier, wait / (tries - attempt) if again else wait)
@@ -178,11 +179,14 @@ class SerialClient:
 
     def _send_piece(self, piece: bytes, acknowledgement: bytes) -> None:
         for _ in range(_TRIES):
-            self._serial.write(piece + b"\n")
+            self._write(piece)
             with contextlib.suppress(_Damaged, TimeoutError):
                 self._await(lambda text: text == acknowledgement or None, _PIECE_S)
                 return
         raise BoardError(f"{self.port}: {self._silence()}")
+
+    def _write(self, line: bytes) -> None:
+        self._serial.write(b"\n" + line + b"\n")  # the first ends noise in the board's buffer
 
     def _answer(self, identifier: int, wait: float) -> Any:
         """The result for `identifier`; raises TimeoutError, _Damaged, ConsoleRefusedError."""

@@ -1,0 +1,151 @@
+"""Boards for the tests: the console under CPython on a line made bad at will; the real thing."""
+
+import contextlib
+import os
+import pty
+import select
+import sys
+import threading
+import tty
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from stores import MemoryStore
+
+from mip6 import lines
+from mip6.console import Console
+from mip6.credentials import Keystore
+from roamkey import cli
+from roamkey.board.serial_client import SerialClient
+from roamkey.firmware import board_files
+from roamkey.lab.board import VirtualBoard
+from roamkey.registry import Registry
+
+
+class _Node:
+    def status(self) -> dict[str, str]:
+        return {"state": "waiting"}
+
+    def reload(self) -> None:
+        pass
+
+
+class FakeBoard:
+    """The console behind a pty. `hears` and `says` change what crosses the line, or drop it (b"").
+
+    After `unplug_after` octets from the host the port is gone and the board without power.
+    """
+
+    def __init__(self, board_id: str = "fa4e") -> None:
+        self.store = MemoryStore()
+        self.board_id = board_id
+        self.hears: Callable[[bytes], bytes] = bytes
+        self.says: Callable[[bytes], bytes] = bytes
+        self.unplug_after: int | None = None
+        self.heard = bytearray()
+        self._stop: int | None = None
+
+    @property
+    def set_id(self) -> str | None:
+        """The set that the board would hold after a reset."""
+        keystore = Keystore(self.store)
+        keystore.load()
+        return keystore.credentials.set_id.hex() if keystore.credentials else None
+
+    def plug(self) -> None:
+        """Power and a port, as after a reset."""
+        keystore = Keystore(self.store)
+        keystore.load()
+        identity = {"board": self.board_id, "platform": "test", "micropython": "0", "agent": "0"}
+        self._console = Console(keystore, _Node(), identity)
+        self._reader = lines.LineReader()
+        self._master, self._slave = pty.openpty()
+        tty.setraw(self._slave)
+        self.port = os.ttyname(self._slave)
+        self.heard.clear()
+        stopped, self._stop = os.pipe()
+        self._thread = threading.Thread(target=self._run, args=(stopped,), daemon=True)
+        self._thread.start()
+
+    def unplug(self) -> None:
+        """Take port and power away, if they are there."""
+        if self._stop is not None:
+            os.close(self._stop)
+            self._thread.join()
+            self._stop = None
+
+    def _run(self, stopped: int) -> None:
+        with contextlib.suppress(OSError):
+            while stopped not in select.select([self._master, stopped], [], [])[0]:
+                if not self._take(os.read(self._master, 4096)):
+                    break
+        for descriptor in (self._master, self._slave, stopped):
+            os.close(descriptor)
+
+    def _take(self, octets: bytes) -> bool:
+        for octet in octets:
+            self.heard.append(octet)
+            if self.unplug_after is not None and len(self.heard) > self.unplug_after:
+                return False
+            for taken in self.hears(bytes([octet])):
+                self._feed(taken)
+        return True
+
+    def _feed(self, octet: int) -> None:
+        try:
+            line = self._reader.feed(octet)
+            answer = self._console.handle(line) if line else None
+        except lines.Oversized as error:
+            answer = self._console.refuse(error)
+        if answer:
+            os.write(self._master, self.says(answer + b"\n"))
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeBoard]:
+    """A plugged-in FakeBoard without keys."""
+    board = FakeBoard()
+    board.plug()
+    yield board
+    board.unplug()
+
+
+@pytest.fixture
+def hasty() -> Callable[[str], SerialClient]:
+    """Opens ports and doesn't wait long for answers."""
+    return lambda port: SerialClient(port, answer_s=0.6, store_s=0.3)
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Iterator[Registry]:
+    with Registry.open(tmp_path / "registry.sqlite") as opened:
+        yield opened
+
+
+@pytest.fixture
+def virtual(tmp_path: Path) -> Iterator[VirtualBoard]:
+    """A running board with the agent on it, without keys."""
+    with VirtualBoard(tmp_path / "board.img") as board:
+        board.install(board_files())
+        board.start()
+        yield board
+
+
+@pytest.fixture
+def roamkey(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """Runs the command in this process: exit code, stdout, stderr."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["roamkey", *map(str, arguments)])
+        code: object = 0
+        try:
+            cli.main()
+        except SystemExit as end:
+            code = end.code
+        captured = capsys.readouterr()
+        return int(str(code or 0)), captured.out, captured.err
+
+    return run

@@ -1,0 +1,97 @@
+"""The serial client on lines that are bad in every way that lines are."""
+
+import os
+import pty
+import random
+import tty
+from pathlib import Path
+
+import pytest
+
+from roamkey.board.serial_client import ConsoleRefusedError, SerialClient
+from roamkey.errors import BoardError
+from roamkey.lab.board import VirtualBoard
+
+
+def test_a_port_that_does_not_exist() -> None:
+    with pytest.raises(BoardError, match=r"^/dev/nowhere: no such port$"):
+        SerialClient("/dev/nowhere")
+
+
+def test_a_plain_file_and_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path / "file", tmp_path):
+        with pytest.raises(BoardError, match="not a serial port"):
+            SerialClient(str(path))
+
+
+def test_a_busy_port(fake) -> None:
+    with SerialClient(fake.port), pytest.raises(BoardError, match="busy"):
+        SerialClient(fake.port)
+
+
+def test_nobody_answers() -> None:
+    master, slave = pty.openpty()
+    tty.setraw(slave)
+    with (
+        SerialClient(os.ttyname(slave), answer_s=0.2) as client,
+        pytest.raises(BoardError, match="no answer"),
+    ):
+        client.identify()
+    os.close(master)
+    os.close(slave)
+
+
+def test_a_board_that_goes_away(fake) -> None:
+    fake.unplug_after = 10
+    with SerialClient(fake.port) as client, pytest.raises(BoardError, match="went away"):
+        client.identify()
+
+
+def test_a_board_at_its_repl(tmp_path: Path) -> None:
+    with VirtualBoard(tmp_path / "board.img") as board:
+        board.start()
+        with (
+            SerialClient(board.port) as client,
+            pytest.raises(BoardError, match="REPL prompt"),
+        ):
+            client.identify()
+
+
+def test_noise_before_a_request_is_survived(fake) -> None:
+    noise = random.Random(1)
+    with SerialClient(fake.port) as client:
+        for length in (1, 5, 300, 3000):
+            octets = bytes(noise.randrange(256) for _ in range(length)).replace(b"\x03", b"")
+            client._serial.write(octets)
+            assert client.identify().board == "fa4e"
+
+
+def test_what_is_no_answer_is_skipped(fake) -> None:
+    fake.says = lambda line: b'log\r\n{"id": 1, "result": 3}\n\xff\x00\tdeadbeef\n[1]\n' + line
+    with SerialClient(fake.port) as client:
+        assert client.identify().board == "fa4e"
+
+
+def test_an_error_of_the_board(fake) -> None:
+    with SerialClient(fake.port) as client, pytest.raises(ConsoleRefusedError) as caught:
+        client.request("no_such_method")
+    assert caught.value.code == -32601
+    assert caught.value.exit_code == 4
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_lost_and_doubled_octets_both_ways(fake, seed: int) -> None:
+    dice = random.Random(seed)
+
+    def spoil(octets: bytes) -> bytes:
+        chances = (dice.random() for _ in octets)
+        made = (
+            b"" if chance < 0.0005 else bytes([octet] * (1 + (chance < 0.001)))
+            for octet, chance in zip(octets, chances, strict=True)
+        )
+        return b"".join(made)
+
+    fake.hears = fake.says = spoil
+    with SerialClient(fake.port, answer_s=5) as client:
+        assert client.identify().board == "fa4e"
