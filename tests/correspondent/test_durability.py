@@ -1,0 +1,190 @@
+"""Each number once: across restarts, daemons, withdrawals, failures and kill -9."""
+
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import textwrap
+from ipaddress import IPv6Address
+from pathlib import Path
+
+import pytest
+
+from roamkey.correspondent.cache import BindingCache
+from roamkey.correspondent.entries import Change
+from roamkey.correspondent.responder import Responder
+from roamkey.correspondent.store import Store
+from roamkey.errors import SystemRefusedError
+
+CARE_OF = IPv6Address("2001:db8:1::1").packed
+CARE_OF_2 = IPv6Address("2001:db8:2::2").packed
+
+
+def second_daemon(scene):
+    """Another responder over the same registry, with a memory of its own."""
+    cache = BindingCache(scene.correspondent)
+    other = Responder(cache, Store(scene.registry, scene.correspondent), scene.troubles.append)
+    other.start(scene.now)
+    return other
+
+
+def test_restart_restores_bindings(scene):
+    node = scene.node()
+    scene.send(node.update(5, CARE_OF))
+    before = scene.cache.binding(node.home, scene.now)
+    scene.reopen()
+    assert scene.cache.binding(node.home, scene.now) == before
+    scene.now += 400_000
+    scene.reopen()
+    assert scene.cache.bound() == 0
+
+
+def test_keys_are_picked_up_while_running(scene):
+    node = scene.node_type(5, generations=2)
+    assert scene.send(node.update(0, CARE_OF)).reason == "no key"
+    set_id = scene.provision(node)
+    assert scene.send(node.update(0, CARE_OF)).outcome == "accepted"
+    scene.registry.confirm(set_id)
+    node.kcns.append(node.kcn(2))
+    scene.provision(node, first=2)
+    assert scene.send(node.update(0, CARE_OF, generation=2)).generation == 2
+    scene.registry.retire(node.home)
+    assert scene.send(node.update(1, CARE_OF, generation=2)).reason == "no key"
+    assert scene.cache.bound() == 0
+
+
+def test_a_withdrawn_key_is_refused_although_still_in_memory(scene):
+    node = scene.node_type(5)
+    set_id = scene.provision(node)
+    scene.send(scene.node_type(6).update(0, CARE_OF))  # now it is in memory
+    scene.registry.withdraw(set_id)
+    verdict = scene.send(node.update(0, CARE_OF))
+    assert (verdict.outcome, verdict.reason, verdict.reply) == ("dropped", "no key", None)
+    assert scene.cache.bound() == 0
+
+
+def test_of_two_daemons_one_accepts_a_number(scene):
+    node = scene.node(generations=2)
+    other = second_daemon(scene)
+    updates = [node.update(sequence, CARE_OF) for sequence in range(20)]
+    for update in updates:
+        outcomes = []
+        daemons = [scene.responder, other]
+        random.Random(update.payload).shuffle(daemons)
+        for daemon in daemons:
+            outcomes.append(daemon.process([update], scene.now)[0].status)
+        assert outcomes == [0, 135]
+    assert other.process([node.update(0, CARE_OF, generation=1)], scene.now)[0].status == 0
+    stale = scene.send(node.update(30, CARE_OF))
+    assert (stale.outcome, stale.reason) == ("dropped", "authenticator")
+
+
+def test_of_a_group_only_what_is_stale_is_refused(scene):
+    nodes = [scene.node(number) for number in range(1, 6)]
+    other = second_daemon(scene)
+    other.process([nodes[1].update(7, CARE_OF_2)], scene.now)
+    burst = [node.update(sequence, CARE_OF) for sequence in (6, 7, 8) for node in nodes]
+    verdicts = scene.responder.process(burst, scene.now)
+    refused = [(v.home_address, v.sequence) for v in verdicts if v.status == 135]
+    assert refused == [(nodes[1].home, 6), (nodes[1].home, 7)]
+    assert all(v.outcome == "accepted" for v in verdicts if v.status != 135)
+    answer = nodes[1].read(verdicts[1].reply, CARE_OF)
+    assert answer.sequence in (7, 8)
+    scene.reopen()
+    assert scene.cache.bound() == 5
+    assert scene.send(nodes[1].update(8, CARE_OF)).status == 135
+
+
+def test_the_store_takes_each_number_once(scene):
+    node = scene.node()
+    (pair,) = scene.registry.pairs_for_correspondent(scene.correspondent)
+    key = pair.keys[0]
+    change = Change(pair.pair_id, key.key_id, 0, 3, False, None)
+    assert scene.store.commit([change]) == set()
+    assert scene.store.commit([change]) == {0}
+    late = change._replace(sequence=4)
+    assert scene.store.commit([late, change, late, change._replace(sequence=5)]) == {1, 2}
+    scene.registry.retire(node.home)
+    assert scene.store.commit([change._replace(sequence=6)]) == {0}
+    assert scene.store.commit([change._replace(sequence=None, confirms=True)]) == {0}
+
+
+def test_what_could_not_be_made_durable_is_not_answered(scene, monkeypatch):
+    node = scene.node()
+    update = node.update(0, CARE_OF)
+
+    def fail(changes):
+        raise SystemRefusedError("registry: disk full")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(scene.store, "commit", fail)
+        verdict = scene.send(update)
+        assert (verdict.outcome, verdict.reason, verdict.reply) == ("dropped", "registry", None)
+        broken.setattr(scene.store, "revision", lambda: fail([]))
+        assert scene.send(update).reason == "registry"
+    assert scene.troubles == ["registry: disk full"] * 2
+    assert scene.send(update).outcome == "accepted", "nothing of the failed attempt is left"
+
+
+def test_a_locked_registry_is_a_failure_of_one_line(scene, monkeypatch):
+    monkeypatch.setattr("roamkey.registry.database._BUSY_S", 0)
+    scene.reopen()
+    node = scene.node()
+    with sqlite3.connect(scene.path) as blocker:
+        blocker.execute("BEGIN IMMEDIATE")
+        assert scene.send(node.update(0, CARE_OF)).reason == "registry"
+        blocker.rollback()
+    assert "\n" not in scene.troubles[0] and "locked" in scene.troubles[0]
+    assert scene.send(node.update(0, CARE_OF)).outcome == "accepted"
+
+
+_CHILD = """
+    import os, signal, sys
+    sys.path.insert(0, {folder!r})
+    from conftest import Scene, MobileNode
+    scene = Scene(sys.argv[1])
+    node = MobileNode(1)
+    first, count, suicide = map(int, sys.argv[2:])
+    for sequence in range(first, first + count):
+        verdict = scene.send(node.update(sequence, {care_of!r}))
+        assert verdict.outcome == "accepted"
+        if suicide:  # durable, and the acknowledgement not yet sent
+            os.kill(os.getpid(), signal.SIGKILL)
+        os.write(1, b"%d\\n" % sequence)
+"""
+
+
+def child(scene, *arguments):
+    program = textwrap.dedent(_CHILD).format(folder=str(Path(__file__).parent), care_of=CARE_OF_2)
+    command = [sys.executable, "-c", program, str(scene.path), *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE)
+
+
+def test_killed_between_commit_and_acknowledgement(scene):
+    node = scene.node()
+    for sequence in range(3):
+        with child(scene, sequence, 1, 1) as process:
+            assert process.wait(30) == -signal.SIGKILL
+        scene.reopen()
+        verdict = scene.send(node.update(sequence, CARE_OF))
+        assert (verdict.outcome, verdict.status) == ("refused", 135)
+        assert node.read(verdict.reply, CARE_OF).sequence == sequence
+        assert scene.cache.binding(node.home, scene.now).care_of_address == CARE_OF_2
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_killed_anywhere_no_acknowledged_number_is_lost(scene, seed):
+    node = scene.node()
+    with child(scene, 0, 65536, 0) as process:
+        acknowledged = -1
+        for _ in range(random.Random(seed).randrange(1, 200)):
+            acknowledged = int(process.stdout.readline())
+        os.kill(process.pid, signal.SIGKILL)
+        acknowledged = max([acknowledged, *map(int, process.stdout.read().split())])
+    scene.reopen()
+    assert scene.cache.binding(node.home, scene.now).care_of_address == CARE_OF_2
+    assert scene.send(node.update(acknowledged, CARE_OF)).status == 135
+    # At most one more was committed when it died.
+    assert scene.send(node.update(acknowledged + 2, CARE_OF)).outcome == "accepted"
