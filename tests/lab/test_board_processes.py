@@ -22,6 +22,10 @@ print(board.pid, flush=True)
 """
 
 
+def open_descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 def alive(pid: int) -> bool:
     try:
         return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
@@ -37,7 +41,7 @@ def wait_for(condition, seconds=10.0) -> bool:
 
 
 def test_nothing_is_left_running(board):
-    descriptors = len(os.listdir("/proc/self/fd"))
+    descriptors = open_descriptors()
     board.start()
     pids = [board.pid]
     board.reset()
@@ -49,7 +53,7 @@ def test_nothing_is_left_running(board):
     assert [alive(pid) for pid in pids] == [False, False, True]
     board.stop()
     assert not alive(pids[-1])
-    assert len(os.listdir("/proc/self/fd")) == descriptors
+    assert open_descriptors() == descriptors
 
 
 @pytest.mark.parametrize("ending", ["", "import os; os.kill(os.getpid(), 9)"])
@@ -102,7 +106,7 @@ def test_a_board_runs_in_a_namespace(tmp_path, lab_network):
         board.start(power=False)
         with serial.Serial(board.port, timeout=10) as console:
             board.power_on()
-            ours, theirs = (os.readlink(f"/proc/{pid}/ns/net") for pid in ("self", board.pid))
+            ours, theirs = (Path(f"/proc/{pid}/ns/net").readlink() for pid in ("self", board.pid))
             assert ours != theirs
             assert console.readline() == b"raw\n"
             console.read_until(b">>> ")

@@ -155,7 +155,7 @@ class VirtualBoard:
             self._flash.format()
         if self._supervisor is None:
             setup = Setup(
-                interpreter=self._interpreter or micropython(),
+                interpreter=_program(self._interpreter or micropython()),
                 flash=self._flash,
                 unique_id=self.unique_id,
                 heap_size=self._heap_size,
@@ -219,6 +219,11 @@ class VirtualBoard:
         if self.powered:
             raise BoardError(f"the virtual board {self.image} has power: its flash is in use")
         return self._flash
+
+
+def _program(name: str) -> str:
+    """An absolute path: the interpreter starts in another folder."""
+    return str(Path(shutil.which(name) or name).absolute())
 
 
 @atexit.register

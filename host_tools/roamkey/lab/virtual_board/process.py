@@ -74,10 +74,12 @@ class Interpreter:
                 cwd="/",
                 start_new_session=True,
             )
-        except OSError as error:
+        except BaseException as error:
             self.control.close()
             os.close(self._lifeline)
-            raise SystemRefusedError(f"{setup.interpreter}: {error.strerror}") from error
+            if isinstance(error, OSError):
+                raise SystemRefusedError(f"{setup.interpreter}: {error.strerror}") from error
+            raise
         finally:
             theirs.close()
             os.close(terminal)
@@ -127,21 +129,24 @@ class Interpreter:
     @contextlib.contextmanager
     def stopped(self) -> Iterator[bool]:
         """Hold the process still; gives False if it had ended already."""
-        os.kill(self.pid, signal.SIGSTOP)
-        options = os.WSTOPPED | os.WEXITED | os.WNOWAIT
-        result = os.waitid(os.P_PID, self.pid, options)
+        alive = False
+        with contextlib.suppress(ProcessLookupError, ChildProcessError):
+            os.kill(self.pid, signal.SIGSTOP)
+            result = os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+            alive = result is not None and result.si_code == os.CLD_STOPPED
         try:
-            yield result is not None and result.si_code == os.CLD_STOPPED
+            yield alive
         finally:
-            os.kill(self.pid, signal.SIGCONT)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGCONT)
 
     def _status(self, field: str) -> str:
-        text = Path(f"/proc/{self.pid}/status").read_text()
-        for line in text.splitlines():
-            name, _, value = line.partition(":")
-            if name == field:
-                return value.strip()
-        return "0"  # a process that has just ended has no signals left
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
+                name, _, value = line.partition(":")
+                if name == field:
+                    return value.strip()
+        return "0"  # it has just ended: no state, no signals
 
 
 def _environment() -> dict[str, str]:

@@ -237,13 +237,15 @@ class Supervisor:
         try:
             while not self._closing:
                 again = self._pump()
+                interpreter = self._interpreter
                 ready = self._wait(again)
                 if self._woken in ready:
                     os.read(self._woken, 4096)
                     while not self._work.empty():
                         self._work.get()()
-                interpreter = self._interpreter
-                if interpreter and interpreter.control.fileno() in ready:
+                # The work above may have replaced it, and file descriptors are used again.
+                same = interpreter is self._interpreter
+                if interpreter and same and interpreter.control.fileno() in ready:
                     self._on_control(interpreter)
         finally:
             self._stop()

@@ -1,0 +1,49 @@
+"""`roamkey lab board`: a virtual board on a serial port of its own, until Ctrl-C."""
+
+import contextlib
+import enum
+import signal
+import threading
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from roamkey.firmware import board_files
+from roamkey.lab.board import ESP32, RP2, VirtualBoard
+
+
+class FlashKind(str, enum.Enum):
+    """Whose flash parameters the board has."""
+
+    RP2 = "rp2"
+    ESP32 = "esp32"
+
+
+_GEOMETRIES = {FlashKind.RP2: RP2, FlashKind.ESP32: ESP32}
+
+
+def lab_board(
+    image: Annotated[
+        Path, typer.Argument(help="File that holds the board's flash; made if it isn't there.")
+    ],
+    flash: Annotated[
+        FlashKind, typer.Option(help="Whose flash parameters it has.")
+    ] = FlashKind.RP2,
+    install: Annotated[
+        bool, typer.Option("--install", help="Put roamkey's firmware into the flash first.")
+    ] = False,
+) -> None:
+    """Start a virtual board, print the path of its serial port, and run it until Ctrl-C.
+
+    It is a real MicroPython; mpremote and every roamkey command take the port as a board's.
+    """
+    with VirtualBoard(image, geometry=_GEOMETRIES[flash]) as board:
+        if install:
+            board.install(board_files())
+        board.start()
+        typer.echo(board.port)
+        for number in (signal.SIGINT, signal.SIGTERM):  # a shell may have had SIGINT ignored
+            signal.signal(number, signal.default_int_handler)
+        with contextlib.suppress(KeyboardInterrupt):
+            threading.Event().wait()
