@@ -49,7 +49,7 @@ def told():
     replay = update(1, at=121.0)
     facts.replays = [Replay(replay, answer(4, 135), "2001:db8:2::1")] * 2
     signals += [replay, answer(4, 135), replay, answer(4, 135)]
-    facts.marks = [(118.0, "power cut")]
+    facts.marks = [(118.0, "power cut"), (121.0, "correspondent killed")]
     return facts, signals
 
 

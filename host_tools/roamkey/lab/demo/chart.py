@@ -39,46 +39,47 @@ def _draw_networks(axes: Axes, facts: Facts) -> None:
         axes.barh(row, bound - start, left=start, height=0.5, color=colour, alpha=0.3)
         axes.barh(row, end - facts.started - bound, left=bound, height=0.5, color=colour)
         axes.annotate(
-            f"sequence {handover.update.sequence}",
-            (bound, row + 0.29),
-            fontsize=8,
-            ha="left",
-            va="bottom",
+            str(handover.update.sequence), (bound, row + 0.27), fontsize=8, ha="left", va="bottom"
         )
-    for at, text in facts.marks:
+    for (at, text), side in zip(facts.marks, ("right", "left"), strict=True):
         axes.axvline(at - facts.started, color=_MARK, linewidth=1, linestyle="--")
         axes.annotate(
-            text, (at - facts.started, len(rows) - 0.42), fontsize=8, color=_MARK,
-            rotation=30, ha="left", va="bottom", annotation_clip=False,
-        )  # fmt: skip
+            f" {text} ", (at - facts.started, len(rows) - 0.35), fontsize=8, color=_MARK, ha=side
+        )
     axes.set_yticks(range(len(rows)), [_NAMES[row] for row in rows])
-    axes.set_ylim(-0.5, len(rows) - 0.4)
+    axes.set_ylim(-0.5, len(rows) - 0.15)
     axes.set_xlim(0, facts.ended - facts.started)
-    axes.set_xlabel("seconds since the start (pale: joining, solid: bound at the correspondent)")
-    axes.set_title("Where the board was, and the number that bound it there", loc="left", pad=46)
+    axes.set_xlabel("seconds (pale: joining; solid: bound, from the sequence number above it)")
+    axes.set_title("Where the board was", loc="left")
     axes.spines[["top", "right"]].set_visible(False)
 
 
 def _draw_signalling(axes: Axes, facts: Facts) -> None:
     plain = [handover.signalling for handover in facts.handovers if not handover.sent_again]
-    limit = max(plain) * 1000 * 1.25
+    limit = max(plain) * 1000 * 1.2
     labels = []
     for row, handover in enumerate(reversed(facts.handovers)):
         left = 0.0
-        for length, colour, name in _phases(handover):
-            shown = min(length, max(0.0, limit * 0.8 - left)) if length > limit * 0.8 else length
-            axes.barh(row, shown, left=left, height=0.6, color=colour, label=None if row else name)
-            left += shown
         total = f" {handover.signalling * 1000:.1f} ms"
-        if handover.sent_again:
-            total = f" // {total}: its acknowledgement was lost, sent again"
-        axes.annotate(total, (left, row), fontsize=8, va="center", annotation_clip=False)
+        for length, colour, name in _phases(handover):
+            shown, hatch = length, None
+            if handover.sent_again and not left:  # a retransmission: a second, beside tens of milliseconds
+                shown, hatch = limit * 0.2, "//"
+                total += ", not to scale: the first acknowledgement was lost"
+            axes.barh(
+                row, shown, left=left, height=0.6, color=colour, hatch=hatch, edgecolor="white",
+                linewidth=0, label=None if row else name,
+            )  # fmt: skip
+            left += shown
+        axes.annotate(total, (left, row), fontsize=8, va="center")
         labels.append(f"{_LABELS[handover.reason]} {_NAMES[handover.network]}")
     axes.set_yticks(range(len(labels)), labels, fontsize=9)
     axes.set_xlim(0, limit)
     axes.set_xlabel("milliseconds from a usable care-of address to the acknowledgement")
     axes.set_title("What each handover's signalling took", loc="left")
-    axes.legend(fontsize=8, ncols=2, loc="upper center", bbox_to_anchor=(0.4, -0.2), frameon=False)
+    axes.legend(
+        fontsize=8, ncols=2, loc="upper center", bbox_to_anchor=(0.4, -0.22), frameon=False
+    )
     axes.spines[["top", "right"]].set_visible(False)
 
 

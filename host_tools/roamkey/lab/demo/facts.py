@@ -68,6 +68,8 @@ def check(facts: Facts, signals: list[Signal]) -> list[str]:
         "joined", "moved", "moved", "moved", "power", "home",
     ]:  # fmt: skip
         faults.append("a handover is missing")
+    elif [handover.sent_again for handover in facts.handovers] != [0, 0, 0, 1, 0, 0]:
+        faults.append("the lost acknowledgement was not answered by one more Binding Update")
     used: dict[int, bytes] = {}
     replayed = {replay.update.sequence for replay in facts.replays}
     for signal in signals:
@@ -81,8 +83,6 @@ def check(facts: Facts, signals: list[Signal]) -> list[str]:
     accepted = [signal.sequence for signal in signals if signal.is_acceptance]
     if sorted(set(accepted)) != accepted:
         faults.append(f"accepted sequence numbers don't rise: {accepted}")
-    elif [handover.sent_again for handover in facts.handovers] != [0, 0, 0, 1, 0, 0]:
-        faults.append("the lost acknowledgement was not answered by one more Binding Update")
     if len(facts.replays) != 2 or any(replay.answer.status != 135 for replay in facts.replays):
         faults.append("a recorded Binding Update was not refused with status 135")
     for replay in facts.replays:

@@ -29,6 +29,7 @@ STATION = "wlan0"
 # The address that the board's own autoconfiguration gives it at home (RFC 4862, from its MAC).
 HOME_ADDRESS = "2001:db8:a::ff:fe00:1"
 _WAIT_S = 20.0
+_STAY_S = 1.2  # in each network, so that the chart shows it
 
 
 class Story:
@@ -129,7 +130,7 @@ class Story:
 
     def _restart_correspondent(self) -> None:
         self._correspondent.kill()
-        self.facts.marks.append((time.time(), "kill -9"))
+        self.facts.marks.append((time.time(), "correspondent killed"))
         self._correspondent.start()
         self._attack("the correspondent was killed, and started anew", self._handover(2).update)
 
@@ -181,6 +182,7 @@ class Story:
         self._tell_signals()
         outcome = "de-registered" if home else f"bound to {update.care_of_address}"
         self._timeline.event("ok", f"{outcome}: signalling {handover.signalling * 1000:.1f} ms")
+        time.sleep(_STAY_S)
 
     def _delivered(self, signal: Signal) -> None:
         """Give a message the time to cross the link, and its answer to enter it."""
