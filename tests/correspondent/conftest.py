@@ -120,7 +120,7 @@ class Scene:
 
     def provision(self, node, first=0):
         """Provision generations from `first` on, in a set of their own."""
-        set_id = bytes((node.number, first)) * 4
+        set_id = node.number.to_bytes(4, "big") + first.to_bytes(4, "big")
         name = f"board-{node.number}"
         self.registry.add_sent(set_id, name, [node.pair_keys(first)], LIFETIME)
         return set_id

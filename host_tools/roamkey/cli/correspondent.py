@@ -7,7 +7,6 @@ from ipaddress import AddressValueError, IPv6Address
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from mip6 import addresses
 from roamkey.correspondent import daemon, view
@@ -82,10 +81,11 @@ def bindings(
 ) -> None:
     """Show where the nodes are."""
     with Registry.open(registry, create=False) as opened:
-        found = view.current(opened, daemon.wall_ms())
+        now = daemon.wall_ms()
+        found = view.current(opened, now)
     if as_json:
         typer.echo(json.dumps(found, indent=2))
     elif found:
-        Console(soft_wrap=True).print(view.table(found))
+        view.print_whole(view.table(found, now))
     else:
         typer.echo("no bindings")

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable
 from datetime import datetime, timezone
+from typing import Any
 
+from rich.console import Console
 from rich.table import Table
 from sqlalchemy import select
 
@@ -28,7 +30,7 @@ _query = (
 )
 
 
-def current(registry: Registry, now: int) -> list[dict[str, object]]:
+def current(registry: Registry, now: int) -> list[dict[str, Any]]:
     """The bindings that hold at `now` (ms since 1970), with the fields that `--json` prints."""
     with registry.reading() as c:
         rows = c.execute(_query.where(bindings.c.expires_ms > now)).all()
@@ -48,26 +50,34 @@ def current(registry: Registry, now: int) -> list[dict[str, object]]:
     ]
 
 
-def table(found: Iterable[dict[str, object]]) -> Table:
-    """The same as a table."""
+def table(found: Iterable[dict[str, Any]], now: int) -> Table:
+    """The same as a table; `now` as for `current`."""
     shown = Table(box=None, pad_edge=False)
     for heading in ("home address", "care-of address", "correspondent"):
         shown.add_column(heading, no_wrap=True)
-    for heading in ("sequence", "key", "uses left", "lifetime left"):
-        shown.add_column(heading, justify="right")
-    shown.add_column("last seen")
+    for heading in ("sequence", "key", "uses left", "lifetime left", "last seen"):
+        shown.add_column(heading, justify="right", no_wrap=True)
     for one in found:
+        seen = datetime.fromisoformat(one["last_seen"].replace("Z", "+00:00")).timestamp()
         shown.add_row(
-            str(one["home_address"]),
-            str(one["care_of_address"]),
-            str(one["correspondent"]),
+            one["home_address"],
+            one["care_of_address"],
+            one["correspondent"],
             str(one["sequence"]),
             str(one["generation"]),
             str(one["uses_left"]),
             f"{one['lifetime_left_s']} s",
-            str(one["last_seen"]),
+            f"{max(0, now // 1000 - int(seen))} s ago",
         )
     return shown
+
+
+def print_whole(shown: Table) -> None:
+    """Print a table without cutting anything: half an address is none."""
+    console = Console()
+    needed = console.measure(shown, options=console.options.update(max_width=1000)).maximum
+    console.width = max(console.width, needed)
+    console.print(shown)
 
 
 def _stamp(ms: int) -> str:
