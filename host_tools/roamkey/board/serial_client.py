@@ -24,8 +24,8 @@ from roamkey.errors import BoardError, RefusedError
 BAUD = 115_200
 ANSWER_S = 5.0  # for requests that write nothing
 STORE_S = 15.0  # for `provision`: erasing flash takes its time
-_PIECE_S = 1.0
 _QUIET_S = 0.1
+_FIRST_WAIT_S = 0.3
 _TRIES = 5
 _INPUT_OCTETS_MAX = 1 << 16  # more than this without a line's end is noise
 _REPL_PROMPT = b">>> "
@@ -162,14 +162,15 @@ class SerialClient:
             raise RefusedError(str(error)) from None
         for number, piece in enumerate(pieces):
             self._send_piece(piece, lines.acknowledgement(number))
-        tries = _TRIES if again else 1
         end = time.monotonic() + answer_s
         for attempt in range(_TRIES):
             self.delivered = True
             self._write(last)
-            wait = end - time.monotonic()
+            wait = max(0.0, end - time.monotonic())
+            if again and attempt < _TRIES - 1:  # soon at first: a board that boots is deaf
+                wait = min(wait, _FIRST_WAIT_S * 2**attempt)
             try:
-                return self._answer(identifier, wait / (tries - attempt) if again else wait)
+                return self._answer(identifier, wait)
             except _Damaged:
                 continue
             except TimeoutError:
@@ -181,7 +182,7 @@ class SerialClient:
         for _ in range(_TRIES):
             self._write(piece)
             with contextlib.suppress(_Damaged, TimeoutError):
-                self._await(lambda text: text == acknowledgement or None, _PIECE_S)
+                self._await(lambda text: text == acknowledgement or None, self._answer_s / _TRIES)
                 return
         raise BoardError(f"{self.port}: {self._silence()}")
 
