@@ -6,8 +6,8 @@ Fixtures of wider scope than a function are made anew for each such test and not
 Where the system forbids namespaces these tests are skipped, with a reason that says what to do.
 """
 
-import json
 import os
+import pickle
 import select
 import signal
 import time
@@ -66,8 +66,8 @@ def _run(item: pytest.Item, nextitem: pytest.Item | None, pipe: int, remaining: 
         signal.setitimer(signal.ITIMER_REAL, 0)
         to_plain = item.config.hook.pytest_report_to_serializable
         plain = [to_plain(config=item.config, report=report) for report in made]
-        with os.fdopen(pipe, "w") as file:
-            json.dump(plain, file, default=str)
+        with os.fdopen(pipe, "wb") as file:
+            pickle.dump(plain, file)
     finally:
         os._exit(0)
 
@@ -83,7 +83,7 @@ def _collect(item: pytest.Item, child: int, pipe: int, timeout: float) -> list[p
         code = sandbox.wait(child)
     if received:
         from_plain = item.config.hook.pytest_report_from_serializable
-        return [from_plain(config=item.config, data=data) for data in json.loads(received)]
+        return [from_plain(config=item.config, data=data) for data in pickle.loads(received)]
     message = f"{item.nodeid}: the sandboxed test hung or died (exit code {code})"
     return [pytest.TestReport(item.nodeid, item.location, {}, "failed", message, "call")]
 

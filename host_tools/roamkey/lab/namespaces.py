@@ -29,6 +29,8 @@ _IFA_F_TENTATIVE = 0x40
 _RT_SCOPE_UNIVERSE = 0
 # linux/neighbour.h
 _NUD_PERMANENT = 0x80
+# linux/if_bridge.h
+_BR_STATE_FORWARDING = 3
 
 # linux/ethtool.h and linux/sockios.h
 _SIOCETHTOOL = 0x8946
@@ -124,6 +126,18 @@ class Namespace:
         self._ask(
             "link", "set", index=self.index(name), master=self.index(bridge) if bridge else 0
         )
+
+    def wait_until_forwarding(self, name: str, timeout: float = 5.0) -> None:
+        """Wait (seconds) until a bridge forwards what comes from its port; raises TimeoutError."""
+        index = self.index(name)
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            (link,) = self._ask("get_links", index)
+            state = link.get_nested("IFLA_LINKINFO", "IFLA_INFO_SLAVE_DATA", "IFLA_BRPORT_STATE")
+            if state == _BR_STATE_FORWARDING:
+                return
+            time.sleep(0.001)
+        raise TimeoutError(f"port {name} doesn't forward within {timeout:g} s")
 
     def interfaces(self) -> list[str]:
         return [link.get_attr("IFLA_IFNAME") for link in self._ask("get_links")]

@@ -117,17 +117,23 @@ class Network:
         if (node, interface) not in self._ports:
             self._add_interface(node, interface)
         self.detach(node, interface)
-        self.namespace(node).set_ipv6(interface, accept_dad=int(dad), dad_transmits=int(dad))
-        switch = self.namespace("switch")
-        port = self._ports[node, interface]
+        switch, port = self.namespace("switch"), self._ports[node, interface]
+        namespace = self.namespace(node)
+        # IPv6 starts when the switch forwards: its port opens some time after the carrier comes,
+        # and what the node sent meanwhile, its first solicitation above all, would be lost.
+        namespace.set_ipv6(interface, disable_ipv6=1, accept_dad=int(dad), dad_transmits=int(dad))
         switch.set_bridge(port, f"br-{network}")
         switch.set_up(port)
-        self.namespace(node).set_up(interface)
+        namespace.set_up(interface)
+        switch.wait_until_forwarding(port)
+        namespace.set_ipv6(interface, disable_ipv6=0)
 
     def detach(self, node: str, interface: str) -> None:
         """Leave the network: the interface goes down and loses its addresses; it stays."""
         self.namespace(node).set_down(interface)
-        self.namespace("switch").set_bridge(self._ports[node, interface], None)
+        switch, port = self.namespace("switch"), self._ports[node, interface]
+        switch.set_down(port)
+        switch.set_bridge(port, None)
 
     def move(self, node: str, interface: str, network: str, *, dad: bool = True) -> None:
         """Leave one network and join another; the same as `attach`."""

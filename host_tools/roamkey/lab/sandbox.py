@@ -172,13 +172,18 @@ def _explain(error: OSError) -> str:
         way = "run: sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0"
     elif _setting("kernel/unprivileged_userns_clone") == 0:
         way = "run: sudo sysctl kernel.unprivileged_userns_clone=1"
-    elif error.errno == errno.ENOSPC or _setting("user/max_user_namespaces") == 0:
-        way = "run: sudo sysctl user.max_user_namespaces=10000"
+    elif error.errno == errno.ENOSPC:
+        full = [kind for kind in ("user", "mnt", "pid", "net") if not _room_for(kind)]
+        way = f"run: sudo sysctl user.max_{(full or ['user'])[0]}_namespaces=10000"
     elif os.geteuid() == 0:
         way = "in a container, start it with --privileged"
     else:
         way = "run as root, or in a container start it with --privileged"
     return f"{head}: {way}"
+
+
+def _room_for(kind: str) -> bool:
+    return _setting(f"user/max_{kind}_namespaces") != 0
 
 
 def _setting(name: str) -> int | None:
