@@ -8,20 +8,13 @@ the packet that is due.
 from . import messages, states, updates
 from .compat import const
 from .errors import Exhausted, StorageError
+from .pace import Pace
 
-# RFC 6275 section 12, in milliseconds; section 11.8 for the rate limit
-_FIRST_TIMEOUT = const(1500)  # no binding there yet
-_TIMEOUT = const(1000)
-_TIMEOUT_MAX = const(32000)
-_UPDATES_PER_SECOND = const(3)
-
-_TRY_AGAIN = const(
-    600000
-)  # unsupported, blocked: RFC 6275 section 11.3.5 wants a pause, names none
-_BLOCKED_AGAIN = const(32000)
+# Milliseconds
+_UNSUPPORTED_PAUSE = const(600000)  # RFC 6275 section 11.3.5 wants one and names none
+_BLOCKED_PAUSE = const(32000)
 _UNPROVEN_GAP = const(10000)  # between updates that unauthenticated messages may cause
 _MARGIN_MAX = const(60000)  # refresh so long before the end: room for five retransmissions
-_OUTSTANDING = const(8)  # updates whose acknowledgement is still awaited
 
 _NEVER = const(-10000000)
 
@@ -63,7 +56,7 @@ class Binding:
         self.sequence = None  # of the update sent last
         self.accepted = None  # of the update acknowledged last
         self.granted = 0  # milliseconds
-        self.updates_sent = 0
+        self.pace = Pace()
         self.transmit_at = None
         self.refresh_at = None
         self.expires_at = None
@@ -73,12 +66,9 @@ class Binding:
         self._acknowledged = False
         self.deleting = False
         self._aimed = False  # whether `update` is laid out for now
+        self._held = None  # (address, refresh at, expires at): what the correspondent surely holds
         self._jumped = False
-        self._timeout = _FIRST_TIMEOUT
         self._unproven_at = _NEVER
-        self._numbers = [-1] * _OUTSTANDING
-        self._times = [0] * _OUTSTANDING
-        self._recent = [_NEVER] * _UPDATES_PER_SECOND
         self._packet = None
 
     @property
@@ -136,11 +126,10 @@ class Binding:
         if self.keys is not None:
             self.keys.forget(care_of_address)
 
-    def sent_at(self, sequence):
-        """When the update with this number was sent, if its answer is awaited; else None."""
-        if sequence in self._numbers:
-            return self._times[self._numbers.index(sequence)]
-        return None
+    def holds(self, care_of_address, now):
+        """Whether the correspondent holds a binding to this address, and no update may undo it."""
+        held = self._held
+        return held is not None and held[0] == care_of_address and now < held[2]
 
     def unproven(self, now):
         """Whether an unauthenticated message may cause an update now; notes that one did."""
@@ -153,6 +142,8 @@ class Binding:
         """The prepared keys of the generation in use."""
         generation, kcn = self._owner.keystore.current(self.index)
         if self.keys is None or generation != self.generation:
+            if self.generation is not None:
+                self._owner.emit("generation", self.correspondent, generation)
             peer = self._peer
             self.keys = updates.PreparedKeys(
                 kcn, self._owner.home_address, peer.home_nonce, peer.care_of_nonce
@@ -171,18 +162,10 @@ class Binding:
 
     def _begin(self, now):
         """Old updates on their way are forgotten; the next goes as soon as the rate allows."""
-        for i in range(_OUTSTANDING):
-            self._numbers[i] = -1
         self.care_of = self._owner.care_of
         self.refresh_at = self.retry_at = None
-        self._jumped = False
-        self._timeout = _TIMEOUT if self._acknowledged else _FIRST_TIMEOUT
-        self.transmit_at = self._allowed(now)
-        self._aimed = False
-
-    def _allowed(self, now):
-        """The first moment from `now` on at which the rate limit lets an update go."""
-        return max(now, min(self._recent) + 1000)
+        self._jumped = self._aimed = False
+        self.transmit_at = self.pace.begin(not self._acknowledged, now)
 
     # The actions of states.py, in its order. Each raises before it changes anything.
 
@@ -205,19 +188,18 @@ class Binding:
 
     def _send(self, now, what):
         generation, sequence = self._owner.keystore.take(self.index)
+        if generation != self.generation:
+            self.pace.give_up()  # numbers count anew under the next key
         if not self._aimed or generation != self.generation:
             self._aim()
             self._aimed = True
+        if self._held is not None and (self.deleting or self._held[0] != self.care_of):
+            self._held = None
         self.update.number(sequence)
-        slot = self.updates_sent % _OUTSTANDING
-        self._numbers[slot] = self.sequence = sequence
-        self._times[slot] = now
-        self._recent[self.updates_sent % _UPDATES_PER_SECOND] = now
-        self.updates_sent += 1
+        self.sequence = sequence
         if not self.deleting:
             self._may_exist_until = now + 1000 * self._peer.lifetime
-        self.transmit_at = max(now + self._timeout, self._allowed(now))
-        self._timeout = min(2 * self._timeout, _TIMEOUT_MAX)
+        self.transmit_at = self.pace.note(sequence, now)
         self._packet = (self.update.source, self.update.next_header, self.update.payload)
         self._owner.emit("update", self.correspondent, sequence)
 
@@ -226,13 +208,14 @@ class Binding:
         self.granted = 1000 * min(messages.LIFETIME_UNIT_S * message.lifetime, self._peer.lifetime)
         self.expires_at = self._may_exist_until = sent_at + self.granted
         self.refresh_at = sent_at + _refresh_after(self.granted, message)
+        self._held = (self.care_of, self.refresh_at, self.expires_at)
         self.accepted = message.sequence
         self._acknowledged = True
         self.reason = ""
         self._halt()
 
     def _refuse(self, now, what):
-        self.expires_at = self.refresh_at = None
+        self.expires_at = self.refresh_at = self._held = None
         self._acknowledged = False
         self._slow(now, what)
 
@@ -240,11 +223,11 @@ class Binding:
         self._owner.keystore.counter(self.index).advance(what.sequence)
         # A correspondent that names ever higher numbers mustn't hurry the key to its end.
         if not self._jumped:
-            self.transmit_at = self._allowed(now)
+            self.transmit_at = self.pace.allowed(now)
         self._jumped = True
 
     def _lapse(self, now, what):
-        self.expires_at = None
+        self.expires_at = self._held = None
         self._acknowledged = False
         if self.transmit_at is None:
             self._begin(now)
@@ -253,8 +236,7 @@ class Binding:
         if what is not None:
             status = what[0].status
             self.reason = "refused: " + _STATUS_TEXTS.get(status, "status %d" % status)
-        self._timeout = _TIMEOUT_MAX
-        self.transmit_at = now + _TIMEOUT_MAX
+        self.transmit_at = self.pace.slow_down(now)
 
     def _cease(self, now, what):
         self.transmit_at = None
@@ -262,10 +244,10 @@ class Binding:
     def _pause(self, now, what):
         self._stop(now, what)
         if what is None:
-            self.retry_at = now + _BLOCKED_AGAIN
+            self.retry_at = now + _BLOCKED_PAUSE
         else:
             self.reason = what
-            self.retry_at = now + _TRY_AGAIN
+            self.retry_at = now + _UNSUPPORTED_PAUSE
 
     def _stop(self, now, what):
         self.expires_at = self.refresh_at = self.retry_at = None
@@ -275,21 +257,26 @@ class Binding:
         self._stop(now, what)
         self._may_exist_until = now
         self._acknowledged = False
+        self._held = None
         if isinstance(what, tuple):
             self.accepted = what[0].sequence
         self.reason = ""
 
+    def _resume(self, now, what):
+        self._stop(now, what)
+        self.deleting = False
+        self.care_of, self.refresh_at, self.expires_at = self._held
+
     def _halt(self):
         """Nothing is on its way any more."""
         self.transmit_at = None
-        for i in range(_OUTSTANDING):
-            self._numbers[i] = -1
+        self.pace.give_up()
 
 
 _ACTIONS = (
     Binding._nothing, Binding._drop, Binding._register, Binding._delete, Binding._send,
     Binding._accept, Binding._refuse, Binding._jump, Binding._lapse, Binding._slow,
-    Binding._cease, Binding._pause, Binding._stop, Binding._settle,
+    Binding._cease, Binding._pause, Binding._stop, Binding._settle, Binding._resume,
 )  # fmt: skip
 
 

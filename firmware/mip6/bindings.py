@@ -32,8 +32,8 @@ class BindingUpdateList:
     """The bindings of one home address. `keystore`: a loaded credentials.Keystore.
 
     `bindings`: in the order of the credentials. `care_of`: the address in use (16 octets), the
-    home address itself at home, or None. `events`: tuples (kind, address, detail), oldest first, at
-    most 32; take them out. `drops`: what was dropped, counted by reason.
+    home address itself at home, or None. `events`: tuples (kind, address, detail), oldest first,
+    at most 32; take them out. `drops`: what was dropped, counted by reason.
     """
 
     def __init__(self, keystore, now):
@@ -73,19 +73,23 @@ class BindingUpdateList:
             return
         self.care_of = care_of_address
         self.emit("attached", care_of_address, None)
-        self._feed_all(self.attachment, now)
+        for binding in self.bindings:
+            back = binding.holds(care_of_address, now) and states.knows(binding.state, states.BACK)
+            binding.feed(states.BACK if back else self.attachment, now)
 
     def detach(self, now):
         """There is no address to use."""
         if self.care_of is not None:
             self.care_of = None
             self.emit("detached", None, None)
-            self._feed_all(states.LOST, now)
+            for binding in self.bindings:
+                binding.feed(states.LOST, now)
 
     def shutdown(self, now):
         """Delete all bindings; `closed` says when that is done."""
         self.closing = True
-        self._feed_all(states.SHUTDOWN, now)
+        for binding in self.bindings:
+            binding.feed(states.SHUTDOWN, now)
 
     def prepare(self, care_of_address):
         """Compute the keys for an address that is usable but not in use yet."""
@@ -97,10 +101,6 @@ class BindingUpdateList:
         """An address is gone."""
         for binding in self.bindings:
             binding.forget(care_of_address)
-
-    def _feed_all(self, event, now):
-        for binding in self.bindings:
-            binding.feed(event, now)
 
     def next_packet(self, now):
         """The next packet to send now: (source, destination, next header, payload), or None.
@@ -171,7 +171,7 @@ class BindingUpdateList:
             fresh = message.sequence >= self.keystore.counter(binding.index).peek
             event = states.BEHIND
         else:
-            fresh = binding.sent_at(message.sequence) is not None
+            fresh = binding.pace.sent_at(message.sequence) is not None
             accepted = message.status < 128 and (message.lifetime or binding.deleting)
             event = states.ACCEPTED if accepted else states.REJECTED
         if not fresh or not states.knows(binding.state, event):
@@ -183,7 +183,7 @@ class BindingUpdateList:
         if behind:
             binding.feed(event, now, message)
         else:
-            binding.feed(event, now, (message, binding.sent_at(message.sequence)))
+            binding.feed(event, now, (message, binding.pace.sent_at(message.sequence)))
 
     def _binding_error(self, binding, packet, message, now):
         if message.home_address != self.home_address:
@@ -197,7 +197,7 @@ class BindingUpdateList:
 
     def _unproven(self, binding, event, now):
         """An event that anybody could have caused may cost a sequence number only now and then."""
-        if binding.usable and not binding.unproven(now):
+        if states.row(binding.state, event)[0] != states.DROP and not binding.unproven(now):
             raise Violation("too soon", "unauthenticated request again")
         binding.feed(event, now)
 
@@ -251,6 +251,6 @@ class BindingUpdateList:
             "care_of_address": text(binding.care_of) if binding.care_of else None,
             "generation": binding.generation,
             "sequence": binding.sequence,
-            "updates_sent": binding.updates_sent,
+            "updates_sent": binding.pace.sent,
             "lifetime_left_s": None if left is None else max(0, left - now) // 1000,
         }

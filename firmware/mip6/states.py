@@ -20,9 +20,10 @@ The states (RFC 6275 sections 11.1 and 11.7):
 `closing`       The node shuts down; the correspondent is being told to forget the binding.
 `closed`        The end. Nothing more is sent.
 
-The events come from three sides. From the node: an address to use away from home (`away`), the
-home address itself on an uplink (`home`), no address (`lost`), `shutdown`; the first two come again
-when a pause in `unsupported` or `blocked` ends. From the clock: `transmit`, `refresh`, `expired`.
+The events come from three sides. From the node: an address to use away from home (`away`; `back`,
+where it is the one that the correspondent accepted and still holds), the home address itself on an
+uplink (`home`), no address (`lost`), `shutdown`; `away` and `home` come again when a pause in
+`unsupported` or `blocked` ends. From the clock: `transmit`, `refresh`, `expired`.
 From the network, after the checks in bindings.py: an authentic acknowledgement that is `accepted`,
 `rejected`, or says that the number was `behind` (status 135); the unauthenticated `requested`
 (Binding Refresh Request), `unknown` (Binding Error 1) and `unrecognized` (Binding Error 2, ICMPv6
@@ -66,9 +67,10 @@ UNKNOWN = const(11)
 UNRECOGNIZED = const(12)
 SPENT = const(13)
 STORAGE_FAILED = const(14)
+BACK = const(15)
 EVENTS = ("away", "home", "lost", "shutdown", "transmit", "refresh", "expired", "accepted",
           "rejected", "behind", "requested", "unknown", "unrecognized", "spent",
-          "storage_failed")  # fmt: skip
+          "storage_failed", "back")  # fmt: skip
 
 NOTHING = const(0)  # stay as it is
 DROP = const(1)  # count the message as unexpected
@@ -84,8 +86,9 @@ CEASE = const(10)  # send no more updates, use the binding while it lasts
 PAUSE = const(11)  # all timers off but one that tries again
 STOP = const(12)  # all timers off, what was on its way is forgotten
 SETTLE = const(13)  # as stop, and the correspondent holds no binding any more
+RESUME = const(14)  # the binding last accepted is good again, its lifetime still runs
 ACTIONS = ("nothing", "drop", "register", "delete", "send", "accept", "refuse", "jump", "lapse",
-           "slow", "cease", "pause", "stop", "settle")  # fmt: skip
+           "slow", "cease", "pause", "stop", "settle", "resume")  # fmt: skip
 
 _ABSENT = const(0xFF)
 
@@ -93,7 +96,7 @@ _ABSENT = const(0xFF)
 def _packed(rows):
     """The rows as one octet for each (state, event): 4 bits of action, 4 bits of next state.
 
-    A dictionary of tuples would hold some 5 KB of a board's RAM for good, and this 195 octets.
+    A dictionary of tuples would hold some 5 KB of a board's RAM for good, and this 208 octets.
     """
     table = bytearray(bytes([_ABSENT]) * (len(STATES) * len(EVENTS)))
     for state, events in rows:
@@ -117,8 +120,8 @@ _TABLE = _packed((
     )),
     (DETACHED, (
         (AWAY, REGISTER, REGISTERING),
+        (BACK, RESUME, BOUND),
         (HOME, DELETE, RETURNING),
-        (LOST, NOTHING, DETACHED),
         (SHUTDOWN, STOP, CLOSED),
         (REQUESTED, DROP, DETACHED),
         (UNKNOWN, DROP, DETACHED),
@@ -126,6 +129,7 @@ _TABLE = _packed((
     )),
     (REGISTERING, (
         (AWAY, REGISTER, REGISTERING),
+        (BACK, RESUME, BOUND),
         (HOME, DELETE, RETURNING),
         (LOST, STOP, DETACHED),
         (SHUTDOWN, DELETE, CLOSING),
@@ -209,7 +213,7 @@ _TABLE = _packed((
     )),
     (RETURNING, (
         (AWAY, REGISTER, REGISTERING),
-        (HOME, DELETE, RETURNING),
+        (BACK, RESUME, BOUND),
         (LOST, STOP, DETACHED),
         (SHUTDOWN, DELETE, CLOSING),
         (TRANSMIT, SEND, RETURNING),
@@ -225,7 +229,6 @@ _TABLE = _packed((
     )),
     (AT_HOME, (
         (AWAY, REGISTER, REGISTERING),
-        (HOME, NOTHING, AT_HOME),
         (LOST, STOP, DETACHED),
         (SHUTDOWN, STOP, CLOSED),
         (REQUESTED, DROP, AT_HOME),
