@@ -1,0 +1,117 @@
+"""A provisioned board on the move and the correspondent that follows it: benches and tests start here.
+
+The same real parts as in the demo (MicroPython booting from its flash, keys put on it over its
+serial line, `roamkey correspondent run`), without the story. Joining a network skips duplicate
+address detection, which takes a second and isn't what a handover is measured for.
+"""
+
+import socket
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from roamkey.board.serial_client import SerialClient
+from roamkey.correspondent import view
+from roamkey.firmware import board_files
+from roamkey.lab.board import VirtualBoard
+from roamkey.lab.demo.correspondent import Correspondent
+from roamkey.lab.network import CORRESPONDENT_ADDRESS, PREFIXES, Network
+from roamkey.lab.watch import AddressWatch, Usable
+from roamkey.lab.wire import Wire
+from roamkey.provisioning import Plan, provision
+from roamkey.registry import Registry
+
+BOARD = "board"
+UPLINK = "wlan0"
+# The address that the board's own autoconfiguration gives it at home (RFC 4862, from its MAC).
+HOME_ADDRESS = "2001:db8:a::ff:fe00:1"
+_PAUSE_S = 0.02
+
+
+class Scene:
+    """Board and correspondent in a network, from entering the context until leaving it.
+
+    `out`: a folder for the registry, the flash, the capture of the way between and the
+    correspondent's log. `files` go onto the board beside the agent's. The board is attached to no
+    network at first. `registry`, `board`, `wire` and `watch` are there inside the context.
+    """
+
+    def __init__(
+        self, out: Path, network: Network, files: dict[str, bytes | Path] | None = None
+    ) -> None:
+        self.network = network
+        self.log = out / "correspondent.log"
+        self.capture = out / "way.pcap"
+        self.correspondent = Correspondent(network, out / "registry.sqlite", self.log)
+        self._out = out
+        self._files = files or {}
+        self._resources = ExitStack()
+
+    def __enter__(self) -> "Scene":
+        with ExitStack() as stack:
+            self._resources = stack
+            self._set_up(stack)
+            self._resources = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._resources.close()
+
+    def _set_up(self, stack: ExitStack) -> None:
+        namespace = self.network.add_node(BOARD)
+        self.network.start_capture(self.capture)
+        stack.callback(self.network.stop_capture)
+        self.wire = stack.enter_context(Wire(self.capture))
+        self.watch = stack.enter_context(AddressWatch(namespace))
+        self.registry = stack.enter_context(Registry.open(self._out / "registry.sqlite"))
+        self.board = stack.enter_context(
+            VirtualBoard(self._out / "board.img", spawn=namespace.popen)
+        )
+        self.board.install({**board_files(), **self._files})
+        self.board.start()
+        plan = Plan(_octets(HOME_ADDRESS), (_octets(CORRESPONDENT_ADDRESS),))
+        provision(self.registry, self.board.port, plan)
+        self.correspondent.start()
+
+    def move(self, network: str, timeout: float = 15.0) -> Usable:
+        """Take the board to a network; its new address and when that became usable.
+
+        Raises TimeoutError where no address came within `timeout` seconds.
+        """
+        left = time.time()
+        self.network.move(BOARD, UPLINK, network, dad=False)
+        return self.watch.wait_for(PREFIXES[network].partition("::")[0] + ":", left, timeout)
+
+    def bound_to(self) -> str | None:
+        """The care-of address that the correspondent has made durable for the board, or None."""
+        for binding in view.current(self.registry, time.time_ns() // 1_000_000):
+            if binding["home_address"] == HOME_ADDRESS:
+                return str(binding["care_of_address"])
+        return None
+
+    def wait_until_bound_to(self, care_of_address: str, timeout: float) -> float:
+        """Wait (seconds) for the binding to be right; the seconds it took, or TimeoutError."""
+        start = time.monotonic()
+        while self.bound_to() != care_of_address:
+            if time.monotonic() - start > timeout:
+                raise TimeoutError(
+                    f"bound to {self.bound_to()}, not {care_of_address}, after {timeout:g} s"
+                )
+            time.sleep(_PAUSE_S)
+        return time.monotonic() - start
+
+    def status(self) -> dict[str, Any]:
+        """What the board's console says of its node (see docs/SPEC.md, "The console")."""
+        with SerialClient(self.board.port) as client:
+            return client.status()
+
+
+def _octets(address: str) -> bytes:
+    return socket.inet_pton(socket.AF_INET6, address)
