@@ -37,9 +37,10 @@ def _solicitation():
 class Port:
     """The Wi-Fi uplink and raw IPv6. `store`: holds the record of networks (see networks.py).
 
-    `start` tells its `sink` what happens: `address_usable(uplink, priority, address)`,
-    `address_gone(uplink, address)`, `received(source, destination, next_header, payload)`; the
-    uplink is the network's name. Of several addresses the newest usable one is told, alone.
+    It tells its `sink` what happens: `address_usable(uplink, priority, address)`,
+    `address_gone(uplink, address)`, `received(source, destination, next_header, payload)`,
+    `failed(error)` for what nobody foresaw. The uplink is the network's name. Of several addresses
+    the newest usable one is told, alone.
     Raises OSError where this firmware's raw sockets aren't as expected, or all are in use.
     """
 
@@ -70,8 +71,14 @@ class Port:
         self._sink = sink
         self.reload()
         for receiver in self._receivers:
-            self._watches.append(Watch(receiver.socket, _reader(self, receiver)))
-        self._task = asyncio.create_task(self._station.run())
+            self._watches.append(Watch(receiver.socket, _reader(self, receiver), sink.failed))
+        self._task = asyncio.create_task(self._work())
+
+    async def _work(self):
+        try:
+            await self._station.run()
+        except Exception as error:
+            self._sink.failed(error)
 
     def reload(self):
         """Read the record of networks again."""
