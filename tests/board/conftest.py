@@ -123,11 +123,27 @@ def registry(tmp_path: Path) -> Iterator[Registry]:
         yield opened
 
 
+# In place of the machine's own uplinks: these tests send nothing into the network they run on.
+_NO_UPLINKS = b"""
+class Port:
+    faults = {}
+
+    def start(self, sink):
+        pass
+
+    def stop(self):
+        pass
+
+    def send(self, *packet):
+        return False
+"""
+
+
 @pytest.fixture
 def virtual(tmp_path: Path) -> Iterator[VirtualBoard]:
-    """A running board with the agent on it, without keys."""
+    """A running board with the agent on it, without keys and without uplinks."""
     with VirtualBoard(tmp_path / "board.img") as board:
-        board.install(board_files())
+        board.install({**board_files(), "/lib/mip6/ports/posix.py": _NO_UPLINKS})
         board.start()
         yield board
 

@@ -3,6 +3,8 @@
 import json
 import os
 import pty
+import subprocess
+import sys
 import time
 import tty
 from pathlib import Path
@@ -48,7 +50,9 @@ def test_provision_and_status(virtual: VirtualBoard, roamkey, tmp_path: Path) ->
     assert status["identity"]["board"] == board_id
     (peer,) = status["keystore"]["peers"]
     assert peer["generation"] == 3 and peer["uses_left"] > 65000
-    assert "state" in status["node"] or status["node"]
+    assert status["node"]["state"]
+    code, out, _ = roamkey("status", "--port", virtual.port)
+    assert code == 0 and "2001:db8:c::2, key generation 3" in out
 
 
 def test_a_key_file(virtual: VirtualBoard, roamkey, tmp_path: Path) -> None:
@@ -142,6 +146,17 @@ def test_control_c_gives_the_repl_and_loses_no_number(virtual: VirtualBoard, roa
         line.write(b"\x04")
         assert b"soft reboot" in line.read_until(b"soft reboot")
     assert roamkey("status", "--port", virtual.port)[0] == 0
+
+
+def test_mpremote_takes_the_line_and_gives_it_back(virtual: VirtualBoard) -> None:
+    with SerialClient(virtual.port) as client:
+        client.identify()
+    mpremote = [sys.executable, "-m", "mpremote", "connect", virtual.port]
+    done = subprocess.run([*mpremote, "exec", "print(6 * 7)"], capture_output=True, timeout=30)
+    assert done.stdout.strip() == b"42", done.stderr
+    virtual.reset()
+    with SerialClient(virtual.port) as client:
+        client.identify()
 
 
 def test_reboot(virtual: VirtualBoard) -> None:

@@ -66,13 +66,13 @@ def provision(
     if as_json:
         typer.echo(json.dumps(_as_json(held)))
         return
-    typer.echo(f"board          {held.board}")
-    typer.echo(f"home address   {held.home_address}")
+    _row("board", f"{held.board}")
+    _row("home address", f"{held.home_address}")
     for name, numbers in held.correspondents:
         span = str(numbers[0]) if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
-        typer.echo(f"correspondent  {name}, key generation {span}")
-    typer.echo(f"lifetime       {held.lifetime} s")
-    typer.echo(f"key set        {held.set_id}")
+        _row("correspondent", f"{name}, key generation {span}")
+    _row("lifetime", f"{held.lifetime} s")
+    _row("key set", f"{held.set_id}")
     if held.finished:
         typer.echo(
             "An earlier run had sent this set; the board holds it, and it is confirmed now."
@@ -87,23 +87,42 @@ def status(port: Port, as_json: Json = False) -> None:
     if as_json:
         typer.echo(json.dumps({"identity": asdict(identity), **answer}))
         return
-    typer.echo(f"board          {identity.board} ({identity.platform})")
-    typer.echo(f"MicroPython    {identity.micropython}")
-    typer.echo(f"agent          {identity.agent}")
-    keystore = _dictionary(answer.get("keystore"))
-    typer.echo(f"keys           {_line(keystore.get('text'))}")
-    if identity.set_id is not None:
-        typer.echo(f"key set        {identity.set_id}")
-        typer.echo(f"home address   {_line(keystore.get('home_address'))}")
-    for peer in map(_dictionary, keystore.get("peers") or []):
-        typer.echo(
-            f"correspondent  {_line(peer.get('correspondent'))}, "
-            f"key generation {_line(peer.get('generation'))}, "
-            f"{_line(peer.get('uses_left'))} uses left"
+    _row("board", f"{identity.board} ({identity.platform})")
+    _row("MicroPython", identity.micropython)
+    _row("agent", identity.agent)
+    _show_keys(_dictionary(answer.get("keystore")))
+    _show_node(_dictionary(answer.get("node")))
+
+
+def _show_keys(keystore: dict[str, Any]) -> None:
+    _row("keys", keystore.get("text"))
+    if "set_id" in keystore:
+        _row("key set", keystore["set_id"])
+        _row("home address", keystore.get("home_address"))
+    for peer in _dictionaries(keystore.get("peers")):
+        _row(
+            "correspondent",
+            f"{peer.get('correspondent')}, key generation {peer.get('generation')}, "
+            f"{peer.get('uses_left')} uses left",
         )
-    node = _dictionary(answer.get("node"))
-    for name, value in node.items():
-        typer.echo(f"node           {_line(name)}: {_line(value)}")
+
+
+def _show_node(node: dict[str, Any]) -> None:
+    _row("node", " - ".join(str(node[name]) for name in ("state", "text") if node.get(name)))
+    if node.get("care_of_address"):
+        _row("care-of", node["care_of_address"])
+    for uplink in _dictionaries(node.get("uplinks")):
+        _row("uplink", f"{uplink.get('uplink')} {uplink.get('address')}")
+    for binding in _dictionaries(node.get("bindings")):
+        said = f"{binding.get('correspondent')} {binding.get('state')}"
+        if binding.get("lifetime_left_s") is not None:
+            said += f", {binding['lifetime_left_s']} s left"
+        if binding.get("reason"):
+            said += f", {binding['reason']}"
+        _row("binding", said)
+    for name in ("fault", "faults", "drops"):
+        if node.get(name):
+            _row(name, node[name] if isinstance(node[name], str) else json.dumps(node[name]))
 
 
 def _as_json(held: provisioning.Held) -> dict[str, Any]:
@@ -134,7 +153,10 @@ def _dictionary(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _line(value: Any) -> str:
-    """A board's word as one line that a terminal shows and doesn't obey."""
-    text = value if isinstance(value, str) else json.dumps(value)
-    return "".join(c if c.isprintable() else "?" for c in text)
+def _dictionaries(value: Any) -> list[dict[str, Any]]:
+    return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
+
+
+def _row(name: str, value: Any) -> None:
+    """A line of the summary; a board's words are shown by the terminal, never obeyed."""
+    typer.echo(f"{name:<15}" + "".join(c if c.isprintable() else "?" for c in str(value)))
