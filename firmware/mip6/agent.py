@@ -77,7 +77,10 @@ async def run(keystore, node, identity):
     running = asyncio.create_task(node.run())
     try:
         answering = console.Console(keystore, node, identity)
-        return await console.serve(answering, sys.stdin.buffer, sys.stdout.buffer)
+        reboot = await console.serve(answering, sys.stdin.buffer, sys.stdout.buffer)
+        if reboot is None:
+            await running  # no terminal: the node works on alone
+        return reboot
     finally:
         running.cancel()
         try:

@@ -215,7 +215,8 @@ async def serve(console, source, sink):
 
     `source`: a stream that select.poll knows and whose read(1) gives octets (`sys.stdin.buffer`:
     its read(n) blocks for exactly n, hence one at a time); `sink`: has write(octets).
-    Returns True for a reboot, False for 0x03 or a closed line. For MicroPython's asyncio alone.
+    Returns True for a reboot, False for 0x03, None when the line is closed (a service without a
+    terminal). For MicroPython's asyncio alone.
     """
     reader = lines.LineReader()
     stream = asyncio.StreamReader(source)
@@ -240,7 +241,7 @@ async def serve(console, source, sink):
                 return True
             octet = source.read(1) if waiting.poll(0) else None
         if octet == b"":
-            return False
+            return None
 
 
 def _take(console, reader, octet):
