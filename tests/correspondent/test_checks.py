@@ -325,6 +325,17 @@ def test_a_binding_ends_with_its_lifetime(scene):
     assert scene.responder.expire(scene.now) == [], "a refreshed binding lives on"
     scene.reopen()
     assert scene.cache.bound() == 1
+    scene.send(other.update(2, CARE_OF, lifetime=1))
+    scene.now += 4_000
+    assert [home for home, _ in scene.responder.expire(scene.now)] == [other.home]
+
+
+def test_refreshing_takes_no_memory(scene):
+    node = scene.node()
+    for sequence in range(100):
+        scene.now += 1
+        scene.send(node.update(sequence, CARE_OF))
+    assert len(scene.cache._expiries) == 1
 
 
 # What is no Binding Update

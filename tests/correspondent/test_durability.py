@@ -53,6 +53,8 @@ def test_keys_are_picked_up_while_running(scene):
     scene.registry.retire(node.home)
     assert scene.send(node.update(1, CARE_OF, generation=2)).reason == "no key"
     assert scene.cache.bound() == 0
+    with sqlite3.connect(scene.path) as db:
+        assert db.execute("SELECT count(*) FROM bindings").fetchone() == (0,)
 
 
 def test_a_withdrawn_key_is_refused_although_still_in_memory(scene):
@@ -126,6 +128,15 @@ def test_what_could_not_be_made_durable_is_not_answered(scene, monkeypatch):
         assert scene.send(update).reason == "registry"
     assert scene.troubles == ["registry: disk full"] * 2
     assert scene.send(update).outcome == "accepted", "nothing of the failed attempt is left"
+
+
+def test_a_registry_that_never_agrees_is_not_believed(scene, monkeypatch):
+    node = scene.node()
+    with monkeypatch.context() as broken:
+        broken.setattr(scene.store, "commit", lambda changes: set(range(len(changes))))
+        verdict = scene.send(node.update(0, CARE_OF))
+        assert (verdict.outcome, verdict.reason, verdict.reply) == ("dropped", "registry", None)
+    assert scene.send(node.update(0, CARE_OF)).outcome == "accepted"
 
 
 def test_a_locked_registry_is_a_failure_of_one_line(scene, monkeypatch):

@@ -1,6 +1,7 @@
 """The binding cache against 42 packets of a third-party implementation, whole and damaged."""
 
 import json
+import random
 from ipaddress import IPv6Address
 from pathlib import Path
 
@@ -102,6 +103,40 @@ def test_every_truncation_is_dropped(v):
     for length in range(len(inbound.payload)):
         verdict = cache.judge(inbound._replace(payload=inbound.payload[:length]), NOW)
         assert verdict.outcome == "dropped" and verdict.change is None, length
+
+
+def mutated(chance, octets):
+    """One to four bytes changed, or runs of them doubled or taken out."""
+    octets = bytearray(octets)
+    for _ in range(chance.randrange(1, 5)):
+        at = chance.randrange(len(octets))
+        kind = chance.randrange(3)
+        if kind == 0:
+            octets[at] = chance.choice((0, 1, 255, octets[at] ^ 1 << chance.randrange(8)))
+        elif kind == 1:
+            octets[at:at] = octets[at : at + 8]
+        elif len(octets) > 8:
+            del octets[at : at + chance.randrange(1, 9)]
+    return bytes(octets)
+
+
+def test_mutated_packets_are_never_accepted_and_raise_nothing():
+    chance = random.Random(4449)
+    for v in UPDATES:
+        cache, inbound = cache_of(v), inbound_of(v)
+        # What stands before it, the option's padding, is nobody's business and isn't signed.
+        start = 8 if inbound.next_header == packets.DESTINATION_OPTIONS else 0
+        for _ in range(200):
+            payload = inbound.payload[:start] + mutated(chance, inbound.payload[start:])
+            header = chance.choice((inbound.next_header, 0, 43, 44, 60, 135))
+            verdict = cache.judge(Inbound(header, payload, inbound.source), NOW)
+            if payload != inbound.payload:
+                assert verdict.outcome == "dropped" and verdict.change is None, payload.hex()
+    for v in VECTORS:  # anywhere, and whatever becomes of it
+        cache, inbound = cache_of(v), inbound_of(v)
+        for _ in range(100):
+            header = chance.choice((inbound.next_header, 0, 43, 44, 60, 135))
+            cache.judge(Inbound(header, mutated(chance, inbound.payload), inbound.source), NOW)
 
 
 @pytest.mark.parametrize("v", STATIC, **by_name)

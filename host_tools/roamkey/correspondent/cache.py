@@ -48,7 +48,7 @@ class BindingCache:
         """An empty cache for our address `correspondent` (16 octets)."""
         self.correspondent = correspondent
         self._bindings_max = bindings_max
-        self._limiter = limiter or Limiter()
+        self.limiter = limiter or Limiter()
         self._peers: dict[bytes, Peer] = {}
         self._bound = 0
         self._expiries: list[tuple[int, bytes]] = []  # a heap; entries may be out of date
@@ -58,7 +58,7 @@ class BindingCache:
         self._bind(self._peers.pop(pair.home_address, None), None)
         if pair.keys:
             live = [LiveKey(key, pair.home_address) for key in pair.keys]
-            peer = Peer(pair.pair_id, pair.home_address, pair.refused, live, None)
+            peer = Peer(pair.pair_id, pair.home_address, pair.refused, live)
             self._peers[pair.home_address] = peer
             self._bind(peer, binding)
 
@@ -84,16 +84,16 @@ class BindingCache:
         """Remove the bindings whose time is over; their home addresses and what they were."""
         gone = []
         while self._expiries and self._expiries[0][0] <= now:
-            home_address = heappop(self._expiries)[1]
+            at, home_address = heappop(self._expiries)
             peer = self._peers.get(home_address)
-            if peer and peer.binding and peer.binding.expires_ms <= now:
+            if peer is None or peer.watched_ms != at:
+                continue
+            peer.watched_ms = None
+            if peer.binding and peer.binding.expires_ms <= now:
                 gone.append((home_address, peer.binding))
                 self._bind(peer, None)
+            self._watch(peer)
         return gone
-
-    def next_expiry(self) -> int | None:
-        """When to call `expire` again at the latest, or None."""
-        return self._expiries[0][0] if self._expiries else None
 
     def judge(self, inbound: Inbound, now: int) -> Verdict:
         """What becomes of a packet; raises nothing, whatever it holds."""
@@ -168,7 +168,7 @@ class BindingCache:
         verdict.reason = _REFUSALS[status]
         if confirms:
             verdict.change = Change(peer.pair_id, key.key_id, key.generation, None, True, None)
-        if self._limiter.allow(authentic.inbound.source, now):
+        if self.limiter.allow(authentic.inbound.source, now):
             verdict.reply = authentic.acknowledgement(self.correspondent, status, sequence, 0)
         return verdict
 
@@ -197,8 +197,17 @@ class BindingCache:
             return
         self._bound += (binding is not None) - (peer.binding is not None)
         peer.binding = binding
-        if binding is not None:
-            heappush(self._expiries, (binding.expires_ms, peer.home_address))
+        self._watch(peer)
+
+    def _watch(self, peer: Peer) -> None:
+        """Have `expire` look at the peer in time. A refreshed binding needs no entry of its own:
+        it is looked at when its first lifetime would have ended, and put off."""
+        if peer.binding is None:
+            return
+        at = peer.binding.expires_ms
+        if peer.watched_ms is None or at < peer.watched_ms:
+            peer.watched_ms = at
+            heappush(self._expiries, (at, peer.home_address))
 
     # --- everything else
 
@@ -228,7 +237,7 @@ class BindingCache:
         self, inbound: Inbound, home: bytes | None, status: int, reason: str, now: int
     ) -> Verdict:
         verdict = self._drop(inbound, reason, home)
-        if self._limiter.allow(inbound.source, now):
+        if self.limiter.allow(inbound.source, now):
             verdict.reply = replies.binding_error(self.correspondent, inbound, home, status)
         return verdict
 

@@ -92,6 +92,7 @@ class _Daemon:
             f"{served[entries.REMOVED, '']} removed",
             signal=stop.received.name,
             send_errors=self._sockets.send_errors,
+            withheld=self._responder.cache.limiter.withheld,
             counters=[[*what, count] for what, count in sorted(served.items())],
         )
         self._log.flush()

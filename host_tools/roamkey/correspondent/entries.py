@@ -128,4 +128,5 @@ class Peer:
     home_address: bytes
     refused: bool
     keys: list[LiveKey] = field(repr=False)
-    binding: Binding | None
+    binding: Binding | None = None
+    watched_ms: int | None = None  # when the cache looks whether the binding is over

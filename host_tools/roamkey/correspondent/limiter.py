@@ -29,7 +29,10 @@ class Bucket:
 
 
 class Limiter:
-    """Says whether a source may be sent another refusal. Memory is bounded by `sources_max`."""
+    """Says whether a source may be sent another refusal; `withheld` counts when not.
+
+    Memory is bounded by `sources_max`.
+    """
 
     def __init__(
         self,
@@ -45,6 +48,7 @@ class Limiter:
         self._overall: Bucket | None = None
         self._sources: OrderedDict[bytes, Bucket] = OrderedDict()
         self._sources_max = sources_max
+        self.withheld = 0
 
     def allow(self, source: bytes, now: int) -> bool:
         """Whether a refusal may go to `source` at `now` (milliseconds)."""
@@ -56,6 +60,8 @@ class Limiter:
         self._sources.move_to_end(source)
         if self._overall is None:
             self._overall = Bucket(self._overall_burst, now)
-        return bucket.take(self._rate, self._burst, now) and self._overall.take(
+        allowed = bucket.take(self._rate, self._burst, now) and self._overall.take(
             self._overall_rate, self._overall_burst, now
         )
+        self.withheld += not allowed
+        return allowed

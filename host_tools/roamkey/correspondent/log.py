@@ -2,13 +2,13 @@
 
 import json
 import os
+import socket
 import sys
 from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import TextIO
 
-from mip6 import addresses
 from roamkey.correspondent import entries
 from roamkey.correspondent.entries import Binding, Verdict
 
@@ -26,21 +26,29 @@ class Log:
         self._out: TextIO | None = None if form == "none" else out or sys.stdout
         self._drops: Counter[str] = Counter()
         self._drops_at: int | None = None
+        self._stamped = -1  # the packets of a burst share their time
+        self._stamp = ""
 
     def event(self, now: int, name: str, text: str, **fields: object) -> None:
         """Write an event: `text` for people, `fields` for machines. `now`: ms since 1970."""
         if self._out is None:
             return
-        time = datetime.fromtimestamp(now / 1000, timezone.utc)
+        if now != self._stamped:
+            self._stamped, self._stamp = now, self._stamp_of(now)
         if self._json:
-            stamp = time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-            line = json.dumps({"time": stamp, "event": name, **fields})
+            line = json.dumps({"time": self._stamp, "event": name, **fields})
         else:
-            line = f"{time.astimezone():%H:%M:%S} {name} {text}"
+            line = f"{self._stamp} {name} {text}"
         try:
             self._out.write(line + "\n")
         except OSError:
             self._end()
+
+    def _stamp_of(self, now: int) -> str:
+        time = datetime.fromtimestamp(now / 1000, timezone.utc)
+        if self._json:
+            return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return f"{time.astimezone():%H:%M:%S}"
 
     def flush(self) -> None:
         """Let the reader see what was written."""
@@ -57,9 +65,12 @@ class Log:
         self._out = None
 
     def verdict(self, now: int, verdict: Verdict) -> None:
-        """A line for a binding made, removed or refused; drops are only counted here."""
+        """A line for a binding made, removed or refused. Drops are only counted here, and so are
+        refusals that the limiter withheld."""
         if verdict.outcome == entries.DROPPED:
             self._drops[verdict.reason] += 1
+        elif verdict.outcome == entries.REFUSED and verdict.reply is None:
+            self._drops[f"unanswered: {verdict.reason}"] += 1
         elif verdict.outcome != entries.DATA and self._out is not None:
             home, care_of = _text(verdict.home_address), _text(verdict.care_of_address)
             text = f"{home} at {care_of}, sequence {verdict.sequence}, key {verdict.generation}"
@@ -103,5 +114,4 @@ def by_reason(counts: Mapping[str, int]) -> str:
 
 
 def _text(address: bytes) -> str:
-    text: str = addresses.text(address)
-    return text
+    return socket.inet_ntop(socket.AF_INET6, address)

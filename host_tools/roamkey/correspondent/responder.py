@@ -67,13 +67,14 @@ class Responder:
                 self._refresh(now)
             except RoamkeyError as error:
                 self._trouble(str(error))
-                self._stale.update(verdicts[i].home_address for i, _ in pending)
                 places = [i for i, _ in pending]
                 break
             for i in places:
                 verdicts[i] = self.cache.judge(burst[i], now)
         for i in places:
-            verdicts[i] = self._undurable(verdicts[i].source, verdicts[i].home_address)
+            if verdicts[i].change:
+                self._stale.add(verdicts[i].home_address)
+                verdicts[i] = self._undurable(verdicts[i].source, verdicts[i].home_address)
         return verdicts
 
     def _refresh(self, now: int) -> None:

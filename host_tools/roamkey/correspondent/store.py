@@ -6,9 +6,10 @@ same number one succeeds, and the others learn from the count of rows that they 
 """
 
 from collections.abc import Collection, Iterator, Sequence
+from functools import cache
+from importlib import import_module
 
-from sqlalchemy import Connection, and_, bindparam, delete, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Executable, and_, bindparam, delete, or_, select, update
 
 from roamkey.correspondent.entries import Binding, Change
 from roamkey.registry import Pair, Registry
@@ -128,7 +129,7 @@ def _commit_group(c: Connection, changes: Sequence[Change]) -> bool:
     made = [{"pair_id": pair, **new._asdict()} for pair, new in last.items() if new is not None]
     gone = [{"pair": pair} for pair, new in last.items() if new is None]
     if made:
-        c.execute(_bind[c.dialect.name], made)
+        c.execute(_bind(c.dialect.name), made)
     if gone:
         c.execute(_unbind, gone)
     return True
@@ -145,12 +146,10 @@ def _confirm_keys(c: Connection, changes: Sequence[Change]) -> bool:
     return True
 
 
-def _upsert(insert: sqlite.Insert | postgresql.Insert) -> sqlite.Insert | postgresql.Insert:
-    new = {column.name: insert.excluded[column.name] for column in bindings.c}
-    return insert.on_conflict_do_update(index_elements=["pair_id"], set_=new)
-
-
-_bind = {
-    "sqlite": _upsert(sqlite.insert(bindings)),
-    "postgresql": _upsert(postgresql.insert(bindings)),
-}
+@cache
+def _bind(dialect: str) -> Executable:
+    """Make or replace a binding: the one statement that SQL's dialects say differently."""
+    made = import_module(f"sqlalchemy.dialects.{dialect}").insert(bindings)
+    new = {column.name: made.excluded[column.name] for column in bindings.c}
+    upsert: Executable = made.on_conflict_do_update(index_elements=["pair_id"], set_=new)
+    return upsert

@@ -112,7 +112,6 @@ def retire_node(c: Connection, home_address: bytes) -> None:
     live = select(keys.c.id).select_from(keys.join(pairs).join(nodes))
     live = live.where(nodes.c.home_address == home_address, keys.c.state != RETIRED)
     _retire(c, c.scalars(live).all())
-    c.execute(delete(bindings).where(bindings.c.pair_id.in_(_pairs_of(home_address))))
 
 
 def refuse_node(c: Connection, home_address: bytes, refused: bool) -> None:
@@ -242,6 +241,9 @@ def _retire(c: Connection, key_ids: Sequence[int]) -> None:
     touched = c.scalars(select(keys.c.pair_id).where(keys.c.id.in_(key_ids)).distinct()).all()
     c.execute(update(keys).where(keys.c.id.in_(key_ids)).values(state=RETIRED, kcn=None))
     _raise_revision(c, touched)
+    live = select(keys.c.pair_id).where(keys.c.state != RETIRED)
+    ended = bindings.c.pair_id.in_(touched) & bindings.c.pair_id.not_in(live)
+    c.execute(delete(bindings).where(ended))
     of_pairs = select(pairs.c.node_id).where(pairs.c.id.in_(touched)).distinct()
     _free_nodes(c, c.scalars(of_pairs).all())
 
