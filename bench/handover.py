@@ -1,4 +1,4 @@
-"""How long after a move the correspondent is bound: `make bench`, or `bench/handover.py --moves N`.
+"""How long after a move the correspondent is bound. Run it with `make bench`.
 
 Real parts: the board is MicroPython booting from its flash, the correspondent is the daemon with
 its database. The board moves to and fro between two networks; the correspondent is 20 ms away.
@@ -8,7 +8,7 @@ What is measured, all on this machine's one clock:
 usable   The kernel announces the new care-of address in the board's namespace. The announcement
          has no time stamp of its own, so two are taken: when this program received it (late by a
          thread's wake-up, which would flatter us), and the kernel's time stamp of the Router
-         Advertisement that the address was made from (early, which can't). The advertisement counts.
+         Advertisement that the address was made from (early, which can't). The earlier counts.
 bound    The kernel's time stamp of the accepting Binding Acknowledgement as it enters the link at
          the correspondent's end. It leaves only after the binding is committed to disk, so this is
          late by what building and sending it take.

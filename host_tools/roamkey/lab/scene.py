@@ -1,4 +1,4 @@
-"""A provisioned board on the move and the correspondent that follows it: benches and tests start here.
+"""A provisioned board on the move and the correspondent that follows it: for benches and tests.
 
 The same real parts as in the demo (MicroPython booting from its flash, keys put on it over its
 serial line, `roamkey correspondent run`), without the story. Joining a network skips duplicate
