@@ -34,6 +34,14 @@ demo: $(STAMP) ## the main job on virtual boards: provision, register, move, los
 test: $(STAMP) ## the tests, under CPython and MicroPython (under ten minutes)
 	$(BIN)/python -m pytest
 
+fuzz: $(STAMP) ## power cut at every flash operation, failing flash; 200 moves under loss (minutes)
+	$(BIN)/python bench/cuts.py
+	CAMPAIGN=full $(BIN)/python -m pytest tests/lab/test_roaming.py
+
+bench: $(STAMP) ## what it costs: tables, and bench/out/*.json (minutes)
+	$(BIN)/python bench/wear.py
+	$(BIN)/python bench/handover.py
+
 lint: $(STAMP) ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

@@ -1,0 +1,73 @@
+"""The key store on MicroPython's own littlefs: the short form of `make fuzz` and `make bench`."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from roamkey.lab.interpreter import micropython
+
+HERE = Path(__file__).parent
+PROJECT = HERE.parent.parent
+
+
+def bench(script: str, out: Path) -> dict:
+    """Run a script of bench/ in its quick form; return the JSON that it wrote."""
+    done = subprocess.run(
+        [sys.executable, str(PROJECT / "bench" / script), "--quick", "--out", str(out)],
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(out.read_text())
+
+
+def test_no_cut_repeats_a_number_or_loses_a_key_set(tmp_path: Path) -> None:
+    cuts = bench("cuts.py", tmp_path / "cuts.json")
+    assert cuts["tried"] > 3000
+    assert cuts["reused"] == cuts["lost_sets"] == cuts["crashed"] == 0
+    assert cuts["most_lost"] <= 16
+    for geometry in ("rp2", "esp32"):
+        assert set(cuts[geometry]["statuses"]) == {"ready", "empty", "unfinished"}
+        assert all(cuts[geometry]["steps"].values())
+        assert cuts["faults"][geometry]["one_error"]["refused"] > 0
+        for kind in cuts["remains"][geometry].values():
+            assert kind["left"] == 0
+
+
+@pytest.mark.parametrize("geometry", ["rp2", "esp32"])
+def test_the_cuts_would_show_a_counter_that_reserves_too_late(geometry: str) -> None:
+    folders = (HERE, PROJECT / "firmware")
+    done = subprocess.run(
+        [micropython(), "-X", "heapsize=32M", "cuts.py", geometry, "0.02", "1", "0", "broken"],
+        env={**os.environ, "MICROPYPATH": ":".join([*map(str, folders), ".frozen"])},
+        cwd=HERE,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.strip().splitlines()[-1])["reused"] > 0
+
+
+def test_wear_and_losses_keep_their_bounds(tmp_path: Path) -> None:
+    wear = bench("wear.py", tmp_path / "wear.json")
+    share = 1 / 16  # of a key's life, in the quick form
+    for geometry, most in (("rp2", 300), ("esp32", 80)):
+        measured = wear[geometry]
+        for pattern in ("long_session", "nearly_full"):
+            assert measured[pattern]["erases"] <= most * share
+        assert measured["long_session"]["naive_erases"] > 10 * measured["long_session"]["erases"]
+        assert measured["deep_sleep"]["lost"] == 0
+        assert measured["deep_sleep"]["writes_per_use"] <= 1.1
+        assert measured["rtc_sleep"]["lost"] == 0
+        assert measured["rtc_sleep"]["writes_per_use"] < 0.1
+        assert measured["unclean"]["max_lost"] <= 16
+        assert measured["short"]["max_lost"] <= 4
+    assert wear["sha1_shim"]["ratio"] > 1
