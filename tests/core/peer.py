@@ -42,7 +42,7 @@ class MemoryStore:
         return sorted(self.records)
 
 
-def keystore(correspondents=(CN,), generations=1, lifetime=LIFETIME, store=None):
+def keystore(correspondents=(CN,), generations=1, lifetime=LIFETIME, store=None, home=HOME):
     """A key store with keys for these correspondents."""
     found = Keystore(store or MemoryStore())
     found.load()
@@ -50,7 +50,7 @@ def keystore(correspondents=(CN,), generations=1, lifetime=LIFETIME, store=None)
         Peer(cn, NONCE1, NONCE2, lifetime, [(n, kcn(cn, n)) for n in range(generations)])
         for cn in correspondents
     ]
-    found.provision(Credentials(b"set-id-8", HOME, peers))
+    found.provision(Credentials(b"set-id-8", home, peers))
     return found
 
 
@@ -69,13 +69,14 @@ class Update:
 class Correspondent:
     """Checks updates strictly and makes answers; keeps no state but the generation's key."""
 
-    def __init__(self, address=CN, generations=1):
+    def __init__(self, address=CN, generations=1, home=HOME):
         self.address = address
+        self.home = home
         self.keys = [kcn(address, n) for n in range(generations)]
 
     def _kbm(self, generation, care_of, deletion):
         key = self.keys[generation]
-        home_token = keys.home_keygen_token(key, HOME, NONCE1)
+        home_token = keys.home_keygen_token(key, self.home, NONCE1)
         if deletion:
             return keys.binding_management_key(home_token)
         token = keys.care_of_keygen_token(key, care_of, NONCE2)
@@ -87,14 +88,14 @@ class Correspondent:
         assert destination == self.address
         packet = packets.parse_payload(next_header, bytes(payload), source, destination)
         assert packet.protocol == packets.MOBILITY
-        assert packet.logical_source == HOME
+        assert packet.logical_source == self.home
         assert packet.checksum_ok()
         header = bytes(packet.payload)
         message = messages.decode(header)
         assert message.kind == messages.BINDING_UPDATE
         assert message.flags == messages.FLAG_ACKNOWLEDGE
         assert message.options[-1][0] == messages.BINDING_AUTHORIZATION_DATA
-        deletion = message.lifetime == 0 or source == HOME
+        deletion = message.lifetime == 0 or source == self.home
         for generation in range(len(self.keys)):
             if keys.verify(self._kbm(generation, source, deletion), source, self.address, header):
                 return Update(packet, message, generation)
@@ -112,18 +113,18 @@ class Correspondent:
             options.append((messages.BINDING_REFRESH_ADVICE, advice.to_bytes(2, "big")))
         options.append((messages.BINDING_AUTHORIZATION_DATA, bytes(12)))
         header = messages.Message(messages.BINDING_ACKNOWLEDGEMENT, options, **fields).encode()
-        deletion = update.lifetime == 0 or update.care_of == HOME
+        deletion = update.lifetime == 0 or update.care_of == self.home
         kbm = (key_of or self)._kbm(update.generation, update.care_of, deletion)
         mac = keys.authenticator(kbm, update.care_of, self.address, header)
         return self.packet(header[:-12] + mac, update.care_of)
 
     def packet(self, header, care_of, route=True):
         """A Mobility Header on its way to the node, with checksum and routing header."""
-        route = route and care_of != HOME
-        logical = HOME if route else care_of
+        route = route and care_of != self.home
+        logical = self.home if route else care_of
         header = messages.with_checksum(header, self.address, logical)
         if route:
-            route_header = packets.routing_header(HOME, packets.MOBILITY)
+            route_header = packets.routing_header(self.home, packets.MOBILITY)
             return self.address, care_of, packets.ROUTING, route_header + header
         return self.address, care_of, packets.MOBILITY, header
 
@@ -132,9 +133,11 @@ class Correspondent:
         message = messages.Message(messages.BINDING_REFRESH_REQUEST)
         return self.packet(message.encode(), care_of)
 
-    def binding_error(self, care_of, status, home=HOME):
+    def binding_error(self, care_of, status, home=None):
         """A Binding Error, which goes to the care-of address without a routing header."""
-        message = messages.Message(messages.BINDING_ERROR, status=status, home_address=home)
+        message = messages.Message(
+            messages.BINDING_ERROR, status=status, home_address=home or self.home
+        )
         return self.packet(message.encode(), care_of, False)
 
     def parameter_problem(self, sent, code=1, pointer=None):

@@ -39,6 +39,7 @@ _IFF_LOWER_UP = const(0x10000)
 _IFF_UP = const(0x1)
 _SCOPE_GLOBAL = const(0)  # RT_SCOPE_UNIVERSE
 
+_TEMPORARY = const(0x01)  # of RFC 8981: a new one each day would be a move each day
 _DADFAILED = const(0x08)
 _OPTIMISTIC = const(0x04)
 _DEPRECATED = const(0x20)
@@ -62,8 +63,9 @@ def read(octets):
 
     (ADDRESS, interface index, address, usable), (NO_ADDRESS, interface index, address),
     (LINK, interface index, name, up), (NO_LINK, interface index), (DONE, None).
-    `usable`: global in scope, not deprecated, duplicate address detection passed; `up`: switched
-    on, with a carrier, no loopback. Other messages, and what is cut short, are passed over.
+    `usable`: global in scope, neither deprecated nor temporary, duplicate address detection
+    passed; `up`: switched on, with a carrier, no loopback. Other messages, and what is cut short,
+    are passed over.
     """
     at = 0
     while at + 16 <= len(octets):
@@ -94,7 +96,7 @@ def _address(kind, body):
         return None
     if kind == _RTM_DELADDR:
         return NO_ADDRESS, index, address
-    bad = flags & (_DADFAILED | _DEPRECATED)
+    bad = flags & (_DADFAILED | _DEPRECATED | _TEMPORARY)
     pending = flags & (_TENTATIVE | _OPTIMISTIC)
     return ADDRESS, index, address, not (bad or pending)
 

@@ -1,14 +1,19 @@
 """Linux: uplinks are network interfaces, care-of addresses come from the kernel, packets are raw.
 
+The kernel says over netlink what it does, so nothing is polled. It keeps its addresses when the
+carrier fails for a moment, and asks no router when it comes back, though that may be another
+network's. So we ask; and what is advertised then counts as new, even if the address is an old one.
+
 Each usable address has its own sockets, bound to it and to its interface, so the destination of
 what arrives is known and what is sent leaves where its source belongs. Needs CAP_NET_RAW.
 """
 
+import asyncio
 import errno
 
 from ..compat import const
 from . import netlink
-from .sockets import Raw, open_netlink
+from .sockets import Raw, open_netlink, solicit
 from .waiting import Watch
 
 _ROUTING = const(43)
@@ -20,6 +25,8 @@ _OCTETS_MAX = const(2048)  # of a packet received
 _NETLINK_OCTETS = const(8192)  # a message of the kernel is no longer where we read with 8 KB
 _BURST = const(16)  # packets taken at a time, so that no socket starves the others
 _ADDRESSES_MAX = const(16)
+_SOLICITATIONS = const(3)  # RFC 4861 section 10
+_AGAIN_S = const(1)
 
 #: Priority of interfaces by the start of their names, where the user names none: lower is better.
 _KINDS = (("eth", 0), ("en", 0), ("wl", 1), ("ra", 1), ("ppp", 2), ("wwan", 2))
@@ -31,6 +38,8 @@ class _Link:
         self.name = ""
         self.up = False
         self.told = {}  # address -> usable, as the kernel says
+        self.confirmed = set()  # addresses that the kernel spoke of since the carrier came
+        self.asking = None  # the task that asks for advertisements
 
 
 class Port:
@@ -50,6 +59,7 @@ class Port:
         self._sink = None
         self._netlink = None
         self._watch = None
+        self._retrying = None
         self.faults = {}  # what the system refused, counted by errno name or number
 
     def start(self, sink):
@@ -63,6 +73,10 @@ class Port:
         """End: everything is closed."""
         for address in list(self._open):
             self._close(address)
+        for task in [self._retrying] + [link.asking for link in self._links.values()]:
+            if task is not None:
+                task.cancel()
+        self._retrying = None
         self._links.clear()
         if self._watch is not None:
             self._watch.stop()
@@ -123,15 +137,42 @@ class Port:
         if link is None:
             link = self._links[index] = _Link()
         if kind == netlink.LINK:
-            link.name, link.up = event[2], event[3]
             self._seen.add(index)
+            self._take_link(link, event[2], event[3])
         elif kind == netlink.ADDRESS:
-            if len(link.told) < _ADDRESSES_MAX or event[2] in link.told:
-                link.told[event[2]] = event[3]
             self._seen.add((index, event[2]))
+            self._take_address(link, event[2], event[3])
         else:
             link.told.pop(event[2], None)
+            link.confirmed.discard(event[2])
         self._settle(link)
+
+    def _take_link(self, link, name, up):
+        if link.up and not up:
+            link.confirmed.clear()
+        back = up and not link.up and link.name and self._priority(name) is not None
+        link.name, link.up = name, up
+        if back and link.asking is None:
+            link.asking = asyncio.create_task(self._solicit(link))
+
+    def _take_address(self, link, address, usable):
+        if len(link.told) >= _ADDRESSES_MAX and address not in link.told:
+            return
+        link.told[address] = usable
+        if usable and address not in link.confirmed:
+            link.confirmed.add(address)
+            if address in self._open:  # advertised after the carrier came back
+                self._sink.address_usable(link.name, self._priority(link.name), address)
+
+    async def _solicit(self, link):
+        for _ in range(_SOLICITATIONS):
+            try:
+                if link.up:
+                    solicit(link.name)
+            except OSError as error:
+                self._fault(error)
+            await asyncio.sleep(_AGAIN_S)
+        link.asking = None
 
     def _told(self):
         """One answer is complete: ask for the addresses next, then forget what wasn't told."""
@@ -184,9 +225,21 @@ class Port:
             _shut(sockets, watches)
             if error.args[0] == errno.EPERM:
                 raise
+            if self._retrying is None:
+                self._retrying = asyncio.create_task(self._retry())
             return False
         self._open[address] = (link.name, sockets, watches)
         return True
+
+    async def _retry(self):
+        """Where an address could not be used, look once more soon."""
+        await asyncio.sleep(_AGAIN_S)
+        self._retrying = None
+        try:
+            for link in self._links.values():
+                self._settle(link)
+        except Exception as error:
+            self._sink.failed(error)
 
     def _close(self, address):
         entry = self._open.pop(address)

@@ -13,8 +13,12 @@ _SOCK_RAW = const(3)
 _SOL_SOCKET = const(1)
 _SO_RCVBUF = const(8)
 _SO_BINDTODEVICE = const(25)
+_IPV6 = const(41)
+_IPV6_MULTICAST_HOPS = const(18)
 _ICMPV6 = const(58)
 _ICMP6_FILTER = const(1)
+_SOLICITATION = b"\x85\0\0\0\0\0\0\0"  # the kernel fills the checksum in
+_ALL_ROUTERS = b"\xff\x02" + bytes(13) + b"\x02"
 _NETLINK_RECEIVE = const(262144)  # octets: a storm of address changes shouldn't overflow it
 
 
@@ -74,6 +78,17 @@ class Raw:
     def close(self):
         """Give the socket back."""
         self.socket.close()
+
+
+def solicit(interface):
+    """Ask the routers on an interface for an advertisement (RFC 4861 section 4.1). OSError."""
+    stream = socket.socket(socket.AF_INET6, _SOCK_RAW, _ICMPV6)
+    try:
+        stream.setsockopt(_SOL_SOCKET, _SO_BINDTODEVICE, interface.encode() + b"\0")
+        stream.setsockopt(_IPV6, _IPV6_MULTICAST_HOPS, 255)
+        stream.sendto(_SOLICITATION, _place(_ALL_ROUTERS))
+    finally:
+        stream.close()
 
 
 def open_netlink():

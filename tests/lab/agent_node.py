@@ -1,0 +1,71 @@
+"""A node on its own, under MicroPython or CPython: `agent_node.py JSON`.
+
+JSON: {"uplinks": [name, …] or null, "home": address}. Keys as in tests/core/peer.py, in memory.
+Standard output: a line of JSON for each event of the Binding Update List, {"event": [kind,
+subject, detail], "at": ms}; at the end, and on "status" in standard input, {"status": …}.
+"stop" in standard input is a planned end.
+"""
+
+import asyncio
+import json
+import select
+import sys
+
+import peer
+
+from mip6 import addresses, clock
+from mip6.node import Node
+from mip6.ports.posix import Port
+
+
+def tell(**what):
+    """A line on standard output, at once."""
+    sys.stdout.write(json.dumps(what) + "\n")
+    if hasattr(sys.stdout, "flush"):
+        sys.stdout.flush()
+
+
+async def report(node):
+    """Print the events of the bindings as they come."""
+    while True:
+        while node.bindings.events:
+            kind, subject, detail = node.bindings.events.pop(0)
+            subject = None if subject is None else addresses.text(subject)
+            tell(event=[kind, subject, detail], at=clock.now())
+        await asyncio.sleep(0.005)
+
+
+async def obey(node):
+    """Do what standard input says; return at "stop" or its end."""
+    waiting = select.poll()
+    waiting.register(sys.stdin, select.POLLIN)
+    while True:
+        if not waiting.poll(0):
+            await asyncio.sleep(0.02)
+            continue
+        line = sys.stdin.readline().strip()
+        if line == "status":
+            tell(status=node.status())
+        else:
+            return
+
+
+async def main(configuration):
+    """Run a node until it is told to stop."""
+    home = addresses.parse(configuration["home"])
+    port = Port(configuration["uplinks"])
+    node = Node(peer.keystore((peer.CN,), home=home), port)
+    running = asyncio.create_task(node.run())
+    reporting = asyncio.create_task(report(node))
+    await obey(node)
+    running.cancel()
+    try:  # noqa: SIM105 (MicroPython has no contextlib)
+        await running
+    except asyncio.CancelledError:
+        pass
+    await asyncio.sleep(0.05)
+    reporting.cancel()
+    tell(status=node.status())
+
+
+asyncio.run(main(json.loads(sys.argv[1])))

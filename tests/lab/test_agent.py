@@ -1,0 +1,232 @@
+"""The node on real interfaces and raw sockets, under both interpreters, against a script."""
+
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from roamkey.lab.interpreter import micropython
+
+HERE = Path(__file__).parent
+TESTS = HERE.parent
+FIRMWARE = TESTS.parent / "firmware"
+PATHS = f"{TESTS / 'core'}:{FIRMWARE}"
+HOME = "2001:db8:a::100"
+TIMEOUT_S = 15.0
+
+pytestmark = pytest.mark.lab
+
+
+class Talker:
+    """A process whose standard output is lines of JSON."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self.process = process
+        self._lines: queue.Queue[dict[str, Any]] = queue.Queue()
+        self.seen: list[dict[str, Any]] = []
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        assert self.process.stdout
+        for line in self.process.stdout:
+            self._lines.put(json.loads(line))
+
+    def say(self, line: str) -> None:
+        assert self.process.stdin
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+
+    def wait(self, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """The next line that is wanted; the ones before it are kept in `seen`."""
+        end = time.monotonic() + TIMEOUT_S
+        while True:
+            try:
+                line = self._lines.get(timeout=max(0.01, end - time.monotonic()))
+            except queue.Empty:
+                raise AssertionError(f"not said in time; last: {self.seen[-12:]}") from None
+            self.seen.append(line)
+            if wanted(line):
+                return line
+
+    def event(self, kind: str, detail: object = None) -> dict[str, Any]:
+        """The next event of a kind."""
+        return self.wait(
+            lambda line: (
+                "event" in line and line["event"][0] == kind and detail in (None, line["event"][2])
+            )
+        )
+
+    def status(self) -> dict[str, Any]:
+        self.say("status")
+        found: dict[str, Any] = self.wait(lambda line: "status" in line)["status"]
+        return found
+
+
+class Lab:
+    """A network with a scripted correspondent and nodes."""
+
+    def __init__(self, network: Any) -> None:
+        self.network = network
+        self.cn: Talker
+
+    def correspondent(self, home: str = HOME) -> Talker:
+        self.cn = self._spawn("correspondent", [sys.executable, "agent_correspondent.py", home])
+        self.cn.wait(lambda line: "ready" in line)
+        return self.cn
+
+    def node(self, interpreter: str, uplinks: list[str] | None = None, home: str = HOME) -> Talker:
+        configuration = json.dumps({"uplinks": uplinks, "home": home})
+        return self._spawn("board", [interpreter, "agent_node.py", configuration])
+
+    def _spawn(self, node: str, argv: list[str]) -> Talker:
+        environment = {**os.environ, "PYTHONPATH": PATHS, "MICROPYPATH": f"{PATHS}:.frozen"}
+        return Talker(
+            self.network.spawn(
+                node,
+                argv,
+                env=environment,
+                cwd=HERE,
+                text=True,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+            )
+        )
+
+    def replug(self, interface: str, network: str) -> None:
+        """Another network at the same plug: the carrier fails for a moment, no more."""
+        switch = self.network.namespace("switch")
+        port = self.network._ports["board", interface]
+        switch.set_down(port)
+        switch.set_bridge(port, f"br-{network}")
+        switch.set_up(port)
+
+
+@pytest.fixture(params=["cpython", "micropython"])
+def interpreter(request: pytest.FixtureRequest) -> str:
+    return sys.executable if request.param == "cpython" else micropython()
+
+
+@pytest.fixture
+def lab(lab_network: Any) -> Iterator[Lab]:
+    yield Lab(lab_network)
+
+
+def bound_at(cn: Talker, prefix: str) -> dict[str, Any]:
+    """The correspondent's next line about an update from an address of a prefix."""
+    return cn.wait(lambda line: line.get("care_of", "").startswith(prefix))
+
+
+def test_registers_moves_and_says_goodbye(lab: Lab, interpreter: str) -> None:
+    cn = lab.correspondent()
+    lab.network.attach("board", "eth0", "visited1", dad=False)
+    node = lab.node(interpreter)
+    assert bound_at(cn, "2001:db8:1:")["sequence"] == 0
+    node.event("state", "bound")
+    for number, network in enumerate(("visited2", "visited1", "visited2"), 1):
+        lab.network.move("board", "eth0", network, dad=False)
+        prefix = {"visited1": "2001:db8:1:", "visited2": "2001:db8:2:"}[network]
+        assert bound_at(cn, prefix)["sequence"] == number
+        node.event("state", "bound")
+    status = node.status()
+    assert status["state"] == "away"
+    assert status["bindings"][0]["state"] == "bound"
+    assert status["unsent"] == 0
+    node.say("stop")
+    assert cn.wait(lambda line: "sequence" in line)["lifetime"] == 0
+    assert node.wait(lambda line: "status" in line)["status"]["bindings"][0]["state"] == "closed"
+    assert node.process.wait(5) == 0
+
+
+def test_waits_for_duplicate_address_detection(lab: Lab, interpreter: str) -> None:
+    cn = lab.correspondent()
+    lab.network.attach("board", "eth0", "visited1", dad=True)
+    node = lab.node(interpreter)
+    assert bound_at(cn, "2001:db8:1:")["sequence"] == 0
+    node.event("state", "bound")
+    assert node.status()["unsent"] == 0
+
+
+def test_another_network_at_the_same_plug(lab: Lab, interpreter: str) -> None:
+    """The kernel keeps the old address; what is advertised after the carrier's return counts."""
+    cn = lab.correspondent()
+    lab.network.attach("board", "eth0", "visited1", dad=False)
+    node = lab.node(interpreter)
+    bound_at(cn, "2001:db8:1:")
+    for network, prefix in (
+        ("visited2", "2001:db8:2:"),
+        ("visited1", "2001:db8:1:"),
+        ("visited2", "2001:db8:2:"),
+    ):
+        lab.replug("eth0", network)
+        bound_at(cn, prefix)
+        node.wait(lambda line: line.get("event", [""])[0] == "attached")
+    node.say("stop")
+    node.process.wait(5)
+
+
+def test_uplinks_by_priority(lab: Lab, interpreter: str) -> None:
+    cn = lab.correspondent()
+    lab.network.attach("board", "wlan0", "visited2", dad=False)
+    node = lab.node(interpreter, ["eth0", "wlan0"])
+    bound_at(cn, "2001:db8:2:")
+    lab.network.attach("board", "eth0", "visited1", dad=False)  # the better one: at once
+    bound_at(cn, "2001:db8:1:")
+    node.event("state", "bound")
+    lab.network.detach("board", "eth0")  # gone: the other one without waiting
+    lost = time.monotonic()
+    bound_at(cn, "2001:db8:2:")
+    assert time.monotonic() - lost < 2.0
+    lab.network.attach("board", "eth0", "visited1", dad=False)
+    bound_at(cn, "2001:db8:1:")
+    node.say("stop")
+    node.process.wait(5)
+
+
+def test_returns_home(lab: Lab, interpreter: str) -> None:
+    home = "2001:db8:a::ff:fe00:1"  # what autoconfiguration makes of the board's MAC at home
+    cn = lab.correspondent(home)
+    lab.network.attach("board", "eth0", "visited1", dad=False)
+    node = lab.node(interpreter, home=home)
+    bound_at(cn, "2001:db8:1:")
+    lab.network.move("board", "eth0", "home", dad=False)
+    assert bound_at(cn, home)["lifetime"] == 0
+    node.event("state", "home")
+    assert node.status()["state"] == "home"
+    lab.network.move("board", "eth0", "visited2", dad=False)
+    assert bound_at(cn, "2001:db8:2:")["lifetime"] == 100
+    node.event("state", "bound")
+
+
+def test_an_uplink_that_flaps_ten_times_a_second(lab: Lab, interpreter: str) -> None:
+    cn = lab.correspondent()
+    lab.network.attach("board", "wlan0", "visited2", dad=False)
+    lab.network.attach("board", "eth0", "visited1", dad=False)
+    node = lab.node(interpreter, ["eth0", "wlan0"])
+    bound_at(cn, "2001:db8:1:")
+    node.event("state", "bound")
+    end = time.monotonic() + 4.0
+    flaps = 0
+    while time.monotonic() < end:
+        lab.network.detach("board", "eth0")
+        time.sleep(0.05)
+        lab.network.attach("board", "eth0", "visited1", dad=False)
+        time.sleep(0.05)
+        flaps += 1
+    assert flaps > 10
+    status = node.status()
+    assert status["bindings"][0]["sequence"] <= 3 * 6  # the rate limit, at worst
+    lab.network.detach("board", "eth0")
+    deadline = time.monotonic() + TIMEOUT_S
+    while status["bindings"][0]["state"] != "bound" or len(status["uplinks"]) > 1:
+        assert time.monotonic() < deadline, status
+        time.sleep(0.1)
+        status = node.status()
+    assert status["care_of_address"].startswith("2001:db8:2:")
