@@ -24,6 +24,7 @@ from roamkey.errors import BoardError, RefusedError
 BAUD = 115_200
 ANSWER_S = 5.0  # for requests that write nothing
 STORE_S = 15.0  # for `provision`: erasing flash takes its time
+_LOOK_S = 0.05  # how long to wait for an octet before looking at the clock
 _QUIET_S = 0.1
 _FIRST_WAIT_S = 0.3
 _TRIES = 5
@@ -146,8 +147,10 @@ class SerialClient:
         self.delivered = self._repl = self._heard = False
         try:
             return self._request(method, params, again, answer_s or self._answer_s)
-        except (OSError, serial.SerialException) as error:
-            raise BoardError(f"{self.port}: {_reason(error, 'the board went away')}") from None
+        except serial.SerialTimeoutException:
+            raise BoardError(f"{self.port}: the board takes no input") from None
+        except OSError:  # SerialException is one
+            raise BoardError(f"{self.port}: the board went away") from None
 
     def _request(
         self, method: str, params: dict[str, Any] | None, again: bool, answer_s: float
@@ -247,10 +250,8 @@ class SerialClient:
             return text
 
     def _read(self, end: float) -> None:
-        wait = end - time.monotonic()
-        if wait <= 0:
+        if time.monotonic() >= end:
             raise TimeoutError
-        self._serial.timeout = wait
         self._input += self._serial.read(1)
         self._input += self._serial.read(self._serial.in_waiting)
         self._repl = self._repl or _REPL_PROMPT in self._input
@@ -271,12 +272,13 @@ class SerialClient:
 
 def _open(port: str) -> serial.Serial:
     try:
-        return serial.Serial(port, BAUD, timeout=0, write_timeout=2.0, exclusive=True)
-    except (OSError, serial.SerialException, ValueError) as error:
-        raise BoardError(f"{port}: {_reason(error, 'no serial port')}") from None
+        return serial.Serial(port, BAUD, timeout=_LOOK_S, write_timeout=2.0, exclusive=True)
+    except (OSError, ValueError) as error:
+        raise BoardError(f"{port}: {_reason(error)}") from None
 
 
-def _reason(error: Exception, otherwise: str) -> str:
+def _reason(error: Exception) -> str:
+    """Why a port can't be opened."""
     number = getattr(error, "errno", None)
     if number == errno.ENOENT:
         return "no such port"
@@ -286,7 +288,7 @@ def _reason(error: Exception, otherwise: str) -> str:
         return "permission denied (on most systems the group `dialout` may open it)"
     if number in (errno.ENOTTY, errno.EISDIR, errno.EINVAL) or "Could not configure" in str(error):
         return "not a serial port"
-    return otherwise
+    return "can't be opened"
 
 
 def _decode(text: bytes) -> dict[str, Any] | None:
