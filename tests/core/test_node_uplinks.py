@@ -1,0 +1,80 @@
+"""Which address is used: priorities, the newest, the home address, unsteady uplinks."""
+
+from peer import COA1, COA2, COA3, HOME
+
+from mip6.uplinks import ADDRESSES_MAX, Uplinks
+
+
+def test_priority_then_the_newest():
+    uplinks = Uplinks(HOME)
+    assert uplinks.best(0) is None
+    uplinks.usable("wlan0", 1, COA1, 0)
+    assert uplinks.best(0) == ("wlan0", COA1)
+    uplinks.usable("wlan0", 1, COA2, 5)
+    assert uplinks.best(5) == ("wlan0", COA2)
+    uplinks.usable("eth0", 0, COA3, 6)
+    assert uplinks.best(6) == ("eth0", COA3)
+    uplinks.usable("wlan0", 1, COA1, 7)  # confirmed anew: the newest of its uplink again
+    uplinks.gone("eth0", COA3, 20000)
+    assert uplinks.best(20000) == ("wlan0", COA1)
+    uplinks.gone("wlan0", COA1, 20000)
+    assert uplinks.best(20000) == ("wlan0", COA2)
+
+
+def test_the_home_address_first_on_its_uplink():
+    uplinks = Uplinks(HOME)
+    uplinks.usable("eth0", 0, HOME, 0)
+    uplinks.usable("eth0", 0, COA1, 1)
+    assert uplinks.best(1) == ("eth0", HOME)
+    uplinks.usable("eth1", -1, COA2, 2)
+    assert uplinks.best(2) == ("eth1", COA2)
+
+
+def test_an_unsteady_uplink_has_to_stay_before_it_is_preferred():
+    uplinks = Uplinks(HOME)
+    uplinks.usable("wlan0", 1, COA2, 0)
+    now = 0
+    for _ in range(2):  # a quick move or two is no fault
+        uplinks.usable("eth0", 0, COA1, now)
+        assert uplinks.best(now) == ("eth0", COA1)
+        now += 100
+        uplinks.gone("eth0", COA1, now)
+    uplinks.usable("eth0", 0, COA1, now)
+    uplinks.gone("eth0", COA1, now + 10)
+    uplinks.usable("eth0", 0, COA1, now + 20)
+    assert uplinks.best(now + 20) == ("wlan0", COA2)
+    wakes_at = uplinks.wakes_at(now + 20)
+    assert now + 500 < wakes_at <= now + 2000
+    assert uplinks.best(wakes_at) == ("eth0", COA1)
+    assert uplinks.wakes_at(wakes_at) is None
+    uplinks.gone("eth0", COA1, wakes_at + 60000)  # it stayed: forgiven
+    uplinks.usable("eth0", 0, COA1, wakes_at + 60010)
+    assert uplinks.best(wakes_at + 60010) == ("eth0", COA1)
+
+
+def test_the_only_uplink_is_used_at_once_however_unsteady():
+    uplinks = Uplinks(HOME)
+    for now in range(0, 10000, 100):
+        uplinks.usable("eth0", 0, COA1, now)
+        assert uplinks.best(now) == ("eth0", COA1)
+        uplinks.gone("eth0", COA1, now + 50)
+
+
+def test_holds_end():
+    uplinks = Uplinks(HOME)
+    uplinks.usable("wlan0", 1, COA2, 0)
+    for now in range(0, 100000, 100):
+        uplinks.usable("eth0", 0, COA1, now)
+        uplinks.gone("eth0", COA1, now + 50)
+    uplinks.usable("eth0", 0, COA1, 100000)
+    assert uplinks.wakes_at(100000) == 132000
+
+
+def test_bounded():
+    uplinks = Uplinks(HOME)
+    for i in range(100):
+        uplinks.usable("eth%d" % i, 0, bytes(15) + bytes([i]), i)
+    assert len(uplinks.all()) == ADDRESSES_MAX
+    for i in range(100):
+        uplinks.gone("eth%d" % i, bytes(15) + bytes([i]), 200)
+    assert uplinks.best(200) is None
