@@ -4,7 +4,7 @@ import errno
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,6 +17,7 @@ from roamkey.decode.facts import Facts
 from roamkey.decode.reading import Reading
 from roamkey.decode.render import show
 from roamkey.errors import BadInputError
+from roamkey.keyfile import PairKeys
 
 _STDIN = "-"
 _HEX = re.compile(r"[0-9a-fA-FxX:\s]+", re.ASCII)
@@ -32,6 +33,9 @@ def decode(
     ),
     keys: str = typer.Option(
         "", metavar="FILE", help="Check authenticators with the keys in FILE (JSON, mode 0600)."
+    ),
+    registry: str = typer.Option(
+        "", metavar="URL", help="Check authenticators with the live keys of this registry."
     ),
     everything: bool = typer.Option(
         False, "--all", help="Show also the packets of a capture that aren't of mobility."
@@ -57,7 +61,9 @@ def decode(
     """
     if keys == source == _STDIN:
         raise typer.BadParameter("stdin can't give both the keys and the packets")
-    reading = Reading(keyfile.read_pairs(keys) if keys else None, everything)
+    if keys and registry:
+        raise typer.BadParameter("take the keys from a file or from a registry, not from both")
+    reading = Reading(_pairs(keys, registry), everything)
     file = _open(source)
     if file is None:
         _print(reading, reading.hexadecimal(source), as_json)
@@ -67,6 +73,16 @@ def decode(
     if reading.failure:
         name = "stdin: " if source == _STDIN else f"{source}: " if file else ""
         raise BadInputError(f"{name}{reading.failure}")
+
+
+def _pairs(keys: str, registry: str) -> Sequence[PairKeys] | None:
+    """The keys to check with; None where none were named."""
+    if not registry:
+        return keyfile.read_pairs(keys) if keys else None
+    from roamkey.registry import Registry  # a database library: only where it is needed
+
+    with Registry.open(registry, create=False) as opened:
+        return opened.live_keys()
 
 
 def _open(source: str) -> BinaryIO | None:

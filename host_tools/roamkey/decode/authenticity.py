@@ -65,10 +65,13 @@ def check(
     if pairs is None:
         return Authenticity(NOT_CHECKED)
     who = parties(packet, message)
+    verdict = Authenticity(NO_KEY)
     for pair in pairs:
         if (pair.home_address, pair.correspondent) == (who.home_address, who.correspondent):
-            return _signed(pair, who, packet, _forms_due(message, who))
-    return Authenticity(NO_KEY)
+            verdict = _signed(pair, who, packet, _forms_due(message, who))
+            if verdict.generation is not None:
+                break
+    return verdict
 
 
 def _forms_due(message: Any, who: Parties) -> tuple[str, ...]:

@@ -192,6 +192,26 @@ class Registry:
         with self.reading() as c:
             return list(_pairs(c.execute(statement).all()))
 
+    def live_keys(self) -> list[PairKeys]:
+        """Every live key as a key file would hold it, one entry a key: nonces may differ."""
+        statement = (
+            select(nodes.c.home_address, pairs.c.correspondent, *_key_columns)
+            .select_from(keys.join(pairs).join(nodes))
+            .where(keys.c.state != RETIRED)
+            .order_by(pairs.c.id, keys.c.generation)
+        )
+        with self.reading() as c:
+            return [
+                PairKeys(
+                    row.home_address,
+                    row.correspondent,
+                    row.home_nonce,
+                    row.care_of_nonce,
+                    (GenerationKey(row.generation, row.kcn),),
+                )
+                for row in c.execute(statement)
+            ]
+
 
 _node = select(nodes.c.board_id, nodes.c.home_address, nodes.c.refused)
 _pair_columns = (

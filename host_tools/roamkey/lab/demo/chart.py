@@ -63,7 +63,9 @@ def _draw_signalling(axes: Axes, facts: Facts) -> None:
         total = f" {handover.signalling * 1000:.1f} ms"
         for length, colour, name in _phases(handover):
             shown, hatch = length, None
-            if handover.sent_again and not left:  # a retransmission: a second, beside tens of milliseconds
+            if (
+                handover.sent_again and not left
+            ):  # a retransmission: a second, beside tens of milliseconds
                 shown, hatch = limit * 0.2, "//"
                 total += ", not to scale: the first acknowledgement was lost"
             axes.barh(

@@ -1,5 +1,6 @@
 """Run the demo from its first line to its verdict."""
 
+import sys
 from pathlib import Path
 
 from rich.console import Console
@@ -38,8 +39,9 @@ def run(out: Path) -> None:
         f"Checked on the wire: {len(updates)} Binding Updates ({len(story.facts.replays)} of them "
         f"replays, both refused), {len(accepted)} accepted, no sequence number accepted twice."
     )
-    timeline.note(f"Capture: {story.capture}   (read it: roamkey decode {story.capture})")
     timeline.note(f"Chart:   {chart}")
+    timeline.note(f"Capture: {story.capture}, which this command reads:")
+    timeline.note(f"  {sys.argv[0]} decode {story.capture} --registry {story.registry}")
 
 
 def _summarize(timeline: Timeline, facts: Facts) -> None:

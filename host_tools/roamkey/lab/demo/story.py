@@ -33,7 +33,7 @@ _STAY_S = 1.2  # in each network, so that the chart shows it
 
 
 class Story:
-    """One run; `out` is the folder for the capture, the registry, the flash and the logs."""
+    """One run; `out` is the folder for `capture`, `registry`, the flash and the logs."""
 
     def __init__(self, out: Path, network: Network, timeline: Timeline) -> None:
         self.facts = Facts(timeline.start)
@@ -41,8 +41,8 @@ class Story:
         self._out = out
         self._network = network
         self._timeline = timeline
-        self._registry = out / "registry.sqlite"
-        self._correspondent = Correspondent(network, self._registry, out / "correspondent.log")
+        self.registry = out / "registry.sqlite"
+        self._correspondent = Correspondent(network, self.registry, out / "correspondent.log")
         self._at = ""
         self._told = 0
 
@@ -76,7 +76,7 @@ class Story:
         self._board.install(board_files())
         self._board.start()
         tell.event("ok", f"MicroPython boots from its flash; serial port {self._board.port}")
-        with Registry.open(self._registry) as registry:
+        with Registry.open(self.registry) as registry:
             held = provision(
                 registry,
                 self._board.port,
