@@ -9,27 +9,25 @@ import sys
 import typer
 
 from roamkey import __version__
-from roamkey.cli import correspondent, decode, lab, lab_pico_w, provision
+from roamkey.cli.lazy import lazy_app
 from roamkey.errors import RoamkeyError
 
-app = typer.Typer(
+#: Each subcommand, in the order of the help, and where it is.
+COMMANDS = {
+    "provision": "roamkey.cli.provision:provision",
+    "status": "roamkey.cli.provision:status",
+    "correspondent": "roamkey.cli.correspondent:app",
+    "decode": "roamkey.cli.decode:decode",
+    "lab": "roamkey.cli.lab:app",
+}
+
+app = lazy_app(
+    COMMANDS,
     name="roamkey",
     help="Mobile IPv6 with a preconfigured key: boards, their keys, and their correspondents.",
     epilog="Exit codes: 0 done, 1 bad input, 2 wrong usage, 3 board not reachable, "
     "4 refused, 5 operating system, 130 interrupted.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-
-app.command()(decode.decode)
-app.command()(provision.provision)
-app.command()(provision.status)
-app.add_typer(correspondent.app, name="correspondent")
-lab.app.command("pico-w")(lab_pico_w.pico_w)
-app.add_typer(lab.app, name="lab")
 
 
 def _show_version(wanted: bool) -> None:

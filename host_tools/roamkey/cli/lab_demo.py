@@ -1,0 +1,31 @@
+"""`roamkey lab demo`: the main job from the first key to the return home."""
+
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from roamkey.errors import SystemRefusedError
+from roamkey.lab import sandbox
+from roamkey.lab.demo.run import run
+
+
+def demo(
+    out: Annotated[
+        Path, typer.Option("--out", help="Folder for what the demo leaves; made anew.")
+    ] = Path("demo-out"),
+) -> None:
+    """The main job on virtual boards: provision, register, move, lose power, come back.
+
+    Prints a timeline and leaves a packet capture and a chart. Exit code 1 if any
+    step did not happen.
+    """
+    try:
+        if out.exists():
+            shutil.rmtree(out)
+        out.mkdir(parents=True)
+    except OSError as error:
+        raise SystemRefusedError(f"{out}: {error.strerror}") from error
+    sandbox.ensure()
+    run(out)
