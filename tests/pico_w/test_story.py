@@ -1,0 +1,98 @@
+"""The main job on real Pico W firmware: install, provision, register, move, lose power, go on."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from mip6 import addresses
+from roamkey.board.serial_client import SerialClient
+from roamkey.lab.demo.correspondent import Correspondent
+from roamkey.lab.network import CORRESPONDENT_ADDRESS, Network
+from roamkey.lab.wire import Signal, Wire
+from roamkey.provisioning import Plan, provision
+from roamkey.registry import Registry
+
+from .station import INTERFACE_ID, Station
+
+HOME_ADDRESS = "2001:db8:a::1:77"
+VISITED_1 = f"2001:db8:1:0:{INTERFACE_ID}"
+VISITED_2 = f"2001:db8:2:0:{INTERFACE_ID}"
+_NETWORKS = '[{"ssid": "visited2", "priority": 1}, {"ssid": "visited1", "priority": 0}]'
+_WAIT_S = 400.0  # on the wall: bringing emulated Wi-Fi up takes a minute on a busy machine
+
+
+def _registered(wire: Wire, care_of: str, since: float) -> Signal:
+    """The update from a care-of address whose acknowledgement accepts it."""
+    answer = wire.wait_for(
+        lambda s: s.is_acceptance and s.care_of_address == care_of, since, _WAIT_S
+    )
+    return next(s for s in wire.signals if s.is_update and s.sequence == answer.sequence)
+
+
+def _client(port: str) -> SerialClient:
+    return SerialClient(port, answer_s=60.0, store_s=120.0)
+
+
+@pytest.mark.lab
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_pico_w_registers_moves_and_resumes(lab_network: Network, tmp_path: Path) -> None:
+    network = lab_network
+    capture = tmp_path / "wire.pcap"
+    registry_file = tmp_path / "registry.sqlite"
+    network.start_capture(capture)
+    station = Station(network, Path(os.environ["PICO_W_UF2"]), tmp_path / "fs.bin")
+    board = station.board
+    correspondent = Correspondent(network, registry_file, tmp_path / "correspondent.log")
+    with board, Wire(capture) as wire:
+        station.power_on()
+        station.install(tmp_path / "mpy", {})
+        board.power_cut()
+
+        station.power_on()
+        with Registry.open(registry_file) as registry:
+            plan = Plan(addresses.parse(HOME_ADDRESS), (addresses.parse(CORRESPONDENT_ADDRESS),))
+            held = provision(registry, board.repl, plan, connect=_client)
+        assert held.home_address == HOME_ADDRESS
+        correspondent.start()
+        networks = tmp_path / "networks"
+        networks.write_text(_NETWORKS)
+        station.mpremote("fs", "cp", str(networks), ":/roamkey/networks")
+        board.power_cut()
+
+        # The better of the two networks in reach is joined.
+        since = time.time()
+        station.power_on()
+        first = _registered(wire, VISITED_1, since)
+        assert (first.home_address, first.sequence) == (HOME_ADDRESS, 0)
+        assert correspondent.bound_to(HOME_ADDRESS) == VISITED_1
+
+        # Out of its reach the other one is joined: another prefix, another router.
+        since = time.time()
+        board.lose_network("visited1")
+        second = _registered(wire, VISITED_2, since)
+        assert second.sequence > first.sequence
+        assert correspondent.bound_to(HOME_ADDRESS) == VISITED_2
+        used = {s.sequence for s in wire.signals if s.is_update}
+
+        board.power_cut()
+        since = time.time()
+        station.power_on()
+        board.lose_network("visited1")
+        third = _registered(wire, VISITED_2, since)
+        assert third.sequence > max(used)
+
+        # The same Wi-Fi network leads elsewhere now, as in a walk between its access points.
+        since = time.time()
+        station.plug("visited2", "visited1")
+        fourth = _registered(wire, VISITED_1, since)
+        assert fourth.sequence > third.sequence
+        assert correspondent.bound_to(HOME_ADDRESS) == VISITED_1
+
+        with _client(board.repl) as client:
+            status = client.status()
+        assert status["bindings"][0]["state"] == "bound"
+        sent = [s.sequence for s in wire.signals if s.is_update]
+        assert len(sent) == len(set(sent))
