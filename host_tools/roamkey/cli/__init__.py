@@ -52,7 +52,7 @@ def _root(
 def main() -> None:
     """Run the command line; print a failure as one line and exit with its code."""
     try:
-        app()
+        app(prog_name="roamkey")
     except RoamkeyError as error:
         print(f"roamkey: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
