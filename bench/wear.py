@@ -97,6 +97,11 @@ def lifetimes(measured: dict) -> list[dict]:
     return rows
 
 
+def span(years: float) -> str:
+    """A time in years, or in days where that says more."""
+    return f"{years:,.1f} y" if years >= 1 else f"{years * YEAR:.1f} d"
+
+
 def show_lifetimes(rows: list[dict]) -> None:
     """Print the table of docs/DESIGN.md."""
     head = [
@@ -111,17 +116,17 @@ def show_lifetimes(rows: list[dict]) -> None:
     body = [
         [
             f"{row['reports_a_day']:,}",
-            f"{row['long_session_key_years']:.1f}",
-            f"{row['unclean_key_years']:.1f}",
+            span(row["long_session_key_years"]),
+            span(row["unclean_key_years"]),
             *(
-                f"{row[f'{name}_{pattern}_flash_years']:,.0f}"
+                span(row[f"{name}_{pattern}_flash_years"])
                 for name in GEOMETRIES
                 for pattern in ("long_session", "deep_sleep")
             ),
         ]
         for row in rows
     ]
-    table("Years that one key generation and the flash last (flash: the least)", head, body)
+    table("How long one key generation and the flash last (flash: at least)", head, body)
 
 
 def main() -> int:

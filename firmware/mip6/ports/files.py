@@ -18,6 +18,8 @@ _ENOSPC = const(28)  # MicroPython's errno has no name for it
 _COMMITS = const(96)  # rewrites of 128 octets or more: they fill a log of 4,096 three times
 _CHUNK = const(512)  # octets
 
+_FSYNC = getattr(os, "fsync", None)  # CPython only
+
 
 def _kind(root):
     """Which of the three holds `root`: the mounted file system of the longest matching path."""
@@ -36,6 +38,13 @@ def _kind(root):
             best, found = len(path), system
     name = str(type(found))
     return _LITTLEFS if "VfsLfs" in name else _FAT if "VfsFat" in name else _POSIX
+
+
+def _open_private(path):
+    """Open a file to write that only its owner may read, where there are owners."""
+    if _FSYNC:
+        return open(path, "wb", opener=lambda name, flags: os.open(name, flags, 0o600))
+    return open(path, "wb")
 
 
 def _missing(error):
@@ -80,13 +89,18 @@ class FileStore:
             with open(path, "wb") as file:
                 file.write(data)
             return
-        with open(path + ".new", "wb") as file:
+        with _open_private(path + ".new") as file:
             file.write(data)
             file.flush()  # MicroPython: this is fsync
-            if hasattr(os, "fsync"):
-                os.chmod(path + ".new", 0o600)
-                os.fsync(file.fileno())
+            if _FSYNC:
+                _FSYNC(file.fileno())
         os.rename(path + ".new", path)
+        if _FSYNC:
+            folder = os.open(path.rsplit("/", 1)[0], os.O_RDONLY)
+            try:
+                _FSYNC(folder)  # the new name is durable only then
+            finally:
+                os.close(folder)
 
     def _make_folders(self, name):
         path = ""

@@ -24,7 +24,7 @@ class RtcMemory:
     def _split(self):
         """(our note, the application's octets)."""
         octets = bytes(self._rtc.memory())
-        if octets[:2] != _MARK or len(octets) < _HEADER + octets[2]:
+        if len(octets) < _HEADER or octets[:2] != _MARK or len(octets) < _HEADER + octets[2]:
             return b"", octets
         end = _HEADER + octets[2]
         return octets[_HEADER:end], octets[end:]
