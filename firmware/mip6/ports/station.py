@@ -10,9 +10,9 @@ What lwIP does, and what is done about it here:
 """
 
 import asyncio
-import time
 
 from ..addresses import parse
+from ..clock import now
 from ..compat import const
 from .networks import in_order
 
@@ -31,12 +31,12 @@ _TOGETHER_MS = const(3000)  # what one Router Advertisement told is seen within:
 
 
 class _Address:
-    def __init__(self, text, state, valid, now):
+    def __init__(self, text, state, valid, at):
         self.text = text
         self.octets = parse(text)
         self.state = state
         self.valid = valid  # seconds
-        self.since = self.renewed = now
+        self.since = self.renewed = at
 
 
 class Station:
@@ -92,7 +92,7 @@ class Station:
                     return network
             waited = 0
             while waited < pause and not self._news:
-                await asyncio.sleep_ms(_LOOK_MS)
+                await asyncio.sleep(_LOOK_MS / 1000)
                 waited += _LOOK_MS
             pause = min(2 * pause, _PAUSE_MAX_MS)
 
@@ -117,14 +117,14 @@ class Station:
             self._fault(error)
             return False
         self._last = network.ssid
-        started = time.ticks_ms()
-        while time.ticks_diff(time.ticks_ms(), started) < _JOIN_MS:
+        until = now() + _JOIN_MS
+        while now() < until:
             status = nic.status()
             if status in _UP:
                 return True
             if status != _JOINING:  # refused, or not there
                 return False
-            await asyncio.sleep_ms(_LOOK_MS)
+            await asyncio.sleep(_LOOK_MS / 1000)
         return False
 
     def _forget(self):
@@ -141,38 +141,38 @@ class Station:
         while self.network is network and network in self._known:
             if self._nic.status() not in _UP:
                 return
-            self._look(time.ticks_ms())
-            await asyncio.sleep_ms(_LOOK_MS)
+            self._look(now())
+            await asyncio.sleep(_LOOK_MS / 1000)
         self._nic.disconnect()
 
-    def _look(self, now):
+    def _look(self, at):
         """See which addresses there are and which of them is the newest usable one."""
         listed = self._nic.ipconfig("addr6")
         if listed != self._listed:
             self._listed = listed
-            self._take(listed, now)
+            self._take(listed, at)
             usable = [entry for entry in self._addresses if entry.state == _PREFERRED]
             address = usable[-1].octets if usable else None
             if address != self.address:
                 self.address = address
                 self._changed()
-        if self._retire_at is not None and time.ticks_diff(now, self._retire_at) >= 0:
+        if self._retire_at is not None and at >= self._retire_at:
             self._retire_at = None
             self._retire()
 
-    def _take(self, listed, now):
+    def _take(self, listed, at):
         """`listed`: tuples of text, state, preferred and valid lifetime (s); link-local first."""
         present = {entry[0]: entry for entry in listed if not entry[0].startswith("FE80:")}
         self._addresses = [entry for entry in self._addresses if entry.text in present]
         for entry in self._addresses:
             _, entry.state, _, valid = present.pop(entry.text)
             if valid > entry.valid:
-                entry.renewed = now
+                entry.renewed = at
             entry.valid = valid
         for text, (_, state, _, valid) in present.items():
             if self._addresses:
-                self._retire_at = time.ticks_add(now, _RETIRE_MS)
-            self._addresses.append(_Address(text, state, valid, now))
+                self._retire_at = at + _RETIRE_MS
+            self._addresses.append(_Address(text, state, valid, at))
 
     def _retire(self):
         """Drop the newest address's forerunners if no router renews them.
@@ -182,7 +182,7 @@ class Station:
         """
         newest = self._addresses[-1]
         for entry in self._addresses[:-1]:
-            if time.ticks_diff(newest.since, entry.renewed) > _TOGETHER_MS:
+            if newest.since - entry.renewed > _TOGETHER_MS:
                 self._nic.ipconfig(addr6=newest.text)
                 self._nic.ipconfig(autoconf6=False)
                 self._nic.ipconfig(autoconf6=True)
