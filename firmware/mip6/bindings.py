@@ -43,6 +43,7 @@ class BindingUpdateList:
         self.drops = {}
         self.events = []
         self.closing = False
+        self._options = {}  # protocol -> header with the Home Address option
         self.bindings = [
             Binding(self, index, peer, now)
             for index, peer in enumerate(keystore.credentials.peers)
@@ -112,6 +113,28 @@ class BindingUpdateList:
             if packet is not None:
                 return packet[0], binding.correspondent, packet[1], packet[2]
         return None
+
+    def reaches(self, destination):
+        """Whether data can go there: the node is at home, or bound at this correspondent."""
+        if self.attachment == states.HOME:
+            return True
+        binding = self.find(destination)
+        return binding is not None and binding.usable
+
+    def carry(self, destination, protocol, payload):
+        """A packet that carries data from the home address, as `next_packet` gives them.
+
+        `payload` begins with the header of `protocol`; its checksum covers the home address. Only
+        while `reaches` says so.
+        """
+        if self.attachment == states.HOME:
+            return self.home_address, destination, protocol, payload
+        binding = self.find(destination)
+        option = self._options.get(protocol)
+        if option is None:
+            option = packets.home_address_option(self.home_address, protocol)
+            self._options[protocol] = option
+        return binding.care_of, destination, packets.DESTINATION_OPTIONS, option + payload
 
     def wakes_at(self):
         """When `next_packet` has to be called again though nothing happened, or None."""

@@ -7,7 +7,7 @@ There are no queues between the port and the bindings, so none can grow. What wa
 
 import asyncio
 
-from . import clock
+from . import clock, echo, packets
 from .addresses import text
 from .bindings import BindingUpdateList
 from .compat import const
@@ -41,6 +41,7 @@ class Node:
         self._top_up_due = False
         self._fault = ""
         self.bindings = None
+        self.sockets = {}  # UDP port -> datagrams.Socket
         self.unsent = 0  # packets that the port didn't take
         self.reload()
 
@@ -91,7 +92,11 @@ class Node:
                 bindings.detach(now)
             elif best[1] != bindings.care_of:
                 bindings.attach(best[1], now)
+                for port in self.sockets:
+                    self._listen(port)
             self._send(now)
+            for socket in self.sockets.values():
+                socket.flush()
         if self._ended is not None:
             self._set_timer(now)
 
@@ -133,8 +138,7 @@ class Node:
             if packet is None:
                 return
             self._top_up_due = True
-            if not self._port.send(*packet):
-                self.unsent += 1
+            self.send_data(packet)
 
     def _top_up(self):
         """Reserve sequence numbers ahead, so that a move never waits for flash."""
@@ -177,8 +181,64 @@ class Node:
         if self.bindings is None:
             return
         now = self._now()
-        self.bindings.receive(source, destination, next_header, payload, now)
-        self._attend()
+        packet = self.bindings.receive(source, destination, next_header, payload, now)
+        if packet is None:
+            self._attend()
+        elif not packet.checksum_ok():
+            self.bindings.drop("checksum")
+        elif packet.protocol == packets.UDP:
+            self._deliver(packet)
+        elif packet.protocol == packets.ICMPV6:
+            self._echo(packet)
+        else:
+            self.bindings.drop("protocol")
+
+    def _deliver(self, packet):
+        header = packet.payload
+        octets = header[4] << 8 | header[5] if len(header) >= packets.UDP_HEADER_OCTETS else 0
+        if not packets.UDP_HEADER_OCTETS <= octets <= len(header):
+            self.bindings.drop("length")
+        elif not (header[6] or header[7]):
+            self.bindings.drop("checksum")  # RFC 8200 section 8.1: there is no UDP without
+        else:
+            socket = self.sockets.get(header[2] << 8 | header[3])
+            if socket is None:
+                self.bindings.drop("no socket")
+            else:
+                socket.deliver(packet.logical_source, header)
+
+    def _echo(self, packet):
+        bindings = self.bindings
+        answer = echo.answer(packet, bindings.home_address)
+        if answer is None or not bindings.reaches(packet.logical_source):
+            bindings.drop("icmpv6")
+        else:
+            self.send_data(bindings.carry(packet.logical_source, packets.ICMPV6, answer))
+
+    # What sockets ask for (datagrams.py)
+
+    def add_socket(self, socket):
+        """Datagrams to this socket's port are its own from now on."""
+        self.sockets[socket.port] = socket
+        self._listen(socket.port)
+
+    def remove_socket(self, socket):
+        """The port is free again."""
+        self.sockets.pop(socket.port, None)
+
+    def _listen(self, port):
+        """At home there is no routing header to catch datagrams by: the platform has to."""
+        bindings = self.bindings
+        at_home = bindings is not None and bindings.care_of == bindings.home_address
+        if at_home and hasattr(self._port, "listen"):
+            self._port.listen(bindings.home_address, port)
+
+    def send_data(self, packet):
+        """Send what `bindings.carry` made; whether the platform took it."""
+        taken = self._port.send(*packet)
+        if not taken:
+            self.unsent += 1
+        return taken
 
     # What the console tells
 

@@ -42,7 +42,14 @@ class MemoryStore:
         return sorted(self.records)
 
 
-def keystore(correspondents=(CN,), generations=1, lifetime=LIFETIME, store=None, home=HOME):
+def keystore(
+    correspondents=(CN,),
+    generations=1,
+    lifetime=LIFETIME,
+    store=None,
+    home=HOME,
+    set_id=b"set-id-8",
+):
     """A key store with keys for these correspondents."""
     found = Keystore(store or MemoryStore())
     found.load()
@@ -50,7 +57,7 @@ def keystore(correspondents=(CN,), generations=1, lifetime=LIFETIME, store=None,
         Peer(cn, NONCE1, NONCE2, lifetime, [(n, kcn(cn, n)) for n in range(generations)])
         for cn in correspondents
     ]
-    found.provision(Credentials(b"set-id-8", home, peers))
+    found.provision(Credentials(set_id, home, peers))
     return found
 
 

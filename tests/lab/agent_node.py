@@ -1,6 +1,7 @@
 """A node on its own, under MicroPython or CPython: `agent_node.py JSON`.
 
-JSON: {"uplinks": [name, …] or null, "home": address}. Keys as in tests/core/peer.py, in memory.
+JSON: {"uplinks": [name, …] or null, "home": address, "sensor": whether to run that example}.
+Keys as in tests/core/peer.py, in memory.
 Standard output: a line of JSON for each event of the Binding Update List, {"event": [kind,
 subject, detail], "at": ms}; at the end, and on "status" in standard input, {"status": …}.
 "stop" in standard input is a planned end.
@@ -57,7 +58,15 @@ async def main(configuration):
     node = Node(peer.keystore((peer.CN,), home=home), port)
     running = asyncio.create_task(node.run())
     reporting = asyncio.create_task(report(node))
-    await obey(node)
+    if configuration.get("sensor"):
+        import sensor
+
+        sensor.SETTINGS["every"] = 0.2
+        measuring = asyncio.create_task(sensor.main(node))
+        await obey(node)
+        measuring.cancel()
+    else:
+        await obey(node)
     running.cancel()
     try:  # noqa: SIM105 (MicroPython has no contextlib)
         await running

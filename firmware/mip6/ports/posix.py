@@ -13,7 +13,7 @@ import errno
 
 from ..compat import const
 from . import netlink
-from .sockets import Raw, open_netlink, solicit
+from .sockets import Raw, Udp, open_netlink, solicit
 from .waiting import Watch
 
 _ROUTING = const(43)
@@ -97,6 +97,18 @@ class Port:
             self._fault(error)
             return False
         return True
+
+    def listen(self, address, port):
+        """Have datagrams to a UDP port of an address of ours come as packets, until it is gone."""
+        entry = self._open.get(address)
+        if entry is None or ("udp", port) in entry[1]:
+            return
+        try:
+            socket = entry[1]["udp", port] = Udp(address, entry[0], port)
+        except OSError as error:
+            self._fault(error)
+            return
+        entry[2].append(Watch(socket.socket, _reader(self, socket), self._sink.failed))
 
     def _fault(self, error):
         number = error.args[0]

@@ -1,9 +1,11 @@
 """Raw IPv6 and netlink sockets on Linux; MicroPython wants socket addresses packed by hand."""
 
+import errno
 import socket
 import struct
 import sys
 
+from .. import packets
 from ..compat import const
 from . import netlink
 
@@ -41,6 +43,20 @@ def _origin(place):
     return bytes(place[8:24])
 
 
+def _origin_port(place):
+    return place[1] if not _MICROPYTHON else place[2] << 8 | place[3]
+
+
+def _receive(stream, octets):
+    """What recvfrom() gives, or None where nothing waits."""
+    try:
+        return stream.recvfrom(octets)
+    except OSError as error:
+        if error.args[0] == errno.EAGAIN:
+            return None
+        raise
+
+
 class Raw:
     """A raw socket of one protocol at one address of one interface; doesn't block. OSError."""
 
@@ -67,13 +83,42 @@ class Raw:
 
     def receive(self, octets):
         """(payload, source) of a packet waiting, or None."""
+        found = _receive(self.socket, octets)
+        return None if found is None else (found[0], _origin(found[1]))
+
+    def close(self):
+        """Give the socket back."""
+        self.socket.close()
+
+
+class Udp:
+    """A UDP socket at an address of one interface that gives what it receives as packets. OSError.
+
+    A raw socket would do to receive, but then the kernel answers that nobody listens.
+    """
+
+    protocol = packets.UDP
+
+    def __init__(self, address, interface, port):
+        self.address = address
+        self._port = port
+        self.socket = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
         try:
-            payload, place = self.socket.recvfrom(octets)
-        except OSError as error:
-            if error.args[0] == 11:  # EAGAIN
-                return None
+            self.socket.setsockopt(_SOL_SOCKET, _SO_BINDTODEVICE, interface.encode() + b"\0")
+            self.socket.bind(_place(address, port))
+            self.socket.setblocking(False)
+        except OSError:
+            self.socket.close()
             raise
-        return payload, _origin(place)
+
+    def receive(self, octets):
+        """(UDP header and data, source) of a datagram waiting, or None."""
+        found = _receive(self.socket, octets)
+        if found is None:
+            return None
+        data, place = found
+        source = _origin(place)
+        return packets.udp(source, self.address, _origin_port(place), self._port, data), source
 
     def close(self):
         """Give the socket back."""

@@ -1,0 +1,181 @@
+"""UDP for applications, over the optimized route: both ends see the home address, wherever it is.
+
+    socket = datagrams.bind(node, 5005)
+    await socket.send(b"21.5", ("2001:db8:c::2", 5005))   # waits until the correspondent is bound
+    data, (address, port) = await socket.recv()
+
+`sendto` and `recvfrom` are the same without waiting. Before a binding exists (at the start, for
+a round trip after each move) a datagram waits in a buffer of `waiting` datagrams, or is refused
+where that is 0 or full: an application that sends old readings late says 8, one that wants only
+fresh ones says 0. Nothing else is kept, and all that is dropped is counted.
+"""
+
+import asyncio
+import errno
+
+from . import packets
+from .addresses import parse, text
+from .compat import const
+from .errors import Misuse
+
+DATA_MAX = const(1208)  # octets: what a link of 1280 octets carries with the Home Address option
+_FIRST_FREE = const(49152)  # ports given out where none is named, RFC 6335 section 6
+_LAST_PORT = const(65535)
+_HEADER = const(8)  # of UDP
+
+
+def bind(node, port=0, waiting=8, receiving=8):
+    """A `Socket` at a UDP port of the node's home address; port 0: one that is free.
+
+    `waiting`, `receiving`: datagrams kept before a binding exists, and until they are fetched.
+    Raises OSError(EADDRINUSE) where the port is in use.
+    """
+    if port == 0:
+        port = _FIRST_FREE
+        while port in node.sockets and port < _LAST_PORT:
+            port += 1
+    if not 0 < port <= _LAST_PORT:
+        raise Misuse("a port is 0 to 65535")
+    if port in node.sockets:
+        raise OSError(errno.EADDRINUSE)
+    socket = Socket(node, port, waiting, receiving)
+    node.add_socket(socket)
+    return socket
+
+
+class Socket:
+    """A UDP socket of the home address; made by `bind`.
+
+    Addresses are text or 16 octets going out, text coming in. `counts`: datagrams `sent`,
+    `refused` (those that waited for a closed socket among them), `received`, `overflowed` (not
+    fetched in time) and `unsent` (not taken by the platform).
+    """
+
+    def __init__(self, node, port, waiting, receiving):
+        self._node = node
+        self.port = port
+        self._waiting_max = waiting
+        self._receiving_max = receiving
+        self._waiting = []  # (destination, port, data)
+        self._received = []  # (data, (address, port))
+        self._arrived = asyncio.Event()
+        self._moved = asyncio.Event()  # set whenever the way may have become free
+        self._named = {}  # text -> octets of addresses, as the application writes them
+        self._texts = {}  # and back
+        self.counts = {"sent": 0, "refused": 0, "received": 0, "overflowed": 0, "unsent": 0}
+
+    def sendto(self, data, destination):
+        """Send octets to (address, port), now or once a binding exists.
+
+        Raises OSError: EAGAIN where it can't be sent now and may not wait, EHOSTUNREACH where the
+        address is no correspondent's, EBADF after `close`; Misuse beyond 1208 octets.
+        """
+        address, port = self._checked(data, destination)
+        if self._send(address, port, data):
+            return
+        if len(self._waiting) >= self._waiting_max:
+            self.counts["refused"] += 1
+            raise OSError(errno.EAGAIN)
+        self._waiting.append((address, port, bytes(data)))
+
+    async def send(self, data, destination):
+        """Send octets to (address, port); returns once they left. Raises as `sendto`."""
+        address, port = self._checked(data, destination)
+        while not self._send(address, port, data):
+            self._moved.clear()
+            await self._moved.wait()
+            self._check_open()
+
+    def recvfrom(self):
+        """(octets, (address, port)) of a datagram that came; raises OSError(EAGAIN) for none."""
+        if not self._received:
+            self._check_open()
+            raise OSError(errno.EAGAIN)
+        return self._received.pop(0)
+
+    async def recv(self):
+        """(octets, (address, port)) of the next datagram. Raises OSError(EBADF) after `close`."""
+        while not self._received:
+            self._check_open()
+            self._arrived.clear()
+            await self._arrived.wait()
+        return self._received.pop(0)
+
+    def close(self):
+        """Give the port back; what waited is dropped, who waits gets OSError(EBADF)."""
+        self.counts["refused"] += len(self._waiting)
+        self._waiting.clear()
+        if self._node is not None:
+            self._node.remove_socket(self)
+            self._node = None
+        self._arrived.set()
+        self._moved.set()
+
+    # What the node tells
+
+    def flush(self):
+        """The way may be free: send what waits."""
+        if self._waiting:
+            self._waiting = [entry for entry in self._waiting if not self._settled(*entry)]
+        self._moved.set()
+
+    def _settled(self, address, port, data):
+        """Whether a waiting datagram was sent, or never can be: the keys changed meanwhile."""
+        bindings = self._node.bindings
+        if bindings is not None and bindings.find(address) is None:
+            self.counts["refused"] += 1
+            return True
+        return self._send(address, port, data)
+
+    def deliver(self, source, header):
+        """A datagram came from 16 octets of address; `header`: UDP header and data."""
+        octets = header[4] << 8 | header[5]
+        if len(self._received) >= self._receiving_max:
+            self.counts["overflowed"] += 1
+            return
+        self.counts["received"] += 1
+        port = header[0] << 8 | header[1]
+        self._received.append((bytes(header[_HEADER:octets]), (self._text(source), port)))
+        self._arrived.set()
+
+    def _send(self, address, port, data):
+        """Whether there is a way; then the datagram is sent."""
+        bindings = self._node.bindings
+        if bindings is None or not bindings.reaches(address):
+            return False
+        datagram = packets.udp(bindings.home_address, address, self.port, port, data)
+        taken = self._node.send_data(bindings.carry(address, packets.UDP, datagram))
+        self.counts["sent" if taken else "unsent"] += 1
+        return True
+
+    def _checked(self, data, destination):
+        self._check_open()
+        if len(data) > DATA_MAX:
+            raise Misuse("a datagram holds 1208 octets at most")
+        address, port = destination
+        if isinstance(address, str):
+            address = self._octets(address)
+        bindings = self._node.bindings
+        if bindings is not None and bindings.find(address) is None:
+            raise OSError(errno.EHOSTUNREACH)
+        return address, port
+
+    def _check_open(self):
+        if self._node is None:
+            raise OSError(errno.EBADF)
+
+    def _octets(self, address):
+        octets = self._named.get(address)
+        if octets is None:
+            if len(self._named) >= 16:
+                self._named.clear()
+            octets = self._named[address] = parse(address)
+        return octets
+
+    def _text(self, octets):
+        found = self._texts.get(octets)
+        if found is None:
+            if len(self._texts) >= 16:
+                self._texts.clear()
+            found = self._texts[octets] = text(octets)
+        return found
