@@ -49,12 +49,15 @@ class Keystore:
     def __init__(self, store, retained=None):
         self._store = store
         self._retained = retained
+        self._ledger = None
         self._forget(EMPTY)
 
     def __repr__(self):
         return "Keystore(%s)" % self.status
 
     def _forget(self, status):
+        if self._ledger:
+            self._ledger.retire()  # a Counter that somebody still holds must not go on counting
         self.status = status
         self.detail = ""
         self.credentials = None

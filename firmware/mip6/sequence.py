@@ -37,6 +37,8 @@ _MOST = const(16)  # numbers reserved at most, and lost at most
 _LONG = const(8)  # uses after which a session counts as long, so that reserving early pays
 _LOW = const(1)  # top_up() acts when no more than this many reserved numbers are left
 
+_RETIRED = const(-1)  # a generation that no counter has
+
 _COUNTERS = const(0x43)  # "C", record kind in flash
 _RETAINED = const(0x52)  # "R", record kind in retained memory
 _VERSION = const(1)
@@ -175,6 +177,12 @@ class Ledger:
         self.nexts[index] = self.uses[index] = 0
         self._retain()
 
+    def retire(self):
+        """Give out nothing any more: another ledger takes over."""
+        self.generations = [_RETIRED] * len(self.generations)
+        self.nexts = [LIMIT] * len(self.nexts)
+        self._store = self._retained = None
+
     def create(self, serial):
         """Write the ledger for the first time, numbered after `serial`, its forerunner's."""
         self.serial = serial
@@ -226,6 +234,8 @@ class Counter:
         self.generation = ledger.generations[index]
 
     def __repr__(self):
+        if self._ledger.generations[self._index] != self.generation:
+            return "Counter(generation=%d, left behind)" % self.generation
         return "Counter(generation=%d, next=%d)" % (self.generation, self.peek)
 
     def _live(self):

@@ -305,6 +305,34 @@ def test_generations_follow_one_another():
     raises(Exhausted, after.take, 0)
 
 
+def test_a_counter_held_over_a_change_gives_nothing():
+    for change in ("load", "provision", "erase", "failed"):
+        store, keystore = ready()
+        for _ in range(20):
+            keystore.take(0)
+        old = keystore.counter(0)
+        before = dict(store.records)
+        if change == "load":
+            keystore.load()
+        elif change == "provision":
+            keystore.provision(key_set(b"set-1111"))
+        elif change == "erase":
+            keystore.erase()
+        else:
+            store.read_only = True
+            raises(StorageError, keystore.provision, key_set(b"set-1111"))
+            store.read_only = False
+            assert store.records == before
+        after = dict(store.records)
+        for call in (old.take, old.top_up, old.release):
+            raises(Misuse, call)
+        raises(Misuse, old.advance, 500)
+        assert repr(old) == "Counter(generation=0, left behind)"
+        assert store.records == after
+        if change != "erase":
+            assert keystore.take(0)[1] >= 20
+
+
 def test_failing_at_any_write_leaves_the_old_or_the_new_set():
     for keep in (False, True):
         for at in range(6):
