@@ -36,7 +36,7 @@ test: $(STAMP) ## the tests, under CPython and MicroPython (under ten minutes)
 
 fuzz: $(STAMP) ## power cut at every flash operation, failing flash; 200 moves under loss (minutes)
 	$(BIN)/python bench/cuts.py
-	CAMPAIGN=full $(BIN)/python -m pytest tests/lab/test_roaming.py
+	CAMPAIGN=full $(BIN)/python -m pytest -s tests/lab/test_roaming.py tests/lab/test_roaming_hostile.py
 
 bench: $(STAMP) ## what it costs: tables, and bench/out/*.json (minutes)
 	$(BIN)/python bench/wear.py
