@@ -1,0 +1,285 @@
+// IPv6 on the ESP32's Wi-Fi station, which MicroPython's own port never brings up.
+//
+// ESP-IDF gives a station no IPv6 address until somebody asks for the link-local one, and its
+// input hook may drop IPv6 packets until there is one. MicroPython doesn't ask. This module does:
+// on WIFI_EVENT_STA_CONNECTED it has lwIP make the link-local address and switches stateless
+// autoconfiguration on. From Python it tells which addresses there are and in which state, since
+// WLAN.ipconfig() knows only IPv4, and whether the station is associated, since WLAN.status() and
+// WLAN.isconnected() wait for an IPv4 address that an IPv6 network doesn't give.
+//
+// lwIP belongs to its own task (LOCK_TCPIP_CORE() does nothing under ESP-IDF), so whatever looks
+// at a struct netif runs there, through esp_netif_tcpip_exec(). That blocks: it is called with the
+// GIL released, and nothing that runs there touches Python.
+
+#include <string.h>
+
+#include "py/mperrno.h"
+#include "py/mphal.h"
+#include "py/runtime.h"
+
+#include "esp_event.h"
+#include "esp_netif.h"
+#include "esp_netif_net_stack.h"
+#include "esp_wifi.h"
+#include "lwip/inet_chksum.h"
+#include "lwip/ip6.h"
+#include "lwip/netif.h"
+#include "lwip/pbuf.h"
+#include "lwip/prot/icmp6.h"
+
+#define IP6_OCTETS (16)
+#define ROUTER_SOLICITATION_OCTETS (8) // RFC 4861 section 4.1, without options
+#define ND6_HOP_LIMIT (255)
+
+// What the event task writes and Python reads: words of their own, each written by one task.
+static volatile bool associated;
+static volatile uint32_t losses; // associations that failed or ended, but for disconnect()
+static volatile uint32_t last_reason; // wifi_err_reason_t of the last of them
+
+// Registered once for as long as the chip runs: handlers hold nothing of Python's, so a soft
+// reset doesn't concern them.
+static bool registered;
+
+typedef struct _address_t {
+    uint8_t octets[IP6_OCTETS];
+    uint8_t state; // IP6_ADDR_... of lwip/ip6_addr.h
+    uint32_t preferred; // seconds left
+    uint32_t valid;
+} address_t;
+
+// What is passed to lwIP's task and back.
+typedef struct _request_t {
+    esp_netif_t *station;
+    size_t count;
+    address_t addresses[LWIP_IPV6_NUM_ADDRESSES];
+} request_t;
+
+static struct netif *netif_of(esp_netif_t *station) {
+    return esp_netif_get_netif_impl(station);
+}
+
+// In lwIP's task: the link-local address, unless there is one, and autoconfiguration.
+static esp_err_t bring_up(void *context) {
+    struct netif *netif = netif_of(context);
+    if (netif == NULL || !netif_is_up(netif)) {
+        return ESP_ERR_INVALID_STATE;
+    }
+    netif_set_ip6_autoconfig_enabled(netif, 1);
+    if (ip6_addr_isinvalid(netif_ip6_addr_state(netif, 0))) {
+        netif_create_ip6_linklocal_address(netif, 1);
+    }
+    return ESP_OK;
+}
+
+// In lwIP's task: copy the table of addresses.
+static esp_err_t list_addresses(void *context) {
+    request_t *request = context;
+    struct netif *netif = netif_of(request->station);
+    request->count = 0;
+    if (netif == NULL) {
+        return ESP_OK;
+    }
+    for (int i = 0; i < LWIP_IPV6_NUM_ADDRESSES; i++) {
+        uint8_t state = netif_ip6_addr_state(netif, i);
+        if (ip6_addr_isinvalid(state)) {
+            continue;
+        }
+        address_t *address = &request->addresses[request->count++];
+        memcpy(address->octets, netif_ip6_addr(netif, i)->addr, IP6_OCTETS);
+        address->state = state;
+        #if LWIP_IPV6_ADDRESS_LIFETIMES
+        address->preferred = netif_ip6_addr_pref_life(netif, i);
+        address->valid = netif_ip6_addr_valid_life(netif, i);
+        #else
+        address->preferred = address->valid = 0;
+        #endif
+    }
+    return ESP_OK;
+}
+
+// In lwIP's task: drop the address in addresses[0].
+static esp_err_t remove_address(void *context) {
+    request_t *request = context;
+    struct netif *netif = netif_of(request->station);
+    if (netif == NULL) {
+        return ESP_OK;
+    }
+    for (int i = 1; i < LWIP_IPV6_NUM_ADDRESSES; i++) { // slot 0 is the link-local address
+        if (memcmp(netif_ip6_addr(netif, i)->addr, request->addresses[0].octets, IP6_OCTETS) == 0) {
+            netif_ip6_addr_set_state(netif, i, IP6_ADDR_INVALID);
+        }
+    }
+    return ESP_OK;
+}
+
+// In lwIP's task: send one Router Solicitation. lwIP sends its own each fourth second only.
+static esp_err_t send_solicitation(void *context) {
+    struct netif *netif = netif_of(context);
+    if (netif == NULL || !netif_is_up(netif)) {
+        return ESP_ERR_INVALID_STATE;
+    }
+    struct pbuf *p = pbuf_alloc(PBUF_IP, ROUTER_SOLICITATION_OCTETS, PBUF_RAM);
+    if (p == NULL) {
+        return ESP_ERR_NO_MEM;
+    }
+    uint8_t *message = p->payload;
+    memset(message, 0, ROUTER_SOLICITATION_OCTETS);
+    message[0] = ICMP6_TYPE_RS;
+
+    const ip6_addr_t *source = IP6_ADDR_ANY6; // RFC 4861 section 4.1: while none is usable
+    if (ip6_addr_isvalid(netif_ip6_addr_state(netif, 0))) {
+        source = netif_ip6_addr(netif, 0);
+    }
+    ip6_addr_t routers;
+    ip6_addr_set_allrouters_linklocal(&routers);
+    ip6_addr_assign_zone(&routers, IP6_MULTICAST, netif);
+    uint16_t checksum = ip6_chksum_pseudo(p, IP6_NEXTH_ICMP6, p->tot_len, source, &routers);
+    memcpy(message + 2, &checksum, sizeof(checksum));
+
+    err_t result = ip6_output_if_src(p, source, &routers, ND6_HOP_LIMIT, 0, IP6_NEXTH_ICMP6, netif);
+    pbuf_free(p);
+    return result == ERR_OK ? ESP_OK : result == ERR_MEM ? ESP_ERR_NO_MEM : ESP_FAIL;
+}
+
+// These two are called by the event task: they must raise no Python exception. ESP-IDF's own
+// handlers, which take the interface up and down, were registered before for the same events by
+// esp_netif_create_default_wifi_sta(), so they have run. (Handlers for ESP_EVENT_ANY_ID run
+// before those for a single event, so MicroPython's have run, too; one for ANY_ID here would
+// find the interface down.)
+
+static void on_connected(void *arg, esp_event_base_t base, int32_t id, void *data) {
+    (void)base;
+    (void)id;
+    (void)data;
+    // Without memory for the message there is no address: addresses() shows it, start() retries.
+    (void)esp_netif_tcpip_exec(bring_up, arg);
+    associated = true;
+}
+
+static void on_disconnected(void *arg, esp_event_base_t base, int32_t id, void *data) {
+    (void)arg;
+    (void)base;
+    (void)id;
+    const wifi_event_sta_disconnected_t *event = data;
+    associated = false;
+    if (event->reason != WIFI_REASON_ASSOC_LEAVE) { // that one we asked for
+        last_reason = event->reason;
+        losses = losses + 1;
+    }
+}
+
+// The station, or OSError(ENODEV) before network.WLAN() made it.
+static esp_netif_t *get_station(void) {
+    esp_netif_t *station = esp_netif_get_handle_from_ifkey("WIFI_STA_DEF");
+    if (station == NULL) {
+        mp_raise_OSError(MP_ENODEV);
+    }
+    return station;
+}
+
+static void raise_unless_ok(esp_err_t result) {
+    if (result != ESP_OK) {
+        mp_raise_OSError(result == ESP_ERR_NO_MEM ? MP_ENOMEM
+            : result == ESP_ERR_INVALID_STATE ? MP_ENOTCONN : MP_EIO);
+    }
+}
+
+static esp_err_t in_lwip(esp_netif_callback_fn function, void *context) {
+    MP_THREAD_GIL_EXIT();
+    esp_err_t result = esp_netif_tcpip_exec(function, context);
+    MP_THREAD_GIL_ENTER();
+    return result;
+}
+
+// start(): have IPv6 come up with every association from now on, and with the present one.
+static mp_obj_t ip6sta_start(void) {
+    esp_netif_t *station = get_station();
+    if (!registered) {
+        raise_unless_ok(esp_event_handler_instance_register(
+            WIFI_EVENT, WIFI_EVENT_STA_CONNECTED, on_connected, station, NULL));
+        esp_err_t result = esp_event_handler_instance_register(
+            WIFI_EVENT, WIFI_EVENT_STA_DISCONNECTED, on_disconnected, NULL, NULL);
+        if (result != ESP_OK) {
+            esp_event_handler_unregister(WIFI_EVENT, WIFI_EVENT_STA_CONNECTED, on_connected);
+            raise_unless_ok(result);
+        }
+        registered = true;
+        if (esp_netif_is_netif_up(station)) {
+            associated = true;
+        }
+    }
+    esp_err_t result = in_lwip(bring_up, station);
+    if (result != ESP_ERR_INVALID_STATE) { // not associated: on_connected's turn
+        raise_unless_ok(result);
+    }
+    return mp_const_none;
+}
+static MP_DEFINE_CONST_FUN_OBJ_0(ip6sta_start_obj, ip6sta_start);
+
+// link(): (associated, losses so far, reason of the last loss, wifi_err_reason_t or 0).
+static mp_obj_t ip6sta_link(void) {
+    mp_obj_t items[] = {
+        mp_obj_new_bool(associated),
+        mp_obj_new_int_from_uint(losses),
+        mp_obj_new_int_from_uint(last_reason),
+    };
+    return mp_obj_new_tuple(MP_ARRAY_SIZE(items), items);
+}
+static MP_DEFINE_CONST_FUN_OBJ_0(ip6sta_link_obj, ip6sta_link);
+
+// addresses(): a list of (16 octets, state, preferred seconds, valid seconds), link-local first.
+static mp_obj_t ip6sta_addresses(void) {
+    request_t request = { .station = get_station() };
+    raise_unless_ok(in_lwip(list_addresses, &request));
+    mp_obj_t list = mp_obj_new_list(0, NULL);
+    for (size_t i = 0; i < request.count; i++) {
+        const address_t *address = &request.addresses[i];
+        mp_obj_t items[] = {
+            mp_obj_new_bytes(address->octets, IP6_OCTETS),
+            MP_OBJ_NEW_SMALL_INT(address->state),
+            mp_obj_new_int_from_uint(address->preferred),
+            mp_obj_new_int_from_uint(address->valid),
+        };
+        mp_obj_list_append(list, mp_obj_new_tuple(MP_ARRAY_SIZE(items), items));
+    }
+    return list;
+}
+static MP_DEFINE_CONST_FUN_OBJ_0(ip6sta_addresses_obj, ip6sta_addresses);
+
+// remove(octets): drop an address other than the link-local one.
+static mp_obj_t ip6sta_remove(mp_obj_t octets_in) {
+    mp_buffer_info_t octets;
+    mp_get_buffer_raise(octets_in, &octets, MP_BUFFER_READ);
+    if (octets.len != IP6_OCTETS) {
+        mp_raise_ValueError(MP_ERROR_TEXT("an address has 16 octets"));
+    }
+    request_t request = { .station = get_station() };
+    memcpy(request.addresses[0].octets, octets.buf, IP6_OCTETS);
+    raise_unless_ok(in_lwip(remove_address, &request));
+    return mp_const_none;
+}
+static MP_DEFINE_CONST_FUN_OBJ_1(ip6sta_remove_obj, ip6sta_remove);
+
+// solicit(): ask the routers for an advertisement now. OSError(ENOTCONN) without an association.
+static mp_obj_t ip6sta_solicit(void) {
+    raise_unless_ok(in_lwip(send_solicitation, get_station()));
+    return mp_const_none;
+}
+static MP_DEFINE_CONST_FUN_OBJ_0(ip6sta_solicit_obj, ip6sta_solicit);
+
+static const mp_rom_map_elem_t ip6sta_globals_table[] = {
+    { MP_ROM_QSTR(MP_QSTR___name__), MP_ROM_QSTR(MP_QSTR_ip6sta) },
+    { MP_ROM_QSTR(MP_QSTR_start), MP_ROM_PTR(&ip6sta_start_obj) },
+    { MP_ROM_QSTR(MP_QSTR_link), MP_ROM_PTR(&ip6sta_link_obj) },
+    { MP_ROM_QSTR(MP_QSTR_addresses), MP_ROM_PTR(&ip6sta_addresses_obj) },
+    { MP_ROM_QSTR(MP_QSTR_remove), MP_ROM_PTR(&ip6sta_remove_obj) },
+    { MP_ROM_QSTR(MP_QSTR_solicit), MP_ROM_PTR(&ip6sta_solicit_obj) },
+};
+static MP_DEFINE_CONST_DICT(ip6sta_globals, ip6sta_globals_table);
+
+const mp_obj_module_t ip6sta_module = {
+    .base = { &mp_type_module },
+    .globals = (mp_obj_dict_t *)&ip6sta_globals,
+};
+
+MP_REGISTER_MODULE(MP_QSTR_ip6sta, ip6sta_module);

@@ -1,0 +1,158 @@
+"""A board over lwIP: one Wi-Fi uplink and raw IPv6. What rp2.py and esp32.py have in common.
+
+lwIP tells nothing by itself, so the interface is looked at ten times a second: an address is seen
+at most 100 ms after duplicate address detection passed (which lwIP takes one to two seconds for),
+for less than one percent of the processor.
+"""
+
+import asyncio
+import errno
+
+from ..compat import const
+from . import networks
+from .files import FileStore
+from .station import Station
+from .waiting import Watch
+
+_UNANSWERED_MAX = const(4)  # packets sent: the fourth update leaves ten seconds after the first
+_BURST = const(6)  # lwIP queues no more for a socket
+
+
+class Port:
+    """The Wi-Fi uplink and raw IPv6. `store`: holds the record of networks (see networks.py).
+
+    It tells its `sink` what happens: `address_usable(uplink, priority, address)`,
+    `address_gone(uplink, address)`, `received(source, destination, next_header, payload)`,
+    `failed(error)` for what nobody foresaw. The uplink is the network's name. Of several addresses
+    the newest usable one is told, alone.
+    Raises OSError where this firmware lacks raw IPv6, or all sockets are in use.
+
+    A platform says: `protocols` to receive, `_open_sender()`, `_open_receiver(protocol)`,
+    `_interface()` (what Station calls `nic`), `_ask_routers()`. It keeps nothing of its own under
+    private names: those are shortened module by module before a board's files are compiled.
+    """
+
+    protocols = ()
+
+    def __init__(self, store=None):
+        self.faults = {}  # what the system refused, counted by errno name or number
+        self._store = store or FileStore("/roamkey")
+        self._receivers = []
+        self._watches = []
+        self._task = self._sink = None
+        self._sender = self._open_sender()
+        try:
+            for protocol in self.protocols:
+                self._receivers.append(self._open_receiver(protocol))
+        except OSError:
+            self._close()
+            raise
+        self._station = Station(self._interface(), self._solicit, self._tell, self._fault)
+        self._told = None  # (uplink, address)
+        self._unanswered = 0  # packets sent since one was received, or since we joined anew
+        self._renewed = False
+
+    def start(self, sink):
+        """Begin: needs a running asyncio loop."""
+        self._sink = sink
+        self.reload()
+        for receiver in self._receivers:
+            self._watches.append(Watch(receiver.socket, _reader(self, receiver), sink.failed))
+        self._task = asyncio.create_task(self._work())
+
+    async def _work(self):
+        try:
+            await self._station.run()
+        except Exception as error:
+            self._sink.failed(error)
+
+    def reload(self):
+        """Read the record of networks again."""
+        try:
+            self._station.use(networks.read(self._store))
+        except ValueError:
+            self._count("networks damaged")
+            self._station.use([])
+
+    def stop(self):
+        """End: the sockets are given back; the interface stays as it is."""
+        if self._task is not None:
+            self._task.cancel()
+        self._close()
+
+    def _close(self):
+        for watch in self._watches:
+            watch.stop()
+        for receiver in self._receivers:
+            receiver.close()
+        self._sender.close()
+        self._watches = []
+        self._receivers = []
+
+    def send(self, source, destination, next_header, payload):
+        """Send from an address that is usable; whether it left, as far as lwIP knows."""
+        if self._told is None or self._told[1] != source:
+            return False
+        try:
+            self._sender.send(source, destination, next_header, payload)
+        except OSError as error:
+            self._fault(error)
+            return False
+        self._suspect()
+        return True
+
+    def _suspect(self):
+        """Where nothing is ever answered, lwIP may send to a router of elsewhere: join anew, once.
+
+        It keeps a router for half a minute and more though the access point led us to another
+        network, and can't be told to forget one.
+        """
+        self._unanswered += 1
+        if self._unanswered > _UNANSWERED_MAX and not self._renewed:
+            self._renewed = True
+            self._unanswered = 0
+            self._station.renew()
+
+    def _solicit(self):
+        """Ask for a Router Advertisement now: lwIP itself may take four seconds to."""
+        try:
+            self._ask_routers()
+        except OSError as error:
+            self._fault(error)
+
+    def _tell(self):
+        """Tell of a new address before the old one's end: the node needn't stand without one."""
+        address, network = self._station.address, self._station.network
+        before = self._told
+        if address is None or network is None:
+            self._told = None
+        elif before != (network.ssid, address):
+            self._told = (network.ssid, address)
+            self._unanswered = 0
+            self._sink.address_usable(network.ssid, network.priority, address)
+        if before is not None and before != self._told:
+            self._sink.address_gone(*before)
+
+    def _drain(self, receiver):
+        for _ in range(_BURST):
+            try:
+                packet = receiver.receive()
+            except OSError as error:
+                self._fault(error)
+                return
+            if packet is None:
+                return
+            self._unanswered = 0
+            self._renewed = False
+            self._sink.received(*packet)
+
+    def _fault(self, error):
+        number = error.args[0]
+        self._count(errno.errorcode.get(number, str(number)))
+
+    def _count(self, name):
+        self.faults[name] = self.faults.get(name, 0) + 1
+
+
+def _reader(port, receiver):
+    return lambda: port._drain(receiver)
