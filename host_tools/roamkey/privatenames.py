@@ -1,0 +1,88 @@
+"""Short names for what is private to a module, before a board's files are compiled.
+
+Each name that bytecode mentions is a string that the board keeps in RAM once, and that each file
+carries. Names with one leading underscore mean nothing outside their module, so in each module
+they become `_a`, `_b` and so on, the same few strings in all. A name that any module uses without
+defining it (somebody else's private attribute) or that stands in a string keeps its spelling
+everywhere.
+"""
+
+import ast
+from collections.abc import Iterator, Mapping
+from itertools import count
+from string import ascii_lowercase
+
+
+def shorten(sources: Mapping[str, str]) -> dict[str, str]:
+    """The sources of a package's modules, by any key, with private names shortened."""
+    trees = {name: ast.parse(text) for name, text in sources.items()}
+    kept: set[str] = set()
+    for tree in trees.values():
+        kept |= _used(tree) - _defined(tree)
+        kept |= set(_texts(tree))
+    for tree in trees.values():
+        private = sorted(name for name in _defined(tree) - kept if _is_private(name))
+        taken = _used(tree) | _defined(tree)
+        fresh = (name for name in _short_names() if name not in taken)
+        _Renamer(dict(zip(private, fresh, strict=False))).visit(tree)
+    return {name: ast.unparse(tree) for name, tree in trees.items()}
+
+
+def _is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__") and len(name) > 2
+
+
+def _texts(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+
+
+def _short_names() -> Iterator[str]:
+    for number in count():
+        tens, ones = divmod(number, len(ascii_lowercase))
+        yield "_" + ascii_lowercase[ones] + (str(tens) if tens else "")
+
+
+def _names(tree: ast.Module) -> Iterator[tuple[str, bool]]:
+    """Every name in a module, with whether it is defined at that place."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            yield node.id, isinstance(node.ctx, ast.Store)
+        elif isinstance(node, ast.Attribute):
+            yield node.attr, isinstance(node.ctx, ast.Store)
+        elif isinstance(node, ast.arg):
+            yield node.arg, True
+        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            yield node.name, True
+        elif isinstance(node, ast.alias):
+            yield (node.asname or node.name), node.asname is not None
+        elif isinstance(node, ast.keyword) and node.arg is not None:
+            yield node.arg, False
+        elif isinstance(node, (ast.Global, ast.Nonlocal)):
+            yield from ((name, False) for name in node.names)
+
+
+def _used(tree: ast.Module) -> set[str]:
+    return {name for name, defined in _names(tree) if not defined}
+
+
+def _defined(tree: ast.Module) -> set[str]:
+    return {name for name, defined in _names(tree) if defined}
+
+
+class _Renamer(ast.NodeTransformer):
+    def __init__(self, names: Mapping[str, str]) -> None:
+        self._names = names
+
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        super().generic_visit(node)
+        for field in ("id", "attr", "arg", "name", "asname"):
+            value = getattr(node, field, None)
+            if isinstance(value, str) and not isinstance(node, ast.alias):
+                setattr(node, field, self._names.get(value, value))
+        if isinstance(node, ast.alias) and node.asname:
+            node.asname = self._names.get(node.asname, node.asname)
+        if isinstance(node, (ast.Global, ast.Nonlocal)):
+            node.names = [self._names.get(name, name) for name in node.names]
+        return node

