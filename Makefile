@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint format fuzz bench clean
+.PHONY: help venv demo test test-pico-w size lint format fuzz bench clean
 
 help: ## print these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -33,6 +33,17 @@ demo: $(STAMP) ## the main job on virtual boards: provision, register, move, los
 
 test: $(STAMP) ## the tests, under CPython and MicroPython (under ten minutes)
 	$(BIN)/python -m pytest
+
+test-pico-w: $(STAMP) ## the agent on real Pico W firmware, emulated; PICO_W_UF2 names it (ten minutes)
+	@test -n "$$PICO_W_UF2" || { echo "make: PICO_W_UF2 must name a MicroPython UF2 for RPI_PICO_W," \
+	  "from micropython.org/download/RPI_PICO_W" >&2; exit 2; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,pico-w]'
+	$(BIN)/python -m pytest tests/pico_w
+
+size: $(STAMP) ## octets of each compiled file; with PICO_W_UF2 also RAM and times on a Pico W, emulated
+	@test -z "$$PICO_W_UF2" || $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	  --editable '.[dev,pico-w]'
+	$(BIN)/python bench/footprint.py
 
 fuzz: $(STAMP) ## power cut at every flash operation, failing flash; 200 moves under loss (minutes)
 	$(BIN)/python bench/cuts.py
