@@ -9,6 +9,7 @@ import gc
 import sys
 
 from . import console
+from .application import Application
 from .credentials import Keystore
 from .errors import StorageError
 from .ports import board
@@ -40,12 +41,14 @@ class Guarded:
     def __init__(self, node):
         self._node = node
         self._fault = None
+        self._application = Application()
 
     def status(self):
-        """The node's status, and under `fault` what stopped it."""
+        """The node's status, under `fault` what stopped it, and how the application fares."""
         status = dict(self._node.status())
         if self._fault:
             status["fault"] = self._fault
+        status["application"] = self._application.status
         return status
 
     def reload(self):
@@ -54,10 +57,13 @@ class Guarded:
 
     async def run(self):
         """Run the node to its end; a failure is kept and shown, and never ends the console."""
+        beside = asyncio.create_task(self._application.run(self._node))
         try:
             await self._node.run()
         except Exception as error:  # whatever it is, the console must stay to report it
             self._fault = "%s: %s" % (type(error).__name__, error)
+        finally:
+            beside.cancel()
 
 
 def make_node(keystore):

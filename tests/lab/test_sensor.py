@@ -1,0 +1,67 @@
+"""The example sensor as /app.py of a virtual board: readings on the way, across moves and a cut."""
+
+import json
+import time
+from pathlib import Path
+
+import dpkt
+import pytest
+
+from mip6 import packets
+from roamkey.lab.network import Network
+from roamkey.lab.scene import Scene
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(120)]
+
+EXAMPLE = Path(__file__).parents[2] / "firmware" / "examples" / "sensor.py"
+PORT = 5005
+SETTINGS = b'{"every": 0.1}'
+ETHERNET_OCTETS = 14
+
+
+def readings(capture: Path) -> list[tuple[str, dict[str, int]]]:
+    """(care-of prefix, reading) of every right datagram that the capture holds."""
+    found = []
+    with capture.open("rb") as file:
+        for _, frame in dpkt.pcap.Reader(file):
+            packet = (
+                packets.parse(frame[ETHERNET_OCTETS:]) if frame[12:14] == b"\x86\xdd" else None
+            )
+            if packet is None or packet.protocol != packets.UDP:
+                continue
+            assert packet.checksum_ok()
+            if int.from_bytes(packet.payload[2:4], "big") == PORT:
+                found.append((packet.source[:6].hex(), json.loads(bytes(packet.payload[8:]))))
+    return found
+
+
+def wait_for(scene: Scene, prefix: str, more_than: int) -> list[tuple[str, dict[str, int]]]:
+    """The readings, once so many came from a network."""
+    end = time.monotonic() + 20
+    while True:
+        found = readings(scene.capture)
+        if sum(place == prefix for place, _ in found) > more_than:
+            return found
+        assert time.monotonic() < end, scene.status()
+        time.sleep(0.1)
+
+
+def test_readings_from_wherever_the_board_is(tmp_path: Path) -> None:
+    files = {"/app.py": EXAMPLE, "/sensor.json": SETTINGS}
+    with Network() as network, Scene(tmp_path, network, files) as scene:
+        scene.move("visited1")
+        wait_for(scene, "20010db80001", 3)
+        scene.move("visited2")
+        wait_for(scene, "20010db80002", 3)
+        scene.move("visited1")
+        found = wait_for(scene, "20010db80001", 8)
+        numbers = [reading["n"] for _, reading in found]
+        assert numbers == sorted(set(numbers))
+        assert scene.status()["node"]["application"] == "running"
+        scene.board.power_cut()
+        scene.board.start()
+        again = len(found)
+        while len(readings(scene.capture)) <= again + 5:
+            time.sleep(0.1)
+        assert readings(scene.capture)[-1][1]["n"] < numbers[-1] + 100
+        assert scene.status()["node"]["bindings"][0]["state"] == "bound"
