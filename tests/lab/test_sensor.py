@@ -1,4 +1,4 @@
-"""The example sensor as /app.py of a virtual board: readings on the way, across moves and a cut."""
+"""The example sensor as /app.py of a virtual board: its readings across moves and a power cut."""
 
 import json
 import time
