@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-pico-w size lint format fuzz bench clean
+.PHONY: help venv demo test test-pico-w size lint format fuzz bench docs clean
 
 help: ## print these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -61,6 +61,9 @@ lint: $(STAMP) ## ruff and mypy
 format: $(STAMP) ## let ruff lay the code out
 	$(BIN)/ruff check --fix --quiet .
 	$(BIN)/ruff format .
+
+docs: $(STAMP) ## put what is made from the code into docs/ (the mobile node's state table)
+	$(BIN)/python -m roamkey.state_table docs/DESIGN.md
 
 clean: ## remove what the targets made
 	rm -rf $(VENV) demo-out bench/out .pytest_cache .mypy_cache .ruff_cache

@@ -69,6 +69,8 @@ class Binding:
         self._held = None  # (address, refresh at, expires at): what the correspondent surely holds
         self._jumped = False
         self._unproven_at = _NEVER
+        self._since = now
+        self._warning = None  # per cent of the last key used that were told of
         self._packet = None
 
     @property
@@ -125,6 +127,10 @@ class Binding:
         """An address won't come into use any more."""
         if self.keys is not None:
             self.keys.forget(care_of_address)
+
+    def outlook(self, now):
+        """How long the keys last at the rate since the start: see keylife.outlook()."""
+        return self._owner.keystore.outlook(self.index, self.pace.sent, now - self._since)
 
     def holds(self, care_of_address, now):
         """Whether the correspondent holds a binding to this address, and no update may undo it."""
@@ -213,6 +219,10 @@ class Binding:
         self._acknowledged = True
         self.reason = ""
         self._halt()
+        warning = self.outlook(now)["warning"]
+        if warning != self._warning:
+            self._warning = warning
+            self._owner.emit("warning", self.correspondent, warning)
 
     def _refuse(self, now, what):
         self.expires_at = self.refresh_at = self._held = None

@@ -267,7 +267,7 @@ class BindingUpdateList:
 
     def _status_of(self, binding, now):
         left = binding.expires_at
-        return {
+        answer = {
             "correspondent": text(binding.correspondent),
             "state": states.STATES[binding.state],
             "reason": binding.reason,
@@ -277,3 +277,6 @@ class BindingUpdateList:
             "updates_sent": binding.pace.sent,
             "lifetime_left_s": None if left is None else max(0, left - now) // 1000,
         }
+        if binding.state != states.UNKEYED:
+            answer["key"] = binding.outlook(now)
+        return answer

@@ -362,3 +362,25 @@ def test_events_are_bounded():
         drain(bindings, now)
     assert len(bindings.events) <= 32
     assert bindings.drops["events"] > 0
+
+
+def test_warns_before_the_last_key_is_used_up():
+    bindings, cn, _ = bound(generations=2)
+    cn = Correspondent(generations=2)
+    counter = bindings.keystore.counter(0)
+    now = 10000
+    warned = []
+    for used in (60000, 65535, 1000, 52429, 62260):
+        counter.advance(used)
+        bindings.attach(COA2 if bindings.care_of == COA1 else COA1, now)
+        receive(bindings, cn.answer(cn.read(drain(bindings, now)[0])), now + 40)
+        counter = bindings.keystore.counter(0)
+        for event in bindings.events:
+            if event[0] == "warning":
+                warned.append((counter.generation, event[2]))
+        bindings.events = []
+        now += 5000
+    assert warned == [(1, 80), (1, 95)]
+    key = bindings.status(now)[0]["key"]
+    assert key["warning"] == 95
+    assert key["uses_left"] == counter.uses_left
