@@ -1,10 +1,9 @@
 """A Binding Update whose authenticator verified, and under which key (RFC 6275 section 9.5.1)."""
 
-from typing import Any
-
 from mip6 import keys, messages
 from roamkey.correspondent import replies
 from roamkey.correspondent.entries import Inbound, LiveKey, Peer, Reply, Verdict
+from roamkey.correspondent.updates import Update
 
 
 class AuthenticUpdate:
@@ -29,18 +28,18 @@ class AuthenticUpdate:
     def __init__(
         self,
         inbound: Inbound,
-        update: Any,
+        update: Update,
         peer: Peer,
         key: LiveKey,
         kbm: bytes,
         care_of_address: bytes,
         removes: bool,
     ) -> None:
-        """`update` is the decoded message; `kbm` the one that verified it."""
+        """`kbm`: the one that verified it."""
         self.inbound = inbound
-        self.sequence: int = update.sequence
-        self.flags: int = update.flags
-        self.requested: int = update.lifetime
+        self.sequence = update.sequence
+        self.flags = update.flags
+        self.requested = update.lifetime
         self.peer = peer
         self.key = key
         self.kbm = kbm
@@ -91,16 +90,13 @@ class AuthenticUpdate:
 
 
 def authenticate(
-    correspondent: bytes, inbound: Inbound, header: bytes | memoryview, update: Any, peer: Peer
+    correspondent: bytes, inbound: Inbound, update: Update, peer: Peer
 ) -> AuthenticUpdate | None:
-    """The update as one of the peer's live keys verifies it, the current key tried first.
-
-    `header`: the message as received; `update`: the same decoded.
-    """
-    care_of = update.option(messages.ALTERNATE_CARE_OF_ADDRESS) or inbound.source
+    """The update as one of the peer's live keys verifies it, the current key tried first."""
+    care_of = update.alternate or inbound.source
     removes = not update.lifetime or care_of == peer.home_address
     for key in peer.keys:
         kbm = key.binding_management_key(None if removes else care_of)
-        if keys.verify(kbm, care_of, correspondent, header):
+        if keys.verify(kbm, care_of, correspondent, update.header):
             return AuthenticUpdate(inbound, update, peer, key, kbm, care_of, removes)
     return None

@@ -19,17 +19,16 @@ from the registry and `load`s it: the registry is what counts.
 """
 
 from heapq import heappop, heappush
-from typing import Any
 
 from mip6 import addresses, messages, packets
 from mip6.errors import Violation
 from roamkey import registry
-from roamkey.correspondent import entries, replies
+from roamkey.correspondent import entries, replies, updates
 from roamkey.correspondent.authentic import AuthenticUpdate, authenticate
 from roamkey.correspondent.entries import Binding, Change, Inbound, LiveKey, Peer, Verdict
 from roamkey.correspondent.limiter import Limiter
+from roamkey.correspondent.updates import Update
 
-_AUTHORIZATION = messages.BINDING_AUTHORIZATION_DATA
 _REFUSALS = {
     messages.ADMINISTRATIVELY_PROHIBITED: "refused by the administrator",
     messages.INSUFFICIENT_RESOURCES: "no room for another binding",
@@ -72,6 +71,10 @@ class BindingCache:
         binding = peer and peer.binding
         return binding if binding and binding.expires_ms > now else None
 
+    def home_addresses(self) -> list[bytes]:
+        """The nodes that have a live key."""
+        return list(self._peers)
+
     def nodes(self) -> int:
         """How many nodes have a live key."""
         return len(self._peers)
@@ -97,6 +100,9 @@ class BindingCache:
 
     def judge(self, inbound: Inbound, now: int) -> Verdict:
         """What becomes of a packet; raises nothing, whatever it holds."""
+        usual = updates.read_usual(inbound, self.correspondent)
+        if usual is not None:
+            return self._judge_update(inbound, usual, now)
         try:
             packet = packets.parse_payload(
                 inbound.next_header, inbound.payload, inbound.source, self.correspondent
@@ -113,24 +119,21 @@ class BindingCache:
                 return self._judge_unknown(inbound, packet, now)
             return self._drop(inbound, violation.reason)
         if message.kind != messages.BINDING_UPDATE:
-            return self._drop(inbound, "message not for a correspondent", packet.home_address)
-        return self._judge_update(inbound, packet, message, now)
+            return self._judge_stray(inbound, packet, message.kind, now)
+        return self._judge_update(inbound, updates.from_message(packet, message), now)
 
     # --- Binding Updates
 
-    def _judge_update(
-        self, inbound: Inbound, packet: packets.Packet, update: Any, now: int
-    ) -> Verdict:
-        home = packet.logical_source
+    def _judge_update(self, inbound: Inbound, update: Update, now: int) -> Verdict:
+        home = update.home_address
         if not addresses.is_unicast_global(home):
             return self._drop(inbound, "home address", home)
         peer = self._peers.get(home)
         if peer is None:
             return self._drop(inbound, "no key", home)
-        authorized = [kind for kind, _ in update.options if kind == _AUTHORIZATION]
-        if len(authorized) != 1 or update.options[-1][0] != _AUTHORIZATION:
+        if not update.authorized:
             return self._drop(inbound, "authorization data", home)
-        authentic = authenticate(self.correspondent, inbound, packet.payload, update, peer)
+        authentic = authenticate(self.correspondent, inbound, update, peer)
         if authentic is None:
             return self._drop(inbound, "authenticator", home)
         confirms = authentic.make_current()
@@ -216,6 +219,17 @@ class BindingCache:
             return self._drop(inbound, "no home address")
         return self._unbound(inbound, packet, now) or Verdict(
             entries.DATA, "", inbound.source, packet.home_address
+        )
+
+    def _judge_stray(
+        self, inbound: Inbound, packet: packets.Packet, kind: int, now: int
+    ) -> Verdict:
+        """A message for mobile nodes or home agents; a Binding Error never draws another."""
+        unbound = None
+        if kind != messages.BINDING_ERROR:
+            unbound = self._unbound(inbound, packet, now)
+        return unbound or self._drop(
+            inbound, "message not for a correspondent", packet.home_address
         )
 
     def _judge_unknown(self, inbound: Inbound, packet: packets.Packet, now: int) -> Verdict:

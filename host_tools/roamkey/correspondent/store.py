@@ -2,48 +2,17 @@
 
 A group of changes is one transaction. Each sequence number is acceptable exactly once, because
 the update that records it is conditional (see `registry.schema`): of several daemons with the
-same number one succeeds, and the others learn from the count of rows that they did not.
+same number one succeeds, and the others learn that they did not.
 """
 
 from collections.abc import Collection, Iterator, Sequence
-from functools import cache
-from importlib import import_module
 
-from sqlalchemy import Connection, Executable, and_, bindparam, delete, or_, select, update
+from sqlalchemy import and_, delete, select
 
+from roamkey.correspondent import group
 from roamkey.correspondent.entries import Binding, Change
 from roamkey.registry import Pair, Registry
-from roamkey.registry.schema import CONFIRMED, RETIRED, SENT, bindings, keys, nodes, pairs
-
-_live = and_(keys.c.id == bindparam("key"), keys.c.state != RETIRED)
-_accept = (
-    update(keys)
-    .where(
-        _live,
-        or_(keys.c.last_sequence.is_(None), keys.c.last_sequence < bindparam("sequence")),
-    )
-    .values(last_sequence=bindparam("sequence"))
-)
-_confirm = update(keys).where(_live).values(state=CONFIRMED)
-_confirm_set = (
-    update(keys)
-    .where(
-        keys.c.state == SENT,
-        keys.c.set_id
-        == select(keys.c.set_id).where(keys.c.id == bindparam("key")).scalar_subquery(),
-    )
-    .values(state=CONFIRMED)
-)
-_retire_earlier = (
-    update(keys)
-    .where(
-        keys.c.pair_id == bindparam("pair"),
-        keys.c.generation < bindparam("below"),
-        keys.c.state != RETIRED,
-    )
-    .values(state=RETIRED, kcn=None)
-)
-_unbind = delete(bindings).where(bindings.c.pair_id == bindparam("pair"))
+from roamkey.registry.schema import bindings, nodes, pairs
 
 
 class Store:
@@ -92,14 +61,8 @@ class Store:
         Refused: the number isn't above the last accepted, or the key is retired or withdrawn.
         Raises RoamkeyError where the registry fails; then nothing, or all, has changed.
         """
-        try:
-            with self._registry.writing() as c:
-                if _commit_group(c, changes):
-                    return set()
-                raise _NotAllError
-        except _NotAllError:  # rolled back; rare, so slow is good enough
-            with self._registry.writing() as c:
-                return {i for i, change in enumerate(changes) if not _commit_group(c, [change])}
+        with self._registry.writing() as c:
+            return group.commit(c, changes)
 
     def expire(self, now: int) -> None:
         """Remove the bindings of our address whose time is over."""
@@ -107,49 +70,3 @@ class Store:
         over = and_(bindings.c.expires_ms <= now, bindings.c.pair_id.in_(mine))
         with self._registry.writing() as c:
             c.execute(delete(bindings).where(over))
-
-
-class _NotAllError(Exception):
-    """Some change of the group was refused."""
-
-
-def _commit_group(c: Connection, changes: Sequence[Change]) -> bool:
-    """Write a group; whether every one of its conditions held."""
-    confirmed = [change for change in changes if change.confirms]
-    accepted = [change for change in changes if change.sequence is not None]
-    if confirmed and not _confirm_keys(c, confirmed):
-        return False
-    if not accepted:
-        return True
-    numbers = [{"key": change.key_id, "sequence": change.sequence} for change in accepted]
-    if c.execute(_accept, numbers).rowcount != len(numbers):
-        return False
-    # Within the group only a pair's last binding is ever seen.
-    last = {change.pair_id: change.binding for change in accepted}
-    made = [{"pair_id": pair, **new._asdict()} for pair, new in last.items() if new is not None]
-    gone = [{"pair": pair} for pair, new in last.items() if new is None]
-    if made:
-        c.execute(_bind(c.dialect.name), made)
-    if gone:
-        c.execute(_unbind, gone)
-    return True
-
-
-def _confirm_keys(c: Connection, changes: Sequence[Change]) -> bool:
-    """Make keys current: their sets are confirmed, the pairs' earlier generations retired."""
-    ours = [{"key": change.key_id} for change in changes]
-    if c.execute(_confirm, ours).rowcount != len(ours):
-        return False
-    c.execute(_confirm_set, ours)
-    earlier = [{"pair": change.pair_id, "below": change.generation} for change in changes]
-    c.execute(_retire_earlier, earlier)
-    return True
-
-
-@cache
-def _bind(dialect: str) -> Executable:
-    """Make or replace a binding: the one statement that SQL's dialects say differently."""
-    made = import_module(f"sqlalchemy.dialects.{dialect}").insert(bindings)
-    new = {column.name: made.excluded[column.name] for column in bindings.c}
-    upsert: Executable = made.on_conflict_do_update(index_elements=["pair_id"], set_=new)
-    return upsert
