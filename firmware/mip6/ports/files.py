@@ -7,6 +7,7 @@ is atomic. On FAT nothing is, so nothing is written there. See docs/DESIGN.md, "
 
 import errno
 import os
+import sys
 
 from ..compat import const
 
@@ -29,8 +30,8 @@ def _kind(root):
         mounts = vfs.mount()
     except ImportError:
         return _POSIX  # CPython
-    except TypeError:
-        return _LITTLEFS  # MicroPython before 1.26 doesn't tell; boards come with littlefs
+    except TypeError:  # MicroPython before 1.26 doesn't tell; boards come with littlefs
+        return _POSIX if sys.platform in ("linux", "darwin") else _LITTLEFS
     best, found = -1, None
     for system, path in mounts:
         inside = path == "/" or root == path or root.startswith(path + "/")

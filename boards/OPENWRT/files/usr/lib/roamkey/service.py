@@ -1,0 +1,130 @@
+"""The agent as a service of a router: `micropython service.py STATE SOCKET [UPLINK ...]`.
+
+STATE: the folder of keys and counters. SOCKET: a local socket that gives the console to one caller
+at a time. UPLINK: network devices, best first; none: every one. Nothing is read from standard
+input, and only faults are written to standard output. It ends when 0x03 comes at the start of a
+line, or a reboot is asked for: procd starts it again. Needs CAP_NET_RAW.
+"""
+
+import asyncio
+import os
+import socket
+import struct
+import sys
+
+from mip6 import agent, console
+from mip6.credentials import Keystore
+from mip6.errors import StorageError
+from mip6.node import Node
+from mip6.ports import board
+from mip6.ports.files import FileStore
+from mip6.ports.posix import Port
+from mip6.ports.waiting import Watch
+
+_AF_UNIX = 1
+_NATIVE = "<" if sys.byteorder == "little" else ">"  # MicroPython has no "="
+
+
+def place(path):
+    """The sockaddr_un of a path, as MicroPython wants it."""
+    return struct.pack(_NATIVE + "H", _AF_UNIX) + path.encode() + b"\0"
+
+
+def listen(path):
+    """A listening local socket at `path`; what an earlier run left there goes."""
+    try:
+        os.remove(path)
+    except OSError:
+        pass
+    stream = socket.socket(_AF_UNIX, socket.SOCK_STREAM)
+    stream.bind(place(path))
+    stream.listen(1)
+    stream.setblocking(False)
+    return stream
+
+
+class Service:
+    """Node and console, until a caller ends them."""
+
+    def __init__(self, keystore, node, identity, stream):
+        self._keystore = keystore
+        self._node = node
+        self._identity = identity
+        self._stream = stream
+        self._caller = None
+        self._serving = self._ended = None
+
+    async def run(self):
+        """Work until 0x03 or a reboot; the node says goodbye."""
+        self._ended = asyncio.Event()
+        running = asyncio.create_task(self._node.run())
+        watch = Watch(self._stream, self._accept, self._failed)
+        try:
+            await self._ended.wait()
+        finally:
+            watch.stop()
+            running.cancel()
+            try:
+                await running
+            except asyncio.CancelledError:
+                pass
+
+    def _failed(self, error):
+        print("console: %s: %s" % (type(error).__name__, error))
+
+    def _accept(self):
+        """Take a caller; one that comes while another talks is turned away."""
+        try:
+            caller, _ = self._stream.accept()
+        except OSError:  # gone again
+            return
+        if self._caller is None:
+            self._caller = caller
+            self._serving = asyncio.create_task(self._serve(caller))
+        else:
+            caller.close()
+
+    async def _serve(self, caller):
+        answering = console.Console(self._keystore, self._node, self._identity)
+        ending = None
+        try:
+            ending = await console.serve(answering, caller, caller)
+            if ending is not None:
+                self._ended.set()
+        except OSError:  # the caller went away
+            pass
+        finally:
+            # One that asked for the end waits for the line to be closed: when all is done.
+            if ending is None:
+                caller.close()
+                self._caller = None
+
+
+def make_node(keystore, uplinks):
+    """The node over these uplinks, kept from ending the console."""
+    return agent.Guarded(Node(keystore, Port(uplinks or None)))
+
+
+def main(state, path, uplinks):
+    """Run until a caller ends it, or a signal does."""
+    store = FileStore(state)
+    keystore = Keystore(store)
+    keystore.load()
+    service = Service(keystore, make_node(keystore, uplinks), board.identity(store), listen(path))
+    try:
+        asyncio.run(service.run())
+    except KeyboardInterrupt:  # run by hand
+        pass
+    finally:
+        try:
+            keystore.release()  # the numbers reserved and not used aren't lost
+        except StorageError as error:
+            print("counter not released:", error)
+        os.remove(path)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        print("service.py STATE SOCKET [UPLINK ...]")
+        sys.exit(2)
+    main(sys.argv[1], sys.argv[2], sys.argv[3:])

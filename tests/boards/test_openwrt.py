@@ -1,0 +1,179 @@
+"""A router: the real unix port as a plain process, as procd runs it: no terminal, no littlefs.
+
+The files of boards/OPENWRT are run as they are, procd apart: state in a folder, the console a
+local socket that `roamkey-console` joins to what is here a pty and there ssh.
+"""
+
+import contextlib
+import os
+import socket
+import subprocess
+import time
+import tty
+from pathlib import Path
+
+import pytest
+
+from roamkey.board.serial_client import SerialClient
+from roamkey.lab.demo.correspondent import Correspondent
+from roamkey.lab.interpreter import micropython
+from roamkey.lab.network import CORRESPONDENT_ADDRESS
+from roamkey.provisioning import Plan, provision
+from roamkey.registry import Registry
+
+REPOSITORY = Path(__file__).parents[2]
+FILES = REPOSITORY / "boards" / "OPENWRT" / "files"
+FIRMWARE = REPOSITORY / "firmware"
+CONSOLE = FILES / "usr/bin/roamkey-console"
+HOME = "2001:db8:a::1"
+ENVIRONMENT = {**os.environ, "MICROPYPATH": f".frozen:{FIRMWARE}"}
+# What a service of root keeps of its rights: raw sockets.
+RIGHTS = ["setpriv", "--bounding-set=-all,+net_raw"]
+
+
+class Router:
+    """The service in the network's node "router1"; `path`: the folder of state and socket."""
+
+    def __init__(self, network, path):
+        self.state = path / "state"
+        self.socket = path / "console"
+        self._log = path / "log"
+        self._namespace = network.add_node("router1")
+        self._process = None
+
+    def start(self):
+        service = [micropython(), FILES / "usr/lib/roamkey/service.py", self.state, self.socket]
+        with self._log.open("ab") as log:
+            self._process = self._namespace.popen(
+                [str(word) for word in [*RIGHTS, *service, "wlan0"]],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=ENVIRONMENT,
+            )
+        wait_for(self.socket.exists, self.text)
+
+    def text(self):
+        return self._log.read_text()
+
+    def kill(self):
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self):
+        """As the init script does; the exit codes of roamkey-console and of the service."""
+        asked = console("--stop", self.socket, timeout=20)
+        return asked.returncode, self._process.wait(10)
+
+    def running(self):
+        return self._process.poll() is None
+
+    def seconds_used(self):
+        return processor_seconds(self._process.pid)
+
+
+def processor_seconds(pid):
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def console(*words, **how):
+    command = [micropython(), str(CONSOLE), *(str(word) for word in words)]
+    return subprocess.run(command, capture_output=True, check=False, **how)
+
+
+@contextlib.contextmanager
+def serial_port(path):
+    """A pty that reaches the service through `roamkey-console`; as socat makes one over ssh."""
+    ours, theirs = os.openpty()
+    tty.setraw(theirs)
+    command = [micropython(), str(CONSOLE), str(path)]
+    joining = subprocess.Popen(command, stdin=ours, stdout=ours)
+    try:
+        yield os.ttyname(theirs)
+    finally:
+        joining.kill()
+        joining.wait()
+        os.close(ours)
+        os.close(theirs)
+
+
+def wait_for(condition, told, seconds=20.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, told()
+        time.sleep(0.05)
+
+
+@pytest.mark.lab
+@pytest.mark.slow
+def test_a_router_registers_moves_crashes_and_stops(lab_network, tmp_path):
+    router = Router(lab_network, tmp_path)
+    correspondent = Correspondent(lab_network, tmp_path / "registry", tmp_path / "correspondent")
+    router.start()
+    with Registry.open(tmp_path / "registry") as registry, serial_port(router.socket) as port:
+        held = provision(
+            registry,
+            port,
+            Plan(
+                socket.inet_pton(socket.AF_INET6, HOME),
+                (socket.inet_pton(socket.AF_INET6, CORRESPONDENT_ADDRESS),),
+            ),
+        )
+        assert held.home_address == HOME
+        with SerialClient(port) as client:
+            assert client.identify().platform == "linux"
+    correspondent.start()
+
+    def bound_in(prefix):
+        address = correspondent.bound_to(HOME)
+        return address is not None and address.startswith(prefix)
+
+    lab_network.move("router1", "wlan0", "visited1")
+    wait_for(lambda: bound_in("2001:db8:1:"), router.text)
+    used, since = router.seconds_used(), time.monotonic()
+    time.sleep(1.5)
+    assert router.seconds_used() - used < 0.5 * (time.monotonic() - since)
+
+    router.kill()  # its socket stays behind
+    router.start()
+    lab_network.move("router1", "wlan0", "visited2")
+    wait_for(lambda: bound_in("2001:db8:2:"), router.text)
+    assert router.running()
+
+    assert router.stop() == (0, 0)
+    wait_for(lambda: correspondent.bound_to(HOME) is None, router.text)
+    assert not router.socket.exists()
+    assert router.text() == ""
+
+
+def test_main_without_a_terminal_neither_ends_nor_spins(tmp_path):
+    program = f"from mip6 import agent\nagent.ROOT = {str(tmp_path)!r}\nagent.main()"
+    process = subprocess.Popen(
+        [micropython(), "-c", program],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=ENVIRONMENT,
+    )
+    try:
+        wait_for((tmp_path / "board-id").exists, lambda: "the agent did not start")
+        used = processor_seconds(process.pid)
+        time.sleep(1.0)
+        assert process.poll() is None
+        assert processor_seconds(process.pid) - used < 0.5
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_console_without_an_agent_is_one_line(tmp_path):
+    answer = console(tmp_path / "none")
+    assert answer.returncode == 1
+    assert (answer.stdout + answer.stderr).count(b"\n") == 1
+
+
+def test_the_init_script_is_a_shell_script():
+    script = FILES / "etc/init.d/roamkey"
+    assert os.access(script, os.X_OK) and os.access(CONSOLE, os.X_OK)
+    assert subprocess.run(["sh", "-n", str(script)], check=False).returncode == 0
