@@ -1,19 +1,25 @@
-"""`roamkey correspondent`: the daemon, and a look at its bindings."""
+"""`roamkey correspondent`: the daemon, and looks at it."""
 
 import json
 import signal
+from contextlib import closing
 from enum import Enum
 from ipaddress import AddressValueError, IPv6Address
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from mip6 import addresses
+from roamkey.cli import correspondent_watch
 from roamkey.correspondent import daemon, view
 from roamkey.correspondent.log import Log
 from roamkey.registry import Registry
 
 app = typer.Typer(help="The Linux end: follow boards to where they are.", no_args_is_help=True)
+app.command()(correspondent_watch.status)
+app.command()(correspondent_watch.drops)
+app.command()(correspondent_watch.unit)
 
 _EXIT_INTERRUPTED = 130
 
@@ -35,6 +41,14 @@ class LogForm(str, Enum):
     human = "human"
     json = "json"
     none = "none"
+
+
+class Refresh(str, Enum):
+    """Whose bindings are asked to be renewed before they end."""
+
+    used = "used"
+    always = "always"
+    never = "never"
 
 
 def _address(text: str) -> IPv6Address:
@@ -64,10 +78,40 @@ def run(
     bindings_max: Annotated[
         int, typer.Option(min=1, help="How many nodes may be bound at a time.")
     ] = 1_000_000,
+    log_file: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="Append events to this file; SIGHUP reopens it."),
+    ] = None,
+    refresh: Annotated[
+        Refresh,
+        typer.Option(
+            help="Whose bindings to ask for anew (Binding Refresh Request) before they end: those "
+            "of nodes that data flow with, all, or none."
+        ),
+    ] = Refresh.used,
+    metrics: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS:PORT",
+            envvar="ROAMKEY_METRICS",
+            show_envvar=True,
+            help=f"Where to serve /metrics for Prometheus. Default: {daemon.METRICS} if free.",
+        ),
+    ] = None,
+    no_metrics: Annotated[bool, typer.Option("--no-metrics", help="Serve no metrics.")] = False,
 ) -> None:
-    """Serve an address until SIGTERM (exit code 0) or Ctrl-C (130). Needs CAP_NET_RAW."""
-    with Registry.open(registry) as opened:
-        ended_by = daemon.serve(opened, address, Log(log.value), bindings_max)
+    """Serve an address until SIGTERM (exit code 0) or Ctrl-C (130). Needs CAP_NET_RAW.
+
+    SIGHUP reads the registry anew and reopens the log file.
+    """
+    settings = daemon.Settings(
+        bindings_max=bindings_max,
+        refresh=refresh.value,
+        metrics=None if no_metrics else metrics or daemon.METRICS,
+        metrics_needed=metrics is not None,
+    )
+    with closing(Log(log.value, log_file)) as events:
+        ended_by = daemon.serve(lambda: Registry.open(registry), address, events, settings)
     if ended_by == signal.SIGINT:
         raise typer.Exit(_EXIT_INTERRUPTED)
 

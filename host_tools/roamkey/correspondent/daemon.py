@@ -2,24 +2,31 @@
 
 While one burst is being committed the next gathers in the sockets' buffers: the more there is to
 do, the larger the groups, and the less each message costs.
+
+SIGTERM and SIGINT: what waits is served, then it ends. SIGHUP: the registry is opened anew, keys
+are read again, the log file is reopened; where that fails, all goes on as before.
 """
 
 import selectors
 import signal
-import socket
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
 from ipaddress import IPv6Address
-from types import FrameType
+from typing import Any
 
-from roamkey.correspondent import entries
+from roamkey.correspondent import entries, refresh, supervisor
 from roamkey.correspondent.cache import BindingCache
+from roamkey.correspondent.control import Control
 from roamkey.correspondent.log import Log
+from roamkey.correspondent.refresh import Refresher
 from roamkey.correspondent.responder import Responder
+from roamkey.correspondent.signals import Signals
 from roamkey.correspondent.sockets import RawSockets
+from roamkey.correspondent.status import Status
 from roamkey.correspondent.store import Store
-from roamkey.errors import SystemRefusedError
+from roamkey.errors import RoamkeyError
 from roamkey.registry import Registry
 
 _BURST = 512
@@ -27,21 +34,41 @@ _TICK_S = 1.0
 _DRAIN_BURSTS = 64  # after a stop signal: what waits is served, a flood is not
 _TROUBLE_EVERY_MS = 10_000
 
+METRICS = "[::1]:9464"  # where metrics are served where the address is free
 
-def serve(registry: Registry, address: IPv6Address, log: Log, bindings_max: int) -> signal.Signals:
+
+@dataclass(frozen=True)
+class Settings:
+    """How to serve. `metrics`: an address and port, or None; with `metrics_needed` the daemon
+    doesn't start where it can't have that address."""
+
+    bindings_max: int = 1_000_000
+    refresh: str = refresh.USED
+    metrics: str | None = None
+    metrics_needed: bool = True
+
+
+def serve(
+    open_registry: Callable[[], Registry], address: IPv6Address, log: Log, settings: Settings
+) -> signal.Signals:
     """Serve a correspondent address until SIGTERM or SIGINT; the signal that ended it.
 
     Raises SystemRefusedError where the address isn't this host's, is served already, or raw
-    sockets are not allowed.
+    sockets are not allowed; and what `open_registry` raises.
     """
     with ExitStack() as stack:
+        registry = open_registry()
+        stack.callback(registry.close)
         sockets = RawSockets(address)
         stack.callback(sockets.close)
-        stack.enter_context(_alone(address))
-        stop = stack.enter_context(_StopSignals())
-        cache = BindingCache(address.packed, bindings_max)
-        daemon = _Daemon(sockets, cache, Store(registry, address.packed), log)
-        return daemon.run(address, stop)
+        control = Control(address)
+        stack.callback(control.close)
+        signals = stack.enter_context(Signals())
+        daemon = Daemon(address, open_registry, registry, sockets, log, settings)
+        stack.callback(daemon.close)
+        daemon.start()
+        stack.callback(daemon.serve_metrics(settings))
+        return daemon.run(control, signals)
 
 
 def wall_ms() -> int:
@@ -49,66 +76,101 @@ def wall_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-class _Daemon:
-    def __init__(self, sockets: RawSockets, cache: BindingCache, store: Store, log: Log) -> None:
+class Daemon:
+    """The parts of a daemon, and what turns them."""
+
+    def __init__(
+        self,
+        address: IPv6Address,
+        open_registry: Callable[[], Registry],
+        registry: Registry,
+        sockets: RawSockets,
+        log: Log,
+        settings: Settings,
+    ) -> None:
+        """Nothing is read yet. `open_registry` is for reloads, `registry` for the time before."""
+        self._registry = registry
+        self._address = address
+        self._open_registry = open_registry
         self._sockets = sockets
         self._log = log
-        self._responder = Responder(cache, store, self._trouble)
+        cache = BindingCache(address.packed, settings.bindings_max)
+        self._responder = Responder(cache, Store(self._registry, address.packed), self._trouble)
+        self._refresher = Refresher(address.packed, cache.binding, settings.refresh)
+        self.status = Status(address, self._responder, sockets, self._refresher, wall_ms())
         self._trouble_at: int | None = None
 
-    def run(self, address: IPv6Address, stop: "_StopSignals") -> signal.Signals:
-        cache = self._responder.cache
+    def close(self) -> None:
+        """Close the registry that is open now."""
+        self._registry.close()
+
+    def start(self) -> None:
+        """Read the registry. Raises RoamkeyError where it fails."""
         now = wall_ms()
         self._responder.start(now)
-        self._log.event(
-            now,
-            "ready",
-            f"correspondent {address}, {cache.nodes()} nodes, {cache.bound()} bindings",
-            address=str(address),
-            nodes=cache.nodes(),
-            bindings=cache.bound(),
-        )
-        self._log.flush()
+        self._watch_all(now)
+
+    def run(self, control: Control, signals: Signals) -> signal.Signals:
+        """Serve until a signal says stop."""
+        self._tell_ready("ready")
         with selectors.DefaultSelector() as selector:
-            for readable in (self._sockets.away, self._sockets.home, stop.wakeup):
-                selector.register(readable, selectors.EVENT_READ)
+            for readable in (self._sockets.away, self._sockets.home):
+                selector.register(readable, selectors.EVENT_READ, self._serve_burst)
+            selector.register(signals.wakeup, selectors.EVENT_READ, signals.clear)
+            selector.register(control, selectors.EVENT_READ, lambda: control.answer(self._facts))
             tick = time.monotonic() + _TICK_S
-            while stop.received is None:
-                selector.select(max(0, tick - time.monotonic()))
-                self._serve_burst()
+            while signals.stopped_by is None:
+                ready = selector.select(max(0, tick - time.monotonic()))
+                for serve_one in dict.fromkeys(key.data for key, _ in ready):
+                    serve_one()
+                if signals.take_reload():
+                    self._reload()
                 if time.monotonic() >= tick:
                     tick = time.monotonic() + _TICK_S
                     self._housekeep()
-            for _ in range(_DRAIN_BURSTS):
-                if not self._serve_burst():
-                    break
-        now = wall_ms()
-        self._log.drops(now, always=True)
-        served = self._responder.counters
-        self._log.event(
-            now,
-            "stopped",
-            f"{stop.received.name}, {served[entries.ACCEPTED, '']} accepted, "
-            f"{served[entries.REMOVED, '']} removed",
-            signal=stop.received.name,
-            send_errors=self._sockets.send_errors,
-            withheld=self._responder.cache.limiter.withheld,
-            counters=[[*what, count] for what, count in sorted(served.items())],
-        )
-        self._log.flush()
-        return stop.received
+        supervisor.notify(STOPPING="1")
+        for _ in range(_DRAIN_BURSTS):
+            if not self._serve_burst():
+                break
+        self._tell_stopped(signals.stopped_by)
+        return signals.stopped_by
+
+    def serve_metrics(self, settings: Settings) -> Callable[[], None]:
+        """Serve /metrics if asked to; what ends it. Raises as `metrics.serve` does."""
+        if settings.metrics is None:
+            return lambda: None
+        from roamkey.correspondent import metrics  # not for daemons that serve none
+
+        try:
+            end = metrics.serve(settings.metrics, self._facts)
+        except RoamkeyError as error:
+            if settings.metrics_needed:
+                raise
+            self._trouble(f"no {error}")
+            return lambda: None
+        self.status.metrics = settings.metrics
+        return end
+
+    # --- packets
 
     def _serve_burst(self) -> bool:
         """Settle what waits; whether there was anything."""
         burst = self._sockets.receive(_BURST)
         if not burst:
             return False
+        started = time.perf_counter()
         now = wall_ms()
         verdicts = self._responder.process(burst, now)
         for verdict in verdicts:
             if verdict.reply is not None:
                 self._sockets.send(verdict.reply)
+        self.status.bursts += 1
+        self.status.burst_seconds += time.perf_counter() - started
         for verdict in verdicts:
+            if verdict.outcome == entries.DATA:
+                self._refresher.used(verdict.home_address, now)
+            elif verdict.outcome == entries.ACCEPTED:
+                self._refresher.registered(verdict.home_address, now)
             self._log.verdict(now, verdict)
         self._log.flush()
         return True
@@ -117,53 +179,73 @@ class _Daemon:
         now = wall_ms()
         for home_address, binding in self._responder.expire(now):
             self._log.expired(now, home_address, binding)
+        for request in self._refresher.due(now):
+            self._sockets.send(request)
         self._log.drops(now)
+        self._log.flush()
+
+    # --- what is told
+
+    def _facts(self) -> dict[str, Any]:
+        return self.status.facts(wall_ms())
+
+    def _tell_ready(self, event: str) -> None:
+        cache = self._responder.cache
+        text = f"correspondent {self._address}, {cache.nodes()} nodes, {cache.bound()} bindings"
+        counts = {"nodes": cache.nodes(), "bindings": cache.bound()}
+        self._log.event(wall_ms(), event, text, address=str(self._address), **counts)
+        self._log.flush()
+        supervisor.notify(READY="1", STATUS=text)
+
+    def _tell_stopped(self, stopped_by: signal.Signals) -> None:
+        now = wall_ms()
+        self._log.drops(now, always=True)
+        served = self.status.counters()
+        self._log.event(
+            now,
+            "stopped",
+            f"{stopped_by.name}, {served[entries.ACCEPTED, '']} accepted, "
+            f"{served[entries.REMOVED, '']} removed",
+            signal=stopped_by.name,
+            send_errors=self._sockets.send_errors,
+            withheld=self._responder.cache.limiter.withheld,
+            counters=[[*what, count] for what, count in sorted(served.items())],
+        )
         self._log.flush()
 
     def _trouble(self, text: str) -> None:
         now = wall_ms()
+        self.status.troubles += 1
+        self.status.last_trouble = text
         if self._trouble_at is None or now - self._trouble_at >= _TROUBLE_EVERY_MS:
             self._trouble_at = now
             self._log.event(now, "trouble", text, detail=text)
+            self._log.flush()
 
+    # --- SIGHUP
 
-class _StopSignals:
-    """SIGTERM and SIGINT as something to select on: `wakeup` becomes readable."""
-
-    def __init__(self) -> None:
-        self.received: signal.Signals | None = None
-
-    def __enter__(self) -> "_StopSignals":
-        self.wakeup, self._write_end = socket.socketpair()
-        self.wakeup.setblocking(False)
-        self._write_end.setblocking(False)
-        self._old_fd = signal.set_wakeup_fd(self._write_end.fileno())
-        self._old = {
-            one: signal.signal(one, self._note) for one in (signal.SIGTERM, signal.SIGINT)
-        }
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for one, handler in self._old.items():
-            signal.signal(one, handler)
-        signal.set_wakeup_fd(self._old_fd)
-        self.wakeup.close()
-        self._write_end.close()
-
-    def _note(self, number: int, _frame: FrameType | None) -> None:
-        self.received = signal.Signals(number)
-
-
-@contextmanager
-def _alone(address: IPv6Address) -> Iterator[None]:
-    """See that no other daemon serves this address.
-
-    The lock is the name of an abstract socket: it belongs to the network namespace, as the address
-    does, and goes with the process however that ends.
-    """
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as lock:
+    def _reload(self) -> None:
+        now = wall_ms()
         try:
-            lock.bind(f"\0roamkey/correspondent/{address}")
-        except OSError:
-            raise SystemRefusedError(f"another daemon serves {address} on this host") from None
-        yield
+            self._log.reopen()
+            self._reopen_registry(now)
+        except RoamkeyError as error:
+            self._trouble(f"not reloaded: {error}")
+            return
+        self._watch_all(now)
+        self.status.reloads += 1
+        self._tell_ready("reloaded")
+
+    def _reopen_registry(self, now: int) -> None:
+        opened = self._open_registry()
+        try:
+            self._responder.reload(Store(opened, self._address.packed), now)
+        except RoamkeyError:
+            opened.close()
+            raise
+        self._registry.close()
+        self._registry = opened
+
+    def _watch_all(self, now: int) -> None:
+        for home_address in self._responder.cache.home_addresses():
+            self._refresher.registered(home_address, now)

@@ -6,11 +6,14 @@ import socket
 import sys
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import TextIO
 
 from roamkey.correspondent import entries
 from roamkey.correspondent.entries import Binding, Verdict
+from roamkey.errors import SystemRefusedError
 
 FORMATS = ("human", "json", "none")
 _DROPS_EVERY_MS = 10_000
@@ -20,14 +23,38 @@ class Log:
     """Writes events. `form`: one of `FORMATS`. A reader that went away ends the log, not the
     daemon."""
 
-    def __init__(self, form: str, out: TextIO | None = None) -> None:
-        """Write to `out` (default: stdout)."""
+    def __init__(self, form: str, path: Path | None = None) -> None:
+        """Append to the file at `path`, or write to stdout. Raises SystemRefusedError."""
         self._json = form == "json"
-        self._out: TextIO | None = None if form == "none" else out or sys.stdout
+        self._path = path if form != "none" else None
+        self._out: TextIO | None = None if form == "none" else sys.stdout
+        self.reopen()
         self._drops: Counter[str] = Counter()
         self._drops_at: int | None = None
         self._stamped = -1  # the packets of a burst share their time
         self._stamp = ""
+
+    def reopen(self) -> None:
+        """Go on in a new file of the same name, after the old one was moved away (logrotate).
+
+        Raises SystemRefusedError; then the log goes on as before.
+        """
+        if self._path is None:
+            return
+        try:
+            opened = self._path.open("a", encoding="utf-8")
+        except OSError as error:
+            raise SystemRefusedError(f"log {self._path}: {error.strerror}") from None
+        if self._out not in (None, sys.stdout):
+            self.close()
+        self._out = opened
+
+    def close(self) -> None:
+        """Close the file, if there is one."""
+        if self._out is not None and self._out is not sys.stdout:
+            with suppress(OSError):
+                self._out.close()
+            self._out = None
 
     def event(self, now: int, name: str, text: str, **fields: object) -> None:
         """Write an event: `text` for people, `fields` for machines. `now`: ms since 1970."""

@@ -32,6 +32,20 @@ class Responder:
         """Read pairs and bindings. Raises RoamkeyError where the registry fails."""
         self._refresh(now)
 
+    def reload(self, store: Store, now: int) -> None:
+        """Read everything again, from `store` in place of the one before.
+
+        Raises RoamkeyError where the registry fails; then nothing has changed.
+        """
+        revision = store.revision()
+        found = list(store.load(now))
+        for home_address in set(self.cache.home_addresses()) - {p.home_address for p, _ in found}:
+            self.cache.forget(home_address)
+        for pair, binding in found:
+            self.cache.load(pair, binding)
+        self._store, self._revision = store, revision
+        self._stale.clear()
+
     def process(self, burst: Sequence[Inbound], now: int) -> list[Verdict]:
         """Judge a burst; when this returns, all that the replies promise is durable."""
         if not self._try(self._refresh, now):

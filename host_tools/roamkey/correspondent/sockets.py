@@ -16,6 +16,7 @@ the home address as its source; the option's ancillary data tells, and it is lef
 
 import errno
 import socket
+import struct
 import time
 from collections.abc import Iterator
 from ipaddress import IPv6Address
@@ -31,6 +32,8 @@ _ANCILLARY = 4096
 _TENTATIVE = 0x40  # IFA_F_TENTATIVE
 _TENTATIVE_S = 5
 _SO_RCVBUFFORCE = 33  # Linux; not in the socket module
+_SO_MEMINFO = 55
+_MEMINFO = struct.Struct("9I")  # linux/sock_diag.h; the last: drops
 
 
 class RawSockets:
@@ -72,6 +75,10 @@ class RawSockets:
             one.sendto(reply.payload, target)
         except OSError:
             self.send_errors += 1
+
+    def overflows(self) -> int:
+        """How many packets the kernel dropped because the receive buffers were full."""
+        return sum(_overflows(one) for one in (self.away, self.home))
 
     def _open(self, protocol: int, address: IPv6Address) -> socket.socket:
         try:
@@ -116,6 +123,15 @@ def _widen(one: socket.socket) -> None:
         one.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _RECEIVE_BUFFER)
     except PermissionError:
         one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
+
+
+def _overflows(one: socket.socket) -> int:
+    try:
+        memory = one.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size)
+        drops: int = _MEMINFO.unpack(memory)[-1]
+    except (OSError, struct.error):  # before Linux 4.12, or closed
+        return 0
+    return drops
 
 
 def _drain_away(one: socket.socket, most: int) -> Iterator[Inbound]:

@@ -80,5 +80,13 @@ def print_whole(shown: Table) -> None:
     console.print(shown)
 
 
+def print_wrapped(shown: Table) -> None:
+    """Print a table that may break its texts; to a file or pipe in lines of 120 columns."""
+    console = Console()
+    if not console.is_terminal:
+        console.width = 120
+    console.print(shown)
+
+
 def _stamp(ms: int) -> str:
     return f"{datetime.fromtimestamp(ms / 1000, timezone.utc):%Y-%m-%dT%H:%M:%SZ}"

@@ -1,0 +1,88 @@
+"""`roamkey correspondent status`, `drops` and `unit`: the running daemon, and how to run it."""
+
+import json
+import shutil
+import sys
+from importlib.resources import files
+from ipaddress import IPv6Address
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from roamkey.correspondent import control, status_view, view
+from roamkey.errors import SystemRefusedError
+
+_UNIT = "roamkey-correspondent@.service"
+_HIDDEN = ("/home/", "/root/", "/run/user/")  # from a unit, by ProtectHome
+
+_AddressOption = Annotated[
+    str | None,
+    typer.Option(
+        "--address", metavar="ADDRESS", help="The daemon of this address alone. Default: all."
+    ),
+]
+
+
+def status(
+    address: _AddressOption = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON: a list, one object a daemon.")
+    ] = False,
+) -> None:
+    """Show how the running daemon does. Exit code 5 where none runs."""
+    found = _ask(address)
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+        return
+    for at, facts in enumerate(found):
+        if at:
+            typer.echo()
+        view.print_whole(status_view.status_table(facts))
+
+
+def drops(
+    address: _AddressOption = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON: a list of objects.")
+    ] = False,
+) -> None:
+    """Show what the running daemon dropped and refused, why, and what to do about it."""
+    rows = [row for facts in _ask(address) for row in status_view.drops(facts)]
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2))
+    elif rows:
+        view.print_wrapped(status_view.drops_table(rows))
+    else:
+        typer.echo("nothing dropped or refused")
+
+
+def unit() -> None:
+    """Print a systemd unit that runs the daemon with the least rights that do."""
+    command = shutil.which(sys.argv[0]) or shutil.which("roamkey")
+    if command is None:
+        raise SystemRefusedError("the command roamkey is not to be found: install the package")
+    path = str(Path(command).absolute())
+    text = (files("roamkey") / "data" / _UNIT).read_text(encoding="utf-8")
+    typer.echo(text.replace("@ROAMKEY@", path), nl=False)
+    real = {path, str(Path(command).resolve()), str(Path(sys.executable).resolve())}
+    if any(one.startswith(_HIDDEN) for one in real):
+        typer.echo(
+            f"roamkey: warning: services don't see {path}; install roamkey where everybody may "
+            "read it, as in /opt/roamkey",
+            err=True,
+        )
+
+
+def _ask(address: str | None) -> list[dict[str, Any]]:
+    wanted = [_canonical(address)] if address else control.running()
+    if not wanted:
+        raise SystemRefusedError("no correspondent daemon runs on this host")
+    return [control.ask(one) for one in wanted]
+
+
+def _canonical(text: str) -> str:
+    try:
+        return str(IPv6Address(text))
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not an IPv6 address") from None

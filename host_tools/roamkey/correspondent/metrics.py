@@ -1,0 +1,109 @@
+"""`/metrics` for Prometheus, on an address of this host's own unless told otherwise.
+
+The facts are read when Prometheus asks, in the server's thread; serving packets costs nothing.
+"""
+
+import socket
+from collections.abc import Callable, Iterator
+from ipaddress import ip_address
+from typing import Any
+
+from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    InfoMetricFamily,
+    Metric,
+    SummaryMetricFamily,
+)
+from prometheus_client.registry import Collector
+
+from roamkey.errors import BadInputError, SystemRefusedError
+
+#: fact -> (name without the prefix, what it counts)
+_COUNTERS = {
+    "withheld": ("refusals_withheld", "Refusals not sent because of the rate limit."),
+    "refresh_requests": ("refresh_requests", "Binding Refresh Requests sent."),
+    "send_errors": ("send_errors", "Packets that the kernel would not send."),
+    "troubles": ("troubles", "Failures of the registry and the like; see the log."),
+    "reloads": ("reloads", "Reloads, by SIGHUP."),
+}
+_GAUGES = {
+    "nodes": ("nodes", "Nodes that have a key for this address."),
+    "bindings": ("bindings", "Nodes that are bound to a care-of address."),
+}
+
+
+class FactsCollector(Collector):
+    """The facts of `Status.facts` as metrics, one label `correspondent` on each."""
+
+    def __init__(self, facts: Callable[[], dict[str, Any]]) -> None:
+        """`facts` is called for each scrape."""
+        self._facts = facts
+
+    def collect(self) -> Iterator[Metric]:
+        """The metrics of one scrape."""
+        facts = self._facts()
+        names, mine = ["correspondent"], [facts["address"]]
+        info = InfoMetricFamily("roamkey_build", "The version that runs.", labels=names)
+        info.add_metric(mine, {"version": facts["version"]})
+        yield info
+        packets = CounterMetricFamily(
+            "roamkey_packets",
+            "Packets by what became of them; reasons as in `roamkey correspondent drops`.",
+            labels=[*names, "outcome", "reason"],
+        )
+        for outcome, count in facts["packets"].items():
+            for reason, part in facts.get(outcome, {"": count}).items():
+                packets.add_metric([*mine, outcome, reason], part)
+        yield packets
+        for fact, (name, text) in _COUNTERS.items():
+            counter = CounterMetricFamily(f"roamkey_{name}", text, labels=names)
+            counter.add_metric(mine, facts[fact])
+            yield counter
+        for fact, (name, text) in _GAUGES.items():
+            gauge = GaugeMetricFamily(f"roamkey_{name}", text, labels=names)
+            gauge.add_metric(mine, facts[fact])
+            yield gauge
+        bursts = SummaryMetricFamily(
+            "roamkey_burst_duration_seconds",
+            "From having read a burst of packets to having committed and answered it.",
+            labels=names,
+        )
+        bursts.add_metric(mine, facts["bursts"], facts["burst_seconds"])
+        yield bursts
+
+
+def parse_address(text: str) -> tuple[str, int]:
+    """Host and port of "[::1]:9464" or "127.0.0.1:9464"; raises BadInputError."""
+    host, colon, port = text.rpartition(":")
+    try:
+        bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+        address = ip_address(bare)
+        if not colon or (address.version == 6) != host.startswith("["):
+            raise ValueError
+        if not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
+            raise ValueError
+    except ValueError:
+        raise BadInputError(f"{text!r} is not an address and port, as [::1]:9464") from None
+    return str(address), int(port)
+
+
+def serve(where: str, facts: Callable[[], dict[str, Any]]) -> Callable[[], None]:
+    """Serve /metrics at `where`; what ends it. Raises BadInputError, SystemRefusedError."""
+    host, port = parse_address(where)
+    registry = CollectorRegistry()
+    registry.register(FactsCollector(facts))
+    ProcessCollector(registry=registry)
+    try:
+        server, thread = start_http_server(port, host, registry)
+    except OSError as error:
+        text = error.strerror if not isinstance(error, socket.gaierror) else "no such address"
+        raise SystemRefusedError(f"metrics at {where}: {text}") from None
+
+    def end() -> None:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+    return end

@@ -1,0 +1,57 @@
+"""Why packets are dropped and updates refused, and what to do about each: one sentence each.
+
+The one table of it: for `roamkey correspondent drops`, for metrics, and for whoever shows drops.
+A test sees that every reason that the code counts stands here.
+"""
+
+#: packets that got no Binding Acknowledgement: reason -> what to do
+DROPPED = {
+    "authenticator": "Provision the board again if its key or nonces differ from the registry's; "
+    "otherwise somebody is guessing, in vain.",
+    "authorization data": "The sender uses no static key, or another implementation puts Binding "
+    "Authorization Data elsewhere than last: compare its packet with docs/SPEC.md.",
+    "checksum": "Look for a device on the way that rewrites addresses (NAT66, NPTv6), or for bad "
+    "memory or cabling.",
+    "fragment": "The message came in pieces: see that the path's MTU is 1280 octets or more.",
+    "headers": "Nothing honest has so many extension headers: filter the source if it goes on.",
+    "home address": "Give the board a home address of global scope.",
+    "length": "Damaged, or made by hand: capture it and look with `roamkey decode`.",
+    "message not for a correspondent": "A message for mobile nodes or home agents, or return "
+    "routability, which isn't built: give the board a key for this correspondent.",
+    "message type": "The sender speaks a newer protocol; it was told with Binding Error 2.",
+    "no binding": "The node sends data but isn't registered, or no longer at this address: it was "
+    "told with Binding Error 1 and registers again by itself.",
+    "no home address": "None: an ordinary packet with Destination Options, not for this daemon.",
+    "no key": "Provision the board for this correspondent address, in the registry that this "
+    "daemon uses.",
+    "option": "Damaged, or an option that must not be skipped: capture it and look with "
+    "`roamkey decode`.",
+    "payload protocol": "Damaged, or made by hand: capture it and look with `roamkey decode`.",
+    "receive buffer": "More came than could be served: look at the processor's load and at how "
+    "long commits take, and spread the nodes over more correspondents if it goes on.",
+    "registry": "The database can't be read or written: look for `trouble` in the log, and at its "
+    "disk.",
+    "routing": "A packet on its way to somebody else: nothing is forwarded here.",
+    "truncated": "Damaged or cut short: look at the path's MTU, then with `roamkey decode`.",
+    "version": "None: it isn't IPv6.",
+}
+
+#: authentic updates that were answered with a status of 128 or above: reason -> what to do
+REFUSED = {
+    "care-of address": "The board registers an address that can't be reached from here: see what "
+    "its network hands out.",
+    "home registration": "The board takes this host for its home agent: correct its "
+    "correspondent's address.",
+    "no room for another binding": "Raise --bindings-max.",
+    "refused by the administrator": "As you wished; `refuse` in the registry can be taken back.",
+    "sequence": "A replay, or a board that lost its counter: it moves ahead by itself; if it goes "
+    "on with no board about, somebody replays captured packets, in vain.",
+}
+
+_UNKNOWN = "Unknown to this version: see whether daemon and command are of the same."
+
+
+def advice(outcome: str, reason: str) -> str:
+    """What to do about packets with this outcome ("dropped" or "refused") and reason."""
+    table = REFUSED if outcome == "refused" else DROPPED
+    return table.get(reason, _UNKNOWN)

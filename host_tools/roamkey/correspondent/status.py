@@ -1,0 +1,96 @@
+"""The daemon's facts: what `status`, `drops` and `/metrics` tell, gathered when somebody asks.
+
+Nothing here runs for a packet. `facts` may be called from another thread: it copies counters and
+reads numbers.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Callable
+from datetime import datetime, timezone
+from ipaddress import IPv6Address
+from typing import Any
+
+from roamkey import __version__
+from roamkey.correspondent import entries
+from roamkey.correspondent.refresh import Refresher
+from roamkey.correspondent.responder import Responder
+from roamkey.correspondent.sockets import RawSockets
+
+OUTCOMES = (
+    entries.ACCEPTED,
+    entries.REMOVED,
+    entries.REFUSED,
+    entries.DROPPED,
+    entries.DATA,
+)
+
+
+class Status:
+    """What there is to tell about a daemon; the daemon itself adds to the numbers below."""
+
+    def __init__(
+        self,
+        address: IPv6Address,
+        responder: Responder,
+        sockets: RawSockets,
+        refresher: Refresher,
+        now: int,
+    ) -> None:
+        """`now`: the start, in milliseconds since 1970."""
+        self._address = address
+        self._responder = responder
+        self._sockets = sockets
+        self._refresher = refresher
+        self._started = now
+        self.metrics: str | None = None  # where /metrics are served
+        self.bursts = 0
+        self.burst_seconds = 0.0  # from having read bursts to having answered them
+        self.troubles = 0
+        self.last_trouble: str | None = None
+        self.reloads = 0
+        #: further parts' facts: name -> what gives them
+        self.parts: dict[str, Callable[[], dict[str, Any]]] = {}
+
+    def counters(self) -> Counter[tuple[str, str]]:
+        """Packets by (outcome, reason), those that the kernel had no room for included."""
+        counted = Counter(dict(self._responder.counters))
+        lost = self._sockets.overflows()
+        if lost:
+            counted[entries.DROPPED, "receive buffer"] += lost
+        return counted
+
+    def facts(self, now: int) -> dict[str, Any]:
+        """Everything, as it is printed by `status --json`."""
+        counted = self.counters()
+        cache = self._responder.cache
+        started = datetime.fromtimestamp(self._started / 1000, timezone.utc)
+        return {
+            "address": str(self._address),
+            "version": __version__,
+            "pid": os.getpid(),
+            "started": f"{started:%Y-%m-%dT%H:%M:%SZ}",
+            "uptime_s": max(0, now - self._started) // 1000,
+            "nodes": cache.nodes(),
+            "bindings": cache.bound(),
+            "packets": {
+                outcome: sum(count for (what, _), count in counted.items() if what == outcome)
+                for outcome in OUTCOMES
+            },
+            "dropped": _by_reason(counted, entries.DROPPED),
+            "refused": _by_reason(counted, entries.REFUSED),
+            "withheld": cache.limiter.withheld,
+            "refresh_requests": self._refresher.requests,
+            "send_errors": self._sockets.send_errors,
+            "bursts": self.bursts,
+            "burst_seconds": round(self.burst_seconds, 6),
+            "troubles": self.troubles,
+            "last_trouble": self.last_trouble,
+            "reloads": self.reloads,
+            "metrics": self.metrics,
+            **{name: part() for name, part in self.parts.items()},
+        }
+
+
+def _by_reason(counted: Counter[tuple[str, str]], outcome: str) -> dict[str, int]:
+    return {reason: count for (what, reason), count in sorted(counted.items()) if what == outcome}

@@ -1,0 +1,80 @@
+"""A daemon's facts for people: `roamkey correspondent status` and `drops`."""
+
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from roamkey.correspondent import reasons
+
+
+def drops(facts: dict[str, Any]) -> list[dict[str, Any]]:
+    """What was dropped and refused, the most frequent first, with the fields of `--json`."""
+    rows = [
+        {
+            "correspondent": facts["address"],
+            "outcome": outcome,
+            "reason": reason,
+            "count": count,
+            "advice": reasons.advice(outcome, reason),
+        }
+        for outcome in ("dropped", "refused")
+        for reason, count in facts[outcome].items()
+    ]
+    return sorted(rows, key=lambda row: (-row["count"], row["outcome"], row["reason"]))
+
+
+def drops_table(rows: Iterable[dict[str, Any]]) -> Table:
+    """The same as a table, one advice under the other."""
+    shown = Table(box=None, pad_edge=False)
+    shown.add_column("count", justify="right", no_wrap=True)
+    shown.add_column("outcome", no_wrap=True)
+    shown.add_column("reason", min_width=14)
+    shown.add_column("what to do", min_width=30)
+    for row in rows:
+        cells = (row["count"], row["outcome"], row["reason"], row["advice"])
+        shown.add_row(*(Text(str(cell)) for cell in cells))
+    return shown
+
+
+def status_table(facts: dict[str, Any]) -> Table:
+    """One daemon, a line a fact."""
+    packets = facts["packets"]
+    counted = ", ".join(f"{count} {outcome}" for outcome, count in packets.items())
+    lines = {
+        "correspondent": facts["address"],
+        "version": f"{facts['version']}, process {facts['pid']}",
+        "up for": str(timedelta(seconds=facts["uptime_s"])),
+        "nodes": f"{facts['nodes']} with a key, {facts['bindings']} bound",
+        "packets": counted,
+        "refusals withheld": f"{facts['withheld']} (rate limit)",
+        "refresh requests": str(facts["refresh_requests"]),
+        "send errors": str(facts["send_errors"]),
+        "time for a burst": _burst(facts),
+        "troubles": _troubles(facts),
+        "metrics": f"http://{facts['metrics']}/metrics" if facts["metrics"] else "not served",
+    }
+    for name, part in facts.items():
+        if isinstance(part, dict) and name not in ("packets", "dropped", "refused"):
+            told = ", ".join(f"{key.replace('_', ' ')}: {value}" for key, value in part.items())
+            lines[name.replace("_", " ")] = told
+    shown = Table(box=None, pad_edge=False, show_header=False)
+    shown.add_column(no_wrap=True)
+    shown.add_column(overflow="fold")
+    for name, text in lines.items():
+        shown.add_row(Text(name), Text(text))
+    return shown
+
+
+def _burst(facts: dict[str, Any]) -> str:
+    if not facts["bursts"]:
+        return "none yet"
+    mean = 1000 * facts["burst_seconds"] / facts["bursts"]
+    return f"{mean:.1f} ms on average, {facts['bursts']} bursts"
+
+
+def _troubles(facts: dict[str, Any]) -> str:
+    last = facts["last_trouble"]
+    return f"{facts['troubles']}, the last: {last}" if last else "none"
