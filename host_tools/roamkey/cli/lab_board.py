@@ -42,8 +42,8 @@ def lab_board(
         if install:
             board.install(board_files())
         board.start()
-        typer.echo(board.port)
-        for number in (signal.SIGINT, signal.SIGTERM):  # a shell may have had SIGINT ignored
-            signal.signal(number, signal.default_int_handler)
         with contextlib.suppress(KeyboardInterrupt):
+            for number in (signal.SIGINT, signal.SIGTERM):  # a shell may have had SIGINT ignored
+                signal.signal(number, signal.default_int_handler)
+            typer.echo(board.port)  # whoever reads it may end us at once
             threading.Event().wait()
