@@ -19,13 +19,26 @@ def board_files() -> dict[str, Path]:
     `/main.py` (and `/boot.py` if there is one), `/lib/mip6/...` and the shims as `/lib/...`, in
     order of path. Raises SystemRefusedError where the installation lacks them.
     """
-    folder = _CHECKOUT if (_CHECKOUT / "main.py").is_file() else _PACKAGE / "_firmware"
-    if not (folder / "main.py").is_file():
-        raise SystemRefusedError(f"{folder}: no firmware here; install roamkey again")
+    folder = _folder()
     files = {f"/{path.name}": path for path in folder.glob("*.py")}
     files |= _sources(folder / "lib", "/lib")
     files |= _sources(_agent(folder), "/lib/mip6")
     return dict(sorted(files.items()))
+
+
+def example(name: str) -> Path:
+    """A file of `firmware/examples`; raises SystemRefusedError where the installation lacks it."""
+    path = _folder() / "examples" / name
+    if not path.is_file():
+        raise SystemRefusedError(f"{path}: no such example; install roamkey again")
+    return path
+
+
+def _folder() -> Path:
+    folder = _CHECKOUT if (_CHECKOUT / "main.py").is_file() else _PACKAGE / "_firmware"
+    if not (folder / "main.py").is_file():
+        raise SystemRefusedError(f"{folder}: no firmware here; install roamkey again")
+    return folder
 
 
 def _agent(folder: Path) -> Path:

@@ -11,6 +11,7 @@ from rich.console import Console
 from mip6 import messages, packets
 from roamkey.lab.demo.chart import draw
 from roamkey.lab.demo.facts import Facts, Handover, Replay, check
+from roamkey.lab.demo.readings import Reading
 from roamkey.lab.wire import Signal, Wire, read_signal
 
 HOME = "2001:db8:a::1"
@@ -49,6 +50,10 @@ def told():
     replay = update(1, at=121.0)
     facts.replays = [Replay(replay, answer(4, 135), "2001:db8:2::1")] * 2
     signals += [replay, answer(4, 135), replay, answer(4, 135)]
+    facts.readings = [
+        Reading(101.0 + i, i, HOME, handover.update.care_of_address)
+        for i, handover in enumerate(facts.handovers)
+    ]
     facts.marks = [(118.0, "power cut"), (121.0, "correspondent killed")]
     return facts, signals
 
@@ -71,6 +76,13 @@ def test_each_step_that_did_not_happen_is_a_fault(told):
         dataclasses.replace(
             facts, replays=[Replay(update(1), answer(4, 135), "2001:db8:1::1"), facts.replays[0]]
         ),
+    ]
+    breakages += [
+        dataclasses.replace(facts, readings=[]),
+        dataclasses.replace(
+            facts, readings=[*facts.readings, Reading(1, 9, "::1", "2001:db8:1::1")]
+        ),
+        dataclasses.replace(facts, readings=[*facts.readings, Reading(1, 9, HOME, "2001:db8::7")]),
     ]
     for broken in breakages:
         assert len(check(broken, signals)) == 1

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from roamkey.lab.demo.readings import Reading
 from roamkey.lab.wire import Signal
 
 
@@ -56,6 +57,7 @@ class Facts:
     before_cut: int = -1
     after_cut: int = -1
     home_binding: str | None = "never asked"
+    readings: list[Reading] = field(default_factory=list)
 
 
 def check(facts: Facts, signals: list[Signal]) -> list[str]:
@@ -92,4 +94,18 @@ def check(facts: Facts, signals: list[Signal]) -> list[str]:
         faults.append("the sequence number did not move forward over the power cut")
     if facts.home_binding is not None:
         faults.append("the binding was not removed at home")
+    faults += _check_readings(facts)
+    return faults
+
+
+def _check_readings(facts: Facts) -> list[str]:
+    """Readings must have come from each address at which the board was bound, and no other."""
+    faults = []
+    homes = {reading.home_address for reading in facts.readings}
+    if homes - {handover.update.home_address for handover in facts.handovers}:
+        faults.append(f"readings came from other home addresses: {', '.join(sorted(homes))}")
+    found = {reading.care_of_address for reading in facts.readings}
+    wanted = {handover.update.care_of_address for handover in facts.handovers}
+    if found != wanted:
+        faults.append(f"readings came from {sorted(found)}, not from {sorted(wanted)}")
     return faults

@@ -37,7 +37,8 @@ def run(out: Path) -> None:
     accepted = [signal for signal in signals if signal.is_acceptance]
     timeline.note(
         f"Checked on the wire: {len(updates)} Binding Updates ({len(story.facts.replays)} of them "
-        f"replays, both refused), {len(accepted)} accepted, no sequence number accepted twice."
+        f"replays, both refused), {len(accepted)} accepted, no sequence number accepted twice; "
+        f"{len(story.facts.readings)} readings of the sensor arrived, all from its home address."
     )
     timeline.note(f"Chart:   {chart}")
     timeline.note(f"Capture: {story.capture}, which this command reads:")

@@ -6,16 +6,18 @@ back and goes home; an attacker who recorded its Binding Updates sends them agai
 until the wire shows that it happened; `facts.check` judges the whole afterwards.
 """
 
+import json
 import socket
 import time
 from contextlib import ExitStack
 from pathlib import Path
 
 from mip6 import messages
-from roamkey.firmware import board_files
+from roamkey.firmware import board_files, example
 from roamkey.lab.board import Spawn, VirtualBoard
 from roamkey.lab.demo.correspondent import Correspondent, DemoError
 from roamkey.lab.demo.facts import Facts, Handover, Replay
+from roamkey.lab.demo.readings import Readings
 from roamkey.lab.demo.timeline import Timeline
 from roamkey.lab.network import CORRESPONDENT_ADDRESS, PREFIXES, Network
 from roamkey.lab.watch import AddressWatch
@@ -29,6 +31,7 @@ STATION = "wlan0"
 # The address that the board's own autoconfiguration gives it at home (RFC 4862, from its MAC).
 HOME_ADDRESS = "2001:db8:a::ff:fe00:1"
 _WAIT_S = 20.0
+_EVERY_S = 0.25  # between the sensor's readings
 _STAY_S = 1.2  # in each network, so that the chart shows it
 
 
@@ -54,6 +57,9 @@ class Story:
         network.start_capture(self.capture)
         with ExitStack() as stack:
             self._wire = stack.enter_context(Wire(self.capture))
+            self._readings = stack.enter_context(
+                Readings(network.namespace("correspondent"), CORRESPONDENT_ADDRESS)
+            )
             self._watch = stack.enter_context(AddressWatch(network.namespace(BOARD)))
             self._board = stack.enter_context(
                 VirtualBoard(self._out / "board.img", spawn=self._spawn)
@@ -65,6 +71,7 @@ class Story:
             self._restart_correspondent()
             self._go_home()
             self.facts.ended = time.time()
+            self.facts.readings = list(self._readings.seen)
         network.stop_capture()
         return self._wire.signals
 
@@ -73,7 +80,13 @@ class Story:
     def _prepare(self) -> None:
         tell = self._timeline
         tell.act("A board, its keys and its correspondent")
-        self._board.install(board_files())
+        self._board.install(
+            {
+                **board_files(),
+                "/app.py": example("sensor.py"),
+                "/sensor.json": json.dumps({"every": _EVERY_S}).encode(),
+            }
+        )
         self._board.start()
         tell.event("ok", f"MicroPython boots from its flash; serial port {self._board.port}")
         with Registry.open(self.registry) as registry:
@@ -182,7 +195,10 @@ class Story:
         self._tell_signals()
         outcome = "de-registered" if home else f"bound to {update.care_of_address}"
         self._timeline.event("ok", f"{outcome}: signalling {handover.signalling * 1000:.1f} ms")
+        bound = time.time()
         time.sleep(_STAY_S)
+        arrived = self._readings.between(bound, time.time())
+        self._timeline.event("ok", f"{arrived} readings arrived, those that waited included")
 
     def _delivered(self, signal: Signal) -> None:
         """Give a message the time to cross the link, and its answer to enter it."""
