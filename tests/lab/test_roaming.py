@@ -87,7 +87,8 @@ class Taps(InBackground):
 class Talker(InBackground):
     """The correspondent's application: numbered datagrams to wherever the board is bound.
 
-    `heard`: the numbers that came from the board; `sent`: how many went to it.
+    What comes before the thread runs waits in the socket. `heard`: the numbers that came from the
+    board; `sent`: how many went to it.
     """
 
     every = 0.05
@@ -253,10 +254,11 @@ def test_every_binding_is_right_and_every_datagram_accounted_for(tmp_path):
         Taps(network) as taps,
         Scene(tmp_path, network, files) as scene,
     ):
+        talker = Talker(scene)
         usable = scene.move(NETWORKS[1])
         route.arrived(usable.address, usable.time)
         scene.wait_until_bound_to(usable.address, BOUND_WITHIN_S)
-        with Talker(scene) as talker:
+        with talker:
             network.set_loss(LOSS_PERCENT)
             for number in range(MOVES):
                 route.left(time.time())
