@@ -164,7 +164,9 @@ class Port:
             link.confirmed.clear()
         back = up and not link.up and link.name and self._priority(name) is not None
         link.name, link.up = name, up
-        if back and link.asking is None:
+        if back:
+            if link.asking is not None:
+                link.asking.cancel()  # it may sleep for a while yet
             link.asking = asyncio.create_task(self._solicit(link))
 
     def _take_address(self, link, address, usable):
