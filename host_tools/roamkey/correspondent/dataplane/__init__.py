@@ -1,0 +1,24 @@
+"""The data plane: programs on this host talk to home addresses as if the nodes were there.
+
+    program ── kernel ── TUN device ── this process ── raw sockets ── care-of address
+
+Outward, the kernel routes what is for a home address into the TUN device, by a route for each
+bound node; the packet goes on to the care-of address behind a type 2 routing header. Inward,
+packets with a Home Address option are checked against the binding, lose the option, and enter the
+kernel through the TUN device with the home address as their source. Transport checksums cover the
+home address and ours on both sides (RFC 6275 sections 6.3 and 6.4), so none is touched.
+
+It is a process of its own, for three reasons: signalling never waits for data nor data for a
+commit; it holds no key; and it outlives a daemon that is killed by just long enough to tidy up.
+
+client     the daemon's end
+process    the loop
+control    what the two say to each other
+table      home addresses, where they are, and the sockets to there
+forward    the way of a packet, both directions
+filters    which raw socket takes which packet, decided in the kernel
+tun        the device
+routes     a route for each bound home address
+firewall   the kernel's own answers to packets that it doesn't know, suppressed
+icmp       Packet Too Big
+"""

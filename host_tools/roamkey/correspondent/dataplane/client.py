@@ -1,0 +1,148 @@
+"""The daemon's end of the data plane: starts the process, tells it bindings, hears from it."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Iterable
+from contextlib import suppress
+from ipaddress import IPv6Address
+from typing import Any
+
+from mip6 import packets
+from roamkey.correspondent.dataplane import control
+from roamkey.correspondent.entries import Binding, Inbound
+from roamkey.errors import SystemRefusedError
+
+_START_S = 30.0
+_END_S = 5.0
+_GONE = bytes(control.ADDRESS_OCTETS)
+_MESSAGES = 64  # taken at a time
+_HINT = "--no-data-plane serves without it"
+
+
+class DataPlane:
+    """The running data plane of one correspondent address. Select on it, then call `receive`.
+
+    `interface`, `mtu`: of its device; `warning`: a line for the user, or None. `counters`: as it
+    reported last, at most a second ago. `used`: home addresses that had data; take them out.
+    """
+
+    def __init__(self, address: IPv6Address) -> None:
+        """Start it; raises SystemRefusedError where the system doesn't allow it."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._process = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-m",
+                    "roamkey.correspondent.dataplane.process",
+                    str(theirs.fileno()),
+                    str(address),
+                ],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+                env={**os.environ, "PYTHONSAFEPATH": "1"},
+            )
+        self._channel = ours
+        self._backlog: deque[bytes] = deque()
+        self.used: set[bytes] = set()
+        self.counters: dict[str, Any] = {}
+        try:
+            started = self._hear_start()
+        except BaseException:
+            self.close()
+            raise
+        self.interface: str = started["interface"]
+        self.mtu: int = started["mtu"]
+        self.warning: str | None = started["warning"]
+        ours.setblocking(False)
+
+    def fileno(self) -> int:
+        """For select."""
+        return self._channel.fileno()
+
+    def bind(self, changed: Iterable[tuple[bytes, Binding | None]]) -> None:
+        """Tell where home addresses are now; None: nowhere, or at home."""
+        records = [
+            control.BINDING.pack(home, binding.care_of_address, binding.expires_ms)
+            if binding
+            else control.BINDING.pack(home, _GONE, 0)
+            for home, binding in changed
+        ]
+        for at in range(0, len(records), control.RECORDS):
+            self._backlog.append(control.BINDINGS + b"".join(records[at : at + control.RECORDS]))
+        self.flush()
+
+    def deliver(self, inbound: Inbound) -> None:
+        """Pass on a packet for the upper layers that came in an uncommon layout."""
+        head = inbound.source + bytes((inbound.next_header,))
+        with suppress(OSError):  # full, or too long for a message: lost, as on any way
+            self._channel.send(control.PACKET + head + inbound.payload)
+
+    def flush(self) -> None:
+        """Send what could not be sent before. Bindings are never lost, and never waited for."""
+        try:
+            while self._backlog:
+                self._channel.send(self._backlog[0])
+                self._backlog.popleft()
+        except BlockingIOError:
+            return
+        except OSError:
+            self._ended()
+
+    def receive(self) -> list[Inbound]:
+        """Hear what it says; the packets whose home address isn't bound to their source.
+
+        Of these there is the extension header alone: enough to judge them. Raises
+        SystemRefusedError where the data plane has come to an end.
+        """
+        unbound: list[Inbound] = []
+        for _ in range(_MESSAGES):
+            try:
+                message = self._channel.recv(control.MESSAGE_OCTETS)
+            except BlockingIOError:
+                break
+            except OSError:
+                self._ended()
+            if not message:
+                self._ended()
+            kind, body = message[:1], message[1:]
+            if kind == control.UNBOUND:
+                unbound += [
+                    Inbound(packets.DESTINATION_OPTIONS, header, source)
+                    for source, header in control.OFFENDER.iter_unpack(body)
+                ]
+            elif kind == control.USED:
+                size = control.ADDRESS_OCTETS
+                self.used.update(body[at : at + size] for at in range(0, len(body), size))
+            elif kind == control.COUNTERS:
+                self.counters = json.loads(body)
+        return unbound
+
+    def close(self) -> None:
+        """End it; device, routes and firewall table are gone then."""
+        self._channel.close()
+        try:
+            self._process.wait(_END_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _hear_start(self) -> dict[str, Any]:
+        self._channel.settimeout(_START_S)
+        try:
+            message = self._channel.recv(control.MESSAGE_OCTETS)
+        except TimeoutError:
+            message = control.REFUSED + b"it doesn't start"
+        if message[:1] == control.READY:
+            ready: dict[str, Any] = json.loads(message[1:])
+            return ready
+        why = message[1:].decode() or f"it ended with exit code {self._process.wait()}"
+        raise SystemRefusedError(f"no data plane: {why}; {_HINT}")
+
+    def _ended(self) -> None:
+        raise SystemRefusedError("the data plane ended unexpectedly")

@@ -1,0 +1,137 @@
+"""A route into the TUN device for each bound home address, and what pyroute2 does besides.
+
+pyroute2 takes more than a millisecond to make a request; a daemon that starts with 100,000
+bindings would take minutes. So it makes each kind of request once, for an address that nobody has,
+and that address is replaced in the copies.
+"""
+
+import errno
+import socket
+import struct
+from ipaddress import IPv6Address
+
+from pyroute2 import IPBatch, IPRoute
+
+from mip6 import packets
+from roamkey.errors import SystemRefusedError
+
+_NOBODY = IPv6Address("100::4a6d:29c1:7b3e:f058")  # of the discard prefix, RFC 6666
+_AT_A_TIME = 128  # requests in one call: a few milliseconds at most
+_ANSWERS_OCTETS = 65536
+_MTU_LEAST = 1280  # RFC 8200 section 5
+_MTU_UNKNOWN = 1500
+_PROTOCOL = 0x6B  # of our routes, a number of our own: `ip -6 route` shows "proto 107"
+_IFF_LOOPBACK = 0x8
+
+# linux/netlink.h
+_NLMSG_ERROR = 2
+_NLM_F_ACK = 0x4
+_HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence, port
+
+
+def set_up(interface: str, address: IPv6Address) -> tuple[int, int]:
+    """Bring the device up with the MTU that leaves room on the way out; its index and that MTU."""
+    with IPRoute() as netlink:
+        mtu = max(_MTU_LEAST, _way_out_mtu(netlink, address) - packets.EXTENSION_OCTETS)
+        index = int(netlink.link_lookup(ifname=interface)[0])
+        netlink.link("set", index=index, mtu=mtu, state="up")
+    return index, mtu
+
+
+def _way_out_mtu(netlink: IPRoute, address: IPv6Address) -> int:
+    """The MTU of the interface that has the address; of the loopback that says nothing."""
+    for found in netlink.get_addr(family=socket.AF_INET6, address=str(address)):
+        (link,) = netlink.get_links(found["index"])
+        if not link["flags"] & _IFF_LOOPBACK:
+            return int(link.get_attr("IFLA_MTU"))
+    return _MTU_UNKNOWN
+
+
+class Routes:
+    """The routes of one device. Changes wait until `flush`; the last for an address counts."""
+
+    def __init__(self, index: int, address: IPv6Address) -> None:
+        """`index` of the device; `address`: ours, the source that programs get by default."""
+        self._requests = {
+            "add": _request("add", index, address),
+            "replace": _request("replace", index, address),
+            "del": _request("del", index, address),
+        }
+        self._wanted: dict[bytes, str] = {}
+        self._there: set[bytes] = set()
+        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)
+        self._socket.setblocking(False)
+        self.failures = 0
+
+    def add(self, home_address: bytes) -> None:
+        """There shall be a route."""
+        self._want(home_address, "add")
+
+    def remove(self, home_address: bytes) -> None:
+        """There shall be none."""
+        self._want(home_address, "del")
+
+    def renew(self, home_address: bytes) -> None:
+        """The route is made anew, so that the kernel forgets what it learned of the way."""
+        self._wanted[home_address] = "replace"
+
+    def _want(self, home_address: bytes, what: str) -> None:
+        if (home_address in self._there) != (what == "add"):
+            self._wanted[home_address] = what
+        else:
+            self._wanted.pop(home_address, None)
+
+    def flush(self) -> bool:
+        """Make some of the changes that wait; whether there are more."""
+        if not self._wanted:
+            return False
+        batch = [self._wanted.popitem() for _ in range(min(_AT_A_TIME, len(self._wanted)))]
+        nobody = _NOBODY.packed
+        requests = [self._requests[what].replace(nobody, home) for home, what in batch]
+        try:
+            self._socket.send(b"".join(requests))
+        except OSError:
+            self.failures += len(batch)
+        for home, what in batch:
+            if what == "del":
+                self._there.discard(home)
+            else:
+                self._there.add(home)
+        self._hear()
+        return bool(self._wanted)
+
+    def _hear(self) -> None:
+        """Count what the kernel refused; it has answered by now."""
+        while True:
+            try:
+                answers = self._socket.recv(_ANSWERS_OCTETS)
+            except BlockingIOError:
+                return
+            except OSError:  # more refusals than the socket's buffer holds
+                self.failures += 1
+                continue
+            at = 0
+            while at + _HEADER.size + 4 <= len(answers):
+                length, kind, *_ = _HEADER.unpack_from(answers, at)
+                (code,) = struct.unpack_from("=i", answers, at + _HEADER.size)
+                # a route that is gone already: the device was taken down by somebody
+                self.failures += kind == _NLMSG_ERROR and -code not in (0, errno.ESRCH)
+                at += max(_HEADER.size, length + 3 & ~3)
+
+    def close(self) -> None:
+        """Close the socket; the routes go with the device."""
+        self._socket.close()
+
+
+def _request(what: str, index: int, address: IPv6Address) -> bytes:
+    """An octet string in which `_NOBODY` stands for the home address; wants no acknowledgement."""
+    batch = IPBatch()
+    source = {} if what == "del" else {"prefsrc": str(address)}
+    batch.route(
+        what, family=socket.AF_INET6, dst=f"{_NOBODY}/128", oif=index, proto=_PROTOCOL, **source
+    )
+    made = bytes(batch.batch)
+    length, kind, flags, sequence, port = _HEADER.unpack_from(made)
+    if length != len(made) or made.count(_NOBODY.packed) != 1:
+        raise SystemRefusedError("pyroute2 makes requests that this program doesn't understand")
+    return _HEADER.pack(length, kind, flags & ~_NLM_F_ACK, sequence, port) + made[_HEADER.size :]
