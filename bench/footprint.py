@@ -3,6 +3,12 @@
 The octets of each compiled file that goes on a Pico W; with firmware (`--uf2`, PICO_W_UF2), run
 in the emulator, also RAM and the times that an update takes by the board's own clock. Emulated
 cycles are exact; waits for flash are not emulated, so times are lower bounds of hardware's.
+
+bu_ready_ms          an update drawn, numbered and authenticated, Kbm and its pads at hand
+bu_new_address_ms    the same where neither is: the token's HMAC, Kbm and the pads first
+move_and_bu_ms       that, with what the state machine does when the address comes
+imported_ram_octets  after the imports of node, port and console
+agent_ram_octets     with sockets open, keys read and one correspondent being registered
 """
 
 import argparse

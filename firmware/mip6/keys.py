@@ -23,6 +23,7 @@ _SHA1_BLOCK = const(64)
 _AUTHORIZATION_OPTION = b"\x05\x0c"  # type and length of Binding Authorization Data
 _CHECKSUM_AT = const(4)
 _NO_CHECKSUM = b"\x00\x00"
+_OCTETS = (bytes, bytearray, memoryview)
 
 try:
     from hmac import compare_digest as equal
@@ -37,8 +38,21 @@ try:
         return _hmac_digest(key, b"".join(parts), "sha1")
 
 except ImportError:  # MicroPython: `hmac` is absent, or micropython-lib's, which has no digest()
-    _INNER = int.from_bytes(b"\x36" * _SHA1_BLOCK, "big")
-    _OUTER = int.from_bytes(b"\x5c" * _SHA1_BLOCK, "big")
+    _sha1 = hashlib.sha1
+    _INNER_PAD = b"\x36" * _SHA1_BLOCK
+    _OUTER_PAD = b"\x5c" * _SHA1_BLOCK
+
+    def _masks(octets):
+        """The pads' first octets as numbers, and what follows them."""
+        return (
+            int.from_bytes(_INNER_PAD[:octets], "big"),
+            _INNER_PAD[octets:],
+            int.from_bytes(_OUTER_PAD[:octets], "big"),
+            _OUTER_PAD[octets:],
+        )
+
+    _BLOCK_MASKS = _masks(_SHA1_BLOCK)
+    _KBM_MASKS = _masks(KBM_OCTETS)
 
     def equal(a, b):
         """Whether two octet strings are equal, in a time that tells nothing but their lengths."""
@@ -52,20 +66,26 @@ except ImportError:  # MicroPython: `hmac` is absent, or micropython-lib's, whic
     def hmac_key(key):
         """Prepare `key` (octets) for `hmac_sha1`: its two pads, 64 octets each (RFC 2104)."""
         if len(key) > _SHA1_BLOCK:
-            key = hashlib.sha1(key).digest()
-        # One exclusive-or over 512 bits takes a hundredth of a loop over 64 octets.
-        block = int.from_bytes(bytes(key) + bytes(_SHA1_BLOCK - len(key)), "big")
+            key = _sha1(key).digest()
+        masks = _KBM_MASKS  # behind a short key the pads are what they are without one
+        if len(key) != KBM_OCTETS:
+            key = bytes(key) + bytes(_SHA1_BLOCK - len(key))
+            masks = _BLOCK_MASKS
+        # One exclusive-or of big numbers takes a tenth of a loop over the octets.
+        octets = len(key)
+        number = int.from_bytes(key, "big")
+        inner, inner_rest, outer, outer_rest = masks
         return (
-            (block ^ _INNER).to_bytes(_SHA1_BLOCK, "big"),
-            (block ^ _OUTER).to_bytes(_SHA1_BLOCK, "big"),
+            (number ^ inner).to_bytes(octets, "big") + inner_rest,
+            (number ^ outer).to_bytes(octets, "big") + outer_rest,
         )
 
     def hmac_sha1(key, *parts):
         """HMAC-SHA1 (20 octets, RFC 2104) of the parts joined, under a key from `hmac_key`."""
-        inner = hashlib.sha1(key[0])
+        inner = _sha1(key[0])
         for part in parts:
             inner.update(part)
-        outer = hashlib.sha1(key[1])
+        outer = _sha1(key[1])
         outer.update(inner.digest())
         return outer.digest()
 
@@ -89,7 +109,7 @@ def care_of_keygen_token(kcn, care_of_address, nonce):
 
 
 def _keygen_token(kcn, address, nonce, which):
-    if isinstance(kcn, (bytes, bytearray, memoryview)):
+    if isinstance(kcn, _OCTETS):
         if len(kcn) < KCN_OCTETS_MIN:
             raise ValueError("Kcn is shorter than 20 octets")
         kcn = hmac_key(kcn)
@@ -122,7 +142,7 @@ def authenticator(kbm, care_of_address, correspondent, mobility_header):
     message, whose checksum and last 12 octets don't matter. Raises ValueError where the message
     doesn't end with that option.
     """
-    if isinstance(kbm, (bytes, bytearray, memoryview)):
+    if isinstance(kbm, _OCTETS):
         kbm = hmac_key(kbm)
     if len(care_of_address) != ADDRESS_OCTETS or len(correspondent) != ADDRESS_OCTETS:
         raise ValueError("an address has 16 octets")

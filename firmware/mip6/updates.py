@@ -74,6 +74,10 @@ class Update:
         header[_PADDING + 1] = _AUTHORIZATION - _PADDING - 2
         header[_AUTHORIZATION] = messages.BINDING_AUTHORIZATION_DATA
         header[_AUTHORIZATION + 1] = keys.AUTHENTICATOR_OCTETS
+        # Of the words that never change: lifetime, number and MAC are still zero.
+        self._constant = 0xFFFF - packets.checksum(
+            home_address, correspondent, packets.MOBILITY, header
+        )
         self._addresses = None
         self._key = None
         self._sum = 0
@@ -96,11 +100,7 @@ class Update:
         header = self._header
         header[_LIFETIME] = lifetime >> 8
         header[_LIFETIME + 1] = lifetime & 255
-        header[4] = header[5] = header[_SEQUENCE] = header[_SEQUENCE + 1] = 0
-        header[_MAC:] = bytes(keys.AUTHENTICATOR_OCTETS)
-        self._sum = 0xFFFF - packets.checksum(
-            self.home_address, self.correspondent, packets.MOBILITY, header
-        )
+        self._sum = self._constant + lifetime
 
     def number(self, sequence):
         """Finish the message in `payload` under a sequence number; valid until the next call."""
