@@ -12,6 +12,7 @@ import select
 import signal
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from _pytest.runner import runtestprotocol
@@ -31,6 +32,25 @@ def lab_network() -> Iterator["Network"]:  # noqa: F821 (imported late: pyroute2
 
     with Network() as network:
         yield network
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator["Server"]:  # noqa: F821
+    """A PostgreSQL server for all tests; without one they are skipped, and fail where CI is set."""
+    from roamkey.lab.postgresql import Server, programs
+
+    if programs() is None and not os.environ.get("CI"):
+        pytest.skip("PostgreSQL is not installed (Debian, Ubuntu: apt install postgresql)")
+    with Server() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def registry_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where a new registry may be made: in each kind of database."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'registry.sqlite'}"
+    return str(request.getfixturevalue("postgresql").url())
 
 
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:

@@ -28,6 +28,8 @@ from mip6 import keys
 from roamkey.errors import BadInputError
 
 STDIN = "-"
+PASSPHRASE_OCTETS_MIN = 8
+_PASSPHRASE_OCTETS_MAX = 1024
 _KCN_OCTETS_MAX = 1024  # far beyond use: HMAC hashes what exceeds 64 octets
 _PAIRS_OCTETS_MAX = 1 << 20
 _HEX = re.compile(r"(?:[0-9a-fA-F]{2})+", re.ASCII)
@@ -80,6 +82,23 @@ def read_pairs(path: str | Path) -> tuple[PairKeys, ...]:
     pairs = tuple(_pair(entry, f"{name}: pair {i}") for i, entry in enumerate(entries, 1))
     _refuse_duplicates(pairs, name)
     return pairs
+
+
+def read_passphrase(path: str | Path) -> bytes:
+    """The passphrase in the file at `path`: its octets, but for the end of its one line.
+
+    Raises BadInputError (one line, without the secret).
+    """
+    try:
+        content = _read_private(path, _PASSPHRASE_OCTETS_MAX + 1)
+    except OSError as error:
+        raise BadInputError(f"{path}: {error.strerror or 'not readable'}") from None
+    except ValueError:  # a NUL in the path
+        raise BadInputError("the passphrase file's name is no path") from None
+    passphrase = content.rstrip(b"\r\n")
+    if not PASSPHRASE_OCTETS_MIN <= len(passphrase) <= _PASSPHRASE_OCTETS_MAX:
+        raise BadInputError(f"{path}: a passphrase has {PASSPHRASE_OCTETS_MIN} octets at least")
+    return passphrase
 
 
 def _read(path: str | Path, limit: int) -> tuple[str, str]:

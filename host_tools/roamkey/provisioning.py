@@ -255,13 +255,13 @@ _contents = (
 def _is_as_planned(registry: Registry, set_id: bytes, plan: Plan) -> bool:
     """Whether a set in the registry is what `plan` would make."""
     with registry.reading() as c:
-        rows = c.execute(_contents.add_columns(keys.c.kcn).where(keys.c.set_id == set_id)).all()
+        rows = c.execute(_contents.where(keys.c.set_id == set_id)).all()
     wanted = [
         (plan.home_address, correspondent, plan.lifetime)
         for correspondent in plan.correspondents
         for _ in range(plan.generations)
     ]
-    given = tuple(row.kcn for row in rows) if plan.kcns else ()
+    given = registry.kcns_of_set(set_id) if plan.kcns else ()
     found = [(row.home_address, row.correspondent, row.lifetime) for row in rows]
     return found == wanted and given == plan.kcns
 

@@ -6,13 +6,17 @@ same number one succeeds, and the others learn that they did not.
 """
 
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 
 from sqlalchemy import and_, delete, select
 
 from roamkey.correspondent import group
 from roamkey.correspondent.entries import Binding, Change
 from roamkey.registry import Pair, Registry
+from roamkey.registry.database import ContendedError
 from roamkey.registry.schema import bindings, nodes, pairs
+
+_ATTEMPTS = 3  # of a transaction that another one stood in the way of
 
 
 class Store:
@@ -61,6 +65,9 @@ class Store:
         Refused: the number isn't above the last accepted, or the key is retired or withdrawn.
         Raises RoamkeyError where the registry fails; then nothing, or all, has changed.
         """
+        for _ in range(_ATTEMPTS - 1):
+            with suppress(ContendedError), self._registry.writing() as c:
+                return group.commit(c, changes)
         with self._registry.writing() as c:
             return group.commit(c, changes)
 

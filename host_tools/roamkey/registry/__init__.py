@@ -1,7 +1,8 @@
 """The registry: which board holds which keys, what was accepted under them, who is bound where.
 
-`Registry.open()` gives the default one. Tables and rules: `roamkey.registry.schema`. Every method
-is one transaction, whole or not at all, and durable when it returns. Addresses are 16 octets.
+`Registry.open()` gives the default one. Tables and rules: `roamkey.registry.schema`; encryption at
+rest: `roamkey.registry.vault`. Every method is one transaction, whole or not at all, and durable
+when it returns. Addresses are 16 octets.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -16,17 +17,11 @@ from sqlalchemy.exc import IntegrityError
 
 from roamkey.errors import RefusedError
 from roamkey.keyfile import GenerationKey, PairKeys
-from roamkey.registry import database, provisioning
+from roamkey.registry import database, provisioning, versions
 from roamkey.registry.records import Key, KeySet, Node, Pair
-from roamkey.registry.schema import (
-    CONFIRMED,
-    RETIRED,
-    SENT,
-    keys,
-    nodes,
-    pairs,
-    registry,
-)
+from roamkey.registry.schema import CONFIRMED, RETIRED, SENT, keys, nodes, pairs, registry
+from roamkey.registry.sealing import Place
+from roamkey.registry.vault import Reveal, Vault
 
 __all__ = [
     "CONFIRMED",
@@ -45,18 +40,33 @@ __all__ = [
 class Registry:
     """An open registry. Use as a context manager, or `close()` it."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, vault: Vault) -> None:
         """Wrap an engine whose tables exist; `open` is the usual way in."""
         self._engine = engine
+        self._vault = vault
 
     @classmethod
-    def open(cls, url_or_path: str | Path | None = None, create: bool = True) -> "Registry":
-        """Open the registry at a path or SQLAlchemy URL (default: the user's own SQLite file).
+    def open(
+        cls,
+        url_or_path: str | Path | None = None,
+        create: bool = True,
+        passphrase_file: str | Path | None = None,
+    ) -> "Registry":
+        """Open the registry at a path or SQLAlchemy URL, else that in ROAMKEY_REGISTRY, else the
+        user's own SQLite file; the passphrase's file, else that in ROAMKEY_PASSPHRASE_FILE.
 
-        With `create` it is made where there was none. Raises BadInputError (none there, damaged,
-        readable by others) or SystemRefusedError.
+        With `create` it is made where there was none, encrypted if there is a passphrase. Raises
+        BadInputError (none there, damaged, readable by others, newer than this roamkey),
+        RefusedError (a passphrase for a registry that isn't encrypted) or SystemRefusedError.
         """
-        return cls(database.open_engine(url_or_path, create))
+        vault = Vault(passphrase_file)
+        engine = database.reach(url_or_path, create)
+        try:
+            versions.ensure(engine, create, vault)
+        except BaseException:
+            engine.dispose()
+            raise
+        return cls(engine, vault)
 
     def close(self) -> None:
         """Close the database's connections."""
@@ -95,7 +105,7 @@ class Registry:
         """
         try:
             with self.writing() as c:
-                provisioning.add_sent(c, set_id, board_id, given, lifetime)
+                provisioning.add_sent(c, self._vault, set_id, board_id, given, lifetime)
         except IntegrityError:  # another station was faster, on a database that lets both write
             raise RefusedError("the same home address or Kcn was provisioned just now") from None
 
@@ -124,6 +134,22 @@ class Registry:
         """Refuse the node administratively (status 129), or no longer."""
         with self.writing() as c:
             provisioning.refuse_node(c, home_address, refused)
+
+    # --- encryption at rest
+
+    def encrypt(self) -> None:
+        """Encrypt a registry that isn't yet, under the passphrase that it was opened with.
+
+        Whole or not at all; then what the clear rows left in the database's files is overwritten.
+        """
+        with self.writing() as c:
+            self._vault.encrypt(c)
+        database.scrub(self._engine)
+
+    def change_passphrase(self, passphrase_file: str | Path) -> None:
+        """Have the registry open with another passphrase from now on. No key is touched."""
+        with self.writing() as c:
+            self._vault.change_passphrase(c, passphrase_file)
 
     # --- questions
 
@@ -190,7 +216,7 @@ class Registry:
         if home_addresses is not None:
             statement = statement.where(nodes.c.home_address.in_(home_addresses))
         with self.reading() as c:
-            return list(_pairs(c.execute(statement).all()))
+            return list(_pairs(c.execute(statement).all(), self._vault.reveal(c)))
 
     def live_keys(self) -> list[PairKeys]:
         """Every live key as a key file would hold it, one entry a key: nonces may differ."""
@@ -201,16 +227,33 @@ class Registry:
             .order_by(pairs.c.id, keys.c.generation)
         )
         with self.reading() as c:
+            reveal = self._vault.reveal(c)
             return [
                 PairKeys(
-                    row.home_address,
-                    row.correspondent,
-                    row.home_nonce,
-                    row.care_of_nonce,
-                    (GenerationKey(row.generation, row.kcn),),
+                    home_address,
+                    correspondent,
+                    key.home_nonce,
+                    key.care_of_nonce,
+                    (GenerationKey(key.generation, key.kcn),),
                 )
-                for row in c.execute(statement)
+                for home_address, correspondent, *row in c.execute(statement)
+                for key in [_key(home_address, correspondent, row, reveal)]
             ]
+
+    def kcns_of_set(self, set_id: bytes) -> tuple[bytes, ...]:
+        """The Kcn of a live set, in the order in which they were added."""
+        statement = (
+            select(nodes.c.home_address, pairs.c.correspondent, *_key_columns)
+            .select_from(keys.join(pairs).join(nodes))
+            .where(keys.c.set_id == set_id, keys.c.state != RETIRED)
+            .order_by(keys.c.id)
+        )
+        with self.reading() as c:
+            reveal = self._vault.reveal(c)
+            return tuple(
+                _key(home_address, correspondent, row, reveal).kcn
+                for home_address, correspondent, *row in c.execute(statement)
+            )
 
 
 _node = select(nodes.c.board_id, nodes.c.home_address, nodes.c.refused)
@@ -234,9 +277,20 @@ _key_columns = (
 )
 
 
-def _pairs(rows: Iterable[Sequence[Any]]) -> Iterable[Pair]:
+def _pairs(rows: Iterable[Sequence[Any]], reveal: Reveal) -> Iterable[Pair]:
     width = len(_pair_columns)
     for head, group in groupby(rows, key=lambda row: tuple(row[:width])):
-        live = tuple(Key(*row[width:]) for row in group if row[width] is not None)
         pair_id, board_id, home_address, correspondent, refused = head
+        live = tuple(
+            _key(home_address, correspondent, row[width:], reveal)
+            for row in group
+            if row[width] is not None
+        )
         yield Pair(pair_id, board_id, home_address, correspondent, refused, live)
+
+
+def _key(home_address: bytes, correspondent: bytes, row: Sequence[Any], reveal: Reveal) -> Key:
+    """The key in a row of `_key_columns`, its secrets opened."""
+    key_id, set_id, generation, kcn, home_nonce, care_of_nonce, *rest = row
+    place = Place(home_address, correspondent, set_id, generation)
+    return Key(key_id, set_id, generation, *reveal(place, kcn, home_nonce, care_of_nonce), *rest)

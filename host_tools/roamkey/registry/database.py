@@ -1,11 +1,14 @@
-"""Opening the registry's database, and its failures as one line each.
+"""The registry's database: how to reach it, its transactions, its failures as one line each.
 
 SQLite is the default: one file, WAL, every commit on the disk before it returns (synchronous
-FULL), mode 0600 in a folder of mode 0700. Any other SQLAlchemy URL works as its driver does.
+FULL), mode 0600 in a folder of mode 0700.
+
+PostgreSQL (`postgresql+psycopg://user@host/database`) serves many stations and daemons. A commit
+returns when it is durable, whatever the server's default says. libpq's own ways to name a password
+work and keep it out of the URL: ~/.pgpass, a service file, PGPASSFILE, PGSERVICEFILE.
 """
 
 import os
-import secrets
 import sqlite3
 import stat
 from collections.abc import Iterator
@@ -14,14 +17,16 @@ from pathlib import Path
 from typing import Any
 
 from platformdirs import user_data_path
-from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect, select
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from roamkey.errors import BadInputError, RoamkeyError, SystemRefusedError
-from roamkey.registry import schema
+
+REGISTRY_VARIABLE = "ROAMKEY_REGISTRY"
 
 _BUSY_S = 10  # how long to wait for another writer
+_DEADLOCKS = ("40001", "40P01")  # SQLSTATE: serialization failure, deadlock detected
 _WRITES = "roamkey_writes"
 
 
@@ -30,26 +35,59 @@ def default_path() -> Path:
     return user_data_path("roamkey", appauthor=False) / "registry.sqlite"
 
 
-def open_engine(url_or_path: str | Path | None, create: bool) -> Engine:
-    """The engine of the registry at a path or URL, its tables made where they were missing.
+class ContendedError(SystemRefusedError):
+    """Another transaction stood in the way: nothing has changed, the same may work at once."""
 
-    Raises BadInputError (no registry there, damaged, readable by others), SystemRefusedError.
+
+def reach(url_or_path: str | Path | None, create: bool) -> Engine:
+    """The engine of the database at a path or URL, else in ROAMKEY_REGISTRY, else the user's own.
+
+    Raises BadInputError (none there, readable by others), SystemRefusedError.
     """
+    if url_or_path is None:
+        url_or_path = os.environ.get(REGISTRY_VARIABLE) or None
     url = _url(url_or_path, create)
+    options: dict[str, Any] = {}
+    if url.get_backend_name() == "postgresql":
+        # A conditional update must see what another daemon has just committed.
+        options = {
+            "isolation_level": "READ COMMITTED",
+            "connect_args": {"connect_timeout": _BUSY_S},
+        }
     try:
         # SQLAlchemy's errors would otherwise print parameters, and Kcn are among them.
-        engine = create_engine(url, hide_parameters=True)
+        engine = create_engine(url, hide_parameters=True, **options)
     except (NoSuchModuleError, ImportError):
         raise SystemRefusedError(f"no driver for a registry of kind {url.drivername}") from None
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
-    try:
-        _ensure_schema(engine, create)
-    except BaseException:
-        engine.dispose()
-        raise
+    elif engine.dialect.name == "postgresql":
+        event.listen(engine, "connect", _prepare_postgresql)
+    else:
+        raise SystemRefusedError(f"a registry of kind {url.drivername} is not supported")
     return engine
+
+
+def name(engine: Engine) -> str:
+    """What to call a database in a message: no user's password, no query."""
+    url = engine.url
+    if engine.dialect.name == "sqlite":
+        return str(url.database)
+    return URL.create(
+        url.drivername, url.username, None, url.host, url.port, url.database
+    ).render_as_string()
+
+
+def scrub(engine: Engine) -> None:
+    """Overwrite what deleted and replaced rows left in the database's own files."""
+    statements = ["PRAGMA wal_checkpoint(TRUNCATE)", "VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"]
+    if engine.dialect.name == "postgresql":
+        statements = ["VACUUM FULL keys", "VACUUM FULL registry"]
+    with translated(engine), engine.connect() as connection:
+        connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+        for statement in statements:
+            connection.exec_driver_sql(statement)
 
 
 def _url(url_or_path: str | Path | None, create: bool) -> URL:
@@ -103,49 +141,41 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
     cursor.close()
 
 
+def _prepare_postgresql(connection: Any, _record: Any) -> None:
+    durable = (
+        "SELECT set_config('synchronous_commit', 'on', false) "
+        "WHERE current_setting('synchronous_commit') = 'off'"
+    )
+    connection.execute(durable)
+    connection.execute(f"SET lock_timeout = '{_BUSY_S}s'")
+    connection.commit()
+
+
 def _begin_sqlite(connection: Connection) -> None:
     # A writer that began as a reader is refused at once where somebody else wrote in between.
     writes = connection.get_execution_options().get(_WRITES)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
-def _ensure_schema(engine: Engine, create: bool) -> None:
-    with reading(engine) as connection:
-        if inspect(connection).has_table(schema.registry.name):
-            found = connection.scalar(select(schema.registry.c.schema))
-            if found != schema.SCHEMA:
-                raise BadInputError(
-                    f"the registry has schema {found}, this roamkey knows {schema.SCHEMA}"
-                )
-            return
-    if not create:
-        raise BadInputError("the registry is empty: provision a board first")
-    with writing(engine) as connection:
-        schema.metadata.create_all(connection)
-        if connection.scalar(select(schema.registry.c.id)) is None:
-            row = {"id": 1, "schema": schema.SCHEMA, "revision": 0}
-            row["fingerprint_key"] = secrets.token_bytes(32)  # type: ignore[assignment]
-            connection.execute(insert(schema.registry), row)
-
-
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
     """A transaction that only reads."""
-    with _translated(engine), engine.connect() as connection, connection.begin():
+    with translated(engine), engine.connect() as connection, connection.begin():
         yield connection
 
 
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
     """A transaction that writes: committed, and on the disk, when the block is left normally."""
-    with _translated(engine), engine.connect() as connection:
+    with translated(engine), engine.connect() as connection:
         connection = connection.execution_options(**{_WRITES: True})
         with connection.begin():
             yield connection
 
 
 @contextmanager
-def _translated(engine: Engine) -> Iterator[None]:
+def translated(engine: Engine) -> Iterator[None]:
+    """Have the driver's errors come as ours, one line each."""
     try:
         yield
     except DBAPIError as error:
@@ -154,9 +184,6 @@ def _translated(engine: Engine) -> Iterator[None]:
 
 def _one_line(engine: Engine, error: DBAPIError) -> RoamkeyError:
     """What went wrong, as the driver says it, without SQL and parameters."""
-    name = engine.url.render_as_string(hide_password=True)
-    if engine.dialect.name == "sqlite":
-        name = str(engine.url.database)
     text = " ".join(str(error.orig).split())
     code = getattr(error.orig, "sqlite_errorname", "")  # from Python 3.11 on
     damaged = code.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")) or text in (
@@ -164,5 +191,7 @@ def _one_line(engine: Engine, error: DBAPIError) -> RoamkeyError:
         "database disk image is malformed",
     )
     if damaged:
-        return BadInputError(f"registry {name} is damaged: {text}")
-    return SystemRefusedError(f"registry {name}: {text}")
+        return BadInputError(f"registry {name(engine)} is damaged: {text}")
+    contended = getattr(error.orig, "sqlstate", "") in _DEADLOCKS
+    kind = ContendedError if contended else SystemRefusedError
+    return kind(f"registry {name(engine)}: {text}")

@@ -36,6 +36,8 @@ from roamkey.registry.schema import (
     pairs,
     registry,
 )
+from roamkey.registry.sealing import Place, Secrets
+from roamkey.registry.vault import Vault
 
 SET_ID_OCTETS = 8
 _SHA1_BLOCK = 64
@@ -43,14 +45,19 @@ _GENERATION_MAX = 65535
 
 
 def add_sent(
-    c: Connection, set_id: bytes, board_id: str, given: Sequence[PairKeys], lifetime: int
+    c: Connection,
+    vault: Vault,
+    set_id: bytes,
+    board_id: str,
+    given: Sequence[PairKeys],
+    lifetime: int,
 ) -> None:
     """Add the keys of a set as `sent`, with node and pairs where they are new."""
     _check(set_id, board_id, given, lifetime)
     if c.scalar(select(exists().where(keys.c.set_id == set_id))):
         raise RefusedError(f"set {set_id.hex()} is in the registry already")
     revision = _raise_revision(c)
-    fingerprint_key = c.scalar(select(registry.c.fingerprint_key)) or b""
+    fingerprint_key = vault.fingerprint_key(c)
     node_id = _node_for(c, given[0].home_address, board_id)
     for pair in given:
         pair_id = _pair_for(c, node_id, pair.correspondent, revision)
@@ -58,17 +65,17 @@ def add_sent(
             _refuse_used_generation(c, pair_id, pair, key)
             mark = fingerprint(fingerprint_key, key.kcn)
             _refuse_used_kcn(c, mark, pair, key)
+            place = Place(pair.home_address, pair.correspondent, set_id, key.generation)
+            secrets = Secrets(key.kcn, pair.home_nonce, pair.care_of_nonce)
             c.execute(
                 insert(keys).values(
                     pair_id=pair_id,
                     set_id=set_id,
                     generation=key.generation,
-                    kcn=key.kcn,
                     fingerprint=mark,
-                    home_nonce=pair.home_nonce,
-                    care_of_nonce=pair.care_of_nonce,
                     lifetime=lifetime,
                     state=SENT,
+                    **vault.conceal(c, place, secrets),
                 )
             )
 
@@ -86,12 +93,13 @@ def confirm(c: Connection, set_id: bytes) -> None:
     earlier = select(keys.c.id).where(
         keys.c.pair_id.in_(of_board), keys.c.id < first, keys.c.state != RETIRED
     )
-    _retire(c, c.scalars(earlier).all())
+    _retire(c, _locked(c, earlier))
 
 
 def withdraw(c: Connection, set_id: bytes) -> None:
     """Undo `add_sent`, as if it never was; nothing to undo is no error."""
-    if c.scalar(select(exists().where(keys.c.set_id == set_id, keys.c.state != SENT))):
+    mine = _locked(c, select(keys.c.id).where(keys.c.set_id == set_id))
+    if c.scalar(select(exists().where(keys.c.id.in_(mine), keys.c.state != SENT))):
         raise RefusedError(f"set {set_id.hex()} is confirmed: the board holds it")
     touched = c.scalars(select(keys.c.pair_id).where(keys.c.set_id == set_id).distinct()).all()
     if not touched:
@@ -111,7 +119,7 @@ def retire_node(c: Connection, home_address: bytes) -> None:
     """Retire every key of a home address: its board is lost, or gets another address."""
     live = select(keys.c.id).select_from(keys.join(pairs).join(nodes))
     live = live.where(nodes.c.home_address == home_address, keys.c.state != RETIRED)
-    _retire(c, c.scalars(live).all())
+    _retire(c, _locked(c, live))
 
 
 def refuse_node(c: Connection, home_address: bytes, refused: bool) -> None:
@@ -233,6 +241,11 @@ def _board_of(c: Connection, set_id: bytes) -> str | None:
 
 def _pairs_of(home_address: bytes) -> Select[int]:
     return select(pairs.c.id).join(nodes).where(nodes.c.home_address == home_address)
+
+
+def _locked(c: Connection, statement: Select[int]) -> Sequence[int]:
+    """Keys, and nobody changes them meanwhile; daemons lock in the same order."""
+    return c.scalars(statement.order_by(keys.c.id).with_for_update(of=keys)).all()
 
 
 def _retire(c: Connection, key_ids: Sequence[int]) -> None:

@@ -1,6 +1,6 @@
 """The tables of the registry.
 
-    registry   one row: the schema's number, the revision, the fingerprint key
+    registry   one row: the revision; the fingerprint key, or, sealed, both keys of the registry
     nodes      a home address, and the board that holds it now
     pairs      a node and a correspondent address
     keys       a Kcn of a pair, with all that was provisioned with it
@@ -17,6 +17,10 @@ daemons with the same number, one succeeds.
 
 **Unique Kcn.** `keys.fingerprint` is an HMAC-SHA256 of the Kcn under a random key of this registry
 (`registry.fingerprint_key`), and UNIQUE: draft, section 4.
+
+**Encrypted.** Where `registry.sealed` isn't NULL, a passphrase opens it: it holds the fingerprint
+key, which then stands nowhere else, and the key under which each row of `keys` has its secrets:
+Kcn and both nonces, together in `kcn`; the nonces' own columns are empty. See `sealing`.
 
 **Free nodes.** `nodes.board_id` is NULL while none of the node's keys is live: then any board may
 be given the home address.
@@ -44,7 +48,9 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-SCHEMA = 1
+#: Revisions of these tables (`migrations`), the first one first. A database names its own in
+#: `alembic_version`; one without that table is of the first.
+REVISIONS = ("0001", "0002")
 
 SENT = "sent"
 CONFIRMED = "confirmed"
@@ -52,13 +58,21 @@ RETIRED = "retired"
 
 metadata = MetaData()
 
+# As alembic keeps it.
+version = Table(
+    "alembic_version",
+    metadata,
+    Column("version_num", String(32), primary_key=True),
+)
+
 registry = Table(
     "registry",
     metadata,
     Column("id", SmallInteger, CheckConstraint("id = 1"), primary_key=True),
-    Column("schema", Integer, nullable=False),
     Column("revision", BigInteger, nullable=False),
-    Column("fingerprint_key", LargeBinary(32), nullable=False),
+    Column("fingerprint_key", LargeBinary(32)),
+    Column("sealed", LargeBinary),
+    CheckConstraint("(fingerprint_key IS NULL) <> (sealed IS NULL)", name="one_key_place"),
 )
 
 # Identifiers are never given twice (AUTOINCREMENT): a daemon may hold one whose row is gone.

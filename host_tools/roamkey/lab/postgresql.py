@@ -1,0 +1,134 @@
+"""A PostgreSQL server of one's own: on a Unix socket in a folder, gone when it is closed.
+
+It runs from the programs of an installed package (Debian, Ubuntu: postgresql), as an ordinary
+user, since PostgreSQL refuses to be root. Durable as in production: fsync and full-page writes
+are on.
+"""
+
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from roamkey.errors import SystemRefusedError
+
+_PROGRAMS = "/usr/lib/postgresql"
+_USERS = ("postgres", "nobody")
+_USER = "roamkey"
+_STARTS_S = 60.0
+_STOPS_S = 30.0
+
+
+def programs() -> Path | None:
+    """The folder of the latest installed server's programs, or None."""
+    found = [folder for folder in Path(_PROGRAMS).glob("*/bin") if (folder / "postgres").is_file()]
+    return max(found, key=lambda folder: int(folder.parent.name.split(".")[0]), default=None)
+
+
+class Server:
+    """A running server; `url()` makes a fresh database in it. A context manager."""
+
+    def __init__(self) -> None:
+        """Make and start it; raises SystemRefusedError."""
+        bin_folder = programs()
+        if bin_folder is None:
+            raise SystemRefusedError("PostgreSQL is not installed (package postgresql)")
+        self._bin = bin_folder
+        # A socket's path is short, and the server's user must reach it: not below a home folder.
+        self._folder = Path(tempfile.mkdtemp(prefix="roamkey-pg-", dir="/tmp"))
+        self._data = self._folder / "data"
+        self._as_user = _drop_root(self._folder)
+        self._process: subprocess.Popen[bytes] | None = None
+        try:
+            self._initialize()
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+
+    def start(self) -> None:
+        """Start it (again) over its data."""
+        options: list[str | Path] = ["-D", self._data, "-k", self._folder, "-c", "listen_addresses="]
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [*self._as_user, self._bin / "postgres", *options],
+                stdout=log,
+                stderr=log,
+                cwd=self._folder,
+                start_new_session=True,  # Ctrl-C is for its owner
+            )
+        end = time.monotonic() + _STARTS_S
+        while self._run("pg_isready", "-q", check=False):
+            if self._process.poll() is not None or time.monotonic() > end:
+                raise SystemRefusedError(f"PostgreSQL doesn't start: {self._last_words()}")
+            time.sleep(0.05)
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """Stop it: connections are cut (SIGINT), or as a power cut would (SIGQUIT)."""
+        if self._process is not None:
+            self._process.send_signal(how)
+            try:
+                self._process.wait(_STOPS_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+            self._process = None
+
+    def close(self) -> None:
+        """Stop it, and remove all that it had."""
+        self.stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def url(self) -> str:
+        """The SQLAlchemy URL of a new, empty database."""
+        name = f"registry_{secrets.token_hex(4)}"
+        self._run("createdb", name)
+        return f"postgresql+psycopg://{_USER}@/{name}?host={self._folder}"
+
+    def __enter__(self) -> "Server":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _initialize(self) -> None:
+        command: list[str | Path] = [self._bin / "initdb", "-D", self._data, "-U", _USER, "--auth=trust"]
+        done = subprocess.run(
+            [*self._as_user, *command, "--encoding=UTF8", "--no-locale"],
+            cwd=self._folder,
+            capture_output=True,
+            text=True,
+        )
+        if done.returncode:
+            raise SystemRefusedError(f"initdb: {' '.join(done.stderr.split())[-300:]}")
+
+    def _run(self, program: str, *arguments: str, check: bool = True) -> int:
+        command: list[str | Path] = [self._bin / program, "-h", self._folder, "-U", _USER, *arguments]
+        done = subprocess.run(command, cwd=self._folder, capture_output=True, text=True)
+        if check and done.returncode:
+            raise SystemRefusedError(f"{program}: {' '.join(done.stderr.split())}")
+        return done.returncode
+
+    def _last_words(self) -> str:
+        text = (self._folder / "log").read_text(errors="replace")
+        return " ".join(text.split())[-300:] or "no log"
+
+
+def _drop_root(folder: Path) -> list[str | Path]:
+    """What to put before a command so that an ordinary user runs it; the folder becomes theirs."""
+    if os.geteuid():
+        return []
+    for name in _USERS:
+        try:
+            user = pwd.getpwnam(name)
+            os.chown(folder, user.pw_uid, user.pw_gid)
+        except (KeyError, OSError):  # no such user, or one that this user namespace doesn't map
+            continue
+        folder.chmod(0o711)  # the socket is reached through it
+        return ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
+    raise SystemRefusedError("PostgreSQL needs an ordinary user to run as; none here")

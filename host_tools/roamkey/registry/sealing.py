@@ -1,0 +1,142 @@
+"""Encryption at rest: what a thief of the database doesn't learn without the passphrase.
+
+Two keys of 32 random octets belong to a registry: one seals the secrets of each row of `keys`,
+the other makes fingerprints of Kcn. They stand in `registry.sealed`, themselves sealed under a key
+that scrypt (RFC 7914) derives from the passphrase; that they open proves that it is the right one.
+So another passphrase needs no row rewritten.
+
+    sealed    salt (16) | log2 N (1) | r (1) | p (1) | box of: row key, fingerprint key (64)
+    a row     box of: length of Kcn (2) | Kcn | length of home nonce (1) | both nonces
+    a box     nonce (12) | ChaCha20-Poly1305 ciphertext with tag (RFC 8439)
+
+A row's box is bound to its place: home address, correspondent, set and generation are its
+associated data, so that no box can be put into another row. Its random nonces may repeat after
+some 2^32 rows under one key (2^-32 chance), far beyond any fleet.
+
+`cryptography` is imported only where a registry is encrypted.
+"""
+
+import os
+import struct
+from typing import Any, NamedTuple
+
+from roamkey.errors import BadInputError, RefusedError
+
+KEY_OCTETS = 32
+
+_SALT_OCTETS = 16
+_NONCE_OCTETS = 12
+_COST = struct.Struct("BBB")
+# 32 MiB and a tenth of a second. What a database asks for is bounded: it isn't trusted.
+_LOG_N, _R, _P = 15, 8, 1
+_LOG_N_MAX, _R_MAX, _P_MAX = 20, 16, 16
+_HEAD_OCTETS = _SALT_OCTETS + _COST.size
+_REGISTRY = b"roamkey registry 1"
+_ROW = struct.Struct(">16s16s8sI")
+
+
+class Place(NamedTuple):
+    """What a sealed row is bound to. Addresses are 16 octets, a set's name 8."""
+
+    home_address: bytes
+    correspondent: bytes
+    set_id: bytes
+    generation: int
+
+
+class Secrets(NamedTuple):
+    """What of a key is secret."""
+
+    kcn: bytes
+    home_nonce: bytes
+    care_of_nonce: bytes
+
+    def __repr__(self) -> str:
+        return "Secrets(hidden)"
+
+
+class Seal:
+    """The open keys of a registry; `repr` shows nothing of them."""
+
+    def __init__(self, row_key: bytes, fingerprint_key: bytes) -> None:
+        """Both of 32 octets."""
+        self.fingerprint_key = fingerprint_key
+        self._row_key = row_key
+        self._rows = _aead(row_key)
+
+    @classmethod
+    def make(cls, fingerprint_key: bytes) -> "Seal":
+        """For a registry that has none yet: its fingerprints stay valid."""
+        return cls(os.urandom(KEY_OCTETS), fingerprint_key)
+
+    @classmethod
+    def open(cls, sealed: bytes, passphrase: bytes) -> "Seal":
+        """Open `registry.sealed`; raises RefusedError for a wrong passphrase."""
+        from cryptography.exceptions import InvalidTag
+
+        head, box = sealed[:_HEAD_OCTETS], sealed[_HEAD_OCTETS:]
+        key = _stretch(head, passphrase)
+        try:
+            opened = _open(_aead(key), box, _REGISTRY + head)
+        except InvalidTag:
+            raise RefusedError("wrong passphrase: the registry doesn't open") from None
+        return cls(opened[:KEY_OCTETS], opened[KEY_OCTETS:])
+
+    def close(self, passphrase: bytes) -> bytes:
+        """`registry.sealed` for this passphrase."""
+        head = os.urandom(_SALT_OCTETS) + _COST.pack(_LOG_N, _R, _P)
+        box = _aead(_stretch(head, passphrase))
+        return head + _close(box, self._row_key + self.fingerprint_key, _REGISTRY + head)
+
+    def seal(self, place: Place, secrets: Secrets) -> bytes:
+        """The secrets of a row as one box."""
+        kcn, home_nonce, care_of_nonce = secrets
+        lengths = len(kcn).to_bytes(2, "big"), len(home_nonce).to_bytes(1, "big")
+        text = lengths[0] + kcn + lengths[1] + home_nonce + care_of_nonce
+        return _close(self._rows, text, _ROW.pack(*place))
+
+    def unseal(self, place: Place, box: bytes) -> Secrets:
+        """The secrets of a row; raises BadInputError where it isn't what was sealed here."""
+        from cryptography.exceptions import InvalidTag
+
+        try:
+            text = _open(self._rows, box, _ROW.pack(*place))
+        except InvalidTag:
+            raise BadInputError("a key in the registry is damaged, or not in its place") from None
+        kcn_end = 2 + int.from_bytes(text[:2], "big")
+        nonce_end = kcn_end + 1 + text[kcn_end]
+        return Secrets(text[2:kcn_end], text[kcn_end + 1 : nonce_end], text[nonce_end:])
+
+
+def _stretch(head: bytes, passphrase: bytes) -> bytes:
+    from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
+
+    if len(head) != _HEAD_OCTETS:
+        raise BadInputError("the registry's sealed keys are damaged")
+    log_n, r, p = _COST.unpack_from(head, _SALT_OCTETS)
+    if not (1 <= log_n <= _LOG_N_MAX and 1 <= r <= _R_MAX and 1 <= p <= _P_MAX):
+        raise BadInputError("the registry's sealed keys are damaged")
+    scrypt = Scrypt(salt=head[:_SALT_OCTETS], length=KEY_OCTETS, n=1 << log_n, r=r, p=p)
+    return scrypt.derive(passphrase)
+
+
+def _aead(key: bytes) -> Any:
+    from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+
+    return ChaCha20Poly1305(key)
+
+
+def _close(aead: Any, text: bytes, place: bytes) -> bytes:
+    nonce = os.urandom(_NONCE_OCTETS)
+    box: bytes = aead.encrypt(nonce, text, place)
+    return nonce + box
+
+
+def _open(aead: Any, box: bytes, place: bytes) -> bytes:
+    """Raises InvalidTag, for anything too short as well."""
+    from cryptography.exceptions import InvalidTag
+
+    if len(box) <= _NONCE_OCTETS:
+        raise InvalidTag
+    text: bytes = aead.decrypt(box[:_NONCE_OCTETS], box[_NONCE_OCTETS:], place)
+    return text
