@@ -50,7 +50,8 @@ def _names(tree: ast.Module) -> Iterator[tuple[str, bool]]:
         if isinstance(node, ast.Name):
             yield node.id, isinstance(node.ctx, ast.Store)
         elif isinstance(node, ast.Attribute):
-            yield node.attr, isinstance(node.ctx, ast.Store)
+            of_self = isinstance(node.value, ast.Name) and node.value.id == "self"
+            yield node.attr, of_self and isinstance(node.ctx, ast.Store)
         elif isinstance(node, ast.arg):
             yield node.arg, True
         elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
