@@ -98,9 +98,18 @@ def run(
             help=f"Where to serve /metrics for Prometheus. Default: {daemon.METRICS} if free.",
         ),
     ] = None,
+    data_plane: Annotated[
+        bool,
+        typer.Option(
+            "--data-plane/--no-data-plane",
+            help="Let the programs of this host talk to home addresses, by way of a TUN device "
+            "(needs CAP_NET_ADMIN too); or serve signalling alone.",
+        ),
+    ] = True,
     no_metrics: Annotated[bool, typer.Option("--no-metrics", help="Serve no metrics.")] = False,
 ) -> None:
-    """Serve an address until SIGTERM (exit code 0) or Ctrl-C (130). Needs CAP_NET_RAW.
+    """Serve an address until SIGTERM (exit code 0) or Ctrl-C (130). Needs CAP_NET_RAW,
+    and CAP_NET_ADMIN for the data plane.
 
     SIGHUP reads the registry anew and reopens the log file.
     """
@@ -109,9 +118,12 @@ def run(
         refresh=refresh.value,
         metrics=None if no_metrics else metrics or daemon.METRICS,
         metrics_needed=metrics is not None,
+        data_plane=data_plane,
     )
     with closing(Log(log.value, log_file)) as events:
-        ended_by = daemon.serve(lambda: Registry.open(registry), address, events, settings)
+        ended_by = daemon.serve(
+            lambda create: Registry.open(registry, create), address, events, settings
+        )
     if ended_by == signal.SIGINT:
         raise typer.Exit(_EXIT_INTERRUPTED)
 

@@ -51,6 +51,8 @@ class BindingCache:
         self._peers: dict[bytes, Peer] = {}
         self._bound = 0
         self._expiries: list[tuple[int, bytes]] = []  # a heap; entries may be out of date
+        #: home addresses whose binding changed, where somebody follows that and takes them out
+        self.changed: set[bytes] | None = None
 
     def load(self, pair: registry.Pair, binding: Binding | None) -> None:
         """Take over a pair as the registry has it, in place of what was known of it."""
@@ -200,6 +202,8 @@ class BindingCache:
             return
         self._bound += (binding is not None) - (peer.binding is not None)
         peer.binding = binding
+        if self.changed is not None:
+            self.changed.add(peer.home_address)
         self._watch(peer)
 
     def _watch(self, peer: Peer) -> None:

@@ -11,7 +11,7 @@ import selectors
 import signal
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 from typing import Any
@@ -19,6 +19,8 @@ from typing import Any
 from roamkey.correspondent import entries, refresh, supervisor
 from roamkey.correspondent.cache import BindingCache
 from roamkey.correspondent.control import Control
+from roamkey.correspondent.dataplane.client import DataPlane
+from roamkey.correspondent.entries import Inbound
 from roamkey.correspondent.log import Log
 from roamkey.correspondent.refresh import Refresher
 from roamkey.correspondent.responder import Responder
@@ -40,31 +42,34 @@ METRICS = "[::1]:9464"  # where metrics are served where the address is free
 @dataclass(frozen=True)
 class Settings:
     """How to serve. `metrics`: an address and port, or None; with `metrics_needed` the daemon
-    doesn't start where it can't have that address."""
+    doesn't start where it can't have that address. `data_plane`: data go to and from nodes too."""
 
     bindings_max: int = 1_000_000
     refresh: str = refresh.USED
     metrics: str | None = None
     metrics_needed: bool = True
+    data_plane: bool = False
 
 
 def serve(
-    open_registry: Callable[[], Registry], address: IPv6Address, log: Log, settings: Settings
+    open_registry: Callable[[bool], Registry], address: IPv6Address, log: Log, settings: Settings
 ) -> signal.Signals:
     """Serve a correspondent address until SIGTERM or SIGINT; the signal that ended it.
 
-    Raises SystemRefusedError where the address isn't this host's, is served already, or raw
-    sockets are not allowed; and what `open_registry` raises.
+    `open_registry(create)` opens the registry, at the start and at every reload; only at the start
+    is it made where there is none. Raises SystemRefusedError where the address isn't this host's,
+    is served already, or raw sockets are not allowed; and what `open_registry` raises.
     """
     with ExitStack() as stack:
-        registry = open_registry()
+        registry = open_registry(True)
         stack.callback(registry.close)
         sockets = RawSockets(address)
         stack.callback(sockets.close)
         control = Control(address)
         stack.callback(control.close)
         signals = stack.enter_context(Signals())
-        daemon = Daemon(address, open_registry, registry, sockets, log, settings)
+        plane = stack.enter_context(closing(DataPlane(address))) if settings.data_plane else None
+        daemon = Daemon(address, open_registry, registry, sockets, log, settings, plane)
         stack.callback(daemon.close)
         daemon.start()
         stack.callback(daemon.serve_metrics(settings))
@@ -82,11 +87,12 @@ class Daemon:
     def __init__(
         self,
         address: IPv6Address,
-        open_registry: Callable[[], Registry],
+        open_registry: Callable[[bool], Registry],
         registry: Registry,
         sockets: RawSockets,
         log: Log,
         settings: Settings,
+        plane: DataPlane | None = None,
     ) -> None:
         """Nothing is read yet. `open_registry` is for reloads, `registry` for the time before."""
         self._registry = registry
@@ -99,6 +105,11 @@ class Daemon:
         self._refresher = Refresher(address.packed, cache.binding, settings.refresh)
         self.status = Status(address, self._responder, sockets, self._refresher, wall_ms())
         self._trouble_at: int | None = None
+        self._plane = plane
+        if plane is not None:
+            sockets.leave_data()
+            cache.changed = set()
+            self.status.parts["data_plane"] = plane.facts
 
     def close(self) -> None:
         """Close the registry that is open now."""
@@ -109,6 +120,7 @@ class Daemon:
         now = wall_ms()
         self._responder.start(now)
         self._watch_all(now)
+        self._tell_plane(now)
 
     def run(self, control: Control, signals: Signals) -> signal.Signals:
         """Serve until a signal says stop."""
@@ -118,6 +130,8 @@ class Daemon:
                 selector.register(readable, selectors.EVENT_READ, self._serve_burst)
             selector.register(signals.wakeup, selectors.EVENT_READ, signals.clear)
             selector.register(control, selectors.EVENT_READ, lambda: control.answer(self._facts))
+            if self._plane is not None:
+                selector.register(self._plane, selectors.EVENT_READ, self._hear_plane)
             tick = time.monotonic() + _TICK_S
             while signals.stopped_by is None:
                 ready = selector.select(max(0, tick - time.monotonic()))
@@ -156,33 +170,55 @@ class Daemon:
     def _serve_burst(self) -> bool:
         """Settle what waits; whether there was anything."""
         burst = self._sockets.receive(_BURST)
+        self._settle(burst)
+        return bool(burst)
+
+    def _settle(self, burst: list[Inbound]) -> None:
+        """Judge packets, make durable what follows, tell the data plane, answer."""
         if not burst:
-            return False
+            return
         started = time.perf_counter()
         now = wall_ms()
         verdicts = self._responder.process(burst, now)
+        self._tell_plane(now)  # so that an answer finds its route there
         for verdict in verdicts:
             if verdict.reply is not None:
                 self._sockets.send(verdict.reply)
         self.status.bursts += 1
         self.status.burst_seconds += time.perf_counter() - started
-        for verdict in verdicts:
+        for packet, verdict in zip(burst, verdicts, strict=True):
             if verdict.outcome == entries.DATA:
                 self._refresher.used(verdict.home_address, now)
+                if self._plane is not None:
+                    self._plane.deliver(packet)
             elif verdict.outcome == entries.ACCEPTED:
                 self._refresher.registered(verdict.home_address, now)
             self._log.verdict(now, verdict)
         self._log.flush()
-        return True
 
     def _housekeep(self) -> None:
         now = wall_ms()
         for home_address, binding in self._responder.expire(now):
             self._log.expired(now, home_address, binding)
+        self._tell_plane(now)
         for request in self._refresher.due(now):
             self._sockets.send(request)
         self._log.drops(now)
         self._log.flush()
+
+    def _tell_plane(self, now: int) -> None:
+        """The data plane follows what is durable, and nothing else."""
+        if self._plane is not None:
+            self._plane.bind(self._responder.take_changed(now))
+
+    def _hear_plane(self) -> None:
+        """Whose data flowed, and whose had no binding: those are judged like any packet."""
+        if self._plane is not None:
+            unbound = self._plane.receive()
+            now = wall_ms()
+            while self._plane.used:
+                self._refresher.used(self._plane.used.pop(), now)
+            self._settle(unbound)
 
     # --- what is told
 
@@ -193,7 +229,14 @@ class Daemon:
         cache = self._responder.cache
         text = f"correspondent {self._address}, {cache.nodes()} nodes, {cache.bound()} bindings"
         counts = {"nodes": cache.nodes(), "bindings": cache.bound()}
-        self._log.event(wall_ms(), event, text, address=str(self._address), **counts)
+        plane = self._plane.facts() if self._plane is not None else None
+        if plane is not None:
+            text += f", {plane['interface']} with an MTU of {plane['mtu']}"
+        self._log.event(
+            wall_ms(), event, text, address=str(self._address), **counts, data_plane=plane
+        )
+        if plane is not None and plane["warning"] is not None:
+            self._log.event(wall_ms(), "warning", plane["warning"], detail=plane["warning"])
         self._log.flush()
         supervisor.notify(READY="1", STATUS=text)
 
@@ -233,11 +276,12 @@ class Daemon:
             self._trouble(f"not reloaded: {error}")
             return
         self._watch_all(now)
+        self._tell_plane(now)
         self.status.reloads += 1
         self._tell_ready("reloaded")
 
     def _reopen_registry(self, now: int) -> None:
-        opened = self._open_registry()
+        opened = self._open_registry(False)
         try:
             self._responder.reload(Store(opened, self._address.packed), now)
         except RoamkeyError:

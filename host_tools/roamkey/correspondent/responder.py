@@ -64,6 +64,18 @@ class Responder:
             self._try(self._store.expire, now)
         return gone
 
+    def take_changed(self, now: int) -> list[tuple[bytes, Binding | None]]:
+        """Home addresses whose binding changed since last asked, with what it is now.
+
+        Needs `cache.changed` to be a set. What couldn't be made durable waits: it isn't so yet.
+        """
+        changed = self.cache.changed
+        if not changed:
+            return []
+        settled = changed - self._stale
+        changed &= self._stale
+        return [(home_address, self.cache.binding(home_address, now)) for home_address in settled]
+
     def _settle(self, burst: Sequence[Inbound], now: int) -> list[Verdict]:
         """Judge and commit; what the registry refuses is read again and judged again."""
         verdicts: list[Verdict] = [self.cache.judge(packet, now) for packet in burst]

@@ -23,6 +23,7 @@ from ipaddress import IPv6Address
 from pathlib import Path
 
 from mip6 import packets
+from roamkey.correspondent.dataplane import filters
 from roamkey.correspondent.entries import Inbound, Reply
 from roamkey.errors import SystemRefusedError
 
@@ -75,6 +76,10 @@ class RawSockets:
             one.sendto(reply.payload, target)
         except OSError:
             self.send_errors += 1
+
+    def leave_data(self) -> None:
+        """From now on what is data goes to the data plane's socket alone."""
+        filters.all_but_data(self.away, packets.DESTINATION_OPTIONS)
 
     def overflows(self) -> int:
         """How many packets the kernel dropped because the receive buffers were full."""

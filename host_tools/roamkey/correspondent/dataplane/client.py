@@ -18,9 +18,11 @@ from roamkey.errors import SystemRefusedError
 
 _START_S = 30.0
 _END_S = 5.0
+_SO_SNDBUFFORCE = 32
+_SEND_BUFFER = 16 << 20  # octets: the bindings of a daemon that starts with many
 _GONE = bytes(control.ADDRESS_OCTETS)
 _MESSAGES = 64  # taken at a time
-_HINT = "--no-data-plane serves without it"
+_HINT = "--no-data-plane serves signalling alone"
 
 
 class DataPlane:
@@ -60,6 +62,13 @@ class DataPlane:
         self.mtu: int = started["mtu"]
         self.warning: str | None = started["warning"]
         ours.setblocking(False)
+        with suppress(PermissionError):
+            ours.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, _SEND_BUFFER)
+
+    def facts(self) -> dict[str, Any]:
+        """What there is to tell about it: the device, and the counters."""
+        known = {"interface": self.interface, "mtu": self.mtu, "warning": self.warning}
+        return {**known, **self.counters}
 
     def fileno(self) -> int:
         """For select."""

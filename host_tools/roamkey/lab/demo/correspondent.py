@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from roamkey.correspondent.dataplane import tun
 from roamkey.errors import RoamkeyError
 from roamkey.lab.network import CORRESPONDENT_ADDRESS, Network
 
@@ -26,6 +27,8 @@ class Correspondent:
         self._network = network
         self._registry = registry
         self._log = log
+        # Where no TUN device is to be had, as by ordinary users here and there: signalling alone.
+        self._without = ["--no-data-plane"] if tun.refusal() else []
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -35,11 +38,11 @@ class Correspondent:
             self._process = self._network.spawn(
                 "correspondent",
                 self._command(
-                    "run", "--address", CORRESPONDENT_ADDRESS, "--log", "json",
+                    "run", "--address", CORRESPONDENT_ADDRESS, "--log", "json", *self._without
                 ),
                 stdout=log,
                 stderr=log,
-            )  # fmt: skip
+            )
         deadline = time.monotonic() + _READY_S
         while time.monotonic() < deadline and self._process.poll() is None:
             if b"\n" in self._log.read_bytes()[start:]:  # its first line says that it serves
