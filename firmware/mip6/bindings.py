@@ -33,7 +33,7 @@ class BindingUpdateList:
 
     `bindings`: in the order of the credentials. `care_of`: the address in use (16 octets), the
     home address itself at home, or None. `events`: tuples (kind, address, detail), oldest first,
-    at most 32; take them out. `drops`: what was dropped, counted by reason.
+    at most 32 (`events_lost` counts the others); take them out. `drops`: what was dropped, counted by reason.
     """
 
     def __init__(self, keystore, now):
@@ -42,6 +42,7 @@ class BindingUpdateList:
         self.care_of = None
         self.drops = {}
         self.events = []
+        self.events_lost = 0
         self.closing = False
         self._options = {}  # protocol -> header with the Home Address option
         self.bindings = [
@@ -258,7 +259,7 @@ class BindingUpdateList:
         """Note what happened; the oldest notes give way."""
         if len(self.events) >= _EVENTS_MAX:
             self.events.pop(0)
-            self.drop("events")
+            self.events_lost += 1
         self.events.append((kind, subject, detail))
 
     def status(self, now):

@@ -145,6 +145,7 @@ class Node:
         self._top_up_due = False
         try:
             self._keystore.top_up()
+            self._fault = ""
         except StorageError as error:
             self._fault = "sequence counter: %s" % error
 
