@@ -33,7 +33,8 @@ class BindingUpdateList:
 
     `bindings`: in the order of the credentials. `care_of`: the address in use (16 octets), the
     home address itself at home, or None. `events`: tuples (kind, address, detail), oldest first,
-    at most 32 (`events_lost` counts the others); take them out. `drops`: what was dropped, counted by reason.
+    at most 32 (`events_lost` counts the others); take them out. `drops`: what was dropped, counted
+    by reason.
     """
 
     def __init__(self, keystore, now):
