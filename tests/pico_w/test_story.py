@@ -1,8 +1,14 @@
 """The main job on real Pico W firmware: install, provision, register, move, lose power, go on."""
 
+import itertools
+import json
 import os
+import select
+import socket
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +26,9 @@ HOME_ADDRESS = "2001:db8:a::1:77"
 VISITED_1 = f"2001:db8:1:0:{INTERFACE_ID}"
 VISITED_2 = f"2001:db8:2:0:{INTERFACE_ID}"
 _NETWORKS = '[{"ssid": "visited2", "priority": 1}, {"ssid": "visited1", "priority": 0}]'
+_PORT = 7000
+_SENSOR = Path(__file__).parents[2] / "firmware" / "examples" / "sensor.py"
+_SETTINGS = '{"every": 4, "port": 7000, "waiting": 4}'
 _WAIT_S = 400.0  # on the wall: bringing emulated Wi-Fi up takes a minute on a busy machine
 
 
@@ -29,6 +38,20 @@ def _registered(wire: Wire, care_of: str, since: float) -> Signal:
         lambda s: s.is_acceptance and s.care_of_address == care_of, since, _WAIT_S
     )
     return next(s for s in wire.signals if s.is_update and s.sequence == answer.sequence)
+
+
+def _readings(station: socket.socket) -> Iterator[dict[str, Any]]:
+    """What the sensor sends, as an unmodified program at the correspondent receives it."""
+    while True:
+        data, (address, port, *_) = station.recvfrom(2048)
+        assert (address, port) == (HOME_ADDRESS, _PORT)
+        yield json.loads(data)
+
+
+def _drain(station: socket.socket) -> None:
+    """Throw away what has come."""
+    while select.select([station], [], [], 0)[0]:
+        station.recv(2048)
 
 
 def _client(port: str) -> SerialClient:
@@ -48,7 +71,9 @@ def test_pico_w_registers_moves_and_resumes(lab_network: Network, tmp_path: Path
     correspondent = Correspondent(network, registry_file, tmp_path / "correspondent.log")
     with board, Wire(capture) as wire:
         station.power_on()
-        station.install(tmp_path / "mpy", {})
+        settings = tmp_path / "sensor.json"
+        settings.write_text(_SETTINGS)
+        station.install(tmp_path / "mpy", {"/app.py": _SENSOR, "/sensor.json": settings})
         board.power_cut()
 
         station.power_on()
@@ -69,12 +94,26 @@ def test_pico_w_registers_moves_and_resumes(lab_network: Network, tmp_path: Path
         assert (first.home_address, first.sequence) == (HOME_ADDRESS, 0)
         assert correspondent.bound_to(HOME_ADDRESS) == VISITED_1
 
+        # Readings come from the home address; what is sent there sets their interval (seconds).
+        program = network.namespace("correspondent").socket(socket.AF_INET6, socket.SOCK_DGRAM)
+        program.bind((CORRESPONDENT_ADDRESS, _PORT))
+        program.settimeout(_WAIT_S)
+        readings = _readings(program)
+        early = [next(readings), next(readings)]
+        assert early[1]["t"] - early[0]["t"] >= 3
+        program.sendto(b'{"every": 1}', (HOME_ADDRESS, _PORT))
+        assert any(
+            b["t"] - a["t"] <= 2 for a, b in itertools.pairwise(itertools.islice(readings, 8))
+        )
+
         # Out of its reach the other one is joined: another prefix, another router.
         since = time.time()
         board.lose_network("visited1")
         second = _registered(wire, VISITED_2, since)
         assert second.sequence > first.sequence
         assert correspondent.bound_to(HOME_ADDRESS) == VISITED_2
+        _drain(program)
+        assert next(readings)["n"] > early[1]["n"]
         used = {s.sequence for s in wire.signals if s.is_update}
 
         board.power_cut()
@@ -93,6 +132,7 @@ def test_pico_w_registers_moves_and_resumes(lab_network: Network, tmp_path: Path
 
         with _client(board.repl) as client:
             status = client.status()
-        assert status["bindings"][0]["state"] == "bound"
+        assert status["node"]["bindings"][0]["state"] == "bound"
+        assert status["node"]["care_of_address"] == VISITED_1
         sent = [s.sequence for s in wire.signals if s.is_update]
         assert len(sent) == len(set(sent))
