@@ -50,6 +50,7 @@ class Keystore:
         self._store = store
         self._retained = retained
         self._ledger = None
+        self._changes = 0  # of keys: a scrub that one came into has to begin again
         self._forget(EMPTY)
 
     def __repr__(self):
@@ -109,7 +110,7 @@ class Keystore:
         if ledger.set_id != credentials.set_id or len(ledger.nexts) != len(credentials.peers):
             raise Damaged("counters of another key set")
         for index, peer in enumerate(credentials.peers):
-            if peer.kcn(ledger.generations[index]) is None:
+            if peer.generations and peer.kcn(ledger.generations[index]) is None:
                 raise Damaged("counter of a generation that is not there")
 
     def _need_ready(self):
@@ -130,6 +131,7 @@ class Keystore:
         ledger = Ledger(self._store, SLOTS[slot], credentials.set_id, rows, self._retained)
         if self.status in (DAMAGED, STORAGE_ERROR):
             self._check_new_to_slots(credentials)
+        self._changes += 1
         try:
             if self.status != EMPTY:
                 self._store.write(SCRUB, b"old keys")
@@ -163,6 +165,8 @@ class Keystore:
 
     def _start_of(self, peer):
         """(generation, first number) at which a new set's `peer` starts."""
+        if not peer.generations:
+            return 0, LIMIT  # without a key there is nothing to count
         start = None
         for number, kcn in peer.generations:
             used = self._use_of(kcn)
@@ -210,6 +214,7 @@ class Keystore:
 
     def erase(self, tick=None):
         """Forget all keys, then scrub. Raises StorageError; run it again then."""
+        self._changes += 1
         try:
             self._store.write(SCRUB, b"old keys")
         except OSError:
@@ -232,12 +237,24 @@ class Keystore:
 
         Takes seconds: one erase of every free block. `tick()` is called in between (a watchdog).
         """
+        for _ in self.scrubbing():
+            if tick:
+                tick()
+
+    def scrubbing(self):
+        """scrub() in slices, for who has other work: each step of this generator takes a page or
+        an erase of flash. Closed early it has changed nothing. Raises StorageError, also where
+        keys were changed between the slices: begin again then."""
+        changes = self._changes
         try:
-            if hasattr(self._store, "scrub"):
-                self._store.scrub(tick)
-            self._store.remove(SCRUB)
+            if hasattr(self._store, "scrubbing"):
+                yield from self._store.scrubbing()
+            if changes == self._changes:
+                self._store.remove(SCRUB)
         except OSError as error:
             raise StorageError("old keys not overwritten: %s" % error) from None
+        if changes != self._changes:
+            raise StorageError("old keys not overwritten: more came meanwhile")
         self.scrub_due = False
 
     def _remove(self, name):

@@ -32,7 +32,10 @@ def _check(condition, text):
 
 
 class Peer:
-    """One correspondent: address (16 octets), nonces, lifetime (s), [(generation, Kcn), …]."""
+    """One correspondent: address (16 octets), nonces, lifetime (s), [(generation, Kcn), …].
+
+    Without a key nothing authorizes its updates: the node refuses the peer and says why.
+    """
 
     def __init__(self, correspondent, home_nonce, care_of_nonce, lifetime, generations):
         self.correspondent = bytes(correspondent)
@@ -56,7 +59,7 @@ class Peer:
             "a lifetime is 4 to 262140 seconds",
         )
         count = len(self.generations)
-        _check(1 <= count <= MAX_GENERATIONS, "a correspondent has 1 to 16 key generations")
+        _check(count <= MAX_GENERATIONS, "a correspondent has 16 key generations at most")
         last = -1
         for number, kcn in self.generations:
             _check(isinstance(number, int) and number > last, "generations ascend from 0")

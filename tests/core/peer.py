@@ -49,13 +49,14 @@ def keystore(
     store=None,
     home=HOME,
     set_id=b"set-id-8",
+    keyless=None,
 ):
-    """A key store with keys for these correspondents."""
+    """A key store with keys for these correspondents, but for `keyless`."""
     found = Keystore(store or MemoryStore())
     found.load()
     peers = [
-        Peer(cn, NONCE1, NONCE2, lifetime, [(n, kcn(cn, n)) for n in range(generations)])
-        for cn in correspondents
+        Peer(cn, NONCE1, NONCE2, lifetime, [(n, kcn(cn, n)) for n in range(count)])
+        for cn, count in [(cn, 0 if cn == keyless else generations) for cn in correspondents]
     ]
     found.provision(Credentials(set_id, home, peers))
     return found

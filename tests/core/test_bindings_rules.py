@@ -264,8 +264,7 @@ def test_spent_while_bound_uses_the_binding_to_its_end():
 
 
 def test_without_a_key_nothing_is_sent_and_the_reason_names_return_routability():
-    store = keystore((CN, CN2))
-    store.credentials.peers[0].generations = []
+    store = keystore((CN, CN2), keyless=CN)
     bindings = BindingUpdateList(store, 0)
     bindings.prepare(COA1)
     bindings.attach(COA1, 0)

@@ -140,7 +140,7 @@ def test_bad_parameters_write_nothing_and_are_not_repeated():
         altered("correspondents/0/lifetime", True),
         altered("correspondents/0/lifetime", 262141),
         altered("correspondents/0/lifetime", 4.5),
-        altered("correspondents/0/keys", []),
+        altered("correspondents/0/keys", {}),
         altered("correspondents/0/keys/0", {"generation": 0}),
         altered("correspondents/0/keys/0/generation", -1),
         altered("correspondents/0/keys/0/kcn", KCN[:38]),

@@ -84,7 +84,7 @@ def test_rules_of_a_set():
         raises(Misuse, Peer, FIRST, b"c" * 8, bad, 600, [(0, b"k" * 20)])
     for lifetime in (0, 3, 262141, -1, 4.5, "600"):
         raises(Misuse, Peer, FIRST, b"h" * 8, b"c" * 8, lifetime, [(0, b"k" * 20)])
-    for numbers in ((), (1, 0), (0, 0), (-1,), (32768,)):
+    for numbers in (tuple(range(17)), (1, 0), (0, 0), (-1,), (32768,)):
         raises(Misuse, peer, FIRST, [(n, b"%d" % i) for i, n in enumerate(numbers)])
     raises(Misuse, key_set, b"short")
     raises(Misuse, key_set, b"set-0000", [])
@@ -283,6 +283,19 @@ def test_rekey_keeps_what_stays():
     assert keystore.take(1) == (4, 0)
     assert keystore.credentials.peers[1].lifetime == 1200
     assert keystore.credentials.set_id == b"set-1111"
+
+
+def test_a_peer_without_a_key_gives_no_number_until_it_has_one():
+    store, keystore = ready(key_set(peers=[peer(FIRST, []), peer(SECOND, [(0, b"k")])]))
+    raises(Exhausted, keystore.take, 0)
+    assert keystore.take(1) == (0, 0)
+    assert keystore.current(0)[1] is None
+    keystore = load(store)
+    assert keystore.status == READY
+    raises(Exhausted, keystore.take, 0)
+    assert keystore.rekey(b"set-1111", {0: [(0, kcn(b"new"))]})
+    assert keystore.take(0) == (0, 0)
+    assert keystore.take(1) == (0, 1)
 
 
 def test_generations_follow_one_another():
