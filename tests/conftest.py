@@ -36,7 +36,7 @@ def lab_network() -> Iterator["Network"]:  # noqa: F821 (imported late: pyroute2
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator["Server"]:  # noqa: F821
-    """A PostgreSQL server for all tests; without one they are skipped, and fail where CI is set."""
+    """A PostgreSQL server for all tests: without one they are skipped, or fail if CI is set."""
     from roamkey.lab.postgresql import Server, programs
 
     if programs() is None and not os.environ.get("CI"):

@@ -3,7 +3,6 @@
 import os
 import random
 import signal
-import sqlite3
 import subprocess
 import sys
 import textwrap
@@ -11,15 +10,26 @@ from ipaddress import IPv6Address
 from pathlib import Path
 
 import pytest
+from sqlalchemy import func, select
 
 from roamkey.correspondent.cache import BindingCache
 from roamkey.correspondent.entries import Change
 from roamkey.correspondent.responder import Responder
 from roamkey.correspondent.store import Store
 from roamkey.errors import SystemRefusedError
+from roamkey.registry.schema import bindings, keys
+from tests.correspondent.conftest import Scene
 
 CARE_OF = IPv6Address("2001:db8:1::1").packed
 CARE_OF_2 = IPv6Address("2001:db8:2::2").packed
+
+
+@pytest.fixture
+def scene(registry_url):
+    """In each kind of database."""
+    made = Scene(registry_url)
+    yield made
+    made.registry.close()
 
 
 def second_daemon(scene):
@@ -53,8 +63,8 @@ def test_keys_are_picked_up_while_running(scene):
     scene.registry.retire(node.home)
     assert scene.send(node.update(1, CARE_OF, generation=2)).reason == "no key"
     assert scene.cache.bound() == 0
-    with sqlite3.connect(scene.path) as db:
-        assert db.execute("SELECT count(*) FROM bindings").fetchone() == (0,)
+    with scene.registry.reading() as c:
+        assert c.scalar(select(func.count()).select_from(bindings)) == 0
 
 
 def test_a_withdrawn_key_is_refused_although_still_in_memory(scene):
@@ -140,14 +150,13 @@ def test_a_registry_that_never_agrees_is_not_believed(scene, monkeypatch):
 
 
 def test_a_locked_registry_is_a_failure_of_one_line(scene, monkeypatch):
-    monkeypatch.setattr("roamkey.registry.database._BUSY_S", 0)
+    monkeypatch.setattr("roamkey.registry.database._BUSY_S", 0.1)
     scene.reopen()
     node = scene.node()
-    with sqlite3.connect(scene.path) as blocker:
-        blocker.execute("BEGIN IMMEDIATE")
+    with scene.registry.writing() as blocker:
+        blocker.execute(select(keys.c.id).with_for_update())
         assert scene.send(node.update(0, CARE_OF)).reason == "registry"
-        blocker.rollback()
-    assert "\n" not in scene.troubles[0] and "locked" in scene.troubles[0]
+    assert "\n" not in scene.troubles[0] and "lock" in scene.troubles[0]
     assert scene.send(node.update(0, CARE_OF)).outcome == "accepted"
 
 

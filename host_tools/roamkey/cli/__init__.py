@@ -17,6 +17,7 @@ COMMANDS = {
     "provision": "roamkey.cli.provision:provision",
     "status": "roamkey.cli.provision:status",
     "correspondent": "roamkey.cli.correspondent:app",
+    "registry": "roamkey.cli.registry:app",
     "decode": "roamkey.cli.decode:decode",
     "lab": "roamkey.cli.lab:app",
 }

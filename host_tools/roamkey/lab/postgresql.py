@@ -20,6 +20,7 @@ from roamkey.errors import SystemRefusedError
 _PROGRAMS = "/usr/lib/postgresql"
 _USERS = ("postgres", "nobody")
 _USER = "roamkey"
+_DATABASE = "postgres"
 _STARTS_S = 60.0
 _STOPS_S = 30.0
 
@@ -31,7 +32,7 @@ def programs() -> Path | None:
 
 
 class Server:
-    """A running server; `url()` makes a fresh database in it. A context manager."""
+    """A running server; `url()` gives a fresh database in it. A context manager."""
 
     def __init__(self) -> None:
         """Make and start it; raises SystemRefusedError."""
@@ -53,7 +54,14 @@ class Server:
 
     def start(self) -> None:
         """Start it (again) over its data."""
-        options: list[str | Path] = ["-D", self._data, "-k", self._folder, "-c", "listen_addresses="]
+        options: list[str | Path] = [
+            "-D",
+            self._data,
+            "-k",
+            self._folder,
+            "-c",
+            "listen_addresses=",
+        ]
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [*self._as_user, self._bin / "postgres", *options],
@@ -81,14 +89,15 @@ class Server:
 
     def close(self) -> None:
         """Stop it, and remove all that it had."""
-        self.stop()
+        self.stop(signal.SIGQUIT)
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def url(self) -> str:
-        """The SQLAlchemy URL of a new, empty database."""
+        """The SQLAlchemy URL of something as good as a new, empty database: a schema in one."""
         name = f"registry_{secrets.token_hex(4)}"
-        self._run("createdb", name)
-        return f"postgresql+psycopg://{_USER}@/{name}?host={self._folder}"
+        self._run("psql", "-q", "-c", f"CREATE SCHEMA {name}", _DATABASE)
+        options = f"host={self._folder}&options=-csearch_path%3D{name}"
+        return f"postgresql+psycopg://{_USER}@/{_DATABASE}?{options}"
 
     def __enter__(self) -> "Server":
         return self
@@ -97,7 +106,14 @@ class Server:
         self.close()
 
     def _initialize(self) -> None:
-        command: list[str | Path] = [self._bin / "initdb", "-D", self._data, "-U", _USER, "--auth=trust"]
+        command: list[str | Path] = [
+            self._bin / "initdb",
+            "-D",
+            self._data,
+            "-U",
+            _USER,
+            "--auth=trust",
+        ]
         done = subprocess.run(
             [*self._as_user, *command, "--encoding=UTF8", "--no-locale"],
             cwd=self._folder,
@@ -108,7 +124,14 @@ class Server:
             raise SystemRefusedError(f"initdb: {' '.join(done.stderr.split())[-300:]}")
 
     def _run(self, program: str, *arguments: str, check: bool = True) -> int:
-        command: list[str | Path] = [self._bin / program, "-h", self._folder, "-U", _USER, *arguments]
+        command: list[str | Path] = [
+            self._bin / program,
+            "-h",
+            self._folder,
+            "-U",
+            _USER,
+            *arguments,
+        ]
         done = subprocess.run(command, cwd=self._folder, capture_output=True, text=True)
         if check and done.returncode:
             raise SystemRefusedError(f"{program}: {' '.join(done.stderr.split())}")

@@ -51,22 +51,32 @@ class Registry:
         url_or_path: str | Path | None = None,
         create: bool = True,
         passphrase_file: str | Path | None = None,
+        to_encrypt: bool = False,
     ) -> "Registry":
         """Open the registry at a path or SQLAlchemy URL, else that in ROAMKEY_REGISTRY, else the
         user's own SQLite file; the passphrase's file, else that in ROAMKEY_PASSPHRASE_FILE.
 
         With `create` it is made where there was none, encrypted if there is a passphrase. Raises
         BadInputError (none there, damaged, readable by others, newer than this roamkey),
-        RefusedError (a passphrase for a registry that isn't encrypted) or SystemRefusedError.
+        RefusedError (a passphrase, but nothing is encrypted, unless `to_encrypt`) or
+        SystemRefusedError.
         """
         vault = Vault(passphrase_file)
         engine = database.reach(url_or_path, create)
         try:
             versions.ensure(engine, create, vault)
+            if not to_encrypt:
+                with database.reading(engine) as c:
+                    vault.check(c)
         except BaseException:
             engine.dispose()
             raise
         return cls(engine, vault)
+
+    @property
+    def name(self) -> str:
+        """What to call it in a message: its file, or its URL without secrets."""
+        return database.name(self._engine)
 
     def close(self) -> None:
         """Close the database's connections."""

@@ -25,7 +25,7 @@ from roamkey.errors import BadInputError, RoamkeyError, SystemRefusedError
 
 REGISTRY_VARIABLE = "ROAMKEY_REGISTRY"
 
-_BUSY_S = 10  # how long to wait for another writer
+_BUSY_S = 10.0  # how long to wait for another writer
 _DEADLOCKS = ("40001", "40P01")  # SQLSTATE: serialization failure, deadlock detected
 _WRITES = "roamkey_writes"
 
@@ -52,7 +52,7 @@ def reach(url_or_path: str | Path | None, create: bool) -> Engine:
         # A conditional update must see what another daemon has just committed.
         options = {
             "isolation_level": "READ COMMITTED",
-            "connect_args": {"connect_timeout": _BUSY_S},
+            "connect_args": {"connect_timeout": max(2, round(_BUSY_S))},
         }
     try:
         # SQLAlchemy's errors would otherwise print parameters, and Kcn are among them.
@@ -84,10 +84,18 @@ def scrub(engine: Engine) -> None:
     statements = ["PRAGMA wal_checkpoint(TRUNCATE)", "VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"]
     if engine.dialect.name == "postgresql":
         statements = ["VACUUM FULL keys", "VACUUM FULL registry"]
-    with translated(engine), engine.connect() as connection:
-        connection = connection.execution_options(isolation_level="AUTOCOMMIT")
-        for statement in statements:
-            connection.exec_driver_sql(statement)
+    with translated(engine):
+        raw = engine.raw_connection()
+        try:
+            connection: Any = raw.driver_connection
+            if engine.dialect.name == "postgresql":
+                connection.autocommit = True  # SQLite's has it anyway: see `_prepare_sqlite`
+            for statement in statements:
+                connection.execute(statement)
+        except engine.dialect.loaded_dbapi.Error as error:
+            raise SystemRefusedError(f"registry {name(engine)}: {_words(error)}") from None
+        finally:
+            raw.invalidate()
 
 
 def _url(url_or_path: str | Path | None, create: bool) -> URL:
@@ -96,6 +104,9 @@ def _url(url_or_path: str | Path | None, create: bool) -> URL:
             url = make_url(str(url_or_path))
         except ArgumentError:
             raise BadInputError("the registry's URL is malformed") from None
+        if "password" in url.query:  # to where it is hidden
+            password = url.normalized_query["password"][0]
+            url = url.difference_update_query(["password"]).set(password=password)
         if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
             return url
         path = Path(url.database)
@@ -131,7 +142,7 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
     connection.isolation_level = None  # sqlite3 must not begin transactions by itself
     cursor = connection.cursor()
     for pragma in (
-        f"busy_timeout = {_BUSY_S * 1000}",
+        f"busy_timeout = {round(_BUSY_S * 1000)}",
         "journal_mode = WAL",
         "synchronous = FULL",
         "foreign_keys = ON",
@@ -147,7 +158,7 @@ def _prepare_postgresql(connection: Any, _record: Any) -> None:
         "WHERE current_setting('synchronous_commit') = 'off'"
     )
     connection.execute(durable)
-    connection.execute(f"SET lock_timeout = '{_BUSY_S}s'")
+    connection.execute(f"SET lock_timeout = '{round(_BUSY_S * 1000)}ms'")
     connection.commit()
 
 
@@ -184,7 +195,7 @@ def translated(engine: Engine) -> Iterator[None]:
 
 def _one_line(engine: Engine, error: DBAPIError) -> RoamkeyError:
     """What went wrong, as the driver says it, without SQL and parameters."""
-    text = " ".join(str(error.orig).split())
+    text = _words(error.orig)
     code = getattr(error.orig, "sqlite_errorname", "")  # from Python 3.11 on
     damaged = code.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")) or text in (
         "file is not a database",
@@ -195,3 +206,7 @@ def _one_line(engine: Engine, error: DBAPIError) -> RoamkeyError:
     contended = getattr(error.orig, "sqlstate", "") in _DEADLOCKS
     kind = ContendedError if contended else SystemRefusedError
     return kind(f"registry {name(engine)}: {text}")
+
+
+def _words(error: object) -> str:
+    return " ".join(str(error).split())

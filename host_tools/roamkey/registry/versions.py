@@ -22,7 +22,6 @@ def ensure(engine: Engine, create: bool, vault: Vault) -> None:
         found = revision_of(c)
         _refuse_unknown(found)
         if found == _LATEST:
-            vault.check(c)
             return
     if found is None and not create:
         raise BadInputError("the registry is empty: provision a board first")
@@ -40,7 +39,6 @@ def ensure(engine: Engine, create: bool, vault: Vault) -> None:
             _upgrade(c, found)
             line = f"registry {database.name(engine)}: tables upgraded from {found} to {_LATEST}"
             print(f"roamkey: {line}", file=sys.stderr)
-        vault.check(c)
 
 
 def revision_of(c: Connection) -> str | None:

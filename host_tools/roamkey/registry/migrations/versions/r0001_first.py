@@ -27,7 +27,7 @@ def upgrade() -> None:
     op.create_table(
         "pairs",
         sa.Column("id", sa.Integer, primary_key=True),
-        sa.Column("node_id", sa.ForeignKey("nodes.id"), nullable=False),
+        sa.Column("node_id", sa.Integer, sa.ForeignKey("nodes.id"), nullable=False),
         sa.Column("correspondent", sa.LargeBinary(16), nullable=False),
         sa.Column("revision", sa.BigInteger, nullable=False),
         sa.UniqueConstraint("node_id", "correspondent"),
@@ -37,7 +37,7 @@ def upgrade() -> None:
     op.create_table(
         "keys",
         sa.Column("id", sa.Integer, primary_key=True),
-        sa.Column("pair_id", sa.ForeignKey("pairs.id"), nullable=False),
+        sa.Column("pair_id", sa.Integer, sa.ForeignKey("pairs.id"), nullable=False),
         sa.Column("set_id", sa.LargeBinary(8), nullable=False, index=True),
         sa.Column("generation", sa.Integer, nullable=False),
         sa.Column("kcn", sa.LargeBinary),
@@ -55,8 +55,10 @@ def upgrade() -> None:
     )
     op.create_table(
         "bindings",
-        sa.Column("pair_id", sa.ForeignKey("pairs.id"), primary_key=True, autoincrement=False),
-        sa.Column("key_id", sa.ForeignKey("keys.id"), nullable=False),
+        sa.Column(
+            "pair_id", sa.Integer, sa.ForeignKey("pairs.id"), primary_key=True, autoincrement=False
+        ),
+        sa.Column("key_id", sa.Integer, sa.ForeignKey("keys.id"), nullable=False),
         sa.Column("care_of_address", sa.LargeBinary(16), nullable=False),
         sa.Column("lifetime", sa.Integer, nullable=False),
         sa.Column("registered_ms", sa.BigInteger, nullable=False),
