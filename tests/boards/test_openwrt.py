@@ -26,7 +26,7 @@ FILES = REPOSITORY / "boards" / "OPENWRT" / "files"
 FIRMWARE = REPOSITORY / "firmware"
 CONSOLE = FILES / "usr/bin/roamkey-console"
 HOME = "2001:db8:a::1"
-ENVIRONMENT = {**os.environ, "MICROPYPATH": f".frozen:{FIRMWARE}"}
+ENVIRONMENT = {**os.environ, "MICROPYPATH": f".frozen:{FIRMWARE}:{FIRMWARE}/lib"}
 # What a service of root keeps of its rights: raw sockets.
 RIGHTS = ["setpriv", "--bounding-set=-all,+net_raw"]
 

@@ -1,0 +1,147 @@
+"""The board definitions: complete, and naming only what exists. What runs is tested beside it."""
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from roamkey.firmware import board_files
+from roamkey.lab.interpreter import micropython
+
+HERE = Path(__file__).parent
+REPOSITORY = HERE.parents[1]
+BOARDS = REPOSITORY / "boards"
+FIRMWARE = REPOSITORY / "firmware"
+NAMES = ["ESP32_GENERIC", "ESP32_GENERIC_C3", "OPENWRT", "RPI_PICO_W"]
+ESP32 = {"ESP32_GENERIC": ("esp32", "0x1000"), "ESP32_GENERIC_C3": ("esp32c3", "0")}
+
+# As MicroPython's ports/*/boards/*/board.json have them.
+FIELDS = {
+    "deploy": list,
+    "docs": str,
+    "features": list,
+    "images": list,
+    "mcu": str,
+    "product": str,
+    "thumbnail": str,
+    "url": str,
+    "vendor": str,
+}
+
+
+def described(name):
+    return json.loads((BOARDS / name / "board.json").read_text())
+
+
+def test_every_board_is_known_here():
+    folders = {path.name for path in BOARDS.iterdir() if path.is_dir()}
+    assert folders == {*NAMES, "modules"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_board_json_has_every_field(name):
+    description = described(name)
+    extra = {"deploy_options"} if name in ESP32 else set()
+    assert set(description) == set(FIELDS) | extra
+    for field, kind in FIELDS.items():
+        assert isinstance(description[field], kind), field
+    assert description["product"] and description["vendor"] and description["features"]
+    for page in description["deploy"]:
+        assert (BOARDS / name / page).is_file()
+
+
+@pytest.mark.parametrize("name", ESP32)
+def test_esp32_boards_say_where_firmware_goes(name):
+    mcu, offset = ESP32[name]
+    description = described(name)
+    assert (description["mcu"], description["deploy_options"]["flash_offset"]) == (mcu, offset)
+    readme = (BOARDS / name / "README.md").read_text()
+    command = re.search(r"esptool --chip (\S+) .* write-flash --erase-all (\S+) ", readme)
+    assert command and command.groups() == (mcu, offset)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_readme_links_lead_somewhere(name):
+    text = (BOARDS / name / "README.md").read_text()
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
+        assert (BOARDS / name / target).exists(), target
+
+
+class Manifest:
+    """Stands in for MicroPython's manifestfile.py: the calls that our manifests make."""
+
+    def __init__(self, path):
+        self.included = []
+        self.frozen = {}
+        self._folder = path.parent
+        names = {"include": self.included.append, "package": self.package, "module": self.module}
+        exec(path.read_text(), names)
+
+    def package(self, name, base_path):
+        base = (self._folder / base_path).resolve()
+        for path in (base / name).rglob("*.py"):
+            self.frozen[path.relative_to(base).as_posix()] = path
+
+    def module(self, name, base_path):
+        self.frozen[name] = (self._folder / base_path).resolve() / name
+
+
+@pytest.mark.parametrize("name", ESP32)
+def test_manifest_freezes_the_agent_and_what_starts_it(name):
+    manifest = Manifest(BOARDS / name / "manifest.py")
+    assert manifest.included == ["$(PORT_DIR)/boards/manifest.py"]
+    agent = {
+        there.removeprefix("/lib/").removeprefix("/"): path
+        for there, path in board_files().items()
+        if there == "/main.py" or there.startswith("/lib/mip6/")
+    }
+    assert manifest.frozen == {there: path.resolve() for there, path in agent.items()}
+
+
+@pytest.mark.parametrize("name", ESP32)
+def test_definition_names_files_that_exist(name):
+    folder = BOARDS / name
+    text = (folder / "mpconfigboard.cmake").read_text()
+    for target in re.findall(r"\$\{MICROPY_BOARD_DIR\}/([\w.]+)", text):
+        assert (folder / target).is_file(), target
+    assert f"boards/{name}/mpconfigboard.cmake" in text  # upstream's
+    header = (folder / "mpconfigboard.h").read_text()
+    assert "MICROPY_HW_BOARD_NAME" in header and "MICROPY_HW_MCU_NAME" in header
+    settings = (folder / "sdkconfig.board").read_text().splitlines()
+    assert all(line == "" or line.startswith(("#", "CONFIG_LWIP_")) for line in settings)
+
+
+def test_esp32_boards_have_the_same_stack():
+    one, other = ((BOARDS / name / "sdkconfig.board").read_text() for name in ESP32)
+    assert one == other
+
+
+def test_modules_name_sources_that_exist():
+    for path in (BOARDS / "modules").rglob("micropython.cmake"):
+        for target in re.findall(r"\$\{CMAKE_CURRENT_LIST_DIR\}/([\w./]+)", path.read_text()):
+            assert (path.parent / target).is_file(), target
+
+
+def test_port_calls_what_the_module_has():
+    source = (BOARDS / "modules/ip6sta/ip6sta.c").read_text()
+    offered = set(re.findall(r"MP_ROM_QSTR\(MP_QSTR_(\w+)\), MP_ROM_PTR", source))
+    port = (FIRMWARE / "mip6/ports/esp32.py").read_text()
+    assert offered == set(re.findall(r"ip6sta\.(\w+)\(", port))
+
+
+def test_esp32_port_under_micropython():
+    folders = (HERE, REPOSITORY / "tests/core", FIRMWARE)
+    path = ":".join([*(str(folder) for folder in folders), ".frozen"])
+    done = subprocess.run(
+        [micropython(), str(REPOSITORY / "tests/core/run.py"), "test_esp32_port"],
+        env={**os.environ, "MICROPYPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.strip().endswith(" passed, 0 failed")

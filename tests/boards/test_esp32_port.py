@@ -1,0 +1,433 @@
+"""The ESP32's port over a made-up ESP32: `network`, `ip6sta` and `socket` are fakes here.
+
+No ESP32 can run in this repository's tests, so these show that the port's logic fits what the
+sources of MicroPython and ESP-IDF say, not that an ESP32 does it (docs/LIMITS.md). They run under
+CPython and under MicroPython; CPython is lent the clock functions of MicroPython meanwhile.
+"""
+
+# ruff: noqa: RUF005, RUF012 (MicroPython has neither stars in displays nor typing)
+
+import asyncio
+import json
+import sys
+import time
+
+from mip6 import addresses, packets
+from mip6.ports import esp32, wifi
+
+LINK_LOCAL = addresses.parse("fe80::1")
+FIRST = addresses.parse("2001:db8:1::5")
+SECOND = addresses.parse("2001:db8:2::5")
+PEER = addresses.parse("2001:db8:c::2")
+TENTATIVE, PREFERRED, DEPRECATED = 0x08, 0x30, 0x10
+LIFE = (1800, 3600)
+
+
+class Radio:
+    """The Wi-Fi of a fake ESP32; modules `network` and `ip6sta` are made of it."""
+
+    STA_IF = 0
+
+    def __init__(self):
+        self.calls = []
+        self.up = False
+        self.losses = 0
+        self.table = []  # as ip6sta.addresses() gives it
+        self.in_reach = ["cellar", "attic"]
+        self.joins = True  # whether an association succeeds
+
+    # network
+
+    def WLAN(self, interface):
+        assert interface == self.STA_IF
+        return self
+
+    def active(self, on):
+        self.calls.append(("active", on))
+        if not on:
+            self.leave()
+
+    def config(self, reconnects):
+        self.calls.append(("reconnects", reconnects))
+
+    def scan(self):
+        return [(name.encode(), b"", 1, -50, 3, False) for name in self.in_reach]
+
+    def connect(self, ssid, password):
+        self.calls.append(("connect", ssid, password))
+        if ssid in self.in_reach and self.joins:
+            self.up = True
+            self.table = [(LINK_LOCAL, TENTATIVE) + LIFE]
+        else:
+            self.losses += 1
+
+    def disconnect(self):
+        self.calls.append(("disconnect",))
+        self.leave()
+
+    def leave(self):
+        """An association ends: ESP-IDF drops the addresses."""
+        self.up = False
+        self.table = []
+
+    # ip6sta
+
+    def start(self):
+        self.calls.append(("start",))
+
+    def link(self):
+        return self.up, self.losses, 201
+
+    def addresses(self):
+        return list(self.table)
+
+    def remove(self, octets):
+        self.table = [entry for entry in self.table if entry[0] != octets]
+
+    def solicit(self):
+        self.calls.append(("solicit",))
+
+
+class Socket:
+    """A fake raw socket of lwIP; `made`: those that were opened, in order."""
+
+    made = []
+    refuse = None  # an error for bind()
+
+    def __init__(self, family, kind, protocol):
+        assert (family, kind) == (Sockets.AF_INET6, 3)
+        self.protocol = protocol
+        self.bound = self.connected = None
+        self.sent = []
+        self.queue = []
+        self.closed = False
+        self.made.append(self)
+
+    def setblocking(self, on):
+        assert not on
+
+    def bind(self, place):
+        if self.refuse:
+            raise self.refuse
+        self.bound = place
+
+    def connect(self, place):
+        self.connected = place
+
+    def send(self, payload):
+        assert not self.closed
+        self.sent.append(bytes(payload))
+
+    def recv(self, octets):
+        if not self.queue:
+            raise OSError(11)
+        return self.queue.pop(0)
+
+    def close(self):
+        self.closed = True
+
+
+class Sockets:
+    AF_INET6 = 10
+    socket = Socket
+
+
+class Watch:
+    """Stands in for waiting.Watch, which wants a socket that can be polled."""
+
+    def __init__(self, stream, function, failed):
+        self.stream = stream
+        self.function = function
+
+    def stop(self):
+        pass
+
+
+class Borrowed:
+    """What the port imports and looks at the clock with, until the end of a `with`."""
+
+    def __init__(self, radio):
+        self._places = [
+            (sys.modules, "network", radio),
+            (sys.modules, "ip6sta", radio),
+            (sys.modules, "socket", Sockets),
+        ]
+        self._lent = []
+        if not hasattr(time, "ticks_ms"):  # CPython
+            self._lend(time, "ticks_ms", lambda: time.monotonic_ns() // 1000000)
+            self._lend(time, "ticks_diff", lambda a, b: a - b)
+            self._lend(time, "ticks_add", lambda a, b: a + b)
+            self._lend(time, "sleep_ms", lambda ms: time.sleep(ms / 1000))
+            self._lend(asyncio, "sleep_ms", lambda ms: asyncio.sleep(ms / 1000))
+
+    def _lend(self, module, name, value):
+        setattr(module, name, value)
+        self._lent.append((module, name))
+
+    def __enter__(self):
+        Socket.made.clear()
+        self._before = [(place, name, place.get(name)) for place, name, _ in self._places]
+        for place, name, value in self._places:
+            place[name] = value
+        self._watch, wifi.Watch = wifi.Watch, Watch
+
+    def __exit__(self, *_):
+        wifi.Watch = self._watch
+        for place, name, value in self._before:
+            if value is None:
+                del place[name]
+            else:
+                place[name] = value
+        for module, name in self._lent:
+            delattr(module, name)
+
+
+class Store:
+    def __init__(self, *networks):
+        self._record = json.dumps(list(networks)).encode()
+
+    def read(self, name):
+        return self._record if name == "networks" else None
+
+
+class Sink:
+    def __init__(self):
+        self.told = []
+
+    def address_usable(self, uplink, priority, address):
+        self.told.append(("usable", uplink, priority, address))
+
+    def address_gone(self, uplink, address):
+        self.told.append(("gone", uplink, address))
+
+    def received(self, *packet):
+        self.told.append(packet[:3] + (bytes(packet[3]),))
+
+    def failed(self, error):
+        raise error
+
+
+def packet(source, destination, next_header, payload):
+    """A whole IPv6 packet, as lwIP hands it to a raw socket."""
+    head = b"\x60\0\0\0" + bytes((len(payload) >> 8, len(payload) & 255, next_header, 64))
+    return head + source + destination + payload
+
+
+# Receiving and sending
+
+
+def test_receiver_gives_what_follows_the_ipv6_header():
+    with Borrowed(Radio()):
+        receiver = esp32.Receiver(packets.ROUTING)
+        receiver.socket.queue = [packet(PEER, FIRST, packets.ROUTING, b"payload!") + b"padding"]
+        source, destination, next_header, payload = receiver.receive()
+        assert (source, destination, next_header) == (PEER, FIRST, packets.ROUTING)
+        assert bytes(payload) == b"payload!"
+        assert receiver.receive() is None
+
+
+def test_receiver_passes_over_what_is_not_for_us():
+    with Borrowed(Radio()):
+        receiver = esp32.Receiver(packets.MOBILITY)
+        good = packet(PEER, FIRST, packets.MOBILITY, b"12345678")
+        receiver.socket.queue = [
+            b"",
+            good[:40],
+            good[:-1],  # shorter than its header says
+            b"\x45" + good[1:],  # IPv4
+            packet(PEER, FIRST, packets.ROUTING, b"12345678"),
+            good,
+        ]
+        assert bytes(receiver.receive()[3]) == b"12345678"
+        assert receiver.receive() is None
+
+
+def test_receiver_of_icmpv6_gives_parameter_problems_alone():
+    with Borrowed(Radio()):
+        receiver = esp32.Receiver(packets.ICMPV6)
+        receiver.socket.queue = [
+            packet(PEER, FIRST, packets.ICMPV6, bytes((kind,)) + bytes(7))
+            for kind in (134, 128, 4)
+        ]
+        assert receiver.receive()[3][0] == 4
+        assert receiver.receive() is None
+
+
+def test_receiver_raises_what_is_no_empty_queue():
+    class Broken(Socket):
+        def recv(self, octets):
+            raise OSError(12)
+
+    with Borrowed(Radio()):
+        receiver = esp32.Receiver(packets.ROUTING)
+        receiver.socket = Broken(10, 3, packets.ROUTING)
+        try:
+            receiver.receive()
+        except OSError as error:
+            assert error.args[0] == 12
+        else:
+            raise AssertionError("an error was swallowed")
+
+
+def test_sender_binds_connects_and_keeps_the_socket():
+    with Borrowed(Radio()):
+        sender = esp32.Sender()
+        sender.send(FIRST, PEER, 60, b"one")
+        sender.send(FIRST, PEER, 60, memoryview(b"two"))
+        (stream,) = Socket.made
+        assert stream.protocol == 60
+        assert stream.bound == ("2001:db8:1::5", 0)
+        assert stream.connected == ("2001:db8:c::2", 0)
+        assert stream.sent == [b"one", b"two"]
+
+
+def test_sender_takes_another_socket_from_another_source():
+    with Borrowed(Radio()):
+        sender = esp32.Sender()
+        sender.send(FIRST, PEER, 60, b"one")
+        sender.send(SECOND, PEER, 60, b"two")
+        old, new = Socket.made
+        assert old.closed and new.bound == ("2001:db8:2::5", 0)
+
+
+def test_sender_keeps_three_sockets_the_last_used():
+    with Borrowed(Radio()):
+        sender = esp32.Sender()
+        for protocol in (60, 135, 58, 60, 17):
+            sender.send(FIRST, PEER, protocol, b"x")
+        assert [stream.protocol for stream in Socket.made if not stream.closed] == [60, 58, 17]
+        sender.close()
+        assert all(stream.closed for stream in Socket.made)
+
+
+def test_sender_closes_a_socket_that_could_not_be_bound():
+    with Borrowed(Radio()):
+        sender = esp32.Sender()
+        Socket.refuse = OSError(22)
+        try:
+            sender.send(FIRST, PEER, 60, b"one")
+        except OSError as error:
+            assert error.args[0] == 22
+        else:
+            raise AssertionError("an error was swallowed")
+        finally:
+            Socket.refuse = None
+        assert Socket.made[0].closed
+        sender.send(FIRST, PEER, 60, b"one")
+        assert Socket.made[1].sent == [b"one"]
+
+
+# The interface
+
+
+def test_interface_tells_joining_joined_and_failed():
+    radio = Radio()
+    with Borrowed(radio):
+        nic = esp32.Interface(radio, radio)
+        nic.active(True)
+        assert radio.calls == [("active", True), ("reconnects", 0), ("start",)]
+        assert nic.status() == -1
+        nic.connect("cellar", "secret")
+        assert nic.status() == 3
+        radio.leave()
+        assert nic.status() == 1  # as before the event of an association
+        radio.losses += 1
+        assert nic.status() == -1
+        nic.disconnect()
+        assert nic.status() == -1
+
+
+def test_interface_leaves_before_it_tries_anew():
+    radio = Radio()
+    with Borrowed(radio):
+        nic = esp32.Interface(radio, radio)
+        nic.connect("cellar", None)
+        nic.connect("attic", None)
+        assert [call[0] for call in radio.calls] == ["connect", "disconnect", "connect"]
+
+
+def test_interface_lists_global_addresses_and_drops_old_ones():
+    radio = Radio()
+    with Borrowed(radio):
+        nic = esp32.Interface(radio, radio)
+        radio.table = [
+            (LINK_LOCAL, PREFERRED) + LIFE,
+            (FIRST, DEPRECATED) + LIFE,
+            (SECOND, PREFERRED) + LIFE,
+        ]
+        assert nic.ipconfig("addr6") == [
+            ("2001:db8:1::5", DEPRECATED) + LIFE,
+            ("2001:db8:2::5", PREFERRED) + LIFE,
+        ]
+        nic.ipconfig(addr6="2001:db8:2::5")
+        nic.ipconfig(autoconf6=False)
+        nic.ipconfig(autoconf6=True)
+        assert [entry[0] for entry in radio.table] == [LINK_LOCAL, SECOND]
+
+
+# The whole port
+
+
+def test_stock_firmware_is_named():
+    with Borrowed(Radio()):
+        del sys.modules["ip6sta"]
+        try:
+            esp32.Port(Store())
+        except OSError as error:
+            assert "no IPv6" in str(error)
+        else:
+            raise AssertionError("a port without IPv6")
+        sys.modules["ip6sta"] = Radio()
+
+
+async def eventually(condition):
+    for _ in range(400):
+        if condition():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it did not happen")
+
+
+async def roam(radio, port, sink):
+    port.start(sink)
+    await eventually(lambda: ("solicit",) in radio.calls)
+    assert ("connect", "attic", "secret") in radio.calls  # priority 0
+    radio.table.append((FIRST, TENTATIVE) + LIFE)
+    await asyncio.sleep(0.3)
+    assert sink.told == []  # not while duplicate address detection runs
+    radio.table[1] = (FIRST, PREFERRED) + LIFE
+    await eventually(lambda: sink.told)
+    assert sink.told == [("usable", "attic", 0, FIRST)]
+
+    assert port.send(FIRST, PEER, 60, b"update")
+    assert not port.send(SECOND, PEER, 60, b"update")
+    assert Socket.made[3].sent == [b"update"]
+
+    watch = port._watches[0]
+    watch.stream.queue.append(packet(PEER, FIRST, packets.ROUTING, b"an answer"))
+    watch.function()
+    assert sink.told[1:] == [(PEER, FIRST, packets.ROUTING, b"an answer")]
+
+    radio.in_reach.remove("attic")
+    radio.losses += 1
+    radio.leave()
+    await eventually(lambda: ("gone", "attic", FIRST) in sink.told)
+    await eventually(lambda: ("connect", "cellar", None) in radio.calls)
+    radio.table.append((SECOND, PREFERRED) + LIFE)
+    await eventually(lambda: ("usable", "cellar", 1, SECOND) in sink.told)
+    port.stop()
+    assert all(stream.closed for stream in Socket.made)
+
+
+def test_port_joins_by_priority_and_follows():
+    radio, sink = Radio(), Sink()
+    with Borrowed(radio):
+        port = esp32.Port(
+            Store(
+                {"ssid": "cellar", "priority": 1},
+                {"ssid": "attic", "password": "secret", "priority": 0},
+            )
+        )
+        assert [stream.protocol for stream in Socket.made] == [43, 135, 58]
+        asyncio.run(roam(radio, port, sink))
+        assert port.faults == {}
