@@ -59,19 +59,24 @@ def drops(
 
 def unit() -> None:
     """Print a systemd unit that runs the daemon with the least rights that do."""
-    command = shutil.which(sys.argv[0]) or shutil.which("roamkey")
-    if command is None:
-        raise SystemRefusedError("the command roamkey is not to be found: install the package")
-    path = str(Path(command).absolute())
+    path = _command()
     text = (files("roamkey") / "data" / _UNIT).read_text(encoding="utf-8")
     typer.echo(text.replace("@ROAMKEY@", path), nl=False)
-    real = {path, str(Path(command).resolve()), str(Path(sys.executable).resolve())}
-    if any(one.startswith(_HIDDEN) for one in real):
-        typer.echo(
-            f"roamkey: warning: services don't see {path}; install roamkey where everybody may "
-            "read it, as in /opt/roamkey",
-            err=True,
-        )
+    for needed in (path, str(Path(sys.executable).resolve())):
+        if needed.startswith(_HIDDEN):
+            typer.echo(
+                f"roamkey: warning: services don't see {needed}; install roamkey, and the Python "
+                "that runs it, where everybody may read them, as in /opt and /usr",
+                err=True,
+            )
+
+
+def _command() -> str:
+    beside = Path(sys.executable).with_name("roamkey")
+    found = str(beside) if beside.exists() else shutil.which("roamkey")
+    if found is None:
+        raise SystemRefusedError("the command roamkey is not to be found: install the package")
+    return str(Path(found).absolute())
 
 
 def _ask(address: str | None) -> list[dict[str, Any]]:
