@@ -1,0 +1,113 @@
+"""Every frame that passes a point of the laboratory, with the kernel's time of it.
+
+With the bridge's own capture of what it did not lose, two taps tell where each frame went: one
+where a node lets go of it, one where it enters the bridge.
+"""
+
+import socket
+import struct
+import threading
+from collections.abc import Callable
+from types import TracebackType
+
+from roamkey.lab.namespaces import Namespace
+from roamkey.lab.ring import Ring
+
+_ETH_P_ALL = 3
+_SO_TIMESTAMPNS = 35  # linux/socket.h; the socket module has no name for it
+_OUTGOING = 4  # PACKET_OUTGOING, linux/if_packet.h
+_RECEIVE_BUFFER = 1 << 20
+_OCTETS_MAX = 2048
+_EVERY_S = 0.05
+_FRAMES = 4096
+
+Frame = tuple[float, bytes]
+
+
+class Background:
+    """Calls `step` again and again in a thread, from entering the context until leaving it.
+
+    Once more at the end; what it raises ends it, and is raised on leaving.
+    """
+
+    def __init__(self, step: Callable[[], None], every_s: float = _EVERY_S) -> None:
+        self._step = step
+        self._every = every_s
+        self._failure: Exception | None = None
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> "Background":
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._ending.set()
+        self._thread.join()
+        if self._failure is not None and value is None:
+            raise self._failure
+
+    def _run(self) -> None:
+        ending = False
+        while not ending and self._failure is None:
+            ending = self._ending.wait(self._every)
+            try:
+                self._step()
+            except Exception as failure:  # whatever it is, it belongs to who waits for us
+                self._failure = failure
+
+
+class Tap(Background):
+    """Collects `frames` as (seconds since the epoch, octets) while its context is open."""
+
+    def __init__(self, take: Callable[[], list[Frame]]) -> None:
+        super().__init__(lambda: self.frames.extend(take()))
+        self.frames: list[Frame] = []
+
+
+def arriving(namespace: Namespace, interface: str) -> Tap:
+    """What an interface receives; the tap raises RuntimeError if it missed a frame."""
+    with namespace.entered():
+        return Tap(_Arriving(interface).take)
+
+
+def leaving(namespace: Namespace) -> Tap:
+    """What the kernel of a namespace gives to its interfaces to send, whichever they are."""
+    return Tap(_Leaving(namespace).take)
+
+
+class _Arriving:
+    def __init__(self, interface: str) -> None:
+        self._ring = Ring(interface)
+
+    def take(self) -> list[Frame]:
+        if self._ring.overflowed():
+            raise RuntimeError("a tap missed frames")
+        return [(arrival / 1e9, frame) for arrival, frame in self._ring.frames(_FRAMES)]
+
+
+class _Leaving:
+    def __init__(self, namespace: Namespace) -> None:
+        self._socket = namespace.socket(
+            socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ETH_P_ALL)
+        )
+        self._socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
+        self._socket.setblocking(False)
+
+    def take(self) -> list[Frame]:
+        found: list[Frame] = []
+        while True:
+            try:
+                frame, ancillary, _, place = self._socket.recvmsg(_OCTETS_MAX, 64)
+            except BlockingIOError:
+                return found
+            stamps = [data for _, kind, data in ancillary if kind == _SO_TIMESTAMPNS]
+            if place[2] == _OUTGOING and stamps:
+                seconds, nanoseconds = struct.unpack("@ll", stamps[0])
+                found.append((seconds + nanoseconds / 1e9, frame))
