@@ -8,18 +8,26 @@ import asyncio
 import gc
 import sys
 
-from . import console
+from . import clock, console, idle
 from .application import Application
+from .compat import const
 from .credentials import Keystore
 from .errors import StorageError
+from .eventlog import EventLog
 from .ports import board
 from .ports.files import FileStore
+from .seal import Seal
+from .upkeep import Upkeep
 
 ROOT = "/roamkey"
+
+_QUIET = const(200)  # ms with nothing due in which old keys may be overwritten
 
 
 class NoNode:
     """Stands in for the node where it can't run; `text` says why, in one line."""
+
+    bindings = None
 
     def __init__(self, text):
         self.text = text
@@ -38,8 +46,9 @@ class NoNode:
 class Guarded:
     """Runs a node and keeps the console alive when it fails; `status()` then names the fault."""
 
-    def __init__(self, node):
+    def __init__(self, node, port=None):
         self._node = node
+        self._port = port
         self._fault = None
         self._application = Application()
 
@@ -55,6 +64,22 @@ class Guarded:
         """Have the node read the keys again."""
         self._node.reload()
 
+    def networks_changed(self):
+        """Have the port read the record of Wi-Fi networks again, where it joins any."""
+        if hasattr(self._port, "reload"):
+            self._port.reload()
+
+    def idle(self):
+        """Whether nothing is due for a while."""
+        bindings = self._node.bindings
+        at = None if bindings is None else bindings.wakes_at()
+        return at is None or at - clock.now() > _QUIET
+
+    def events(self):
+        """What happened to the bindings, oldest first: a list to be emptied."""
+        bindings = self._node.bindings
+        return [] if bindings is None else bindings.events
+
     async def run(self):
         """Run the node to its end; a failure is kept and shown, and never ends the console."""
         beside = asyncio.create_task(self._application.run(self._node))
@@ -67,51 +92,73 @@ class Guarded:
 
 
 def make_node(keystore):
-    """The node of this platform, or a NoNode that says what is missing."""
+    """The node of this platform and its port; or a NoNode that says what is missing, and None."""
     try:
         from .node import Node
 
-        return Node(keystore, board.open_port())
+        port = board.open_port()
+        return Node(keystore, port), port
     except ImportError:
-        return NoNode("no port for the platform %s yet" % sys.platform)
+        return NoNode("no port for the platform %s yet" % sys.platform), None
     except Exception as error:  # whatever it is, the console must stay to report it
-        return NoNode("the node can't start: %s: %s" % (type(error).__name__, error))
+        return NoNode("the node can't start: %s: %s" % (type(error).__name__, error)), None
 
 
-async def run(keystore, node, identity):
-    """Serve the console beside the node; True if a reboot was asked for, False for the REPL."""
-    running = asyncio.create_task(node.run())
+def make_upkeep(store, node):
+    """The console's further methods, over what this platform has."""
     try:
-        answering = console.Console(keystore, node, identity)
+        from .ports import networks
+    except ImportError:  # left out where no port joins Wi-Fi
+        networks = None
+    log = EventLog(clock.now)
+    seal = Seal(store, board.random, clock.now)
+    return Upkeep(store, seal, log, board, networks, node), log
+
+
+async def run(keystore, node, identity, upkeep, log):
+    """Serve the console beside the node; True if a reboot was asked for, False for the REPL."""
+    tasks = [
+        asyncio.create_task(node.run()),
+        asyncio.create_task(idle.tend(keystore, node, log)),
+    ]
+    try:
+        answering = console.Console(keystore, node, identity, upkeep)
         reboot = await console.serve(answering, sys.stdin.buffer, sys.stdout.buffer)
         if reboot is None:
-            await running  # no terminal: the node works on alone
+            await tasks[0]  # no terminal: the node works on alone
         return reboot
     finally:
-        running.cancel()
-        try:
-            await running  # it may have a de-registration to send
-        except asyncio.CancelledError:
-            pass
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
+            try:
+                await task  # the node may have a de-registration to send
+            except asyncio.CancelledError:
+                pass
 
 
 def main():
-    """Run until 0x03 (return: the REPL follows) or until a reboot is asked for."""
+    """Run until 0x03 (return: the REPL follows) or until a reboot is asked for.
+
+    Whoever called (main.py) sees to it that no REPL follows on a sealed board.
+    """
+    board.interrupts(False)  # 0x03 is an octet like others: nothing is torn in mid-write
     store = FileStore(ROOT)
     keystore = Keystore(store)
     keystore.load()
-    node = Guarded(make_node(keystore))
+    node = Guarded(*make_node(keystore))
+    upkeep, log = make_upkeep(store, node)
     gc.collect()
-    board.interrupts(False)  # 0x03 is an octet like others: nothing is torn in mid-write
     reboot = False
     try:
-        reboot = asyncio.run(run(keystore, node, board.identity(store)))
+        reboot = asyncio.run(run(keystore, node, board.identity(store), upkeep, log))
     finally:
         asyncio.new_event_loop()
         try:
             keystore.release()  # the numbers reserved and not used aren't lost
         except StorageError as error:
             print("counter not released:", error)
-        board.interrupts(True)
+        if not upkeep.sealed:
+            board.interrupts(True)
     if reboot:
         board.reboot()

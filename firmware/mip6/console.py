@@ -10,31 +10,18 @@ import asyncio
 import json
 import select
 
-from . import addresses, lines
+from . import addresses, jsonrpc, lines
 from .compat import const
 from .errors import Misuse, StorageError
-from .provisioning import credentials_from
-
-# JSON-RPC 2.0 section 5.1
-PARSE_ERROR = const(-32700)
-INVALID_REQUEST = const(-32600)
-METHOD_NOT_FOUND = const(-32601)
-INVALID_PARAMS = const(-32602)
-INTERNAL_ERROR = const(-32603)
-# Ours, from the range that JSON-RPC leaves to servers
-STORAGE_FAILED = const(-32001)
-REFUSED = const(-32002)
+from .jsonrpc import INVALID_PARAMS, REFUSED, STORAGE_FAILED, Refusal
+from .provisioning import credentials_from, new_keys_from
 
 _BURST = const(64)  # octets taken before others have their turn
 _REST_S = 0.3  # between an answer and the reboot it announces
 
 
-class Refusal(Exception):
-    """A request that gets an error object: `code`, and `str()` as its message."""
-
-    def __init__(self, code, text):
-        super().__init__(text)
-        self.code = code
+_NOT_JSON = object()
+_WHILE_SEALED = ("identify", "status", "unseal")
 
 
 class Console:
@@ -42,22 +29,33 @@ class Console:
 
     `keystore`: see credentials.py. `node`: has `status()` (a dictionary) and `reload()`, called
     after the credentials changed. `identity`: a dictionary, the fixed part of `identify`'s answer.
+    `upkeep`: an upkeep.Upkeep, where the board has one: further methods, and the seal.
     `counts`: lines refused so far, by reason. `rebooting`: whether a reboot was asked for.
     """
 
-    def __init__(self, keystore, node, identity):
+    def __init__(self, keystore, node, identity, upkeep=None):
         self.counts = {"damaged": 0, "oversized": 0}
         self.rebooting = False
         self._keystore = keystore
         self._node = node
         self._identity = identity
+        self._upkeep = upkeep
         self._joiner = lines.Joiner()
         self._methods = {
             "identify": self._identify,
             "status": self._status,
             "provision": self._provision,
+            "rekey": self._rekey,
+            "erase": self._erase,
             "reboot": self._reboot,
         }
+        if upkeep is not None:
+            self._methods.update(upkeep.methods)
+
+    @property
+    def sealed(self):
+        """Whether the board is sealed: then 0x03 means nothing."""
+        return self._upkeep is not None and self._upkeep.sealed
 
     def handle(self, line):
         """The line (bytes, without its end) that answers `line`; None where none is due."""
@@ -79,7 +77,9 @@ class Console:
         """The line that says that a line was `Damaged` or `Oversized`; counts it."""
         damaged = isinstance(error, lines.Damaged)
         self.counts["damaged" if damaged else "oversized"] += 1
-        answer = _error(None, PARSE_ERROR if damaged else INVALID_REQUEST, str(error))
+        answer = jsonrpc.error(
+            None, jsonrpc.PARSE_ERROR if damaged else jsonrpc.INVALID_REQUEST, str(error)
+        )
         return lines.seal(answer) if sealed else answer
 
     def _answer(self, text):
@@ -92,53 +92,75 @@ class Console:
             raise lines.Damaged("not a line of JSON")
         identifier = None
         try:
-            identifier = _identifier(request)
+            identifier = jsonrpc.identifier(request)
             result = self._method(request)(request.get("params"))
         except Refusal as error:
-            return _error(identifier, error.code, str(error))
+            return jsonrpc.error(identifier, error.code, str(error))
         except Exception as error:  # a fault must not end the console; its text may hold anything
-            return _error(identifier, INTERNAL_ERROR, "internal error: " + type(error).__name__)
+            text = "internal error: " + type(error).__name__
+            return jsonrpc.error(identifier, jsonrpc.INTERNAL_ERROR, text)
         if "id" not in request:
             return None  # a notification (JSON-RPC 2.0 section 4.1)
-        return _dump({"jsonrpc": "2.0", "id": identifier, "result": result})
+        return jsonrpc.result(identifier, result)
 
     def _method(self, request):
-        if request.get("jsonrpc") != "2.0" or not isinstance(request.get("method"), str):
-            raise Refusal(INVALID_REQUEST, "not a JSON-RPC 2.0 request")
-        method = self._methods.get(request["method"])
+        name = jsonrpc.method_of(request)
+        method = self._methods.get(name)
         if method is None:
-            raise Refusal(METHOD_NOT_FOUND, "no such method")
+            raise Refusal(jsonrpc.METHOD_NOT_FOUND, "no such method")
+        if self.sealed and name not in _WHILE_SEALED:
+            raise Refusal(jsonrpc.SEALED, "the board is sealed")
         return method
 
     def _identify(self, params):
-        _no_params(params)
+        jsonrpc.no_params(params)
         credentials = self._keystore.credentials
         answer = {
             "keystore": self._keystore.status,
             "provisioned": credentials is not None,
             "set_id": None if credentials is None else credentials.set_id.hex(),
+            "sealed": self._upkeep.seal_id if self._upkeep is not None else None,
         }
         answer.update(self._identity)
         return answer
 
     def _status(self, params):
-        _no_params(params)
+        jsonrpc.no_params(params)
+        node = self._node.status()
         return {
-            "keystore": _keystore_status(self._keystore),
-            "node": self._node.status(),
+            "keystore": _keystore_status(self._keystore, node),
+            "node": node,
             "console": dict(self.counts),
         }
 
     def _provision(self, params):
-        problem = None
+        credentials = _read(credentials_from, params)
+        self._change(self._keystore.provision, credentials)
+        return {"set_id": credentials.set_id.hex()}
+
+    def _rekey(self, params):
+        set_id, keys = _read(new_keys_from, params)
+        credentials = self._keystore.credentials
+        if credentials is None:
+            raise Refusal(REFUSED, self._keystore.text)
+        if credentials.set_id == set_id:  # a repeated request must say the same
+            current = [peer.generations for peer in credentials.peers]
+            known = [keys.get(peer.correspondent) for peer in credentials.peers]
+            if current != known:
+                raise Refusal(REFUSED, "another key set under the id of the one in place")
+            return {"set_id": set_id.hex()}
+        generations = {}
+        for index, peer in enumerate(credentials.peers):
+            generations[index] = keys.pop(peer.correspondent, None)
+        if keys or None in generations.values():
+            raise Refusal(REFUSED, "not the correspondents that the board has")
+        self._change(self._keystore.rekey, set_id, generations)
+        return {"set_id": set_id.hex()}
+
+    def _change(self, change, *arguments):
+        """Have the key store change its keys, and the node know."""
         try:
-            credentials = credentials_from(params)
-        except ValueError as error:
-            problem = str(error)
-        if problem:
-            raise Refusal(INVALID_PARAMS, problem)
-        try:
-            changed = self._keystore.provision(credentials)
+            changed = change(*arguments)
         except Misuse as error:
             raise Refusal(REFUSED, str(error)) from None
         except StorageError as error:
@@ -146,19 +168,40 @@ class Console:
             raise Refusal(STORAGE_FAILED, str(error)) from None
         if changed:
             self._node.reload()
-        return {"set_id": credentials.set_id.hex()}
+
+    def _erase(self, params):
+        jsonrpc.no_params(params)
+        try:
+            if self._upkeep is not None:
+                self._upkeep.forget()
+            self._keystore.erase()
+        except (OSError, StorageError) as error:
+            raise Refusal(STORAGE_FAILED, str(error)) from None
+        finally:
+            self._node.reload()
+        return {}
 
     def _reboot(self, params):
-        _no_params(params)
+        jsonrpc.no_params(params)
         self.rebooting = True
         return {}
 
 
-_NOT_JSON = object()
+def _read(reader, params):
+    """What `reader` makes of the parameters; a Refusal whose traceback holds none of them."""
+    problem = None
+    try:
+        return reader(params)
+    except ValueError as error:
+        problem = str(error)
+    raise Refusal(INVALID_PARAMS, problem)
 
 
-def _keystore_status(keystore):
-    """What `status` says of the keys: the state, and per correspondent what is left. No secret."""
+def _keystore_status(keystore, node):
+    """What `status` says of the keys: the state, and per correspondent what is left. No secret.
+
+    `node`: the node's status, which knows the rate at which keys are used.
+    """
     answer = {
         "status": keystore.status,
         "text": keystore.text,
@@ -170,8 +213,10 @@ def _keystore_status(keystore):
         return answer
     answer["set_id"] = credentials.set_id.hex()
     answer["home_address"] = addresses.text(credentials.home_address)
+    bindings = node.get("bindings", ())
     for index, peer in enumerate(credentials.peers):
         counter = keystore.counter(index)
+        rated = bindings[index].get("key") if index < len(bindings) else None
         answer["peers"].append(
             {
                 "correspondent": addresses.text(peer.correspondent),
@@ -179,35 +224,10 @@ def _keystore_status(keystore):
                 "generation": counter.generation,
                 "generations": [number for number, _ in peer.generations],
                 "uses_left": counter.uses_left,
+                "key": rated or keystore.outlook(index, 0, 0),
             }
         )
     return answer
-
-
-def _identifier(request):
-    """The id of a request, None without one; raises Refusal where the request can have none."""
-    if isinstance(request, list):
-        raise Refusal(INVALID_REQUEST, "one request a line: batches are not taken")
-    if not isinstance(request, dict):
-        raise Refusal(INVALID_REQUEST, "a request is a JSON object")
-    identifier = request.get("id")
-    if identifier is not None and type(identifier) not in (int, str):
-        raise Refusal(INVALID_REQUEST, "an id is a whole number or a text")
-    return identifier
-
-
-def _no_params(params):
-    if params:
-        raise Refusal(INVALID_PARAMS, "this method takes no parameters")
-
-
-def _error(identifier, code, message):
-    error = {"code": code, "message": message}
-    return _dump({"jsonrpc": "2.0", "id": identifier, "error": error})
-
-
-def _dump(answer):
-    return json.dumps(answer).encode()
 
 
 async def serve(console, source, sink):
@@ -234,7 +254,7 @@ async def serve(console, source, sink):
             answer = _take(console, reader, octet[0])
             if answer:
                 sink.write(answer + b"\n")
-            if reader.interrupted:
+            if reader.interrupted and not console.sealed:
                 return False
             if console.rebooting:
                 await asyncio.sleep(_REST_S)  # the answer leaves a UART or USB first

@@ -24,6 +24,35 @@ def credentials_from(params):
     return Credentials(_octets(set_id, "set_id"), home_address, peers)
 
 
+def new_keys_from(params):
+    """The set id, and {correspondent: [(generation, Kcn), …]}, in the parameters of `rekey`:
+
+        {"set_id": hex, "correspondents": [{"address": text, "keys": [{"generation", "kcn"}]}]}
+
+    Raises ValueError.
+    """
+    set_id, correspondents = _fields(params, ("set_id", "correspondents"), "the parameters")
+    found = {}
+    for entry in _list(correspondents, "correspondents"):
+        address, keys = _fields(entry, ("address", "keys"), "a correspondent")
+        found[_address(address, "address")] = [_key(key) for key in _list(keys, "keys")]
+    if len(found) != len(correspondents):
+        raise ValueError("a correspondent is given twice")
+    return _octets(set_id, "set_id"), found
+
+
+def new_keys_of(credentials):
+    """The parameters of `rekey` that say the keys of `credentials`: they hold secrets."""
+    whole = parameters_of(credentials)
+    return {
+        "set_id": whole["set_id"],
+        "correspondents": [
+            {"address": entry["address"], "keys": entry["keys"]}
+            for entry in whole["correspondents"]
+        ],
+    }
+
+
 def parameters_of(credentials):
     """The parameters that say `credentials`: they hold secrets."""
     return {

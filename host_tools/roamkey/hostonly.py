@@ -12,7 +12,7 @@ HOST_ONLY = {
     "mip6.lines": ("cut",),
     "mip6.messages": ("with_checksum", "_Writer", "Message.encode"),
     "mip6.packets": ("routing_header", "ipv6_header"),
-    "mip6.provisioning": ("parameters_of",),
+    "mip6.provisioning": ("new_keys_of", "parameters_of"),
 }
 
 

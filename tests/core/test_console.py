@@ -364,3 +364,71 @@ def test_an_interrupt_counts_at_the_start_of_a_line():
 def test_parameters_say_what_they_are_made_of():
     credentials = provisioning.credentials_from(params())
     assert provisioning.parameters_of(credentials) == params()
+
+
+def new_keys(set_id="ffeeddccbbaa9988", kcn=OTHER, generation=1, address="2001:db8:c::2"):
+    keys = [{"generation": generation, "kcn": kcn}]
+    return {"set_id": set_id, "correspondents": [{"address": address, "keys": keys}]}
+
+
+def test_rekey_changes_the_keys_and_nothing_else():
+    console, keystore, node = board()
+    assert error_code(console, request("rekey", new_keys())) == -32002
+    ask(console, request("provision", params()))
+    before = keystore.credentials
+    for _ in range(2):  # as if the answer had been lost
+        answer = ask(console, request("rekey", new_keys()))
+        assert answer["result"] == {"set_id": "ffeeddccbbaa9988"}
+    assert node.reloads == 2
+    after = keystore.credentials
+    assert after.peers[0].generations == [(1, bytes.fromhex(OTHER))]
+    assert after.home_address == before.home_address
+    for field in ("correspondent", "home_nonce", "care_of_nonce", "lifetime"):
+        assert getattr(after.peers[0], field) == getattr(before.peers[0], field)
+    assert keystore.counter(0).peek == 0
+
+
+def test_rekeys_that_are_refused():
+    console, keystore, node = board()
+    ask(console, request("provision", params()))
+    before = keystore.credentials
+    for wrong, code in (
+        (new_keys(address="2001:db8:c::3"), -32002),
+        (new_keys(set_id=SET_ID), -32002),
+        ({"set_id": "ffeeddccbbaa9988", "correspondents": []}, -32002),
+        (new_keys(kcn=OTHER[2:] + "zz"), -32602),
+        (new_keys(kcn=OTHER[:38]), -32002),
+        (new_keys(generation=-1), -32002),
+        (new_keys(set_id="00"), -32002),
+        ({"set_id": "ffeeddccbbaa9988"}, -32602),
+        (params(), -32602),
+    ):
+        line = request("rekey", wrong)
+        assert error_code(console, line) == code, wrong
+        assert OTHER[:12].encode() not in console.handle(line)
+    twice = new_keys()
+    twice["correspondents"] *= 2
+    assert error_code(console, request("rekey", twice)) == -32602
+    assert keystore.credentials is before and node.reloads == 1
+
+
+def test_erase():
+    console, keystore, node = board()
+    ask(console, request("provision", params()))
+    assert ask(console, request("erase"))["result"] == {}
+    assert node.reloads == 2 and not keystore.scrub_due
+    assert ask(console, request("identify"))["result"]["keystore"] == "empty"
+    assert ask(console, request("erase"))["result"] == {}
+
+
+def test_status_tells_how_long_the_keys_last():
+    console, keystore, node = board()
+    ask(console, request("provision", params()))
+    keystore.counter(0).advance(53000)
+    (peer,) = ask(console, request("status"))["result"]["keystore"]["peers"]
+    assert peer["key"]["uses_left"] == 65536 - 53001
+    assert peer["key"]["warning"] == 80 and peer["key"]["days_left"] is None
+    rated = {"uses_left": 1, "days_left": 3, "warning": 95}
+    node.status = lambda: {"bindings": [{"key": rated}]}
+    (peer,) = ask(console, request("status"))["result"]["keystore"]["peers"]
+    assert peer["key"] == rated

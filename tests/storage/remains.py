@@ -10,6 +10,7 @@ from story import key_set
 from truth import mount
 
 from mip6.credentials import EMPTY
+from mip6.errors import StorageError
 
 ROOT = "/board"
 BLOCKS = 32
@@ -65,6 +66,47 @@ def after_scrub(geometry):
     return {"retired": len(retired), "left": left}
 
 
+def after_slices(geometry):
+    """A scrub while the board works: numbers go on, and who needs a block gets it."""
+    flash, keystore, kcns = used_board(geometry)
+    current = secrets(keystore.credentials)
+    store = keystore._store
+    steps = served = 0
+    for _ in keystore.scrubbing():
+        steps += 1
+        if not steps % 5:
+            assert keystore.take(0)
+            served += 1
+    assert not keystore.scrub_due
+    retired = [kcn for kcn in kcns if kcn not in current]
+    left = found(flash, retired)
+    assert found(flash, current) == len(current)
+    keystore.provision(key_set(Noise(200), (0, 1), peers=8))
+    full = sum(1 for _ in keystore.scrubbing())
+    current = secrets(keystore.credentials)
+    keystore.provision(key_set(Noise(201), (0, 1), peers=8))
+    slices = keystore.scrubbing()
+    for _ in range(full - 2):  # flash is almost full of the filler
+        next(slices)
+    store.write("large", bytes(3 * 4096))
+    try:
+        for _ in slices:
+            pass
+        raise AssertionError("a scrub that was robbed of its filler says it is done")
+    except StorageError:
+        assert keystore.scrub_due and "filler" not in store.names()
+    slices = keystore.scrubbing()
+    for _ in range(full - 40):
+        next(slices)
+    slices.close()
+    assert keystore.scrub_due and "filler" not in store.names()
+    keystore.scrub()
+    left += found(flash, current)
+    assert keystore.take(0) and store.read("large") == bytes(3 * 4096)
+    vfs.umount(ROOT)
+    return {"slices": steps, "numbers": served, "left": left}
+
+
 def after_cut_erase(geometry, step):
     """Power cut at one in `step` operations of an erase: the next boot knows, and ends it."""
     flash, keystore, kcns = used_board(geometry)
@@ -96,6 +138,7 @@ def main(geometry, step):
     result = {
         "erase": after_erase(geometry),
         "scrub": after_scrub(geometry),
+        "slices": after_slices(geometry),
         "cut_erase": after_cut_erase(geometry, int(step)),
     }
     print(json.dumps(result))

@@ -1,7 +1,9 @@
 """What each platform calls its own: the board's identity, its port, its reboot."""
 
+import errno
 import os
 import sys
+import time
 
 import micropython
 
@@ -42,6 +44,43 @@ def _unique_id(store):
         kept = os.urandom(_ID_OCTETS)
         store.write(_ID, kept)
     return kept
+
+
+def random(octets):
+    """So many random octets, of the chip's or the system's own source."""
+    return os.urandom(octets)
+
+
+_EPOCH = 946684800 if time.gmtime(0)[0] == 2000 else 0  # ESP32 counts from 2000
+
+
+def clock():
+    """Seconds since 1970; since the start or the year 2000 or so where nobody set the clock."""
+    return int(time.time()) + _EPOCH
+
+
+def set_clock(seconds):
+    """Set the clock to `seconds` since 1970; raises OSError where the system keeps it."""
+    try:
+        from machine import RTC
+    except ImportError:
+        raise OSError(errno.EPERM) from None
+    year, month, day, hour, minute, second, weekday, _ = time.gmtime(seconds - _EPOCH)
+    RTC().datetime((year, month, day, weekday, hour, minute, second, 0))
+
+
+def opening():
+    """Why a seal would not hold here (a line), or no text.
+
+    0x03 in the moment in which boot.py runs ends it, and MicroPython then skips main.py.
+    """
+    for name in ("/boot.py", "/boot.mpy"):
+        try:
+            os.stat(name)
+        except OSError:
+            continue
+        return name + " can be interrupted: remove it before sealing"
+    return ""
 
 
 def interrupts(on):

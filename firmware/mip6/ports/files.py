@@ -18,6 +18,7 @@ _FAT = "fat"
 _ENOSPC = const(28)  # MicroPython's errno has no name for it
 _COMMITS = const(96)  # rewrites of 128 octets or more: they fill a log of 4,096 three times
 _CHUNK = const(512)  # octets
+_FILLER = "filler"
 
 _FSYNC = getattr(os, "fsync", None)  # CPython only
 
@@ -58,6 +59,7 @@ class FileStore:
     def __init__(self, root):
         self._root = root
         self._kind = _kind(root)
+        self._filler = None  # a file that grows until flash is full (scrubbing)
 
     def _path(self, name):
         return self._root + "/" + name
@@ -79,9 +81,10 @@ class FileStore:
         try:
             self._put(name, data)
         except OSError as error:
-            if not _missing(error):
+            if _missing(error):
+                self._make_folders(name)
+            elif error.args[0] != _ENOSPC or not self._end_filling():
                 raise
-            self._make_folders(name)
             self._put(name, data)
 
     def _put(self, name, data):
@@ -142,32 +145,47 @@ class FileStore:
             else:
                 found.append(prefix + entry)
 
-    def scrub(self, tick=None):
+    def scrubbing(self):
         """Overwrite what removed records left behind, as far as the file system lets us.
 
+        A generator: each step takes a page or an erase of flash, and others may write in between.
         littlefs never writes in place. So: rewrite a filler until both blocks of the folder's
         metadata pair have been erased, then let it grow until every free block has been, too.
+        Whoever needs a block meanwhile gets the filler's (`write`), and OSError ends this.
         """
         if self._kind != _LITTLEFS:
             return
-        path = self._path("filler")
-        for _ in range(_COMMITS):
-            with open(path, "wb") as file:
-                file.write(bytes(100))
-            if tick:
-                tick()
+        path = self._path(_FILLER)
         try:
-            self._fill(path, tick)
-        except OSError as error:
-            if error.args[0] != _ENOSPC:
-                raise
-        os.remove(path)
+            for _ in range(_COMMITS):
+                with open(path, "wb") as file:
+                    file.write(bytes(100))
+                yield
+            self._filler = open(path, "wb")  # noqa: SIM115 (closed by _end_filling)
+            yield from self._fill()
+        finally:
+            self._end_filling()
 
-    def _fill(self, path, tick):
-        """Write zeros until the file system is full; raises OSError(ENOSPC)."""
+    def _fill(self):
+        """Write zeros until the file system is full."""
         chunk = bytes(_CHUNK)
-        with open(path, "wb") as file:
-            while True:
-                file.write(chunk)
-                if tick:
-                    tick()
+        while self._filler is not None:
+            try:
+                self._filler.write(chunk)
+            except OSError as error:
+                if error.args[0] != _ENOSPC:
+                    raise
+                return
+            yield
+        raise OSError(errno.EAGAIN)
+
+    def _end_filling(self):
+        """Give the filler's space back; whether there was one."""
+        filler, self._filler = self._filler, None
+        if filler is not None:
+            try:
+                filler.close()
+            except OSError:  # what it still held back finds no place
+                pass
+        self.remove(_FILLER)
+        return filler is not None

@@ -1,0 +1,229 @@
+"""The console's methods besides keys: networks, log, time, seal."""
+
+import json
+
+from harness import raises
+from stores import MemoryStore
+
+from mip6 import console, lines, seal
+from mip6.credentials import Keystore
+from mip6.eventlog import EventLog
+from mip6.ports import networks
+from mip6.upkeep import Upkeep
+
+KEY = "6b" * 32
+SEAL_ID = "0011223344556677"
+PASSWORD = "correct horse"
+
+
+class Platform:
+    """A clock that can be set unless `kept`; randomness that counts."""
+
+    def __init__(self):
+        self.seconds = 5
+        self.kept = False
+        self.problem = ""
+        self.drawn = 0
+
+    def clock(self):
+        return self.seconds
+
+    def set_clock(self, seconds):
+        if self.kept:
+            raise OSError(1)
+        self.seconds = seconds
+
+    def opening(self):
+        return self.problem
+
+    def random(self, octets):
+        self.drawn += 1
+        return bytes([self.drawn] * octets)
+
+
+class Node:
+    def __init__(self):
+        self.changes = 0
+
+    def status(self):
+        return {"state": "waiting"}
+
+    def reload(self):
+        pass
+
+    def networks_changed(self):
+        self.changes += 1
+
+
+class Board:
+    """A console with everything."""
+
+    def __init__(self):
+        self.store = MemoryStore()
+        self.platform = Platform()
+        self.node = Node()
+        self.ms = 0
+        self.log = EventLog(self.now, 8)
+        self.start()
+
+    def now(self):
+        return self.ms
+
+    def start(self):
+        keystore = Keystore(self.store)
+        keystore.load()
+        closing = seal.Seal(self.store, self.platform.random, self.now)
+        upkeep = Upkeep(self.store, closing, self.log, self.platform, networks, self.node)
+        self.console = console.Console(keystore, self.node, {"board": "b0a2d"}, upkeep)
+
+    def call(self, method, **params):
+        """(result, None) or (None, error code)."""
+        line = {"jsonrpc": "2.0", "id": 1, "method": method}
+        if params:
+            line["params"] = params
+        said = self.console.handle(lines.seal(json.dumps(line).encode()))
+        text, covered = lines.unseal(said)
+        assert covered and PASSWORD.encode() not in text and KEY.encode() not in text
+        answer = json.loads(text)
+        return answer.get("result"), answer.get("error", {}).get("code")
+
+    def respond(self, key=KEY):
+        asked, _ = self.call("unseal")
+        octets = [bytes.fromhex(one) for one in (key, asked["seal_id"], asked["challenge"])]
+        return seal.response(*octets).hex()
+
+
+def test_networks_are_entered_listed_and_removed_without_their_passwords():
+    board = Board()
+    assert board.call("networks") == ({"networks": []}, None)
+    one = {"ssid": "depot", "password": PASSWORD, "priority": 1}
+    assert board.call("networks", set=one)[1] is None
+    assert board.call("networks", set={"ssid": "open"})[1] is None
+    listed = [
+        {"ssid": "open", "priority": 0, "open": True},
+        {"ssid": "depot", "priority": 1, "open": False},
+    ]
+    assert board.call("networks")[0]["networks"] == listed
+    assert PASSWORD.encode() in board.store.records["networks"]
+    assert board.call("networks", set={"ssid": "depot", "priority": 9})[1] is None
+    assert PASSWORD.encode() not in board.store.records["networks"]
+    assert len(board.call("networks", remove="depot")[0]["networks"]) == 1
+    assert board.node.changes == 4
+
+
+def test_networks_that_are_none():
+    board = Board()
+    for bad in (
+        7,
+        {},
+        {"ssid": ""},
+        {"ssid": "x" * 33},
+        {"ssid": "a", "password": "short"},
+        {"ssid": "a", "password": "x" * 65},
+        {"ssid": "a", "priority": -1},
+        {"ssid": "a", "priority": True},
+        {"ssid": "a", "key": PASSWORD},
+    ):
+        assert board.call("networks", set=bad) == (None, -32602), bad
+    assert board.call("networks", remove="nowhere") == (None, -32602)
+    assert board.call("networks", list=1) == (None, -32602)
+    board.store.read_only = True
+    assert board.call("networks", set={"ssid": "a"}) == (None, -32001)
+    assert not board.store.records and not board.node.changes
+    board.store.read_only = False
+    for number in range(16):
+        assert board.call("networks", set={"ssid": str(number)})[1] is None
+    assert board.call("networks", set={"ssid": "one more"}) == (None, -32602)
+
+
+def test_a_damaged_record_of_networks_is_replaced():
+    board = Board()
+    board.store.records["networks"] = b"?"
+    assert board.call("networks") == (None, -32602)
+    assert board.call("networks", set={"ssid": "a"})[1] is None
+
+
+def test_the_clock():
+    board = Board()
+    assert board.call("time") == ({"unix_s": None}, None)
+    assert board.call("time", set=1800000000) == ({"unix_s": 1800000000}, None)
+    for bad in (0, -1, 1 << 32, 1.5, "now", True):
+        assert board.call("time", set=bad) == (None, -32602)
+    board.platform.kept = True
+    assert board.call("time", set=1800000001) == (None, -32002)
+
+
+def test_the_log_forgets_its_oldest():
+    board = Board()
+    for number in range(3):
+        board.ms = 10 * number
+        board.log.add("state", "bound %d" % number)
+    told, _ = board.call("log")
+    assert told["entries"][1] == [1, 10, "state", "bound 1"]
+    assert (told["lost"], told["next"]) == (0, 3)
+    board.log.take_over([("attached", b"\x20\x01" + bytes(14), None), ("warning", None, 80)])
+    told, _ = board.call("log", since=3)
+    assert [entry[2:] for entry in told["entries"]] == [["attached", "2001::"], ["warning", "80"]]
+    for _ in range(20):
+        board.log.add("filler")
+    told, _ = board.call("log", since=5)
+    assert (told["lost"], len(told["entries"]), told["next"]) == (12, 8, 25)
+    assert board.call("log", since=25)[0] == {"entries": [], "lost": 0, "next": 25}
+    assert board.call("log", since="1") == (None, -32602)
+
+
+def test_a_sealed_board_says_who_and_how_it_is_and_nothing_else():
+    board = Board()
+    assert board.call("identify")[0]["sealed"] is None
+    assert board.call("seal", seal_id=SEAL_ID, key=KEY) == ({"seal_id": SEAL_ID}, None)
+    for _ in range(2):
+        assert board.call("identify")[0]["sealed"] == SEAL_ID
+        assert board.call("status")[1] is None
+        for method in ("provision", "rekey", "erase", "reboot", "networks", "log", "time", "seal"):
+            assert board.call(method) == (None, -32003), method
+        assert board.call("unlock") == (None, -32601)
+        assert not board.console.rebooting
+        board.start()
+
+
+def test_unsealing():
+    board = Board()
+    assert board.call("unseal") == (None, -32002)
+    board.call("seal", seal_id=SEAL_ID, key=KEY)
+    assert board.call("unseal", response="00" * 20) == (None, -32003)  # no challenge yet
+    assert board.call("unseal", response="zz") == (None, -32602)
+    assert board.call("unseal", response=board.respond("00" * 32)) == (None, -32003)
+    assert board.call("unseal")[0]["wait_s"] == 1
+    assert board.call("unseal", response=board.respond()) == (None, -32004)
+    board.start()
+    assert board.call("unseal", response=board.respond()) == (None, -32004)
+    board.ms += 1000
+    assert board.call("unseal", response=board.respond()) == ({}, None)
+    assert board.call("identify")[0]["sealed"] is None
+    assert board.call("time")[1] is None
+
+
+def test_a_seal_that_would_not_hold_is_refused():
+    board = Board()
+    board.platform.problem = "/boot.py can be interrupted"
+    assert board.call("seal", seal_id=SEAL_ID, key=KEY) == (None, -32002)
+    board.platform.problem = ""
+    assert board.call("seal", seal_id=SEAL_ID, key=KEY[2:]) == (None, -32002)
+    assert board.call("seal", seal_id=SEAL_ID) == (None, -32602)
+    board.store.read_only = True
+    assert board.call("seal", seal_id=SEAL_ID, key=KEY) == (None, -32001)
+    assert board.call("identify")[0]["sealed"] is None
+
+
+def test_erase_takes_passwords_along():
+    board = Board()
+    board.call("networks", set={"ssid": "depot", "password": PASSWORD})
+    assert board.call("erase") == ({}, None)
+    assert not board.store.records
+    board.store.read_only = True
+    assert board.call("erase") == (None, -32001)
+
+
+def test_repr_shows_nothing():
+    assert "hidden" in repr(networks.WifiNetwork("a", PASSWORD, 0))
+    raises(ValueError, networks.put, MemoryStore(), {"ssid": "a", "password": 5})
