@@ -21,7 +21,7 @@ from mip6 import addresses
 from mip6.credentials import STORAGE_ERROR
 from mip6.errors import Misuse
 from mip6.keyset import Credentials, Peer
-from mip6.provisioning import parameters_of
+from mip6.provisioning import new_keys_of, parameters_of
 from roamkey.board.serial_client import Identity, SerialClient
 from roamkey.errors import BadInputError, BoardError, RefusedError, RoamkeyError
 from roamkey.keyfile import GenerationKey, PairKeys
@@ -138,11 +138,73 @@ def provision(
             }
         )
         registry.add_sent(credentials.set_id, identity.board, _pairs(credentials), plan.lifetime)
-        failure = _send(registry, client, credentials)
+        failure = _send(registry, client, credentials.set_id, _provisioning(credentials))
     if failure is not None:
         _settle(registry, identity.board, credentials.set_id, failure, port, connect, ask_again_s)
     registry.confirm(credentials.set_id)
     return _held(registry, identity.board, credentials.set_id, finished=False)
+
+
+def rekey(
+    registry: Registry,
+    port: str,
+    generations: int = 1,
+    *,
+    connect: Connect = SerialClient,
+    ask_again_s: float = _ASK_AGAIN_S,
+) -> Held:
+    """Give the board at `port` the next `generations` of keys for each of its correspondents.
+
+    Home address, correspondents, nonces and lifetime stay, and the keys before are retired. An
+    earlier run that was interrupted is finished instead. Raises as `provision`.
+    """
+    with connect(port) as client:
+        identity = client.identify()
+        finished = _settle_earlier(registry, identity)
+        if finished is not None:
+            held = _held(registry, identity.board, finished, finished=True)
+            if all(len(numbers) == generations for _, numbers in held.correspondents):
+                return held
+        credentials, lifetime = _next_keys(registry, identity, generations)
+        registry.add_sent(credentials.set_id, identity.board, _pairs(credentials), lifetime)
+        failure = _send(registry, client, credentials.set_id, _rekeying(credentials))
+    if failure is not None:
+        _settle(registry, identity.board, credentials.set_id, failure, port, connect, ask_again_s)
+    registry.confirm(credentials.set_id)
+    return _held(registry, identity.board, credentials.set_id, finished=False)
+
+
+def _next_keys(
+    registry: Registry, identity: Identity, generations: int
+) -> tuple[Credentials, int]:
+    """A set like the board's own, with new keys and further generations; and its lifetime."""
+    if identity.set_id is None:
+        raise RefusedError(f"board {identity.board} holds no usable keys: provision it")
+    set_id = bytes.fromhex(identity.set_id)
+    with registry.reading() as c:
+        rows = c.execute(_contents.where(keys.c.set_id == set_id)).all()
+    peers: dict[bytes, Peer] = {}
+    for row in rows:
+        if row.correspondent in peers:
+            continue
+        pairs_found = registry.pairs_for_correspondent(
+            row.correspondent, home_addresses=[row.home_address]
+        )
+        key = next((k for pair in pairs_found for k in pair.keys if k.set_id == set_id), None)
+        if key is None:
+            raise RefusedError(f"the keys of board {identity.board} are retired: provision it")
+        first = registry.next_generation(row.home_address, row.correspondent)
+        new = [(first + number, os.urandom(KCN_OCTETS)) for number in range(generations)]
+        peers[row.correspondent] = Peer(
+            row.correspondent, key.home_nonce, key.care_of_nonce, row.lifetime, new
+        )
+    if not peers:
+        raise RefusedError(
+            f"board {identity.board} holds keys that this registry doesn't know: "
+            "provision it with --replace"
+        )
+    made = Credentials(os.urandom(SET_ID_OCTETS), rows[0].home_address, list(peers.values()))
+    return made, int(rows[0].lifetime)
 
 
 def _settle_earlier(registry: Registry, identity: Identity) -> bytes | None:
@@ -175,24 +237,31 @@ def _refuse_conflicts(registry: Registry, identity: Identity, plan: Plan, replac
         )
 
 
+def _provisioning(credentials: Credentials) -> Callable[[SerialClient], str]:
+    return lambda client: client.provision(parameters_of(credentials))
+
+
+def _rekeying(credentials: Credentials) -> Callable[[SerialClient], str]:
+    return lambda client: client.rekey(new_keys_of(credentials))
+
+
 def _send(
-    registry: Registry, client: SerialClient, credentials: Credentials
+    registry: Registry, client: SerialClient, set_id: bytes, give: Callable[[SerialClient], str]
 ) -> RoamkeyError | None:
-    """Give the board the set. None: it holds it. A failure: only the board knows. Raises where
-    the board can't hold it, the set being withdrawn."""
-    expected = credentials.set_id.hex()
+    """Have `give` put the set on the board. None: it holds it. A failure: only the board knows.
+    Raises where the board can't hold it, the set being withdrawn."""
     try:
-        if client.provision(parameters_of(credentials)) == expected:
+        if give(client) == set_id.hex():
             return None
         return BoardError("the board confirms another set than it was sent")
     except RoamkeyError as error:
         if client.delivered:
             return error
-        registry.withdraw(credentials.set_id)
+        registry.withdraw(set_id)
         raise
     except BaseException:  # Ctrl-C, or a fault of ours
         if not client.delivered:
-            registry.withdraw(credentials.set_id)
+            registry.withdraw(set_id)
         raise
 
 

@@ -23,7 +23,8 @@ from roamkey.errors import BoardError, RefusedError
 
 BAUD = 115_200
 ANSWER_S = 5.0  # for requests that write nothing
-STORE_S = 15.0  # for `provision`: erasing flash takes its time
+STORE_S = 15.0  # where keys are written: erasing flash takes its time
+ERASE_S = 180.0  # where all free flash is erased
 _LOOK_S = 0.05  # how long to wait for an octet before looking at the clock
 _QUIET_S = 0.1
 _FIRST_WAIT_S = 0.3
@@ -52,6 +53,7 @@ class Identity:
     """What `identify` answers. `set_id`: hexadecimal, None while no usable keys are there.
 
     `keystore`: the state of the stored keys (see docs/SPEC.md), "ready" with usable ones.
+    `machine`: board and chip as MicroPython calls them, None where it doesn't say.
     """
 
     board: str
@@ -60,6 +62,7 @@ class Identity:
     agent: str
     keystore: str
     set_id: str | None
+    machine: str | None = None
 
 
 class SerialClient:
@@ -101,6 +104,11 @@ class SerialClient:
         with contextlib.suppress(OSError):
             self._serial.close()
 
+    @property
+    def at_repl(self) -> bool:
+        """Whether the last request met MicroPython's prompt."""
+        return self._repl
+
     def identify(self) -> Identity:
         """Ask the board who it is; also brings both ends into step after noise."""
         answer = self.request("identify", again=True)
@@ -108,12 +116,14 @@ class SerialClient:
             board, platform = answer["board"], answer["platform"]
             micropython, agent = answer["micropython"], answer["agent"]
             keystore, set_id = answer["keystore"], answer["set_id"]
-        except (KeyError, TypeError):
+            sealed = answer.get("sealed")
+            machine = answer.get("machine")
+        except (KeyError, TypeError, AttributeError):
             raise BoardError(f"{self.port}: the board's identity is incomplete") from None
-        words = [board, platform, micropython, agent, keystore, "" if set_id is None else set_id]
+        words = [board, platform, micropython, agent, keystore, set_id or "", machine or ""]
         if not all(isinstance(word, str) and word.isprintable() for word in words):
             raise BoardError(f"{self.port}: the board's identity makes no sense")
-        return Identity(board, platform, micropython, agent, keystore, set_id)
+        return Identity(board, platform, micropython, agent, keystore, set_id, machine)
 
     def status(self) -> dict[str, Any]:
         """The board's state: `keystore`, `node` and `console` (see docs/SPEC.md)."""
@@ -124,15 +134,35 @@ class SerialClient:
 
     def provision(self, params: dict[str, Any]) -> str:
         """Give the board a set of keys; the set_id that it then holds (hexadecimal)."""
-        answer = self.request("provision", params, answer_s=self._store_s)
+        return self._give("provision", params)
+
+    def rekey(self, params: dict[str, Any]) -> str:
+        """Give the board new keys for its set; the set_id that it then holds (hexadecimal)."""
+        return self._give("rekey", params)
+
+    def _give(self, method: str, params: dict[str, Any]) -> str:
+        answer = self.request(method, params, answer_s=self._store_s)
         set_id = answer.get("set_id") if isinstance(answer, dict) else None
         if not isinstance(set_id, str):
             raise BoardError(f"{self.port}: the board doesn't say which keys it holds")
         return set_id
 
+    def erase(self) -> None:
+        """Have the board forget its keys and the passwords of its networks, and overwrite them."""
+        self.request("erase", answer_s=ERASE_S)
+
     def reboot(self) -> None:
         """Start the board afresh."""
         self.request("reboot")
+
+    def ask(
+        self, method: str, params: dict[str, Any] | None = None, *, again: bool = False
+    ) -> dict[str, Any]:
+        """As `request`, where the result is an object."""
+        answer = self.request(method, params, again=again, answer_s=self._store_s)
+        if not isinstance(answer, dict):
+            raise BoardError(f"{self.port}: the board's answer makes no sense")
+        return answer
 
     def request(
         self,
@@ -274,11 +304,11 @@ def _open(port: str) -> serial.Serial:
     try:
         return serial.Serial(port, BAUD, timeout=_LOOK_S, write_timeout=2.0, exclusive=True)
     except (OSError, ValueError) as error:
-        raise BoardError(f"{port}: {_reason(error)}") from None
+        raise BoardError(f"{port}: {reason(error)}") from None
 
 
-def _reason(error: Exception) -> str:
-    """Why a port can't be opened."""
+def reason(error: Exception) -> str:
+    """Why a port can't be opened, in a few words."""
     number = getattr(error, "errno", None)
     if number == errno.ENOENT:
         return "no such port"
