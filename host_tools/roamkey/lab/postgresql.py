@@ -45,6 +45,7 @@ class Server:
         self._data = self._folder / "data"
         self._as_user = _drop_root(self._folder)
         self._process: subprocess.Popen[bytes] | None = None
+        self._owner = os.getpid()
         try:
             self._initialize()
             self.start()
@@ -88,7 +89,9 @@ class Server:
             self._process = None
 
     def close(self) -> None:
-        """Stop it, and remove all that it had."""
+        """Stop it, and remove all that it had. A forked child's copy has no say in that."""
+        if os.getpid() != self._owner:
+            return
         self.stop(signal.SIGQUIT)
         shutil.rmtree(self._folder, ignore_errors=True)
 

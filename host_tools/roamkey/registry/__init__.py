@@ -17,10 +17,11 @@ from sqlalchemy.exc import IntegrityError
 
 from roamkey.errors import RefusedError
 from roamkey.keyfile import GenerationKey, PairKeys
-from roamkey.registry import database, provisioning, versions
+from roamkey.registry import database, provisioning, seals, versions
 from roamkey.registry.records import Key, KeySet, Node, Pair
 from roamkey.registry.schema import CONFIRMED, RETIRED, SENT, keys, nodes, pairs, registry
 from roamkey.registry.sealing import Place
+from roamkey.registry.seals import BoardSeal
 from roamkey.registry.vault import Reveal, Vault
 
 __all__ = [
@@ -43,7 +44,7 @@ class Registry:
     def __init__(self, engine: Engine, vault: Vault) -> None:
         """Wrap an engine whose tables exist; `open` is the usual way in."""
         self._engine = engine
-        self._vault = vault
+        self.vault = vault
 
     @classmethod
     def open(
@@ -115,7 +116,7 @@ class Registry:
         """
         try:
             with self.writing() as c:
-                provisioning.add_sent(c, self._vault, set_id, board_id, given, lifetime)
+                provisioning.add_sent(c, self.vault, set_id, board_id, given, lifetime)
         except IntegrityError:  # another station was faster, on a database that lets both write
             raise RefusedError("the same home address or Kcn was provisioned just now") from None
 
@@ -145,6 +146,28 @@ class Registry:
         with self.writing() as c:
             provisioning.refuse_node(c, home_address, refused)
 
+    # --- the seals of boards
+
+    def add_seal(self, board_id: str, seal_id: bytes, key: bytes) -> None:
+        """Note a seal (id of 8 octets, key of 32) that a board is about to be given, as `sent`."""
+        with self.writing() as c:
+            seals.add_sent(c, self._vault, board_id, seal_id, key)
+
+    def confirm_seal(self, board_id: str, seal_id: bytes) -> None:
+        """The board bears this seal. Raises RefusedError for an unknown one."""
+        with self.writing() as c:
+            seals.confirm(c, board_id, seal_id)
+
+    def remove_seal(self, board_id: str) -> bool:
+        """The board bears no seal; whether one was noted."""
+        with self.writing() as c:
+            return seals.remove(c, board_id)
+
+    def seal_of(self, board_id: str) -> BoardSeal | None:
+        """The seal noted for a board, or None."""
+        with self.reading() as c:
+            return seals.find(c, self._vault, board_id)
+
     # --- encryption at rest
 
     def encrypt(self) -> None:
@@ -153,13 +176,13 @@ class Registry:
         Whole or not at all; then what the clear rows left in the database's files is overwritten.
         """
         with self.writing() as c:
-            self._vault.encrypt(c)
+            self.vault.encrypt(c)
         database.scrub(self._engine)
 
     def change_passphrase(self, passphrase_file: str | Path) -> None:
         """Have the registry open with another passphrase from now on. No key is touched."""
         with self.writing() as c:
-            self._vault.change_passphrase(c, passphrase_file)
+            self.vault.change_passphrase(c, passphrase_file)
 
     # --- questions
 
@@ -226,7 +249,7 @@ class Registry:
         if home_addresses is not None:
             statement = statement.where(nodes.c.home_address.in_(home_addresses))
         with self.reading() as c:
-            return list(_pairs(c.execute(statement).all(), self._vault.reveal(c)))
+            return list(_pairs(c.execute(statement).all(), self.vault.reveal(c)))
 
     def live_keys(self) -> list[PairKeys]:
         """Every live key as a key file would hold it, one entry a key: nonces may differ."""
@@ -237,7 +260,7 @@ class Registry:
             .order_by(pairs.c.id, keys.c.generation)
         )
         with self.reading() as c:
-            reveal = self._vault.reveal(c)
+            reveal = self.vault.reveal(c)
             return [
                 PairKeys(
                     home_address,
@@ -259,7 +282,7 @@ class Registry:
             .order_by(keys.c.id)
         )
         with self.reading() as c:
-            reveal = self._vault.reveal(c)
+            reveal = self.vault.reveal(c)
             return tuple(
                 _key(home_address, correspondent, row, reveal).kcn
                 for home_address, correspondent, *row in c.execute(statement)

@@ -1,0 +1,137 @@
+"""Daemons in network namespaces, each at the end of a cable of its own, and what is sent to them.
+
+Every daemon has the same correspondent address; at the other end of its cable stand the care-of
+addresses. Nothing lies between: what is measured is the daemon.
+"""
+
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from ipaddress import IPv6Address
+from pathlib import Path
+
+from fleet import CORRESPONDENT
+
+from mip6 import packets
+from roamkey.correspondent.entries import Inbound
+from roamkey.lab.namespaces import Namespace
+
+CARE_OF = tuple(IPv6Address(f"2001:db8:{i}::1").packed for i in (1, 2))
+_GATEWAY = "2001:db8:c::1"
+_CABLE = "cable"
+_MACS = "02:00:00:00:00:01", "02:00:00:00:00:02"
+_READY_S = 120.0
+_BUFFER = 16 << 20
+_SO_RCVBUFFORCE = 33
+_CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class Site:
+    """A daemon's namespace, and raw sockets at the care-of addresses at its cable's other end."""
+
+    def __init__(self) -> None:
+        self._here, self._there = Namespace("correspondent"), Namespace("visitors")
+        self._here.add_veth(_CABLE, _MACS[0], self._there, _CABLE, _MACS[1])
+        for space in (self._here, self._there):
+            space.set_up(_CABLE)
+        self._here.add_address(_CABLE, f"{CORRESPONDENT}/64")
+        self._there.add_address(_CABLE, f"{_GATEWAY}/64")
+        self._here.add_neighbour(_CABLE, _GATEWAY, _MACS[1])
+        self._there.add_neighbour(_CABLE, str(CORRESPONDENT), _MACS[0])
+        self._here.add_route("default", _GATEWAY, _CABLE)
+        self._out: dict[bytes, socket.socket] = {}
+        self._in: dict[socket.socket, bytes] = {}
+        for care_of in CARE_OF:
+            text = str(IPv6Address(care_of))
+            self._there.add_address(_CABLE, f"{text}/128")
+            self._out[care_of] = self._open(packets.DESTINATION_OPTIONS, text)
+            self._in[self._open(packets.ROUTING, text)] = care_of
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self, registry: str, core: int | None = None, log: str = "none") -> float:
+        """Start the daemon, pinned to a processor; seconds until it was ready."""
+        command = [sys.executable, "-m", "roamkey", "correspondent", "run", "--no-data-plane"]
+        command += ["--address", str(CORRESPONDENT), "--no-metrics", "--log", log]
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready,
+        ):
+            ready.bind(f"{folder}/notify")
+            started = time.monotonic()
+            self.process = self._here.popen(
+                command,
+                env={
+                    **os.environ,
+                    "ROAMKEY_REGISTRY": registry,
+                    "NOTIFY_SOCKET": f"{folder}/notify",
+                },
+                stdout=subprocess.DEVNULL,
+                preexec_fn=None if core is None else lambda: os.sched_setaffinity(0, {core}),
+            )
+            while True:
+                if select.select([ready], [], [], 0.05)[0] and b"READY=1" in ready.recv(4096):
+                    return time.monotonic() - started
+                if self.process.poll() is not None or time.monotonic() - started > _READY_S:
+                    sys.exit("the daemon doesn't start")
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
+        """End the daemon."""
+        if self.process is not None:
+            self.process.send_signal(how)
+            self.process.wait(60)
+            self.process = None
+
+    def cpu_s(self) -> float:
+        """Processor time of the daemon so far."""
+        fields = self._proc("stat").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / _CLOCK_TICKS
+
+    def resident_octets(self) -> int:
+        """Its resident memory."""
+        lines = self._proc("status").splitlines()
+        return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
+
+    def send(self, update: Inbound) -> None:
+        """Send an update from its care-of address."""
+        self._out[update.source].sendto(update.payload, (str(CORRESPONDENT), 0))
+
+    def received(self, timeout_s: float) -> Iterator[tuple[bytes, bytes]]:
+        """(payload, care-of address) of what has come; waits so long for the first."""
+        for one in select.select(list(self._in), [], [], timeout_s)[0]:
+            while True:
+                try:
+                    yield one.recv(2048), self._in[one]
+                except BlockingIOError:
+                    break
+
+    def close(self) -> None:
+        """End the daemon, and let go of all."""
+        self.stop(signal.SIGKILL)
+        for one in (*self._out.values(), *self._in):
+            one.close()
+        self._here.close()
+        self._there.close()
+
+    def __enter__(self) -> "Site":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _open(self, protocol: int, address: str) -> socket.socket:
+        made = self._there.socket(socket.AF_INET6, socket.SOCK_RAW, protocol)
+        made.bind((address, 0))
+        made.setblocking(False)
+        made.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
+        return made
+
+    def _proc(self, name: str) -> str:
+        assert self.process is not None
+        return Path(f"/proc/{self.process.pid}/{name}").read_text()

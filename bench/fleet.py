@@ -1,0 +1,89 @@
+"""Many mobile nodes with keys of their own, in a registry, and their signed Binding Updates.
+
+The updates are made by what makes them on a board: `mip6.updates`.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from ipaddress import IPv6Address
+
+from sqlalchemy import insert, update
+
+from mip6 import keys as core
+from mip6 import messages, packets, updates
+from roamkey.correspondent.entries import Inbound
+from roamkey.registry import CONFIRMED, Registry
+from roamkey.registry.provisioning import fingerprint
+from roamkey.registry.schema import keys, nodes, pairs, registry
+from roamkey.registry.sealing import Place, Secrets
+
+CORRESPONDENT = IPv6Address("2001:db8:c::2")
+LIFETIME_S = 4000
+_HOME = int(IPv6Address("2001:db8:a::"))
+_KCN_OCTETS = 32
+_NONCE_OCTETS = 8
+
+
+@dataclass
+class Node:
+    """A node under its first key. `home_address`: 16 octets."""
+
+    number: int
+
+    def __post_init__(self) -> None:
+        self.home_address = (_HOME + 1 + self.number).to_bytes(16, "big")
+        stream = hashlib.shake_256(b"roamkey bench %d" % self.number)
+        secret = stream.digest(_KCN_OCTETS + 2 * _NONCE_OCTETS)
+        self.secrets = Secrets(secret[:_KCN_OCTETS], secret[32:40], secret[40:])
+        self._prepared = updates.PreparedKeys(
+            self.secrets.kcn,
+            self.home_address,
+            self.secrets.home_nonce,
+            self.secrets.care_of_nonce,
+        )
+
+    def key(self, care_of: bytes) -> object:
+        """Kbm for a care-of address, as `keys.verify` takes it."""
+        return self._prepared.registration(care_of)
+
+    def update(self, sequence: int, care_of: bytes) -> Inbound:
+        """A signed Binding Update from `care_of` (16 octets)."""
+        made = updates.Update(self.home_address, CORRESPONDENT.packed)
+        made.aim(care_of, self.key(care_of), LIFETIME_S // messages.LIFETIME_UNIT_S)
+        made.number(sequence)
+        return Inbound(made.next_header, bytes(made.payload), care_of)
+
+    def read(self, payload: bytes, care_of: bytes) -> tuple[int, int] | None:
+        """(status, sequence) in an acknowledgement that came to `care_of`; None if it isn't one
+        for this node, or isn't authentic. `payload` begins with the routing header."""
+        header = payload[packets.EXTENSION_OCTETS :]
+        if payload[8:24] != self.home_address or not core.verify(
+            self.key(care_of), care_of, CORRESPONDENT.packed, header
+        ):
+            return None
+        message = messages.decode(header)
+        return message.status, message.sequence
+
+
+def enroll(opened: Registry, count: int) -> list[Node]:
+    """Put nodes into an empty registry as if each had been provisioned and confirmed."""
+    fleet = [Node(number) for number in range(count)]
+    with opened.writing() as c:
+        mark = opened.vault.fingerprint_key(c)
+        rows: tuple[list[dict], ...] = ([], [], [])
+        for one in fleet:
+            ident = one.number + 1
+            set_id = ident.to_bytes(8, "big")
+            place = Place(one.home_address, CORRESPONDENT.packed, set_id, 0)
+            rows[0].append({"id": ident, "board_id": f"board-{ident}"})
+            rows[0][-1] |= {"home_address": one.home_address, "refused": False}
+            rows[1].append({"id": ident, "node_id": ident, "revision": 1})
+            rows[1][-1]["correspondent"] = CORRESPONDENT.packed
+            rows[2].append({"id": ident, "pair_id": ident, "set_id": set_id, "generation": 0})
+            rows[2][-1] |= opened.vault.conceal(c, place, one.secrets)
+            rows[2][-1] |= {"lifetime": LIFETIME_S, "state": CONFIRMED}
+            rows[2][-1]["fingerprint"] = fingerprint(mark, one.secrets.kcn)
+        for table, values in zip((nodes, pairs, keys), rows, strict=True):
+            c.execute(insert(table), values)
+        c.execute(update(registry).values(revision=1))
+    return fleet

@@ -1,0 +1,14 @@
+"""Results of benches, as JSON in bench/out: several benches may fill one file."""
+
+import json
+from pathlib import Path
+
+OUT = Path(__file__).parent / "out"
+
+
+def update(file: str, **values: object) -> None:
+    """Set values in a file of bench/out; the others in it stay."""
+    path = OUT / file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    found = json.loads(path.read_text()) if path.exists() else {}
+    path.write_text(json.dumps({**found, **values}, indent=2) + "\n")
