@@ -1,48 +1,18 @@
 """The binding cache against 42 packets of a third-party implementation, whole and damaged."""
 
-import json
-import random
-from ipaddress import IPv6Address
-from pathlib import Path
-
 import pytest
+from mutations import VECTORS, address, cache_of, inbound_of
 
 from mip6 import messages, packets
 from roamkey.correspondent import replies
-from roamkey.correspondent.cache import BindingCache
 from roamkey.correspondent.entries import Inbound
-from roamkey.registry import SENT, Key, Pair
 
-VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "mobility-vectors.json").read_text())
 UPDATES = [v for v in VECTORS if v["kind"] == "bu"]
 ACKNOWLEDGEMENTS = [v for v in VECTORS if v["kind"] == "ba"]
 STATIC = [v for v in UPDATES if "-static-" in v["name"] or v["name"] == "dereg-from-home"]
 NOW = 1_700_000_000_000
 
 by_name = {"ids": lambda v: v["name"]}
-
-
-def address(text):
-    return IPv6Address(text).packed
-
-
-def cache_of(v, correspondent=None, homes=()):
-    """A cache that has the vector's key, for its home address and `homes`."""
-    cache = BindingCache(correspondent or address(v["cn"]))
-    for home in (address(v["hoa"]), *homes):
-        key = Key(
-            1, bytes(8), 0, bytes.fromhex(v["kcn"]), bytes.fromhex(v["home_nonce"]),
-            bytes.fromhex(v["careof_nonce"]), 262140, SENT, None,
-        )  # fmt: skip
-        pair = Pair(1, "board", home, cache.correspondent, False, (key,))
-        cache.load(pair, None)
-    return cache
-
-
-def inbound_of(v):
-    """The packet as a raw socket gives it: from its first extension header on."""
-    packet = bytes.fromhex(v["packet"])
-    return Inbound(packet[6], packet[40:], packet[8:24])
 
 
 def is_settled(verdict):
@@ -103,40 +73,6 @@ def test_every_truncation_is_dropped(v):
     for length in range(len(inbound.payload)):
         verdict = cache.judge(inbound._replace(payload=inbound.payload[:length]), NOW)
         assert verdict.outcome == "dropped" and verdict.change is None, length
-
-
-def mutated(chance, octets):
-    """One to four bytes changed, or runs of them doubled or taken out."""
-    octets = bytearray(octets)
-    for _ in range(chance.randrange(1, 5)):
-        at = chance.randrange(len(octets))
-        kind = chance.randrange(3)
-        if kind == 0:
-            octets[at] = chance.choice((0, 1, 255, octets[at] ^ 1 << chance.randrange(8)))
-        elif kind == 1:
-            octets[at:at] = octets[at : at + 8]
-        elif len(octets) > 8:
-            del octets[at : at + chance.randrange(1, 9)]
-    return bytes(octets)
-
-
-def test_mutated_packets_are_never_accepted_and_raise_nothing():
-    chance = random.Random(4449)
-    for v in UPDATES:
-        cache, inbound = cache_of(v), inbound_of(v)
-        # What stands before it, the option's padding, is nobody's business and isn't signed.
-        start = 8 if inbound.next_header == packets.DESTINATION_OPTIONS else 0
-        for _ in range(200):
-            payload = inbound.payload[:start] + mutated(chance, inbound.payload[start:])
-            header = chance.choice((inbound.next_header, 0, 43, 44, 60, 135))
-            verdict = cache.judge(Inbound(header, payload, inbound.source), NOW)
-            if payload != inbound.payload:
-                assert verdict.outcome == "dropped" and verdict.change is None, payload.hex()
-    for v in VECTORS:  # anywhere, and whatever becomes of it
-        cache, inbound = cache_of(v), inbound_of(v)
-        for _ in range(100):
-            header = chance.choice((inbound.next_header, 0, 43, 44, 60, 135))
-            cache.judge(Inbound(header, mutated(chance, inbound.payload), inbound.source), NOW)
 
 
 @pytest.mark.parametrize("v", STATIC, **by_name)

@@ -1,0 +1,198 @@
+"""Hostile campaigns: mutated packets against the judging parts, and against the whole daemon.
+
+Each returns a tally: packets by outcome, `believed` (what was taken for a key holder's: must be
+none), `crashes`, and resident memory after a tenth and at the end. The originals would all be
+accepted or refused with a signed answer; that they still are is the last thing to be tested.
+"""
+
+import json
+import os
+import random
+import signal
+import socket
+import time
+from collections import Counter
+from ipaddress import IPv6Address
+from pathlib import Path
+
+from conftest import CORRESPONDENT, Scene
+from daemons import ADDRESS, Daemon
+from mutations import VECTORS, Mutator, cache_of, inbound_of
+
+from mip6 import messages, packets
+from roamkey.correspondent import entries
+from roamkey.correspondent.entries import Inbound
+
+CARE_OF = IPv6Address("2001:db8:1::1").packed
+BELIEVED = (entries.ACCEPTED, entries.REMOVED, entries.REFUSED)
+_BURST = 512
+_QUEUE_OCTETS = 1 << 20  # of the daemon's receive buffer: nothing is to be lost there
+
+
+def resident(pid="self"):
+    """Octets of memory that a process has."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def originals(scene):
+    """Good packets of nodes of a scene, of each kind that a daemon may see; none sent yet."""
+    found = []
+    alternate = IPv6Address("2001:db8:2::9").packed
+    shapes = [
+        {}, {"flags": 0}, {"lifetime": 0}, {"alternate": alternate}, {"generation": 1},
+        {"flags": messages.FLAG_ACKNOWLEDGE | messages.FLAG_HOME_REGISTRATION},
+        {"options": [(messages.NONCE_INDICES, b"\x00\x05\x00\x06")]},
+        {"options": [(200, b"unknown option")]},
+    ]  # fmt: skip
+    for number, shape in enumerate(shapes, 1):
+        node = scene.node(number, generations=2)
+        found.append(node.update(7, CARE_OF, **shape))
+    node = scene.node(len(shapes) + 1)
+    found.append(node.update(7, node.home, lifetime=0, away=False))
+    return found
+
+
+def data_of(scene, number=99):
+    """Data packets of a node that is bound: their source can't be proven, but they are no news."""
+    node = scene.node(number)
+    option = packets.home_address_option(node.home, packets.UDP)
+    datagram = packets.udp(node.home, node.correspondent, 5, 7, b"data")
+    scene.send(node.update(0, CARE_OF))
+    return Inbound(packets.DESTINATION_OPTIONS, option + datagram, CARE_OF)
+
+
+class Tally:
+    """Counts what became of packets."""
+
+    def __init__(self):
+        self.outcomes, self.reasons = Counter(), Counter()
+        self.crashes, self.first_crash = 0, None
+
+    def count(self, verdicts):
+        for verdict in verdicts:
+            self.outcomes[verdict.outcome] += 1
+            self.reasons[verdict.reason] += 1
+            assert verdict.outcome in BELIEVED or verdict.change is None
+
+    def crash(self, error, packet):
+        self.crashes += 1
+        self.first_crash = self.first_crash or f"{error!r}: {packet}"
+
+    def result(self, memory):
+        return {
+            "packets": self.outcomes.total() + self.crashes,
+            "crashes": self.crashes,
+            "first_crash": self.first_crash,
+            "believed": sum(self.outcomes[one] for one in BELIEVED),
+            "outcomes": dict(self.outcomes.most_common()),
+            "reasons": dict(self.reasons.most_common()),
+            "resident_octets": memory,
+        }
+
+
+def against_vectors(total, seed=4449):
+    """`total` mutations of the third-party packets, against caches with their keys."""
+    chance, tally, memory = random.Random(seed), Tally(), []
+    targets = []
+    for v in VECTORS:
+        cache, original = cache_of(v), inbound_of(v)
+        targets.append((cache, original, Mutator(chance, [original], cache.correspondent)))
+    now = 1_700_000_000_000
+    for number in range(total):
+        cache, _, mutator = targets[number % len(targets)]
+        packet = mutator.packet()
+        try:
+            tally.count([cache.judge(packet, now + number)])
+        except Exception as error:
+            tally.crash(error, packet)
+        if number in (total // 10, total - 1):
+            memory.append(resident())
+    for (cache, original, _), v in zip(targets, VECTORS, strict=True):
+        assert v["kind"] != "bu" or cache.judge(original, now).outcome in BELIEVED, v["name"]
+    return tally.result(memory)
+
+
+def against_responder(total, path, seed=6275):
+    """`total` mutations in bursts, against cache, responder and a registry at `path`."""
+    scene = Scene(path)
+    good = originals(scene)
+    chance, tally, memory = random.Random(seed), Tally(), []
+    mutator = Mutator(chance, [*good, data_of(scene)], CORRESPONDENT)
+    while (done := tally.outcomes.total() + tally.crashes) < total:
+        scene.now += 10
+        burst = [mutator.packet() for _ in range(min(_BURST, total - done))]
+        try:
+            tally.count(scene.responder.process(burst, scene.now))
+        except Exception as error:
+            tally.crash(error, burst)
+        if not memory and done >= total // 10:
+            memory.append(resident())
+    memory.append(resident())
+    assert all(scene.send(one).outcome in BELIEVED for one in good)
+    assert not scene.troubles
+    scene.registry.close()
+    return tally.result(memory)
+
+
+def against_daemon(network, path, seconds, seed=8200, more=()):
+    """As many as `seconds` give, as whole IPv6 packets with any source, to the daemon at work."""
+    scene = Scene(path)
+    good = originals(scene)
+    node = scene.node(100)
+    mutator = Mutator(random.Random(seed), good, CORRESPONDENT)
+    daemon = Daemon(network, path, more=more)
+    daemon.ready()
+    pid, sent, memory = daemon.process.pid, 0, []
+    namespace = network.namespace("correspondent")
+    start = time.monotonic()
+    with namespace.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_RAW) as out:
+        while (spent := time.monotonic() - start) < seconds:
+            for _ in range(_BURST):
+                sent += _send(out, mutator.packet())
+            _wait_for_room(pid)
+            if not memory and spent >= seconds / 10:
+                memory.append(resident(pid))
+        _wait_for_room(pid, 0)
+        memory.append(resident(pid))
+        _send(out, node.update(0, CARE_OF))
+        _wait_for_room(pid, 0)
+    events = [json.loads(line) for line in daemon.end(signal.SIGTERM)[1].splitlines()]
+    counters = {(outcome, reason): n for outcome, reason, n in events[-1]["counters"]}
+    believed = sum(n for (outcome, _), n in counters.items() if outcome in BELIEVED)
+    scene.registry.close()
+    return {
+        "packets": sent,
+        "seconds": round(time.monotonic() - start, 1),
+        "crashes": int(daemon.process.returncode != 0),
+        "believed": believed - counters.get((entries.ACCEPTED, ""), 0),
+        "good_one_accepted": counters.get((entries.ACCEPTED, ""), 0) == 1,
+        "judged": sum(counters.values()),
+        "reasons": {reason: n for (_, reason), n in sorted(counters.items()) if reason},
+        "resident_octets": memory,
+    }
+
+
+def _send(out, packet):
+    """Whether the kernel took it: it refuses some sources."""
+    whole = packets.ipv6_header(
+        packet.source, CORRESPONDENT, packet.next_header, len(packet.payload)
+    )
+    try:
+        out.sendto(whole + packet.payload, (ADDRESS, 0))
+    except OSError:
+        return False
+    return True
+
+
+def _wait_for_room(pid, most=_QUEUE_OCTETS):
+    """Until the daemon's raw sockets hold no more than this."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        lines = Path(f"/proc/{pid}/net/raw6").read_text().splitlines()[1:]
+        fields = (line.split() for line in lines)
+        read = [f for f in fields if f[1].endswith((":003C", ":0087"))]
+        if sum(int(f[4].partition(":")[2], 16) for f in read) <= most:
+            return
+        time.sleep(0.001)
+    raise AssertionError("the daemon doesn't read any more")
