@@ -87,7 +87,12 @@ class DataPlane:
         self.flush()
 
     def deliver(self, inbound: Inbound) -> None:
-        """Pass on a packet for the upper layers that came in an uncommon layout."""
+        """Pass on a packet for the upper layers that came in an uncommon layout.
+
+        Of one with two Destination Options headers the kernel gives out a copy at each.
+        """
+        if inbound.payload[0] == packets.DESTINATION_OPTIONS:
+            return
         head = inbound.source + bytes((inbound.next_header,))
         with suppress(OSError):  # full, or too long for a message: lost, as on any way
             self._channel.send(control.PACKET + head + inbound.payload)

@@ -22,12 +22,11 @@ from collections.abc import Callable
 
 from mip6 import packets
 from mip6.errors import Violation
-from roamkey.correspondent.dataplane import icmp
-from roamkey.correspondent.dataplane.table import Entry, Table, allow_fragments, path_mtu
+from roamkey.correspondent.dataplane import fragments, icmp
+from roamkey.correspondent.dataplane.table import LEAST_MTU, Entry, Table
 
 _BURST = 64  # packets one way before the other way has its turn
 _OCTETS_MAX = 65536 + 16
-_MTU_LEAST = 1280  # RFC 8200 section 5: every way takes as much, if need be in fragments
 _HOP_LIMIT = 64
 _VERSION = 0x60000000
 _BODY = 16  # where the extension header begins
@@ -76,6 +75,7 @@ class Forwarder:
             (DELIVERED, SENT, UNBOUND, SOURCE, TOO_BIG, BUSY, FAILED, NOT_SERVED), 0
         )
         self.octets = [0, 0]
+        self._fragmented = int.from_bytes(os.urandom(4), "big")
 
     def outward(self, now: int) -> bool:
         """Take what the kernel routed into the device; True if there may be more."""
@@ -90,6 +90,11 @@ class Forwarder:
                 if entry is None or entry.expires_ms <= now:
                     self._homeless(octets)
                     continue
+                if octets > entry.mtu:
+                    if now < entry.mtu_until_ms:
+                        self._squeeze(entry, octets)
+                        continue
+                    entry.widen()
                 buffer[16:24] = heads[buffer[6]]
                 try:
                     (entry.send or self._table.connect(entry))(view[16:octets])
@@ -166,37 +171,35 @@ class Forwarder:
     def _send_again(self, entry: Entry, octets: int, error: OSError) -> bool:
         """What is to be done where sending failed; whether the packet left after all."""
         one = entry.socket
-        if one is not None and error.errno not in (errno.EMSGSIZE, errno.EAGAIN):
+        if one is not None and error.errno != errno.EAGAIN:
             try:  # that may have been the report of an ICMPv6 error that an earlier packet met
                 one.send(self._view[16:octets])
                 return True
             except OSError as again:
                 error = again
-        if one is not None and error.errno == errno.EMSGSIZE:
-            return self._squeeze(entry, one, octets)
         self._count(error)
         return False
 
-    def _squeeze(self, entry: Entry, one: socket.socket, octets: int) -> bool:
-        """A packet is longer than the way to the node takes: say so, or have it fragmented."""
-        mtu = max(_MTU_LEAST, path_mtu(one) - packets.EXTENSION_OCTETS)
-        if octets <= mtu:
-            allow_fragments(one)
-            try:
-                one.send(self._view[16:octets])
-            except OSError as error:
-                self._count(error)
-                return False
-            return True
-        self.counters[TOO_BIG] += 1
-        entry.squeezed = True
-        self._buffer[16:24] = entry.addresses[24:32]  # where the routing header was written
-        offender = bytes(self._view[:octets])
+    def _squeeze(self, entry: Entry, octets: int) -> None:
+        """A packet doesn't fit into the way to the node: it goes in fragments, or whoever sent it
+        is told, which is better but not for the shortest."""
         try:
-            os.write(self._device, icmp.packet_too_big(entry.home_address, offender, mtu))
+            if octets <= LEAST_MTU:
+                body = _ROUTING_HEADS[self._buffer[6]] + self._view[24:octets]
+                send = entry.send or self._table.connect(entry)
+                self._fragmented = (self._fragmented + 1) & 0xFFFFFFFF
+                for fragment in fragments.split(body, entry.path_mtu, self._fragmented):
+                    send(fragment)
+                self.counters[SENT] += 1
+                self.octets[1] += octets
+            else:
+                mtu = max(LEAST_MTU, entry.mtu)
+                offender = bytes(self._view[:octets])
+                self.counters[TOO_BIG] += 1
+                entry.squeezed = True
+                os.write(self._device, icmp.packet_too_big(entry.home_address, offender, mtu))
         except OSError as error:
             self._count(error)
-        return False
 
     def _homeless(self, octets: int) -> None:
         """A packet outward that goes nowhere."""

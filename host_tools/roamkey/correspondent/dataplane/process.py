@@ -19,6 +19,7 @@ from mip6 import packets
 from roamkey.correspondent.dataplane import control, filters, routes, tun
 from roamkey.correspondent.dataplane.firewall import Firewall
 from roamkey.correspondent.dataplane.forward import Forwarder
+from roamkey.correspondent.dataplane.path_mtu import PathMtu
 from roamkey.correspondent.dataplane.table import Table
 from roamkey.errors import SystemRefusedError
 
@@ -46,6 +47,8 @@ class Process:
         self._raw = _open_raw(address)
         stack.callback(self._raw.close)
         self._forwarder = Forwarder(self._table, self._device, self._raw, self._unbound)
+        self._path_mtu = PathMtu(self._table, address)
+        stack.callback(self._path_mtu.close)
         firewall = Firewall(address)
         stack.callback(firewall.remove)
         warning = firewall.set_up()
@@ -55,7 +58,7 @@ class Process:
     def run(self) -> None:
         """Pass packets until the daemon hangs up."""
         poll = select.poll()
-        for readable in (self._channel.fileno(), self._device, self._raw.fileno()):
+        for readable in (self._channel, self._device, self._raw, self._path_mtu):
             poll.register(readable, select.POLLIN)
         report_at = time.monotonic() + _REPORT_S
         more = False
@@ -68,6 +71,8 @@ class Process:
             now = time.time_ns() // 1_000_000
             if self._channel.fileno() in ready and not self._obey(now):
                 return
+            if self._path_mtu.fileno() in ready:
+                self._path_mtu.hear(now)
             more = self._routes.flush()
             if self._device in ready:
                 self._forwarder.outward(now)

@@ -13,12 +13,12 @@ from ipaddress import IPv6Address
 from pyroute2 import IPBatch, IPRoute
 
 from mip6 import packets
+from roamkey.correspondent.dataplane.table import LEAST_MTU
 from roamkey.errors import SystemRefusedError
 
 _NOBODY = IPv6Address("100::4a6d:29c1:7b3e:f058")  # of the discard prefix, RFC 6666
 _AT_A_TIME = 128  # requests in one call: a few milliseconds at most
 _ANSWERS_OCTETS = 65536
-_MTU_LEAST = 1280  # RFC 8200 section 5
 _MTU_UNKNOWN = 1500
 _PROTOCOL = 0x6B  # of our routes, a number of our own: `ip -6 route` shows "proto 107"
 _IFF_LOOPBACK = 0x8
@@ -32,7 +32,7 @@ _HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence, port
 def set_up(interface: str, address: IPv6Address) -> tuple[int, int]:
     """Bring the device up with the MTU that leaves room on the way out; its index and that MTU."""
     with IPRoute() as netlink:
-        mtu = max(_MTU_LEAST, _way_out_mtu(netlink, address) - packets.EXTENSION_OCTETS)
+        mtu = max(LEAST_MTU, _way_out_mtu(netlink, address) - packets.EXTENSION_OCTETS)
         index = int(netlink.link_lookup(ifname=interface)[0])
         netlink.link("set", index=index, mtu=mtu, state="up")
     return index, mtu

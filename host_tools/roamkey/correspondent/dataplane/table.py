@@ -13,21 +13,26 @@ _SOCKETS_MAX = 4096
 _SPARE_DESCRIPTORS = 64
 _SEND_BUFFER = 4 << 20
 
-# linux/in6.h; not all in the socket module
-_IPV6_MTU_DISCOVER = 23
-_IPV6_MTU = 24
-_IPV6_DONTFRAG = 62
-_PMTUDISC_DO = 2
+
+LEAST_MTU = 1280  # RFC 8200 section 5: every way takes as much
+_ANY_MTU = 1 << 16
+_MTU_FORGOTTEN_MS = 600_000
 
 
 class Entry:
-    """A bound node. `care_of_text` as recvfrom() spells it; `send`: None without a socket."""
+    """A bound node. `care_of_text` as recvfrom() spells it; `send`: None without a socket.
+
+    `mtu`: the longest packet of a program that goes there whole; `squeezed`: one was told so.
+    """
 
     __slots__ = (
         "addresses",
         "care_of_text",
         "expires_ms",
         "home_address",
+        "mtu",
+        "mtu_until_ms",
+        "path_mtu",
         "send",
         "socket",
         "squeezed",
@@ -40,8 +45,22 @@ class Entry:
         self.care_of_text = ""
         self.expires_ms = 0
         self.socket: socket.socket | None = None
-        self.send: Callable[[memoryview], int] | None = None
-        self.squeezed = False  # the kernel was told of a way that takes less than the device
+        self.send: Callable[[bytes | memoryview], int] | None = None
+        self.squeezed = False
+        self.widen()
+
+    def widen(self) -> None:
+        """Nothing is known of the way any more."""
+        self.mtu = self.path_mtu = _ANY_MTU
+        self.mtu_until_ms = 0
+
+    def narrow(self, path_mtu: int, now: int) -> None:
+        """A router on the way takes no more than `path_mtu` octets, 1280 at least."""
+        if path_mtu >= self.path_mtu:
+            return
+        self.path_mtu = path_mtu
+        self.mtu = path_mtu - packets.EXTENSION_OCTETS
+        self.mtu_until_ms = now + _MTU_FORGOTTEN_MS
 
 
 class Table:
@@ -69,6 +88,7 @@ class Table:
             return None
         self._hang_up(entry)
         entry.care_of_text = text
+        entry.widen()
         return entry
 
     def unbind(self, home_address: bytes) -> None:
@@ -78,11 +98,10 @@ class Table:
             del self.by_flow[self._address.packed + home_address]
             self._hang_up(entry)
 
-    def connect(self, entry: Entry) -> Callable[[memoryview], int]:
+    def connect(self, entry: Entry) -> Callable[[bytes | memoryview], int]:
         """Give an entry its socket; that one's `send`. Raises OSError.
 
-        It is connected, so that the kernel looks the way up once and notes what a Packet Too Big
-        says of it; what doesn't fit is refused rather than fragmented.
+        It is connected, so that the kernel looks the way up once and not for each packet.
         """
         while len(self._sending) >= self._sockets_max:
             self._hang_up(self._sending[0])
@@ -91,8 +110,6 @@ class Table:
             filters.nothing(one)
             one.setblocking(False)
             one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
-            one.setsockopt(socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER, _PMTUDISC_DO)
-            one.setsockopt(socket.IPPROTO_IPV6, _IPV6_DONTFRAG, 1)
             one.bind((str(self._address), 0))
             one.connect((entry.care_of_text, 0))
         except OSError:
@@ -107,16 +124,6 @@ class Table:
             self._sending.remove(entry)
             entry.socket.close()
             entry.socket = entry.send = None
-
-
-def path_mtu(one: socket.socket) -> int:
-    """What the kernel knows of the way that a socket is connected over, in octets."""
-    return one.getsockopt(socket.IPPROTO_IPV6, _IPV6_MTU)
-
-
-def allow_fragments(one: socket.socket) -> None:
-    """From now on the kernel fragments what doesn't fit."""
-    one.setsockopt(socket.IPPROTO_IPV6, _IPV6_DONTFRAG, 0)
 
 
 def _raise_descriptor_limit() -> int:

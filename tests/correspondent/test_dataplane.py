@@ -1,0 +1,279 @@
+"""Programs on the correspondent's host and a node that moves, over the data plane."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from daemons import ADDRESS, CLI, Daemon, Station
+from roaming import HOME, Roaming, need_tun, result
+
+from mip6 import packets
+from roamkey.correspondent.dataplane import tun
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(120)]
+
+NFT = shutil.which("nft", path="/usr/sbin:/sbin:/usr/bin")
+PARAMETER_PROBLEM = 4
+
+
+@pytest.fixture
+def roaming(lab_network, scene, tmp_path):
+    need_tun()
+    with Roaming(lab_network, scene, tmp_path) as made:
+        yield made
+
+
+def run(network, node, *command):
+    """Standard output of a command in a node's namespace."""
+    process = network.spawn(
+        node, command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    return process.communicate(timeout=30)[0]
+
+
+def routes(network):
+    """Destinations of the routes of ours in the correspondent's namespace."""
+    found = network.namespace("correspondent")._ask("get_routes", family=socket.AF_INET6)
+    return [route.get_attr("RTA_DST") for route in found if route["proto"] == 107]
+
+
+def wait_until(true, seconds=10):
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_connection_outlives_five_moves(roaming):
+    """ping, UDP and an HTTP download of 50 MB at once, by programs that know nothing of it."""
+    url, digest = roaming.serve_file(50_000_000)
+    roaming.serve("udp_echo", HOME, 7)
+    downloading = roaming.start("correspondent", "download", url, 8_000_000)
+    echoing = roaming.start("correspondent", "udp", HOME, 7, 200, 0.03)
+    pinging = roaming.start("correspondent", "ping", HOME, 200, 0.03)
+    for _ in range(5):
+        roaming.move()
+    downloaded = result(downloading)
+    assert (downloaded["octets"], downloaded["sha256"]) == (50_000_000, digest)
+    echoed = result(echoing)
+    assert echoed["sources"] == [HOME]
+    # Lost is what was under way, or came between leaving a network and being bound in the next.
+    assert echoed["received"] >= 80
+    assert result(pinging)["received"] >= 80
+
+
+def test_ping_as_it_comes_with_the_system(roaming):
+    ping = shutil.which("ping")
+    if ping is None:
+        pytest.skip("needs ping (Debian, Ubuntu: apt install iputils-ping)")
+    out = run(roaming.network, "correspondent", ping, "-6", "-c", "3", "-i", "0.1", HOME)
+    assert " 0% packet loss" in out, out
+    assert f"bytes from {HOME}" in out
+
+
+def test_packets_of_every_length_pass(roaming):
+    """The device's MTU leaves room for the 24 octets; what is longer goes in fragments."""
+    assert roaming.ready["data_plane"]["mtu"] == 1476
+    roaming.serve("udp_echo", HOME, 7)
+    for octets in (16, 1428, 1429, 4000, 60_000):
+        told = result(roaming.start("correspondent", "udp", HOME, 7, 5, 0.05, octets))
+        assert told["received"] == 5, (octets, told)
+
+
+def test_a_narrow_way_is_found_out(roaming):
+    """A router on the way answers Packet Too Big; TCP and fragments get smaller."""
+    network = roaming.network
+    roaming.serve("sink", HOME, 9)
+    roaming.serve("udp_echo", HOME, 7)
+    for name, interface in (("router", "visited1"), (roaming.node.name, roaming.node.uplink)):
+        namespace = network.namespace(name)
+        namespace._ask("link", "set", index=namespace.index(interface), mtu=1280)
+    told = result(roaming.start("correspondent", "upload", HOME, 9, 1_000_000))
+    assert told["octets"] == 1_000_000
+    for octets in (16, 1232, 2000):  # 1232: a packet of 1280 octets
+        told = result(roaming.start("correspondent", "udp", HOME, 7, 10, 0.05, octets))
+        assert told["received"] >= 8, octets
+    # In the next network the way is as wide as ever, and the kernel isn't told of the old one.
+    assert route_mtu(network) == 1280
+    roaming.move()
+    wait_until(lambda: route_mtu(network) != 1280)
+
+
+def route_mtu(network):
+    """What the correspondent's kernel knows of the way to the home address, or None."""
+    namespace = network.namespace("correspondent")
+    (route,) = namespace._ask("get_routes", family=socket.AF_INET6, dst=HOME)
+    metrics = route.get_attr("RTA_METRICS")
+    return metrics and metrics.get_attr("RTAX_MTU")
+
+
+def test_routes_follow_the_bindings(lab_network, scene):
+    need_tun()
+    first, second = scene.node(0x100), scene.node(0x200)
+    daemon = Daemon(lab_network, scene.path, data_plane=True)
+    assert daemon.ready()["data_plane"]["interface"] == "roamkey0"
+    station = Station(lab_network, "visited1")
+    assert routes(lab_network) == []
+    station.exchange(first, first.update(0, station.address))
+    station.exchange(second, second.update(0, station.address, lifetime=1))  # four seconds
+    both = ["2001:db8:a::100", "2001:db8:a::200"]
+    wait_until(lambda: sorted(routes(lab_network)) == both)
+    wait_until(lambda: routes(lab_network) == both[:1])
+    station.exchange(first, first.update(1, station.address, lifetime=0), removes=True)
+    wait_until(lambda: routes(lab_network) == [])
+    station.exchange(first, first.update(2, station.address))
+    assert daemon.end()[0] == 0
+    assert routes(lab_network) == []
+    daemon = Daemon(lab_network, scene.path, data_plane=True)
+    assert daemon.ready()["bindings"] == 1
+    wait_until(lambda: routes(lab_network) == both[:1])
+    assert daemon.end()[0] == 0
+
+
+def data_of(node, option=None):
+    """A UDP datagram of a node to port 7, from its first extension header on."""
+    option = option or packets.home_address_option(node.home, packets.UDP)
+    return option + packets.udp(node.home, node.correspondent, 5, 7, b"data")
+
+
+def test_data_are_believed_from_the_bound_address_alone(lab_network, scene):
+    need_tun()
+    node = scene.node(0x100)
+    daemon = Daemon(lab_network, scene.path, data_plane=True)
+    daemon.ready()
+    station = Station(lab_network, "visited1")
+    program = lab_network.namespace("correspondent").socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    program.bind((ADDRESS, 7))
+    program.settimeout(10)
+    away = station.sockets[packets.DESTINATION_OPTIONS]
+
+    away.sendto(data_of(node), (ADDRESS, 0))
+    source, error = station.receive(packets.MOBILITY)
+    assert (source, error[2], error[6], error[8:24]) == (ADDRESS, 7, 1, node.home)
+
+    station.exchange(node, node.update(0, station.address))
+    away.sendto(data_of(node), (ADDRESS, 0))
+    assert program.recvfrom(100)[:2][0] == b"data"
+    # Another layout of the same header: Pad1 in place of PadN, and a header before it.
+    odd = bytes((packets.UDP, 2, 0, 0, 0, 0, packets.HOME_ADDRESS_OPTION, 16)) + node.home
+    away.sendto(data_of(node, odd), (ADDRESS, 0))
+    assert program.recvfrom(100)[1][0] == "2001:db8:a::100"
+    before = bytes((packets.DESTINATION_OPTIONS, 0, 1, 4, 0, 0, 0, 0))
+    away.sendto(before + data_of(node), (ADDRESS, 0))
+    assert program.recvfrom(100)[0] == b"data"
+
+    # From another address than the bound one it is as if there were no binding.
+    stranger = Station(lab_network, "visited2", "2001:db8:2::bad")
+    for _ in range(50):
+        stranger.sockets[packets.DESTINATION_OPTIONS].sendto(data_of(node), (ADDRESS, 0))
+    answers = 0
+    with pytest.raises(TimeoutError):
+        while True:
+            stranger.receive(packets.MOBILITY, 1)
+            answers += 1
+    assert 1 <= answers <= 20, "Binding Errors are limited"
+    program.settimeout(0.2)
+    with pytest.raises(TimeoutError):
+        program.recvfrom(100)
+    code, out, _ = daemon.end()
+    counters = json.loads(out.splitlines()[-1])["counters"]
+    assert ["dropped", "no binding", 51] in counters and code == 0
+
+
+def test_the_kernels_own_answers_are_suppressed(lab_network, scene):
+    need_tun()
+    node = scene.node(0x100)
+    daemon = Daemon(lab_network, scene.path, data_plane=True)
+    warning = daemon.ready()["data_plane"]["warning"]
+    if NFT is None:
+        assert "apt install nftables" in warning
+        assert "nftables" in daemon.event("warning")["detail"]
+        daemon.end()
+        pytest.skip("needs nft (Debian, Ubuntu: apt install nftables)")
+    assert warning is None
+    station = Station(lab_network, "visited1")
+    namespace = lab_network.namespace("board")
+    hearing = namespace.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
+    station.exchange(node, node.update(0, station.address))
+    station.sockets[packets.DESTINATION_OPTIONS].sendto(data_of(node), (ADDRESS, 0))
+    hearing.settimeout(1)
+    with pytest.raises(TimeoutError):
+        while hearing.recv(2048)[0] != PARAMETER_PROBLEM:
+            pass
+    assert daemon.end()[0] == 0
+    assert run(lab_network, "correspondent", NFT, "list", "tables") == ""
+
+
+def plane_of(daemon):
+    """The process id of a daemon's data plane."""
+    pid = daemon.process.pid
+    (child,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return int(child)
+
+
+def test_nothing_stays_behind(lab_network, scene):
+    """After kill -9 of the daemon the data plane tidies up; after its own, the next one does."""
+    need_tun()
+    namespace = lab_network.namespace("correspondent")
+
+    def tables():
+        return run(lab_network, "correspondent", NFT, "list", "tables") if NFT else ""
+
+    daemon = Daemon(lab_network, scene.path, data_plane=True)
+    daemon.ready()
+    assert "roamkey0" in namespace.interfaces()
+    assert bool(tables()) == bool(NFT)
+    daemon.process.kill()
+    daemon.process.wait(20)
+    wait_until(lambda: "roamkey0" not in namespace.interfaces() and not tables())
+
+    daemon = Daemon(lab_network, scene.path, data_plane=True)
+    daemon.ready()
+    os.kill(plane_of(daemon), signal.SIGKILL)
+    assert daemon.process.wait(20) == 5
+    assert daemon.process.stderr.read() == "roamkey: the data plane ended unexpectedly\n"
+    wait_until(lambda: "roamkey0" not in namespace.interfaces())
+    assert bool(tables()) == bool(NFT)
+
+    daemon = Daemon(lab_network, scene.path, data_plane=True)
+    daemon.ready()
+    daemon.end()
+    assert not tables()
+
+
+@pytest.mark.parametrize("capability", [12, None], ids=["CAP_NET_ADMIN", "no device"])
+def test_without_the_right_to_a_device(lab_network, scene, monkeypatch, tmp_path, capability):
+    program = (
+        "import ctypes, os, sys; ctypes.CDLL(None).prctl(24, int(sys.argv[1]), 0, 0, 0); "
+        "os.execv(sys.executable, [sys.executable, *sys.argv[2:]])"
+    )
+    if capability is None:  # hide the device from this sandbox
+        if Path(tun.PATH).exists():
+            subprocess.run(["mount", "--bind", "/dev/null", tun.PATH], check=True)
+    else:
+        need_tun()
+    for more, code in ((["--no-data-plane"], 0), ([], 5)):
+        command = [*CLI[1:], "run", "--address", ADDRESS, "--registry", str(scene.path), *more]
+        process = lab_network.spawn(
+            "correspondent",
+            [sys.executable, "-c", program, str(capability or 12), *command],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        if code == 0:
+            assert " ready " in process.stdout.readline()
+            process.terminate()
+        out, err = process.communicate(timeout=30)
+        assert process.returncode == code
+        if code:
+            assert out == "" and len(err.splitlines()) == 1
+            assert re.match("roamkey: no data plane: .*; --no-data-plane serves signalling", err)
