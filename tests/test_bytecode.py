@@ -81,6 +81,12 @@ def test_private_names_become_short_where_nobody_else_uses_them() -> None:
     assert lean["b"].startswith("def _a(x)") and "_kept" in lean["b"]
 
 
+def test_private_names_of_heirs_stay_as_they_are() -> None:
+    heir = "from .a import A\nclass B(A):\n    def _mine(self):\n        self._own = 1"
+    lean = shorten({"a": "class A:\n    def __init__(self):\n        self._thing = 1", "b": heir})
+    assert "_thing" not in lean["a"] and "_mine" in lean["b"] and "_own" in lean["b"]
+
+
 def test_what_only_hosts_call_is_left_out() -> None:
     sources = {
         bytecode._module(there): path.read_text()

@@ -4,10 +4,11 @@ Each name that bytecode mentions is a string that the board keeps in RAM once, a
 carries. Names with one leading underscore mean nothing outside their module, so in each module
 they become `_a`, `_b` and so on, the same few strings in all. A name that any module uses without
 defining it (somebody else's private attribute) or that stands in a string keeps its spelling
-everywhere.
+everywhere; and so do those of a module with a class that inherits from another module's.
 """
 
 import ast
+import builtins
 from collections.abc import Iterator, Mapping
 from itertools import count
 from string import ascii_lowercase
@@ -18,7 +19,8 @@ def shorten(sources: Mapping[str, str]) -> dict[str, str]:
     trees = {name: ast.parse(text) for name, text in sources.items()}
     kept: set[str] = set()
     for tree in trees.values():
-        kept |= _used(tree) - _defined(tree)
+        own = set() if _inherits(tree) else _defined(tree)
+        kept |= (_used(tree) | _defined(tree)) - own
         kept |= set(_texts(tree))
     for tree in trees.values():
         private = sorted(name for name in _defined(tree) - kept if _is_private(name))
@@ -26,6 +28,14 @@ def shorten(sources: Mapping[str, str]) -> dict[str, str]:
         fresh = (name for name in _short_names() if name not in taken)
         _Renamer(dict(zip(private, fresh, strict=False))).visit(tree)
     return {name: ast.unparse(tree) for name, tree in trees.items()}
+
+
+def _inherits(tree: ast.Module) -> bool:
+    """Whether a class has a base from elsewhere: attributes of both would share an object."""
+    classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    near = {node.name for node in classes} | set(dir(builtins))
+    bases = [base for node in classes for base in node.bases]
+    return any(not (isinstance(base, ast.Name) and base.id in near) for base in bases)
 
 
 def _is_private(name: str) -> bool:

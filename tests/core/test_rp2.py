@@ -7,7 +7,7 @@ import sys
 from harness import raises
 
 from mip6 import addresses
-from mip6.ports import lwip, networks, station
+from mip6.ports import lwip, networks, station, wifi
 
 _OBJECT = 0x20010000
 _PCB = 0x20020000
@@ -256,3 +256,61 @@ def test_two_prefixes_of_one_advertisement_stay():
         scene.wlan.addr6 = listed
         scene.station._look(1000000 + later)
     assert not scene.asked("ipconfig")
+
+
+class _Deaf(wifi.Port):
+    """A port that sends into the void."""
+
+    def __init__(self):
+        wifi.Port.__init__(self, _Store(None))
+        self.renewals = 0
+        self._told = ("a", bytes(16))
+        self._station.renew = self.renew
+
+    def renew(self):
+        self.renewals += 1
+
+    def _open_sender(self):
+        return self
+
+    def _interface(self):
+        return _Wlan()
+
+
+class _Void:
+    def send(self, *packet):
+        pass
+
+
+def test_updates_without_an_answer_for_long_have_us_join_anew_once():
+    port = _Deaf()
+    port._sender = _Void()
+    clock = wifi.now
+    try:
+        for at in (0, 1500, 4500):
+            wifi.now = lambda at=at: at
+            assert port.send(bytes(16), bytes(16), 60, b"\x87")
+        assert port.renewals == 0
+        for _ in range(20):  # a burst to many correspondents, and data, prove nothing
+            port.send(bytes(16), bytes(16), 60, b"\x87")
+            port.send(bytes(16), bytes(16), 60, b"\x11")
+        assert port.renewals == 0
+        for at in (10500, 20000, 40000):
+            wifi.now = lambda at=at: at
+            port.send(bytes(16), bytes(16), 60, b"\x87")
+        assert port.renewals == 1
+    finally:
+        wifi.now = clock
+
+
+def test_data_alone_need_no_answer():
+    port = _Deaf()
+    port._sender = _Void()
+    clock = wifi.now
+    try:
+        for at in range(0, 100000, 5000):
+            wifi.now = lambda at=at: at
+            port.send(bytes(16), bytes(16), 60, b"\x11")
+        assert port.renewals == 0
+    finally:
+        wifi.now = clock

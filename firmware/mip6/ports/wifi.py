@@ -8,13 +8,15 @@ for less than one percent of the processor.
 import asyncio
 import errno
 
+from .. import packets
+from ..clock import now
 from ..compat import const
 from . import networks
 from .files import FileStore
 from .station import Station
 from .waiting import Watch
 
-_UNANSWERED_MAX = const(4)  # packets sent: the fourth update leaves ten seconds after the first
+_SILENCE_MS = const(8000)  # updates go unanswered: the fourth leaves ten seconds after the first
 _BURST = const(6)  # lwIP queues no more for a socket
 
 
@@ -49,7 +51,7 @@ class Port:
             raise
         self._station = Station(self._interface(), self._solicit, self._tell, self._fault)
         self._told = None  # (uplink, address)
-        self._unanswered = 0  # packets sent since one was received, or since we joined anew
+        self._asked_at = None  # since when mobility messages go unanswered
         self._renewed = False
 
     def start(self, sink):
@@ -98,19 +100,20 @@ class Port:
         except OSError as error:
             self._fault(error)
             return False
-        self._suspect()
+        if next_header == packets.MOBILITY or payload[0] == packets.MOBILITY:
+            self._suspect(now())
         return True
 
-    def _suspect(self):
-        """Where nothing is ever answered, lwIP may send to a router of elsewhere: join anew, once.
+    def _suspect(self, at):
+        """Where no update is answered, lwIP may send to a router of elsewhere: join anew, once.
 
         It keeps a router for half a minute and more though the access point led us to another
         network, and can't be told to forget one.
         """
-        self._unanswered += 1
-        if self._unanswered > _UNANSWERED_MAX and not self._renewed:
+        if self._asked_at is None:
+            self._asked_at = at
+        elif at - self._asked_at > _SILENCE_MS and not self._renewed:
             self._renewed = True
-            self._unanswered = 0
             self._station.renew()
 
     def _solicit(self):
@@ -128,7 +131,7 @@ class Port:
             self._told = None
         elif before != (network.ssid, address):
             self._told = (network.ssid, address)
-            self._unanswered = 0
+            self._asked_at = None
             self._sink.address_usable(network.ssid, network.priority, address)
         if before is not None and before != self._told:
             self._sink.address_gone(*before)
@@ -142,7 +145,7 @@ class Port:
                 return
             if packet is None:
                 return
-            self._unanswered = 0
+            self._asked_at = None
             self._renewed = False
             self._sink.received(*packet)
 
