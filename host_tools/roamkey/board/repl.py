@@ -1,0 +1,209 @@
+"""MicroPython's raw REPL, spoken by mpremote's transport: how files get onto a board.
+
+Entering it ends the program that runs (the agent says goodbye to its correspondents first);
+`restart` starts the board afresh. Leaving without `restart` leaves it at its prompt.
+"""
+
+import contextlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import serial
+from mpremote.transport import TransportError, TransportExecError
+from mpremote.transport_serial import SerialTransport
+
+from roamkey.board.serial_client import BAUD, reason
+from roamkey.errors import BoardError
+
+ENTER_S = 12.0  # an agent takes up to 1.5 s to end, a slow board as long to show its prompt
+EXEC_S = 30.0  # erasing flash takes its time
+_READ_S = 3.0
+_INTERRUPTS_EACH_S = 2.0
+_RAW = b"raw REPL; CTRL-B to exit\r\n"
+
+_FACTS = """
+import sys, json
+try:
+    import machine
+    board = machine.unique_id().hex()
+except Exception:
+    board = None
+i = sys.implementation
+print(json.dumps({
+    "board": board, "platform": sys.platform, "machine": getattr(i, "_machine", None),
+    "version": list(i.version[:3]), "mpy": getattr(i, "_mpy", 0), "name": i.name,
+}))
+"""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What MicroPython says of itself. `mpy`: `sys.implementation._mpy`, 0 if it loads none."""
+
+    board: str | None
+    platform: str
+    machine: str | None
+    micropython: str
+    mpy: int
+
+
+class BoardProgramError(BoardError):
+    """A program that ran on the board raised; `kind` is the last line of its traceback."""
+
+    def __init__(self, port: str, traceback: str) -> None:
+        lines = traceback.strip().splitlines()
+        self.kind = "".join(c if c.isprintable() else "?" for c in (lines or ["?"])[-1])[:200]
+        super().__init__(f"{port}: on the board: {self.kind}")
+
+
+class _Transport(SerialTransport):  # type: ignore[misc]
+    """mpremote's transport, which enters the raw REPL with patience and prints nothing."""
+
+    def enter_raw_repl(self, soft_reset: bool = False, timeout_overall: float = ENTER_S) -> None:
+        end = time.monotonic() + timeout_overall
+        while time.monotonic() < end:
+            # A program that ignores one Ctrl-C, or was just starting, gets another.
+            self.serial.write(b"\r\x03")
+            self.serial.reset_input_buffer()
+            self.serial.write(b"\r\x01")
+            if self._heard(_RAW, min(end, time.monotonic() + _INTERRUPTS_EACH_S)):
+                self.in_raw_repl = True
+                return
+        raise TransportError("no prompt")
+
+    def _heard(self, ending: bytes, end: float) -> bool:
+        data = bytearray()
+        while time.monotonic() < end:
+            if self.serial.in_waiting:
+                data += self.serial.read(1)
+                if data.endswith(ending):
+                    return True
+            else:
+                time.sleep(0.01)
+        return False
+
+
+class Repl:
+    """The raw REPL of the board at `port`, as a context manager. Every method raises BoardError
+    where the port fails or the board doesn't do as a REPL does."""
+
+    def __init__(self, port: str, enter_s: float = ENTER_S) -> None:
+        self.port = port
+        self._enter_s = enter_s
+        self._transport: _Transport | None = None
+
+    def __enter__(self) -> "Repl":
+        try:
+            self._transport = _Transport(self.port, BAUD, timeout=_READ_S)
+        except (TransportError, OSError, ValueError):
+            raise BoardError(f"{self.port}: {_why(self.port)}") from None
+        try:
+            self._guarded(lambda t: t.enter_raw_repl(timeout_overall=self._enter_s))
+        except BaseException:
+            self._close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        with contextlib.suppress(OSError):
+            if self._transport is not None and self._transport.in_raw_repl:
+                self._transport.exit_raw_repl()
+        self._close()
+
+    def run(self, program: str, timeout: float = EXEC_S) -> str:
+        """Run a program and return what it printed; raises BoardProgramError if it raised.
+
+        `timeout`: seconds without an octet from the board.
+        """
+
+        def exec_(transport: _Transport) -> tuple[bytes, bytes]:
+            printed, raised = transport.exec_raw(program, timeout=timeout)
+            return printed, raised
+
+        printed, raised = self._guarded(exec_)
+        if raised:
+            raise BoardProgramError(self.port, raised.decode(errors="replace"))
+        text: str = printed.decode(errors="replace")
+        return text
+
+    def ask(self, program: str, timeout: float = EXEC_S) -> Any:
+        """Run a program whose last line is JSON, and return that."""
+        lines = self.run(program, timeout).strip().splitlines()
+        try:
+            return json.loads(lines[-1])
+        except (IndexError, ValueError, RecursionError):
+            raise BoardError(f"{self.port}: the board's answer makes no sense") from None
+
+    def facts(self) -> Facts:
+        """Which MicroPython this is, and on what; raises BoardError for another Python."""
+        answer = self.ask(_FACTS)
+        try:
+            version = ".".join(str(int(part)) for part in answer["version"])
+            facts = Facts(
+                answer["board"], answer["platform"], answer["machine"], version, answer["mpy"]
+            )
+            if answer["name"] != "micropython":
+                raise BoardError(f"{self.port}: not MicroPython but {answer['name']}")
+        except (KeyError, TypeError, ValueError):
+            raise BoardError(f"{self.port}: the board's answer makes no sense") from None
+        for text in (facts.board or "", facts.platform, facts.machine or ""):
+            if not isinstance(text, str) or not text.isprintable():
+                raise BoardError(f"{self.port}: the board's answer makes no sense")
+        return facts
+
+    def restart(self) -> None:
+        """Start the board afresh, as its reset button does; the port may vanish meanwhile."""
+        transport = self._transport
+        if transport is None:
+            return
+        with contextlib.suppress(OSError, TransportError):
+            transport.exec_raw_no_follow("import machine\nmachine.reset()")
+            transport.in_raw_repl = False
+            time.sleep(0.05)  # what was written has left before the port is closed
+
+    def _guarded(self, work: Callable[[_Transport], Any]) -> Any:
+        transport = self._transport
+        if transport is None:
+            raise BoardError(f"{self.port}: not open")
+        try:
+            return work(transport)
+        except TransportExecError as error:
+            raise BoardProgramError(self.port, str(error)) from None
+        except TransportError as error:
+            raise BoardError(
+                f"{self.port}: the board gives no REPL ({error}): no MicroPython, a sealed board, "
+                "or a program that doesn't let itself be interrupted"
+            ) from None
+        except OSError:  # SerialException is one
+            raise BoardError(f"{self.port}: the board went away") from None
+        except (IndexError, ValueError, ArithmeticError, LookupError):
+            raise BoardError(f"{self.port}: the line is disturbed") from None
+        except Exception as error:
+            # struct.error, where the board stops in mid-answer
+            if type(error).__module__ != "struct":
+                raise
+            raise BoardError(f"{self.port}: the board stopped answering") from None
+
+    def _close(self) -> None:
+        if self._transport is not None:
+            with contextlib.suppress(OSError):
+                self._transport.close()
+            self._transport = None
+
+
+def _why(port: str) -> str:
+    """Why a port can't be opened: mpremote doesn't say."""
+    try:
+        serial.Serial(port, BAUD, exclusive=True).close()
+    except (OSError, ValueError) as error:
+        return reason(error)
+    return "can't be opened"
