@@ -151,7 +151,7 @@ class Registry:
     def add_seal(self, board_id: str, seal_id: bytes, key: bytes) -> None:
         """Note a seal (id of 8 octets, key of 32) that a board is about to be given, as `sent`."""
         with self.writing() as c:
-            seals.add_sent(c, self._vault, board_id, seal_id, key)
+            seals.add_sent(c, self.vault, board_id, seal_id, key)
 
     def confirm_seal(self, board_id: str, seal_id: bytes) -> None:
         """The board bears this seal. Raises RefusedError for an unknown one."""
@@ -166,7 +166,7 @@ class Registry:
     def seal_of(self, board_id: str) -> BoardSeal | None:
         """The seal noted for a board, or None."""
         with self.reading() as c:
-            return seals.find(c, self._vault, board_id)
+            return seals.find(c, self.vault, board_id)
 
     # --- encryption at rest
 

@@ -83,7 +83,7 @@ def scrub(engine: Engine) -> None:
     """Overwrite what deleted and replaced rows left in the database's own files."""
     statements = ["PRAGMA wal_checkpoint(TRUNCATE)", "VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"]
     if engine.dialect.name == "postgresql":
-        statements = ["VACUUM FULL keys", "VACUUM FULL registry"]
+        statements = [f"VACUUM FULL {table}" for table in ("keys", "registry", "seals")]
     with translated(engine):
         raw = engine.raw_connection()
         try:

@@ -5,6 +5,7 @@
     pairs      a node and a correspondent address
     keys       a Kcn of a pair, with all that was provisioned with it
     bindings   where a pair's node is now; at most one row a pair
+    seals      the key that opens a sealed board; at most one row a board
 
 **A key's life** is `sent` (given to the board, which has not answered yet), `confirmed` (the board
 holds it), `retired` (never accepted again). The correspondent accepts `sent` too: a Binding Update
@@ -50,7 +51,7 @@ from sqlalchemy import (
 
 #: Revisions of these tables (`migrations`), the first one first. A database names its own in
 #: `alembic_version`; one without that table is of the first.
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003")
 
 SENT = "sent"
 CONFIRMED = "confirmed"
@@ -131,4 +132,15 @@ bindings = Table(
     Column("lifetime", Integer, nullable=False),
     Column("registered_ms", BigInteger, nullable=False),
     Column("expires_ms", BigInteger, nullable=False, index=True),
+)
+
+# In an encrypted registry `key` is a box, as in `keys` (see `seals`).
+seals = Table(
+    "seals",
+    metadata,
+    Column("board_id", String(64), primary_key=True),
+    Column("seal_id", LargeBinary(8), nullable=False),
+    Column("key", LargeBinary, nullable=False),
+    Column("state", String(9), nullable=False),
+    CheckConstraint("state IN ('sent', 'confirmed')", name="seal_state"),
 )

@@ -16,6 +16,7 @@ some 2^32 rows under one key (2^-32 chance), far beyond any fleet.
 `cryptography` is imported only where a registry is encrypted.
 """
 
+import hashlib
 import os
 import struct
 from typing import Any, NamedTuple
@@ -42,6 +43,11 @@ class Place(NamedTuple):
     correspondent: bytes
     set_id: bytes
     generation: int
+
+
+def board_place(board_id: str, seal_id: bytes) -> Place:
+    """What the key of a board's seal is bound to: no pair has these addresses."""
+    return Place(hashlib.sha256(board_id.encode()).digest()[:16], bytes(16), seal_id, 0)
 
 
 class Secrets(NamedTuple):

@@ -13,8 +13,8 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 
 from roamkey import keyfile
 from roamkey.errors import BadInputError, RefusedError
-from roamkey.registry.schema import RETIRED, keys, nodes, pairs, registry
-from roamkey.registry.sealing import KEY_OCTETS, Place, Seal, Secrets
+from roamkey.registry.schema import RETIRED, keys, nodes, pairs, registry, seals
+from roamkey.registry.sealing import KEY_OCTETS, Place, Seal, Secrets, board_place
 
 PASSPHRASE_VARIABLE = "ROAMKEY_PASSPHRASE_FILE"
 
@@ -95,6 +95,11 @@ class Vault:
         c.execute(update(keys).values(home_nonce=b"", care_of_nonce=b""))
         if rows:
             c.execute(_put_box, rows)
+        for board in c.execute(select(seals).with_for_update()).all():
+            box = seal.seal(
+                board_place(board.board_id, board.seal_id), Secrets(board.key, b"", b"")
+            )
+            c.execute(update(seals).where(seals.c.board_id == board.board_id).values(key=box))
         new = {"fingerprint_key": None, "sealed": seal.close(passphrase)}
         c.execute(update(registry).values(new))
         self._seal = seal
