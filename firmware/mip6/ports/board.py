@@ -26,6 +26,7 @@ def identity(store):
     return {
         "board": _unique_id(store).hex(),
         "platform": sys.platform,
+        "machine": getattr(sys.implementation, "_machine", sys.platform),
         "micropython": ".".join(str(part) for part in sys.implementation.version[:3]),
         "agent": __version__,
     }

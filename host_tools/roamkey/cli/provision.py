@@ -10,16 +10,13 @@ import typer
 from mip6 import addresses
 from roamkey import provisioning
 from roamkey.board.serial_client import SerialClient
+from roamkey.cli.board_options import BoardOption, JsonOption, PortOption, port_of
 from roamkey.errors import BadInputError
 from roamkey.keyfile import read_kcn
 from roamkey.registry import Registry
 
-Port = Annotated[str, typer.Option("--port", help="The board's serial port.", metavar="PORT")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
 
 def provision(
-    port: Port,
     home_address: Annotated[
         str, typer.Option(help="The board's home address.", metavar="ADDRESS")
     ],
@@ -27,6 +24,8 @@ def provision(
         list[str],
         typer.Option(help="A correspondent's address; may be repeated.", metavar="ADDRESS"),
     ],
+    port: PortOption = None,
+    board: BoardOption = None,
     lifetime: Annotated[
         int, typer.Option(help="Seconds that a binding is asked for, 4 to 262140.", metavar="S")
     ] = provisioning.LIFETIME_S,
@@ -47,7 +46,7 @@ def provision(
     registry: Annotated[
         str | None, typer.Option(help="The registry's file or URL.", metavar="URL")
     ] = None,
-    as_json: Json = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Put keys on a board and into the registry, whole or not at all.
 
@@ -61,8 +60,9 @@ def provision(
         tuple(read_kcn(str(path)) for path in kcn_file or ()),
     )
     plan.check()
+    where = port_of(port, board)
     with Registry.open(registry) as opened:
-        held = provisioning.provision(opened, port, plan, replace=replace)
+        held = provisioning.provision(opened, where, plan, replace=replace)
     if as_json:
         typer.echo(json.dumps(_as_json(held)))
         return
@@ -79,9 +79,11 @@ def provision(
         )
 
 
-def status(port: Port, as_json: Json = False) -> None:
+def status(
+    port: PortOption = None, board: BoardOption = None, as_json: JsonOption = False
+) -> None:
     """Ask a board who it is, what it holds and what it does."""
-    with SerialClient(port) as client:
+    with SerialClient(port_of(port, board)) as client:
         identity = client.identify()
         answer = client.status()
     if as_json:
