@@ -54,6 +54,7 @@ class Identity:
 
     `keystore`: the state of the stored keys (see docs/SPEC.md), "ready" with usable ones.
     `machine`: board and chip as MicroPython calls them, None where it doesn't say.
+    `sealed`: the seal's id (hexadecimal), None on a board that isn't sealed.
     """
 
     board: str
@@ -63,6 +64,7 @@ class Identity:
     keystore: str
     set_id: str | None
     machine: str | None = None
+    sealed: str | None = None
 
 
 class SerialClient:
@@ -120,10 +122,11 @@ class SerialClient:
             machine = answer.get("machine")
         except (KeyError, TypeError, AttributeError):
             raise BoardError(f"{self.port}: the board's identity is incomplete") from None
-        words = [board, platform, micropython, agent, keystore, set_id or "", machine or ""]
+        words = [board, platform, micropython, agent, keystore]
+        words += [set_id or "", machine or "", sealed or ""]
         if not all(isinstance(word, str) and word.isprintable() for word in words):
             raise BoardError(f"{self.port}: the board's identity makes no sense")
-        return Identity(board, platform, micropython, agent, keystore, set_id, machine)
+        return Identity(board, platform, micropython, agent, keystore, set_id, machine, sealed)
 
     def status(self) -> dict[str, Any]:
         """The board's state: `keystore`, `node` and `console` (see docs/SPEC.md)."""
