@@ -144,7 +144,7 @@ def main():
     """
     board.interrupts(False)  # 0x03 is an octet like others: nothing is torn in mid-write
     store = FileStore(ROOT)
-    keystore = Keystore(store)
+    keystore = Keystore(store, board.retained())
     keystore.load()
     node = Guarded(*make_node(keystore))
     upkeep, log = make_upkeep(store, node)

@@ -47,6 +47,17 @@ def _unique_id(store):
     return kept
 
 
+def retained(platform=sys.platform):
+    """Memory that outlives deep sleep and watchdog resets (ports/retained.py), None without."""
+    if platform != "esp32":
+        return None  # the RTC of other chips has no memory
+    from machine import RTC
+
+    from .retained import RtcMemory
+
+    return RtcMemory(RTC())
+
+
 def random(octets):
     """So many random octets, of the chip's or the system's own source."""
     return os.urandom(octets)
