@@ -17,11 +17,12 @@ from sqlalchemy.exc import IntegrityError
 
 from roamkey.errors import RefusedError
 from roamkey.keyfile import GenerationKey, PairKeys
-from roamkey.registry import database, provisioning, seals, versions
+from roamkey.registry import database, provisioning, seals, transfer, versions
 from roamkey.registry.records import Key, KeySet, Node, Pair
 from roamkey.registry.schema import CONFIRMED, RETIRED, SENT, keys, nodes, pairs, registry
 from roamkey.registry.sealing import Place
 from roamkey.registry.seals import BoardSeal
+from roamkey.registry.transfer import MovedPair, Taken
 from roamkey.registry.vault import Reveal, Vault
 
 __all__ = [
@@ -167,6 +168,23 @@ class Registry:
         """The seal noted for a board, or None."""
         with self.reading() as c:
             return seals.find(c, self.vault, board_id)
+
+    # --- to and from another machine
+
+    def give_pairs(self, correspondent: bytes) -> list[MovedPair]:
+        """The pairs with this correspondent, to be taken to another machine."""
+        with self.reading() as c:
+            return transfer.give(c, self.vault, correspondent)
+
+    def take_pairs(
+        self, correspondent: bytes, given: list[MovedPair], new_only: bool = False
+    ) -> Taken:
+        """Take over pairs from another machine, all or none; see `transfer`.
+
+        Raises RefusedError for a conflict, and for an older state unless `new_only`.
+        """
+        with self.writing() as c:
+            return transfer.take(c, self.vault, correspondent, given, new_only)
 
     # --- encryption at rest
 

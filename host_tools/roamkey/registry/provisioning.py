@@ -56,11 +56,11 @@ def add_sent(
     _check(set_id, board_id, given, lifetime)
     if c.scalar(select(exists().where(keys.c.set_id == set_id))):
         raise RefusedError(f"set {set_id.hex()} is in the registry already")
-    revision = _raise_revision(c)
+    revision = raise_revision(c)
     fingerprint_key = vault.fingerprint_key(c)
-    node_id = _node_for(c, given[0].home_address, board_id)
+    node_id = node_for(c, given[0].home_address, board_id)
     for pair in given:
-        pair_id = _pair_for(c, node_id, pair.correspondent, revision)
+        pair_id = pair_for(c, node_id, pair.correspondent, revision)
         for key in pair.keys:
             _refuse_used_generation(c, pair_id, pair, key)
             mark = fingerprint(fingerprint_key, key.kcn)
@@ -93,18 +93,18 @@ def confirm(c: Connection, set_id: bytes) -> None:
     earlier = select(keys.c.id).where(
         keys.c.pair_id.in_(of_board), keys.c.id < first, keys.c.state != RETIRED
     )
-    _retire(c, _locked(c, earlier))
+    retire_keys(c, locked(c, earlier))
 
 
 def withdraw(c: Connection, set_id: bytes) -> None:
     """Undo `add_sent`, as if it never was; nothing to undo is no error."""
-    mine = _locked(c, select(keys.c.id).where(keys.c.set_id == set_id))
+    mine = locked(c, select(keys.c.id).where(keys.c.set_id == set_id))
     if c.scalar(select(exists().where(keys.c.id.in_(mine), keys.c.state != SENT))):
         raise RefusedError(f"set {set_id.hex()} is confirmed: the board holds it")
     touched = c.scalars(select(keys.c.pair_id).where(keys.c.set_id == set_id).distinct()).all()
     if not touched:
         return
-    _raise_revision(c, touched)
+    raise_revision(c, touched)
     of_pairs = select(pairs.c.node_id).where(pairs.c.id.in_(touched)).distinct()
     node_ids = c.scalars(of_pairs).all()
     c.execute(delete(keys).where(keys.c.set_id == set_id))
@@ -119,7 +119,7 @@ def retire_node(c: Connection, home_address: bytes) -> None:
     """Retire every key of a home address: its board is lost, or gets another address."""
     live = select(keys.c.id).select_from(keys.join(pairs).join(nodes))
     live = live.where(nodes.c.home_address == home_address, keys.c.state != RETIRED)
-    _retire(c, _locked(c, live))
+    retire_keys(c, locked(c, live))
 
 
 def refuse_node(c: Connection, home_address: bytes, refused: bool) -> None:
@@ -130,7 +130,7 @@ def refuse_node(c: Connection, home_address: bytes, refused: bool) -> None:
     if not found.rowcount:
         raise RefusedError(f"no node has the home address {addresses.text(home_address)}")
     touched = c.scalars(_pairs_of(home_address)).all()
-    _raise_revision(c, touched)
+    raise_revision(c, touched)
     if refused:
         c.execute(delete(bindings).where(bindings.c.pair_id.in_(touched)))
 
@@ -172,7 +172,7 @@ def _check(set_id: bytes, board_id: str, given: Sequence[PairKeys], lifetime: in
                 raise BadInputError(f"a generation is 0 to {_GENERATION_MAX}")
 
 
-def _raise_revision(c: Connection, pair_ids: Collection[int] = ()) -> int:
+def raise_revision(c: Connection, pair_ids: Collection[int] = ()) -> int:
     """A new revision, put on these pairs. The row's lock makes provisioning one at a time, so
     that revisions become visible in order."""
     c.execute(update(registry).values(revision=registry.c.revision + 1))
@@ -182,7 +182,8 @@ def _raise_revision(c: Connection, pair_ids: Collection[int] = ()) -> int:
     return revision
 
 
-def _node_for(c: Connection, home_address: bytes, board_id: str) -> int:
+def node_for(c: Connection, home_address: bytes, board_id: str) -> int:
+    """The row of a node, made where there was none; raises RefusedError for another board's."""
     row = c.execute(
         select(nodes.c.id, nodes.c.board_id).where(nodes.c.home_address == home_address)
     ).one_or_none()
@@ -198,7 +199,8 @@ def _node_for(c: Connection, home_address: bytes, board_id: str) -> int:
     return int(row.id)
 
 
-def _pair_for(c: Connection, node_id: int, correspondent: bytes, revision: int) -> int:
+def pair_for(c: Connection, node_id: int, correspondent: bytes, revision: int) -> int:
+    """The row of a pair, made where there was none, marked as changed in `revision`."""
     mine = (pairs.c.node_id == node_id) & (pairs.c.correspondent == correspondent)
     pair_id: int | None = c.scalar(select(pairs.c.id).where(mine))
     if pair_id is not None:
@@ -243,17 +245,18 @@ def _pairs_of(home_address: bytes) -> Select[int]:
     return select(pairs.c.id).join(nodes).where(nodes.c.home_address == home_address)
 
 
-def _locked(c: Connection, statement: Select[int]) -> Sequence[int]:
+def locked(c: Connection, statement: Select[int]) -> Sequence[int]:
     """Keys, and nobody changes them meanwhile; daemons lock in the same order."""
     return c.scalars(statement.order_by(keys.c.id).with_for_update(of=keys)).all()
 
 
-def _retire(c: Connection, key_ids: Sequence[int]) -> None:
+def retire_keys(c: Connection, key_ids: Sequence[int]) -> None:
+    """Retire keys for good; end the bindings and free the nodes that have none left."""
     if not key_ids:
         return
     touched = c.scalars(select(keys.c.pair_id).where(keys.c.id.in_(key_ids)).distinct()).all()
     c.execute(update(keys).where(keys.c.id.in_(key_ids)).values(state=RETIRED, kcn=None))
-    _raise_revision(c, touched)
+    raise_revision(c, touched)
     live = select(keys.c.pair_id).where(keys.c.state != RETIRED)
     ended = bindings.c.pair_id.in_(touched) & bindings.c.pair_id.not_in(live)
     c.execute(delete(bindings).where(ended))

@@ -78,21 +78,14 @@ class Seal:
     @classmethod
     def open(cls, sealed: bytes, passphrase: bytes) -> "Seal":
         """Open `registry.sealed`; raises RefusedError for a wrong passphrase."""
-        from cryptography.exceptions import InvalidTag
-
-        head, box = sealed[:_HEAD_OCTETS], sealed[_HEAD_OCTETS:]
-        key = _stretch(head, passphrase)
-        try:
-            opened = _open(_aead(key), box, _REGISTRY + head)
-        except InvalidTag:
-            raise RefusedError("wrong passphrase: the registry doesn't open") from None
+        opened = unlock(sealed, passphrase, _REGISTRY)
+        if opened is None:
+            raise RefusedError("wrong passphrase: the registry doesn't open")
         return cls(opened[:KEY_OCTETS], opened[KEY_OCTETS:])
 
     def close(self, passphrase: bytes) -> bytes:
         """`registry.sealed` for this passphrase."""
-        head = os.urandom(_SALT_OCTETS) + _COST.pack(_LOG_N, _R, _P)
-        box = _aead(_stretch(head, passphrase))
-        return head + _close(box, self._row_key + self.fingerprint_key, _REGISTRY + head)
+        return lock(self._row_key + self.fingerprint_key, passphrase, _REGISTRY)
 
     def seal(self, place: Place, secrets: Secrets) -> bytes:
         """The secrets of a row as one box."""
@@ -114,14 +107,35 @@ class Seal:
         return Secrets(text[2:kcn_end], text[kcn_end + 1 : nonce_end], text[nonce_end:])
 
 
+def lock(text: bytes, passphrase: bytes, purpose: bytes) -> bytes:
+    """`text` under a passphrase: salt, cost, box. `purpose`: one kind can't serve for another."""
+    head = os.urandom(_SALT_OCTETS) + _COST.pack(_LOG_N, _R, _P)
+    return head + _close(_aead(_stretch(head, passphrase)), text, purpose + head)
+
+
+def unlock(locked: bytes, passphrase: bytes, purpose: bytes) -> bytes | None:
+    """What `lock` was given; None for a wrong passphrase, or where a bit is another.
+
+    Raises BadInputError where it can't be of `lock`.
+    """
+    from cryptography.exceptions import InvalidTag
+
+    head, box = locked[:_HEAD_OCTETS], locked[_HEAD_OCTETS:]
+    key = _stretch(head, passphrase)
+    try:
+        return _open(_aead(key), box, purpose + head)
+    except InvalidTag:
+        return None
+
+
 def _stretch(head: bytes, passphrase: bytes) -> bytes:
     from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
     if len(head) != _HEAD_OCTETS:
-        raise BadInputError("the registry's sealed keys are damaged")
+        raise BadInputError("what the passphrase seals is damaged")
     log_n, r, p = _COST.unpack_from(head, _SALT_OCTETS)
     if not (1 <= log_n <= _LOG_N_MAX and 1 <= r <= _R_MAX and 1 <= p <= _P_MAX):
-        raise BadInputError("the registry's sealed keys are damaged")
+        raise BadInputError("what the passphrase seals is damaged")
     scrypt = Scrypt(salt=head[:_SALT_OCTETS], length=KEY_OCTETS, n=1 << log_n, r=r, p=p)
     return scrypt.derive(passphrase)
 
