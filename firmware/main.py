@@ -1,5 +1,9 @@
 """Boot entry: the agent and its console, until 0x03 on the serial line gives the REPL.
 
+`/agent/slot` says which of two copies of the agent runs, `/agent/a` or `/agent/b`: an update goes
+into the other one and takes effect when that file is rewritten, which littlefs does whole or not at
+all. Without it the agent is the one in `/lib`, or frozen into the firmware.
+
 A sealed board gives none, whatever happens: it starts again. MicroPython looks for an interrupt
 only where a program jumps back or waits, so an 0x03 that comes before the second statement below
 is raised inside `try` at the earliest.
@@ -22,6 +26,18 @@ def _sealed():
         return error.args[0] != _ENOENT
 
 
+def _choose():
+    import sys
+
+    try:
+        with open("/agent/slot") as file:
+            slot = file.read()
+    except OSError:
+        return
+    if slot in ("a", "b"):
+        sys.path.insert(0, "/agent/" + slot)
+
+
 def _start_again():
     import time
 
@@ -32,6 +48,7 @@ def _start_again():
 
 
 try:
+    _choose()
     from mip6 import agent
 
     agent.main()

@@ -162,11 +162,15 @@ class Repl:
 
     def restart(self) -> None:
         """Start the board afresh, as its reset button does; the port may vanish meanwhile."""
+        self.leave_for("import machine\nmachine.reset()")
+
+    def leave_for(self, program: str) -> None:
+        """Start a program that doesn't return; the REPL is over with that."""
         transport = self._transport
         if transport is None:
             return
         with contextlib.suppress(OSError, TransportError):
-            transport.exec_raw_no_follow("import machine\nmachine.reset()")
+            transport.exec_raw_no_follow(program)
             transport.in_raw_repl = False
             time.sleep(0.05)  # what was written has left before the port is closed
 

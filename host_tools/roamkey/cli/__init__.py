@@ -14,8 +14,19 @@ from roamkey.errors import RoamkeyError
 
 #: Each subcommand, in the order of the help, and where it is.
 COMMANDS = {
+    "boards": "roamkey.cli.boards:boards",
+    "flash": "roamkey.cli.flash:flash",
+    "install": "roamkey.cli.install:install",
     "provision": "roamkey.cli.provision:provision",
     "status": "roamkey.cli.provision:status",
+    "rekey": "roamkey.cli.keys:rekey",
+    "networks": "roamkey.cli.networks:app",
+    "seal": "roamkey.cli.seal:seal",
+    "unseal": "roamkey.cli.seal:unseal",
+    "erase": "roamkey.cli.keys:erase",
+    "retire": "roamkey.cli.keys:retire",
+    "export": "roamkey.cli.transfer:export",
+    "import": "roamkey.cli.transfer:import_",
     "correspondent": "roamkey.cli.correspondent:app",
     "registry": "roamkey.cli.registry:app",
     "decode": "roamkey.cli.decode:decode",

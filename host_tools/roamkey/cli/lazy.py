@@ -53,8 +53,13 @@ def _load(name: str, target: str) -> Any:
 
 def _command(name: str, function: Any) -> Any:
     app = typer.Typer(**{**SETTINGS, "no_args_is_help": False})
-    app.command(name)(function)
+    app.command(name, help=_paragraphs(function.__doc__ or ""))(function)
     return typer.main.get_command(app)
+
+
+def _paragraphs(text: str) -> str:
+    """A docstring with each paragraph on one line: typer would keep the breaks within."""
+    return "\n\n".join(" ".join(part.split()) for part in text.split("\n\n"))
 
 
 def _missing(name: str, package: str) -> Any:

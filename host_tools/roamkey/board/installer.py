@@ -1,0 +1,310 @@
+"""Putting the agent on a board: only what changed, verified there, switched to in one write.
+
+The copy that doesn't run is made what it should be (see slots.py): files that are right already
+stay, files that the running copy has are copied on the board, the rest crosses the line. When the
+board's own SHA-256 of every file is right, one atomic write switches over. Whatever is cut off
+before that leaves the old agent to boot, whatever after it the new one. If the new agent then
+doesn't answer, the old one is switched back to.
+"""
+
+import hashlib
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from mip6 import __version__
+from roamkey.board import discovery
+from roamkey.board.repl import Facts, Repl
+from roamkey.board.serial_client import Identity, SerialClient
+from roamkey.board.slots import SLOTS, Flash, Survey
+from roamkey.bytecode import compile_board_files, fits
+from roamkey.errors import BoardError, RefusedError
+from roamkey.firmware import board_files
+
+ANSWER_S = 30.0  # for an agent to come up after a restart
+_LIB = "/lib/"
+_MAIN = "/main.py"
+_OURS = "mip6"  # what our /main.py imports, in whichever version
+_BLOCKS_SPARE = 8  # littlefs needs some for folders and rewrites
+_PAUSE_S = 0.2
+
+_making = threading.Lock()
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Image:
+    """What a board is to hold. `files`: path below the slot to octets; `main`: /main.py.
+
+    `form`: "mpy" (bytecode) or "py" (source).
+    """
+
+    form: str
+    files: Mapping[str, bytes]
+    main: bytes
+
+    @property
+    def sums(self) -> dict[str, str]:
+        """The SHA-256 of each file, hexadecimal."""
+        return {path: hashlib.sha256(octets).hexdigest() for path, octets in self.files.items()}
+
+
+@dataclass(frozen=True)
+class Installed:
+    """What an installation did. `sent`, `copied`, `kept`: numbers of files; `octets` were sent.
+
+    `port`: where the board is now. `slot`: the copy that runs ("" for the one in /lib).
+    `previous`: the agent version that a rollback would bring back, None without one.
+    """
+
+    port: str
+    board: str | None
+    micropython: str
+    agent: str
+    form: str
+    slot: str
+    sent: int
+    copied: int
+    kept: int
+    octets: int
+    previous: str | None
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything was written."""
+        return bool(self.sent or self.copied)
+
+
+def image_for(platform: str, mpy: int) -> Image:
+    """The agent for a board with this `sys.platform` and `sys.implementation._mpy`.
+
+    Bytecode where the board loads what this host's mpy-cross makes, else source. Made once in a
+    run for all boards alike; any thread may ask.
+    """
+    with _making:
+        return _source() if not fits(mpy) else _bytecode(platform)
+
+
+def install(
+    port: str,
+    *,
+    image: Image | None = None,
+    replace_main: bool = False,
+    progress: Progress | None = None,
+    answer_s: float = ANSWER_S,
+) -> Installed:
+    """Install the agent on the board at `port` and start it; see the top of this file.
+
+    `image`: what to install, None for `image_for` the board. `replace_main`: also over a /main.py
+    that isn't ours. `progress`: called with octets sent and octets to send. Raises BoardError, and
+    RefusedError where the board is sealed or has a program of its own.
+    """
+    _refuse_sealed(port)
+    with Repl(port) as repl:
+        facts = repl.facts()
+        flash = Flash(repl)
+        survey = flash.survey()
+        wanted = image or image_for(facts.platform, facts.mpy)
+        try:
+            _refuse_strange_main(survey, replace_main)
+            target, counts = _fill(flash, survey, wanted, progress)
+            if survey.main != wanted.main.decode():
+                flash.write_main(wanted.main)
+        finally:
+            repl.restart()
+    where, identity = _await_new(port, facts, survey.pointer, target, answer_s)
+    return _installed(where, facts, identity, wanted, survey, target, counts)
+
+
+def roll_back(port: str, *, answer_s: float = ANSWER_S) -> Installed:
+    """Have the board run the copy before the last installation. Raises as `install` does."""
+    _refuse_sealed(port)
+    with Repl(port) as repl:
+        facts = repl.facts()
+        flash = Flash(repl)
+        survey = flash.survey()
+        try:
+            target = _other(survey.pointer)
+            if survey.pointer is None or not survey.slots[target].whole:
+                raise RefusedError(f"{port}: there is no earlier agent to go back to")
+            flash.switch(target)
+        finally:
+            repl.restart()
+    where, identity = _await_new(port, facts, survey.pointer, target, answer_s)
+    whole = Image("", {}, b"")
+    return _installed(where, facts, identity, whole, survey, target, (0, 0, 0, 0))
+
+
+def await_agent(
+    port: str, board: str | None, answer_s: float, *, other: bool = True
+) -> tuple[str, Identity]:
+    """The board's identity once its agent answers, and the port where it then is.
+
+    A board that starts afresh may come back under another name of a port: with `other` it is
+    looked for by its id. Raises BoardError if no answer comes in `answer_s` seconds.
+    """
+    end = time.monotonic() + answer_s
+    failure = BoardError(f"{port}: no answer")
+    while True:
+        try:
+            with SerialClient(port, answer_s=min(answer_s, 3.0)) as client:
+                identity = client.identify()
+            if board in (None, identity.board):
+                return port, identity
+            failure = BoardError(f"{port}: another board is there now: {identity.board}")
+        except BoardError as error:
+            failure = error
+            if "REPL prompt" in str(error):  # nothing will start by itself
+                raise
+        if time.monotonic() >= end:
+            raise failure
+        time.sleep(_PAUSE_S)
+        if other and board is not None and not Path(port).exists():
+            port = _elsewhere(port, board)
+
+
+def _elsewhere(port: str, board: str) -> str:
+    try:
+        return discovery.find(board).port.path
+    except (BoardError, RefusedError):
+        return port
+
+
+def _refuse_sealed(port: str) -> None:
+    """Ask first: a sealed board gives no REPL, and one would wait for it in vain."""
+    with SerialClient(port, answer_s=1.0) as client:
+        try:
+            sealed = client.identify().sealed
+        except (BoardError, RefusedError):
+            return
+    if sealed:
+        raise RefusedError(f"{port}: the board is sealed: unseal it first")
+
+
+def _refuse_strange_main(survey: Survey, replace_main: bool) -> None:
+    if survey.main is not None and _OURS not in survey.main and survey.main.strip():
+        if replace_main:
+            return
+        raise RefusedError(
+            "the board has a /main.py of its own: --replace-main overwrites it "
+            "(an application belongs in /app.py)"
+        )
+
+
+def _fill(
+    flash: Flash, survey: Survey, wanted: Image, progress: Progress | None
+) -> tuple[str, tuple[int, int, int, int]]:
+    """Make a slot whole and switch to it; the slot, and files sent, copied, kept, octets sent."""
+    sums = wanted.sums
+    active = survey.pointer
+    if active and survey.slots[active].whole and dict(survey.slots[active].files) == sums:
+        return active, (0, 0, len(sums), 0)
+    target = _other(active)
+    there = survey.slots[target].files
+    here = {} if active is None else survey.slots[active].files
+    kept = [path for path in sums if there.get(path) == sums[path]]
+    copied = [path for path in sums if path not in kept and here.get(path) == sums[path]]
+    sent = [path for path in sums if path not in kept and path not in copied]
+    flash.forget(target)
+    flash.remove(target, [path for path in there if path not in kept])
+    _refuse_full(flash.survey(), wanted, [*copied, *sent])
+    flash.make_folders(target, [*copied, *sent])
+    if copied:
+        flash.copy(copied, str(active), target)
+    octets = _send(flash, target, {path: wanted.files[path] for path in sent}, progress)
+    if dict(flash.survey().slots[target].files) != sums:
+        raise BoardError("the board's flash doesn't hold what was written: the old agent stays")
+    flash.seal(target, __version__, sums)
+    flash.switch(target)
+    return target, (len(sent), len(copied), len(kept), octets)
+
+
+def _send(flash: Flash, target: str, files: Mapping[str, bytes], progress: Progress | None) -> int:
+    total = sum(map(len, files.values()))
+    done = 0
+    for octets in flash.write({f"/agent/{target}/{path}": files[path] for path in files}):
+        done += octets
+        if progress:
+            progress(done, total)
+    return total
+
+
+def _refuse_full(survey: Survey, wanted: Image, paths: list[str]) -> None:
+    """Raise BoardError where what is to be written doesn't fit; blocks are as littlefs's."""
+    blocks = _BLOCKS_SPARE + sum(-(-len(wanted.files[path]) // survey.block) for path in paths)
+    if blocks * survey.block > survey.free:
+        raise BoardError(
+            f"the board's flash is too full: {blocks * survey.block // 1024} KB needed, "
+            f"{survey.free // 1024} KB free; the old agent stays"
+        )
+
+
+def _await_new(
+    port: str, facts: Facts, before: str | None, after: str, answer_s: float
+) -> tuple[str, Identity]:
+    """`await_agent`; where it doesn't answer, switch back to what ran before and raise."""
+    try:
+        return await_agent(port, facts.board, answer_s)
+    except BoardError as error:
+        if before in (None, after):
+            raise
+        failure = error
+    with Repl(port) as repl:
+        Flash(repl).switch(before)
+        repl.restart()
+    await_agent(port, facts.board, answer_s)
+    raise BoardError(f"the new agent doesn't answer ({failure}): the old one runs again")
+
+
+def _installed(
+    port: str,
+    facts: Facts,
+    identity: Identity,
+    wanted: Image,
+    survey: Survey,
+    target: str,
+    counts: tuple[int, int, int, int],
+) -> Installed:
+    sent, copied, kept, octets = counts
+    older = survey.pointer if survey.pointer != target else _other(target)
+    previous = survey.slots[older] if older in SLOTS else None
+    return Installed(
+        port=port,
+        board=facts.board,
+        micropython=facts.micropython,
+        agent=identity.agent,
+        form=wanted.form,
+        slot=target,
+        sent=sent,
+        copied=copied,
+        kept=kept,
+        octets=octets,
+        previous=previous.agent if previous is not None and previous.whole else None,
+    )
+
+
+def _other(slot: str | None) -> str:
+    return "b" if slot == "a" else "a"
+
+
+@cache
+def _source() -> Image:
+    return _image("py", board_files())
+
+
+@cache
+def _bytecode(platform: str) -> Image:
+    with tempfile.TemporaryDirectory() as folder:
+        return _image("mpy", compile_board_files(Path(folder), platform))
+
+
+def _image(form: str, files: Mapping[str, Path]) -> Image:
+    below = {path.removeprefix(_LIB): file for path, file in files.items() if path != _MAIN}
+    return Image(
+        form, {path: file.read_bytes() for path, file in below.items()}, files[_MAIN].read_bytes()
+    )

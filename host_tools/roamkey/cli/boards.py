@@ -1,0 +1,89 @@
+"""`roamkey boards`: what is plugged in."""
+
+import json
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from roamkey.board import bootloader, discovery
+from roamkey.board.discovery import Found
+from roamkey.cli.board_options import JsonOption
+from roamkey.cli.rows import plain
+
+_PROVISIONED = {None: "?", True: "yes", False: "no"}
+
+
+def boards(as_json: JsonOption = False) -> None:
+    """List the boards that are plugged in: port, id, chip, firmware, agent, keys.
+
+    Looks at USB's serial ports and at those that ROAMKEY_PORTS names: paths separated by colons,
+    each a port or a folder of ports (virtual boards, UARTs). Running programs aren't disturbed.
+    """
+    found = discovery.look_at_all()
+    volumes = bootloader.volumes()
+    if as_json:
+        typer.echo(json.dumps([*map(_as_json, found), *map(_volume_as_json, volumes)]))
+        return
+    if not found and not volumes:
+        typer.echo("No board is plugged in (no serial port on USB, and ROAMKEY_PORTS names none).")
+        return
+    console = Console(highlight=False, markup=False)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name in ("port", "board", "MicroPython", "agent", "keys", "what"):
+        table.add_column(name, overflow="fold")
+    for each in found:
+        table.add_row(
+            each.port.path,
+            plain(each.board or "-"),
+            plain(each.micropython or "-"),
+            plain(each.agent or "-"),
+            _PROVISIONED[each.provisioned],
+            plain(_what(each)),
+        )
+    for volume in volumes:
+        what = f"bootloader of {volume.model}: give it a UF2 file by roamkey flash"
+        table.add_row(str(volume.path), "-", "-", "-", "no", plain(what))
+    console.print(table)
+
+
+def _what(found: Found) -> str:
+    if found.machine or found.platform:
+        name = found.machine or found.platform or ""
+        return name if found.state == discovery.AGENT else f"{name}, {found.text}"
+    usb = found.port.usb.name if found.port.usb else None
+    return f"{usb}: {found.text}" if usb else found.text
+
+
+def _as_json(found: Found) -> dict[str, Any]:
+    usb = found.port.usb
+    return {
+        "port": found.port.path,
+        "usb": None
+        if usb is None
+        else {
+            "vendor": f"{usb.vendor:04x}",
+            "product": f"{usb.product:04x}",
+            "serial_number": usb.serial_number,
+            "name": usb.name,
+        },
+        "state": found.state,
+        "text": found.text,
+        "board": found.board,
+        "platform": found.platform,
+        "machine": found.machine,
+        "micropython": found.micropython,
+        "agent": found.agent,
+        "keystore": found.keystore,
+        "provisioned": found.provisioned,
+        "set_id": found.set_id,
+    }
+
+
+def _volume_as_json(volume: bootloader.Volume) -> dict[str, Any]:
+    return {
+        **_as_json(Found(discovery.Port(str(volume.path)), "bootloader", volume.model)),
+        "port": None,
+        "volume": str(volume.path),
+    }

@@ -1,0 +1,53 @@
+"""`roamkey install`: the agent onto a board, or the one before back."""
+
+import json
+import time
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from roamkey.board import installer
+from roamkey.cli.board_options import BoardOption, JsonOption, PortOption, port_of
+from roamkey.cli.progress import bar
+from roamkey.cli.rows import row
+
+_FORMS = {"mpy": "bytecode", "py": "source (this MicroPython loads no bytecode of ours)"}
+
+
+def install(
+    port: PortOption = None,
+    board: BoardOption = None,
+    rollback: Annotated[
+        bool, typer.Option("--rollback", help="Go back to the agent before the last update.")
+    ] = False,
+    replace_main: Annotated[
+        bool, typer.Option("--replace-main", help="Also over a /main.py that isn't roamkey's.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Put the agent on a board, or update it, and start it.
+
+    Only changed files are sent. The board checks their SHA-256 before it switches over in one
+    write; an interrupted update leaves the old agent in place. Keys and settings stay.
+    """
+    where = port_of(port, board)
+    started = time.monotonic()
+    if rollback:
+        done = installer.roll_back(where)
+    else:
+        with bar("installing") as report:
+            done = installer.install(where, replace_main=replace_main, progress=report)
+    seconds = round(time.monotonic() - started, 1)
+    if as_json:
+        typer.echo(json.dumps({**asdict(done), "seconds": seconds}))
+        return
+    row("board", f"{done.board} on {done.port}")
+    row("MicroPython", done.micropython)
+    row("agent", f"{done.agent} in slot {done.slot}")
+    row("rollback", "possible" if done.previous else "no earlier agent to go back to")
+    if not rollback:
+        row("form", _FORMS[done.form])
+        same = done.copied + done.kept
+        row("files", f"{done.sent} sent ({done.octets} octets), {same} unchanged")
+    row("took", f"{seconds} s")
