@@ -32,6 +32,7 @@ PASSPHRASE_OCTETS_MIN = 8
 _PASSPHRASE_OCTETS_MAX = 1024
 _KCN_OCTETS_MAX = 1024  # far beyond use: HMAC hashes what exceeds 64 octets
 _PAIRS_OCTETS_MAX = 1 << 20
+_WIFI_OCTETS_MIN, _WIFI_OCTETS_MAX = 8, 64
 _HEX = re.compile(r"(?:[0-9a-fA-F]{2})+", re.ASCII)
 
 
@@ -89,8 +90,10 @@ def read_passphrase(path: str | Path) -> bytes:
 
     Raises BadInputError (one line, without the secret).
     """
+    # systemd gives credentials to a service's user by an access list, which shows as group's bits.
+    of_systemd = str(Path(path).parent) == os.environ.get("CREDENTIALS_DIRECTORY")
     try:
-        content = _read_private(path, _PASSPHRASE_OCTETS_MAX + 1)
+        content = _read_private(path, _PASSPHRASE_OCTETS_MAX + 1, 0o007 if of_systemd else 0o077)
     except OSError as error:
         raise BadInputError(f"{path}: {error.strerror or 'not readable'}") from None
     except ValueError:  # a NUL in the path
@@ -99,6 +102,20 @@ def read_passphrase(path: str | Path) -> bytes:
     if not PASSPHRASE_OCTETS_MIN <= len(passphrase) <= _PASSPHRASE_OCTETS_MAX:
         raise BadInputError(f"{path}: a passphrase has {PASSPHRASE_OCTETS_MIN} octets at least")
     return passphrase
+
+
+def read_wifi_password(path: str | Path) -> str:
+    """The password of a Wi-Fi network in the file at `path`, or on stdin for "-".
+
+    Raises BadInputError (one line, without the secret).
+    """
+    name, content = _read(path, _WIFI_OCTETS_MAX + 2)
+    password = content.rstrip("\r\n")
+    if not _WIFI_OCTETS_MIN <= len(password) <= _WIFI_OCTETS_MAX or not password.isprintable():
+        raise BadInputError(
+            f"{name}: a Wi-Fi password has {_WIFI_OCTETS_MIN} to {_WIFI_OCTETS_MAX} characters"
+        )
+    return password
 
 
 def _read(path: str | Path, limit: int) -> tuple[str, str]:
@@ -131,10 +148,10 @@ def _typed() -> bytes:
         return b""
 
 
-def _read_private(path: str | Path, limit: int) -> bytes:
+def _read_private(path: str | Path, limit: int, forbidden: int = 0o077) -> bytes:
     with Path(path).open("rb") as file:  # judged once open, so that it can't be swapped between
         mode = os.fstat(file.fileno()).st_mode
-        if stat.S_IMODE(mode) & 0o077:
+        if stat.S_IMODE(mode) & forbidden:
             raise BadInputError(
                 f"{path}: mode {stat.S_IMODE(mode):04o} opens the key to others; chmod 600 it"
             )

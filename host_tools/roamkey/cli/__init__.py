@@ -27,6 +27,7 @@ COMMANDS = {
     "retire": "roamkey.cli.keys:retire",
     "export": "roamkey.cli.transfer:export",
     "import": "roamkey.cli.transfer:import_",
+    "doctor": "roamkey.cli.doctor:doctor",
     "correspondent": "roamkey.cli.correspondent:app",
     "registry": "roamkey.cli.registry:app",
     "decode": "roamkey.cli.decode:decode",

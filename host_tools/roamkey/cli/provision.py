@@ -92,6 +92,8 @@ def status(
     _row("board", f"{identity.board} ({identity.platform})")
     _row("MicroPython", identity.micropython)
     _row("agent", identity.agent)
+    if identity.sealed is not None:
+        _row("seal", identity.sealed)
     _show_keys(_dictionary(answer.get("keystore")))
     _show_node(_dictionary(answer.get("node")))
 
@@ -105,8 +107,28 @@ def _show_keys(keystore: dict[str, Any]) -> None:
         _row(
             "correspondent",
             f"{peer.get('correspondent')}, key generation {peer.get('generation')}, "
-            f"{peer.get('uses_left')} uses left",
+            + _outlook(peer),
         )
+        _warn(peer)
+
+
+def _outlook(peer: dict[str, Any]) -> str:
+    """What is left of the keys for a correspondent, in all, and how long that lasts."""
+    key = _dictionary(peer.get("key"))
+    said = f"{key.get('uses_left', peer.get('uses_left'))} uses left"
+    if key.get("generations_left"):
+        said += f" with {key['generations_left']} further"
+    if key.get("days_left") is not None:
+        said += f", {key['days_left']} days at this rate"
+    return said
+
+
+def _warn(peer: dict[str, Any]) -> None:
+    used = _dictionary(peer.get("key")).get("warning")
+    if used == 100:
+        _row("warning", "every key for it is used up: roamkey rekey")
+    elif used:
+        _row("warning", f"{used} % of the last key for it is used: roamkey rekey")
 
 
 def _show_node(node: dict[str, Any]) -> None:

@@ -1,0 +1,108 @@
+"""`roamkey rekey`, `retire`, `erase`: new keys for a board, or none."""
+
+import json
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from mip6 import addresses
+from roamkey import erasing, provisioning
+from roamkey.cli.board_options import BoardOption, JsonOption, PortOption, port_of
+from roamkey.cli.options import PassphraseOption, RegistryOption
+from roamkey.errors import BadInputError
+from roamkey.registry import Registry
+
+YesOption = Annotated[bool, typer.Option("--yes", help="Don't ask whether it is meant.")]
+
+
+def rekey(
+    port: PortOption = None,
+    board: BoardOption = None,
+    generations: Annotated[
+        int,
+        typer.Option(help="New keys for each correspondent, 1 to 16.", min=1, max=16, metavar="N"),
+    ] = 1,
+    registry: RegistryOption = None,
+    passphrase_file: PassphraseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Give a board the next generations of its keys, whole or not at all.
+
+    Addresses, nonces and lifetime stay; the keys before are retired. After an interruption, the
+    same command again finishes the job.
+    """
+    where = port_of(port, board)
+    with Registry.open(registry, create=False, passphrase_file=passphrase_file) as opened:
+        held = provisioning.rekey(opened, where, generations)
+    if as_json:
+        typer.echo(json.dumps(asdict(held)))
+        return
+    typer.echo(f"board {held.board}, home address {held.home_address}")
+    for name, numbers in held.correspondents:
+        span = str(numbers[0]) if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
+        typer.echo(f"correspondent {name}: key generation {span}")
+    if held.finished:
+        typer.echo("An earlier run had sent these keys; they are confirmed now.")
+
+
+def retire(
+    board: Annotated[
+        str | None, typer.Option(help="The board's whole id; it needn't be there.", metavar="ID")
+    ] = None,
+    home_address: Annotated[
+        str | None, typer.Option(help="Or the node's home address.", metavar="ADDRESS")
+    ] = None,
+    yes: YesOption = False,
+    registry: RegistryOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Retire a lost board's keys in the registry, for good.
+
+    Its correspondents drop what it sends from then on, and its home address is free.
+    """
+    if (board is None) == (home_address is None):
+        raise typer.BadParameter("name the node, either by --board or by --home-address")
+    octets = None
+    if home_address is not None:
+        try:
+            octets = addresses.parse(home_address)
+        except ValueError as error:
+            raise BadInputError(f"--home-address: {error}") from None
+    if not yes:
+        typer.confirm(f"Retire the keys of {board or home_address} for good?", abort=True)
+    with Registry.open(registry, create=False) as opened:
+        gone = erasing.retire(opened, board, octets)
+    _show(gone, as_json)
+
+
+def erase(
+    port: PortOption = None,
+    board: BoardOption = None,
+    yes: YesOption = False,
+    registry: RegistryOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Erase keys and Wi-Fi passwords on a board, and retire its keys.
+
+    Overwrites free flash too, which takes up to a minute. After an interruption, the same command
+    again finishes the job.
+    """
+    where = port_of(port, board)
+    if not yes:
+        typer.confirm(f"Erase the board at {where}?", abort=True)
+    with Registry.open(registry, create=False) as opened:
+        gone = erasing.erase(opened, where)
+    _show(gone, as_json)
+
+
+def _show(gone: erasing.Gone, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(asdict(gone)))
+        return
+    if gone.board is not None:
+        typer.echo(f"board {gone.board}")
+    for home_address in gone.home_addresses:
+        typer.echo(f"home address {home_address}: its keys are retired")
+    if not gone.home_addresses:
+        typer.echo("the registry has no live key for it")

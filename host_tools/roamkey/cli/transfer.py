@@ -1,0 +1,83 @@
+"""`roamkey export` and `import`: a correspondent's keys to the machine that it runs on."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mip6 import addresses
+from roamkey import keyfile, transferfile
+from roamkey.cli.board_options import JsonOption
+from roamkey.cli.options import PassphraseOption, RegistryOption
+from roamkey.errors import BadInputError
+from roamkey.registry import Registry
+
+FilePassphrase = Annotated[
+    Path,
+    typer.Option(
+        metavar="FILE",
+        help="The passphrase of the exported file: a file of mode 0600, one line.",
+    ),
+]
+
+
+def export(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write.")],
+    correspondent: Annotated[
+        str, typer.Option(help="The correspondent whose keys to export.", metavar="ADDRESS")
+    ],
+    file_passphrase: FilePassphrase,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    registry: RegistryOption = None,
+    passphrase_file: PassphraseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write what a correspondent on another machine needs to an encrypted file."""
+    try:
+        octets = addresses.parse(correspondent)
+    except ValueError as error:
+        raise BadInputError(f"--correspondent: {error}") from None
+    passphrase = keyfile.read_passphrase(file_passphrase)
+    with Registry.open(registry, create=False, passphrase_file=passphrase_file) as opened:
+        pairs = transferfile.export_to(opened, octets, file, passphrase, force=force)
+    keys = sum(len(pair.keys) for pair in pairs)
+    if as_json:
+        typer.echo(json.dumps({"file": str(file), "nodes": len(pairs), "keys": keys}))
+    else:
+        typer.echo(f"{file}: {len(pairs)} node(s), {keys} key(s)")
+
+
+def import_(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A file of `roamkey export`.")],
+    file_passphrase: FilePassphrase,
+    new_only: Annotated[
+        bool,
+        typer.Option(
+            "--new-only",
+            help="Keep what the registry knows already where the file's state is older, instead "
+            "of refusing the file.",
+        ),
+    ] = False,
+    registry: RegistryOption = None,
+    passphrase_file: PassphraseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take an exported file into this machine's registry, all of it or nothing.
+
+    Nothing goes backwards: an older state of a key that is known here is refused.
+    """
+    passphrase = keyfile.read_passphrase(file_passphrase)
+    with Registry.open(registry, passphrase_file=passphrase_file) as opened:
+        correspondent, taken = transferfile.import_from(
+            opened, file, passphrase, new_only=new_only
+        )
+    name = addresses.text(correspondent)
+    if as_json:
+        typer.echo(json.dumps({"correspondent": name, **asdict(taken)}))
+        return
+    typer.echo(
+        f"correspondent {name}: {taken.added} key(s) added, {taken.advanced} advanced, "
+        f"{taken.retired} retired, {taken.kept} kept as newer"
+    )
