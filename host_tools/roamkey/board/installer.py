@@ -104,7 +104,7 @@ def install(
     that isn't ours. `progress`: called with octets sent and octets to send. Raises BoardError, and
     RefusedError where the board is sealed or has a program of its own.
     """
-    _refuse_sealed(port)
+    refuse_sealed(port)
     with Repl(port) as repl:
         facts = repl.facts()
         flash = Flash(repl)
@@ -123,7 +123,7 @@ def install(
 
 def roll_back(port: str, *, answer_s: float = ANSWER_S) -> Installed:
     """Have the board run the copy before the last installation. Raises as `install` does."""
-    _refuse_sealed(port)
+    refuse_sealed(port)
     with Repl(port) as repl:
         facts = repl.facts()
         flash = Flash(repl)
@@ -175,7 +175,7 @@ def _elsewhere(port: str, board: str) -> str:
         return port
 
 
-def _refuse_sealed(port: str) -> None:
+def refuse_sealed(port: str) -> None:
     """Ask first: a sealed board gives no REPL, and one would wait for it in vain."""
     with SerialClient(port, answer_s=1.0) as client:
         try:
