@@ -47,6 +47,8 @@ size: $(STAMP) ## octets of each compiled file; with PICO_W_UF2 also RAM and tim
 
 fuzz: $(STAMP) ## power cuts, failing flash; 200 moves under loss; a million mutated packets (minutes)
 	$(BIN)/python bench/cuts.py
+	$(BIN)/python bench/kills.py
+	$(BIN)/python bench/two_daemons.py
 	$(BIN)/python bench/hostile.py
 	CAMPAIGN=full $(BIN)/python -m pytest tests/correspondent/test_hostile.py
 	CAMPAIGN=full $(BIN)/python -m pytest -s tests/lab/test_roaming.py tests/lab/test_roaming_hostile.py
@@ -54,6 +56,7 @@ fuzz: $(STAMP) ## power cuts, failing flash; 200 moves under loss; a million mut
 bench: $(STAMP) ## what it costs: tables, and bench/out/*.json (minutes)
 	$(BIN)/python bench/wear.py
 	$(BIN)/python bench/handover.py
+	$(BIN)/python bench/correspondent.py
 
 lint: $(STAMP) ## ruff and mypy
 	$(BIN)/ruff check .

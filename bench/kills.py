@@ -132,6 +132,7 @@ def main() -> int:
     arguments.add_argument("--kills", type=int, default=200, help="for each database")
     arguments.add_argument("--database", choices=("sqlite", "postgresql", "both"), default="both")
     arguments.add_argument("--seed", type=int, default=1)
+    arguments.add_argument("--no-save", action="store_true", help="leave bench/out alone")
     given = arguments.parse_args()
     kinds = ("sqlite", "postgresql") if given.database == "both" else (given.database,)
     failed = False
@@ -149,7 +150,8 @@ def main() -> int:
                     campaign.round(site)
             counts = campaign.counts
             print(kind, *(f"{count:,} {name}" for name, count in counts.items()), sep=", ")
-            update("kills.json", **{kind: counts})
+            if not given.no_save:
+                update("kills.json", **{kind: counts})
             failed |= bool(counts["lost"] or counts["twice"])
     return int(failed)
 

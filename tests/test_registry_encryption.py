@@ -1,5 +1,6 @@
 """Encryption at rest: nothing in the files without the passphrase, everything with it."""
 
+import json
 import stat
 import subprocess
 import sys
@@ -257,3 +258,25 @@ def test_cryptography_is_loaded_only_where_it_is_needed(tmp_path):
     script = "\n".join(line.strip() for line in program.splitlines())
     command = [sys.executable, "-c", script, str(tmp_path / "registry.sqlite")]
     assert subprocess.run(command, timeout=60).returncode == 0
+
+
+def test_a_passphrase_as_a_credential_of_systemd(tmp_path, monkeypatch):
+    file = private(tmp_path / "credential", PASSPHRASE)
+    file.chmod(0o440)
+    with pytest.raises(BadInputError, match="chmod 600"):
+        Registry.open(tmp_path / "registry.sqlite", passphrase_file=file)
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    Registry.open(tmp_path / "registry.sqlite", passphrase_file=file).close()
+    file.chmod(0o444)
+    with pytest.raises(BadInputError, match="chmod 600"):
+        Registry.open(tmp_path / "other.sqlite", passphrase_file=file)
+
+
+def test_the_command_tells_without_the_passphrase(registry_url, passphrase_file):
+    with Registry.open(registry_url, passphrase_file=passphrase_file) as registry:
+        provision(registry, 1)
+    done = run("info", registry_url, "--json")
+    found = json.loads(done.stdout)
+    assert (found["encrypted"], found["nodes"], found["live_keys"]) == (True, 1, 1)
+    assert "yes" in run("info", registry_url).stdout
+    assert run("encrypt", registry_url).returncode == 1

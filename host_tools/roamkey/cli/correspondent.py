@@ -12,6 +12,7 @@ import typer
 
 from mip6 import addresses
 from roamkey.cli import correspondent_watch
+from roamkey.cli.options import PassphraseOption, RegistryOption
 from roamkey.correspondent import daemon, view
 from roamkey.correspondent.log import Log
 from roamkey.registry import Registry
@@ -22,17 +23,6 @@ app.command()(correspondent_watch.drops)
 app.command()(correspondent_watch.unit)
 
 _EXIT_INTERRUPTED = 130
-
-_RegistryOption = Annotated[
-    str | None,
-    typer.Option(
-        "--registry",
-        metavar="URL",
-        envvar="ROAMKEY_REGISTRY",
-        show_envvar=True,
-        help="The registry: a path or SQLAlchemy URL. Default: the user's own.",
-    ),
-]
 
 
 class LogForm(str, Enum):
@@ -71,7 +61,7 @@ def run(
             help="The correspondent address to serve: one of this host.",
         ),
     ],
-    registry: _RegistryOption = None,
+    registry: RegistryOption = None,
     log: Annotated[
         LogForm, typer.Option(help="How to write events, a line each, to standard output.")
     ] = LogForm.human,
@@ -107,6 +97,7 @@ def run(
         ),
     ] = True,
     no_metrics: Annotated[bool, typer.Option("--no-metrics", help="Serve no metrics.")] = False,
+    passphrase_file: PassphraseOption = None,
 ) -> None:
     """Serve an address until SIGTERM (exit code 0) or Ctrl-C (130). Needs CAP_NET_RAW,
     and CAP_NET_ADMIN for the data plane.
@@ -122,7 +113,10 @@ def run(
     )
     with closing(Log(log.value, log_file)) as events:
         ended_by = daemon.serve(
-            lambda create: Registry.open(registry, create), address, events, settings
+            lambda create: Registry.open(registry, create, passphrase_file),
+            address,
+            events,
+            settings,
         )
     if ended_by == signal.SIGINT:
         raise typer.Exit(_EXIT_INTERRUPTED)
@@ -130,7 +124,7 @@ def run(
 
 @app.command()
 def bindings(
-    registry: _RegistryOption = None,
+    registry: RegistryOption = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON: a list of objects.")
     ] = False,

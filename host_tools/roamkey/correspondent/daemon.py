@@ -7,6 +7,7 @@ SIGTERM and SIGINT: what waits is served, then it ends. SIGHUP: the registry is 
 are read again, the log file is reopened; where that fails, all goes on as before.
 """
 
+import gc
 import selectors
 import signal
 import time
@@ -31,7 +32,8 @@ from roamkey.correspondent.store import Store
 from roamkey.errors import RoamkeyError
 from roamkey.registry import Registry
 
-_BURST = 512
+_BURST = 1024
+_COLLECT_AFTER = 100_000  # objects
 _TICK_S = 1.0
 _DRAIN_BURSTS = 64  # after a stop signal: what waits is served, a flood is not
 _TROUBLE_EVERY_MS = 10_000
@@ -119,6 +121,10 @@ class Daemon:
         """Read the registry. Raises RoamkeyError where it fails."""
         now = wall_ms()
         self._responder.start(now)
+        # What was read lives long, and a burst's objects die young, without cycles: looking for
+        # garbage among them takes a tenth of the time.
+        gc.freeze()
+        gc.set_threshold(_COLLECT_AFTER)
         self._watch_all(now)
         self._tell_plane(now)
 

@@ -1,0 +1,43 @@
+"""The campaigns of `make fuzz` that kill daemons and set two against each other, briefly.
+
+Each is a program of its own: PostgreSQL must run outside of the laboratory's namespaces, the
+daemons inside.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from roamkey.lab import postgresql
+
+BENCH = Path(__file__).parents[2] / "bench"
+
+
+@pytest.fixture
+def needs_postgresql():
+    if postgresql.programs() is None and not os.environ.get("CI"):
+        pytest.skip("PostgreSQL is not installed (Debian, Ubuntu: apt install postgresql)")
+
+
+def run(script, *arguments):
+    command = [sys.executable, str(BENCH / script), "--no-save", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=110)
+    if "the laboratory needs namespaces" in done.stderr:
+        pytest.skip(done.stderr.splitlines()[-1])
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_kill_9_under_load_sqlite():
+    assert "10 kills" in run("kills.py", "--kills", "10", "--database", "sqlite")
+
+
+def test_kill_9_under_load_postgresql(needs_postgresql):
+    assert "10 kills" in run("kills.py", "--kills", "10", "--database", "postgresql")
+
+
+def test_two_daemons_accept_each_update_once(needs_postgresql):
+    assert "1000 accepted_once" in run("two_daemons.py", "--nodes", "200", "--waves", "5")
