@@ -13,9 +13,13 @@ from pathlib import Path
 import pytest
 from stores import MemoryStore
 
-from mip6 import lines
+from mip6 import clock, lines
 from mip6.console import Console
 from mip6.credentials import Keystore
+from mip6.eventlog import EventLog
+from mip6.ports import networks
+from mip6.seal import Seal
+from mip6.upkeep import Upkeep
 from roamkey import cli
 from roamkey.board.serial_client import SerialClient
 from roamkey.firmware import board_files
@@ -29,6 +33,19 @@ class _Node:
 
     def reload(self) -> None:
         pass
+
+    def networks_changed(self) -> None:
+        pass
+
+
+class _Platform:
+    """What ports/board.py offers, without a board."""
+
+    random = staticmethod(os.urandom)
+
+    @staticmethod
+    def opening() -> str:
+        return ""
 
 
 class FakeBoard:
@@ -58,7 +75,11 @@ class FakeBoard:
         keystore = Keystore(self.store)
         keystore.load()
         identity = {"board": self.board_id, "platform": "test", "micropython": "0", "agent": "0"}
-        self._console = Console(keystore, _Node(), identity)
+        node = _Node()
+        log = EventLog(clock.now)
+        seal = Seal(self.store, os.urandom, clock.now)
+        upkeep = Upkeep(self.store, seal, log, _Platform, networks, node)
+        self._console = Console(keystore, node, identity, upkeep)
         self._reader = lines.LineReader()
         self._master, self._slave = pty.openpty()
         tty.setraw(self._slave)
