@@ -193,7 +193,7 @@ def measure_scapy(fleet: list[Node]) -> Rate:
 def profile(responder: Responder, fleet: list[Node], sequence: int) -> list[list[object]]:
     """The five functions that most time is spent in: share, calls, name."""
     ready = updates_of(fleet, sequence)
-    profiler = cProfile.Profile()
+    profiler = cProfile.Profile(time.process_time)
     profiler.runcall(feed, responder, ready, _BURST)
     stats = pstats.Stats(profiler)
     entries = stats.stats.items()  # type: ignore[attr-defined]
