@@ -135,13 +135,14 @@ def against_responder(total, path, seed=6275):
     return tally.result(memory)
 
 
-def against_daemon(network, path, seconds, seed=8200, more=()):
+def against_daemon(network, path, seconds, seed=8200):
     """As many as `seconds` give, as whole IPv6 packets with any source, to the daemon at work."""
     scene = Scene(path)
     good = originals(scene)
     node = scene.node(100)
     mutator = Mutator(random.Random(seed), good, CORRESPONDENT)
-    daemon = Daemon(network, path, more=more)
+    data_plane = os.access("/dev/net/tun", os.R_OK | os.W_OK)
+    daemon = Daemon(network, path, data_plane=data_plane)
     daemon.ready()
     pid, sent, memory = daemon.process.pid, 0, []
     namespace = network.namespace("correspondent")
@@ -167,6 +168,7 @@ def against_daemon(network, path, seconds, seed=8200, more=()):
         "crashes": int(daemon.process.returncode != 0),
         "believed": believed - counters.get((entries.ACCEPTED, ""), 0),
         "good_one_accepted": counters.get((entries.ACCEPTED, ""), 0) == 1,
+        "data_plane": data_plane,
         "judged": sum(counters.values()),
         "reasons": {reason: n for (_, reason), n in sorted(counters.items()) if reason},
         "resident_octets": memory,

@@ -54,8 +54,9 @@ def checked(tally, growth_max=GROWTH_MAX):
     return tally
 
 
+@pytest.mark.timeout(900 if FULL else 120)
 @settings(
-    max_examples=50_000 if FULL else 300,
+    max_examples=10_000 if FULL else 300,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

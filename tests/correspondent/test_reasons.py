@@ -5,6 +5,7 @@ from pathlib import Path
 
 from mip6 import messages, packets
 from roamkey.correspondent import cache, reasons, responder, status
+from roamkey.correspondent.dataplane import forward
 
 
 def counted():
@@ -27,9 +28,11 @@ def test_each_has_its_advice():
     assert counted() - set(reasons.DROPPED) == set()
     assert set(reasons.DROPPED) - counted() == set()
     assert set(reasons.REFUSED) == set(cache._REFUSALS.values())
+    told = re.findall(r'^[A-Z_]+ = "([a-z ]+)"', Path(forward.__file__).read_text(), re.MULTILINE)
+    assert {*reasons.DATA_PLANE, *reasons.PASSED_ON} == set(told)
 
 
 def test_each_advice_is_a_sentence():
-    for text in [*reasons.DROPPED.values(), *reasons.REFUSED.values()]:
+    for text in [text for table in reasons._TABLES.values() for text in table.values()]:
         assert text.endswith(".") and ". " not in text, text
     assert reasons.advice("dropped", "from a later version").startswith("Unknown")

@@ -65,6 +65,7 @@ class FactsCollector(Collector):
             gauge = GaugeMetricFamily(f"roamkey_{name}", text, labels=names)
             gauge.add_metric(mine, facts[fact])
             yield gauge
+        yield from _data_plane(facts.get("data_plane", {}), names, mine)
         bursts = SummaryMetricFamily(
             "roamkey_burst_duration_seconds",
             "From having read a burst of packets to having committed and answered it.",
@@ -72,6 +73,26 @@ class FactsCollector(Collector):
         )
         bursts.add_metric(mine, facts["bursts"], facts["burst_seconds"])
         yield bursts
+
+
+def _data_plane(facts: dict[str, Any], names: list[str], mine: list[str]) -> Iterator[Metric]:
+    if "packets" not in facts:  # no data plane, or no word from it yet
+        return
+    packets = CounterMetricFamily(
+        "roamkey_data_plane_packets",
+        "Data packets by what became of them.",
+        None,
+        [*names, "outcome"],
+    )
+    for outcome, count in facts["packets"].items():
+        packets.add_metric([*mine, outcome], count)
+    yield packets
+    octets = CounterMetricFamily(
+        "roamkey_data_plane_bytes", "Octets of inner packets.", None, [*names, "direction"]
+    )
+    for direction, count in facts["octets"].items():
+        octets.add_metric([*mine, direction], count)
+    yield octets
 
 
 def parse_address(text: str) -> tuple[str, int]:

@@ -48,10 +48,24 @@ REFUSED = {
     "on with no board about, somebody replays captured packets, in vain.",
 }
 
+#: data that the data plane could not pass on: reason -> what to do. Its "no binding" isn't here:
+#: the daemon judges such packets, and counts them among its own.
+DATA_PLANE = {
+    "busy": "Data come faster than device or network take them: nothing to do unless it goes on.",
+    "failed": "The kernel would not send: look at the host's routes and firewall.",
+    "not served": "A program of this host sends to an address behind the device that no node has, "
+    "or whose node isn't registered.",
+    "source": "A program of this host sends to a home address from another address than the "
+    "correspondent's: let it bind to that one, or leave the choice to the kernel.",
+    "too big": "The sender was told the path's MTU with ICMPv6 and sends smaller packets; if it "
+    "goes on, something filters ICMPv6.",
+}
+PASSED_ON = ("delivered", "sent", "no binding")
+
+_TABLES = {"dropped": DROPPED, "refused": REFUSED, "data plane": DATA_PLANE}
 _UNKNOWN = "Unknown to this version: see whether daemon and command are of the same."
 
 
 def advice(outcome: str, reason: str) -> str:
-    """What to do about packets with this outcome ("dropped" or "refused") and reason."""
-    table = REFUSED if outcome == "refused" else DROPPED
-    return table.get(reason, _UNKNOWN)
+    """What to do about packets with this outcome ("dropped", "refused", "data plane")."""
+    return _TABLES[outcome].get(reason, _UNKNOWN)

@@ -51,6 +51,9 @@ class RawSockets:
             self.close()
             raise
         self.home.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVDSTOPTS, 1)
+        # The kernel would drop wrong checksums itself, among them those that a home address
+        # makes right, and count them with what it has no room for. Ours are always filled in.
+        self.home.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_CHECKSUM, -1)
         for one in (self.away, self.home):
             _widen(one)
         self._routed.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)

@@ -20,8 +20,12 @@ def drops(facts: dict[str, Any]) -> list[dict[str, Any]]:
             "count": count,
             "advice": reasons.advice(outcome, reason),
         }
-        for outcome in ("dropped", "refused")
-        for reason, count in facts[outcome].items()
+        for outcome, counts in (
+            ("dropped", facts["dropped"]),
+            ("refused", facts["refused"]),
+            ("data plane", _data_plane(facts)),
+        )
+        for reason, count in counts.items()
     ]
     return sorted(rows, key=lambda row: (-row["count"], row["outcome"], row["reason"]))
 
@@ -66,6 +70,15 @@ def status_table(facts: dict[str, Any]) -> Table:
     for name, text in lines.items():
         shown.add_row(Text(name), Text(text))
     return shown
+
+
+def _data_plane(facts: dict[str, Any]) -> dict[str, int]:
+    counts = facts.get("data_plane", {}).get("packets", {})
+    return {
+        reason: count
+        for reason, count in counts.items()
+        if count and reason not in reasons.PASSED_ON
+    }
 
 
 def _burst(facts: dict[str, Any]) -> str:
