@@ -45,13 +45,14 @@ size: $(STAMP) ## octets of each compiled file; with PICO_W_UF2 also RAM and tim
 	  --editable '.[dev,pico-w]'
 	$(BIN)/python bench/footprint.py
 
-fuzz: $(STAMP) ## power cuts, failing flash; 200 moves under loss; a million mutated packets (minutes)
+fuzz: $(STAMP) ## power cuts, failing flash, lossy moves, unplugging and noise on the line (minutes)
 	$(BIN)/python bench/cuts.py
 	$(BIN)/python bench/kills.py
 	$(BIN)/python bench/two_daemons.py
 	$(BIN)/python bench/hostile.py
 	CAMPAIGN=full $(BIN)/python -m pytest tests/correspondent/test_hostile.py
-	CAMPAIGN=full $(BIN)/python -m pytest -s tests/lab/test_roaming.py tests/lab/test_roaming_hostile.py
+	CAMPAIGN=full $(BIN)/python -m pytest -s tests/lab/test_roaming.py \
+	  tests/lab/test_roaming_hostile.py tests/board/test_noise.py
 
 bench: $(STAMP) ## what it costs: tables, and bench/out/*.json (minutes)
 	$(BIN)/python bench/wear.py

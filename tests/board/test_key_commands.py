@@ -1,0 +1,224 @@
+"""`roamkey rekey`, `retire`, `erase`, `networks`, `export`, `import`, on a virtual board."""
+
+import io
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from mip6 import addresses
+from roamkey import provisioning
+from roamkey.board.serial_client import SerialClient
+from roamkey.errors import BoardError, RefusedError
+from roamkey.lab.board import VirtualBoard
+from roamkey.provisioning import Plan
+from roamkey.registry import CONFIRMED, SENT, Registry
+
+HOME, PEER = addresses.parse("2001:db8:a::1"), addresses.parse("2001:db8:c::2")
+ADDRESSES = ("--home-address", "2001:db8:a::1", "--correspondent", "2001:db8:c::2")
+PASSWORD = "correct horse battery"
+
+
+def one_line(error: str) -> bool:
+    return error.startswith("roamkey: ") and error.count("\n") == 1
+
+
+@pytest.fixture
+def both(virtual: VirtualBoard, roamkey, tmp_path: Path):
+    """Options that name a provisioned board and its registry."""
+    both = ("--port", virtual.port, "--registry", tmp_path / "registry.sqlite")
+    assert roamkey("provision", *both, *ADDRESSES, "--lifetime", "600")[0] == 0
+    return both
+
+
+@pytest.fixture
+def private(tmp_path: Path):
+    """Makes a file of mode 0600."""
+
+    def make(name: str, content: str) -> Path:
+        path = tmp_path / name
+        path.write_text(content)
+        path.chmod(0o600)
+        return path
+
+    return make
+
+
+def live(registry: Registry, board: str = "fa4e") -> list[tuple[str, str]]:
+    return [(found.set_id.hex(), found.state) for found in registry.sets_of_board(board)]
+
+
+# rekey
+
+
+def test_rekey_gives_the_next_generations(virtual, both, roamkey, tmp_path) -> None:
+    with Registry.open(tmp_path / "registry.sqlite") as registry:
+        ((before,),) = (pair.keys for pair in registry.pairs_for_correspondent(PEER))
+        code, out, error = roamkey("rekey", *both, "--generations", "2")
+        assert (code, error) == (0, "") and "key generation 1 to 2" in out
+        (pair,) = registry.pairs_for_correspondent(PEER)
+        assert [key.generation for key in pair.keys] == [1, 2]
+        for key in pair.keys:
+            assert (key.home_nonce, key.care_of_nonce) == (before.home_nonce, before.care_of_nonce)
+            assert (key.lifetime, key.state) == (600, CONFIRMED) and key.kcn != before.kcn
+        told = json.loads(roamkey("rekey", *both, "--json")[1])
+        assert told["correspondents"] == [["2001:db8:c::2", [3]]]
+    code, out, _ = roamkey("status", "--port", virtual.port, "--json")
+    status = json.loads(out)
+    assert status["identity"]["set_id"] == told["set_id"]
+    (peer,) = status["keystore"]["peers"]
+    assert peer["key"]["uses_left"] > 65000 and peer["key"]["warning"] is None
+    assert "key generation 3, 65" in roamkey("status", "--port", virtual.port)[1]
+
+
+def test_old_keys_are_overwritten_while_the_board_is_idle(virtual, both, roamkey) -> None:
+    virtual.power_cut()
+    old = virtual.read_file("/roamkey/keys")
+    kcn = old[-36:-4]  # the last field of the record, before its CRC
+    assert kcn in virtual.image.read_bytes()
+    virtual.power_on()
+    assert roamkey("rekey", *both)[0] == 0
+    end = time.monotonic() + 60
+    with SerialClient(virtual.port, answer_s=10) as client:
+        while client.status()["keystore"]["scrub_due"]:
+            assert time.monotonic() < end
+            time.sleep(0.2)
+        entries = client.ask("log")["entries"]
+    assert "scrubbed" in [entry[2] for entry in entries]
+    virtual.power_cut()
+    assert kcn not in virtual.image.read_bytes()
+    assert "/roamkey/filler" not in virtual.list_files()
+
+
+def test_rekeys_that_are_refused(virtual, roamkey, tmp_path) -> None:
+    both = ("--port", virtual.port, "--registry", tmp_path / "registry.sqlite")
+    code, _, error = roamkey("rekey", *both)
+    assert code == 1 and one_line(error) and "no registry" in error
+    Registry.open(tmp_path / "registry.sqlite").close()
+    code, _, error = roamkey("rekey", *both)
+    assert code == 4 and one_line(error) and "provision it" in error
+    assert roamkey("provision", *both, *ADDRESSES)[0] == 0
+    other = tmp_path / "other.sqlite"
+    Registry.open(other).close()
+    code, _, error = roamkey("rekey", "--port", virtual.port, "--registry", other)
+    assert code == 4 and one_line(error) and "this registry doesn't know" in error
+    assert roamkey("retire", *both[2:], *ADDRESSES[:2], "--yes")[0] == 0
+    code, _, error = roamkey("rekey", *both)
+    assert code == 4 and one_line(error) and "are retired" in error
+
+
+def test_a_silent_board_leaves_the_keys_sent_and_a_second_run_finishes(
+    registry, fake, hasty
+) -> None:
+    first = provisioning.provision(registry, fake.port, Plan(HOME, (PEER,)), connect=hasty).set_id
+    fake.says = lambda line: line if fake.set_id == first else b""
+    with pytest.raises(BoardError, match="run the same command again"):
+        provisioning.rekey(registry, fake.port, connect=hasty, ask_again_s=0)
+    assert live(registry) == [(first, CONFIRMED), (fake.set_id, SENT)]
+    fake.says = bytes
+    held = provisioning.rekey(registry, fake.port, connect=hasty)
+    assert held.finished and live(registry) == [(fake.set_id, CONFIRMED)]
+    again = provisioning.rekey(registry, fake.port, connect=hasty)
+    assert not again.finished and again.correspondents == (("2001:db8:c::2", (2,)),)
+
+
+def test_a_rekey_that_flash_refuses_changes_nothing(registry, fake, hasty) -> None:
+    first = provisioning.provision(registry, fake.port, Plan(HOME, (PEER,)), connect=hasty).set_id
+    fake.store.read_only = True
+    with pytest.raises(RefusedError, match="not written"):
+        provisioning.rekey(registry, fake.port, connect=hasty)
+    assert live(registry) == [(first, CONFIRMED)] and fake.set_id == first
+
+
+# erase, retire
+
+
+def test_erase(virtual, both, roamkey, private) -> None:
+    file = private("wifi", PASSWORD + "\n")
+    assert roamkey("networks", "set", "depot", "--password-file", file, *both[:2])[0] == 0
+    code, out, error = roamkey("erase", *both, "--yes")
+    assert (code, error) == (0, "") and "2001:db8:a::1: its keys are retired" in out
+    assert "no keys: provision the board" in roamkey("status", "--port", virtual.port)[1]
+    told = json.loads(roamkey("erase", *both, "--yes", "--json")[1])
+    assert told == {"board": virtual.unique_id.hex(), "home_addresses": []}
+    virtual.power_cut()
+    assert not [name for name in virtual.list_files() if name.startswith("/roamkey/")]
+    assert PASSWORD.encode() not in virtual.image.read_bytes()
+
+
+def test_erase_asks_first(virtual, both, roamkey, monkeypatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+    assert roamkey("erase", *both)[0] != 0
+    assert "keys and counters are in order" in roamkey("status", "--port", virtual.port)[1]
+
+
+def test_a_second_erase_retires_what_the_first_left(registry, fake, hasty) -> None:
+    from roamkey import erasing
+
+    provisioning.provision(registry, fake.port, Plan(HOME, (PEER,)), connect=hasty)
+    fake.says = lambda line: line if fake.set_id else b""
+    with pytest.raises(BoardError, match="run the same command again"):
+        erasing.erase(registry, fake.port, connect=lambda port: Impatient(port, 0.4, 0.3))
+    assert fake.set_id is None and live(registry)
+    fake.says = bytes
+    gone = erasing.erase(registry, fake.port, connect=hasty)
+    assert gone.home_addresses == ("2001:db8:a::1",) and not live(registry)
+
+
+class Impatient(SerialClient):
+    def erase(self) -> None:
+        self.request("erase", answer_s=0.4)
+
+
+def test_retire(both, roamkey, tmp_path, virtual) -> None:
+    registry = both[2:]
+    code, out, _ = roamkey("retire", *registry, "--board", virtual.unique_id.hex(), "--yes")
+    assert code == 0 and "2001:db8:a::1: its keys are retired" in out
+    for name in (("--board", virtual.unique_id.hex()), ("--home-address", "2001:db8:a::9")):
+        code, _, error = roamkey("retire", *registry, *name, "--yes")
+        assert code == 4 and one_line(error)
+    code, out, _ = roamkey("retire", *registry, *ADDRESSES[:2], "--yes", "--json")
+    assert code == 0 and json.loads(out)["home_addresses"] == ["2001:db8:a::1"]
+    assert roamkey("retire", *registry, "--yes")[0] == 2
+    with Registry.open(tmp_path / "registry.sqlite") as opened:
+        (pair,) = opened.pairs_for_correspondent(PEER)
+        assert not pair.keys
+
+
+# networks
+
+
+def test_networks(virtual, roamkey, private) -> None:
+    port = ("--port", virtual.port)
+    assert "no networks" in roamkey("networks", "list", *port)[1]
+    file = private("wifi", PASSWORD + "\n")
+    code, out, error = roamkey(
+        *("networks", "set", "depot", "--password-file", file, "--priority", "1", *port)
+    )
+    assert (code, error) == (0, "") and "depot  (with a password)" in out
+    assert roamkey("networks", "set", "guests", *port)[0] == 0
+    virtual.reset()
+    code, out, _ = roamkey("networks", "list", *port, "--json")
+    assert json.loads(out) == [
+        {"ssid": "guests", "priority": 0, "open": True},
+        {"ssid": "depot", "priority": 1, "open": False},
+    ]
+    assert PASSWORD not in out
+    assert "depot" not in roamkey("networks", "remove", "depot", *port)[1]
+    code, _, error = roamkey("networks", "remove", "depot", *port)
+    assert code == 4 and one_line(error)
+    short = private("short", "1234567")
+    code, _, error = roamkey("networks", "set", "x", "--password-file", short, *port)
+    assert code == 1 and one_line(error) and "8 to 64" in error and "1234567" not in error
+
+
+# time, log
+
+
+def test_the_clock_of_the_system_is_not_set(virtual) -> None:
+    with SerialClient(virtual.port) as client:
+        client.identify()
+        assert abs(client.ask("time")["unix_s"] - time.time()) < 60
+        with pytest.raises(RefusedError, match="keeps its own clock"):
+            client.ask("time", {"set": 1800000000})

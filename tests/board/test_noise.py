@@ -1,0 +1,188 @@
+"""Noise on the line and the plug pulled, while keys go onto a board: old set or new, never else.
+
+Whatever happens to the first run, the board holds the old set or one that the registry knows, and
+after a second run on a good line both hold the same. `make fuzz` sets CAMPAIGN=full in the
+environment: every octet and many more seeds; `make test` takes a sample.
+"""
+
+import contextlib
+import os
+import random
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from mip6 import addresses
+from roamkey import provisioning
+from roamkey.board.serial_client import SerialClient
+from roamkey.errors import BoardError, RefusedError, RoamkeyError
+from roamkey.lab.board import VirtualBoard
+from roamkey.provisioning import Plan
+from roamkey.registry import CONFIRMED, SENT, Registry
+
+FULL = os.environ.get("CAMPAIGN") == "full"
+SEEDS = 120 if FULL else 2
+HOME = addresses.parse("2001:db8:a::1")
+PLAN = Plan(HOME, (addresses.parse("2001:db8:c::2"), addresses.parse("2001:db8:c::3")))
+LINE = 64  # octets, a typical distance between two accidents
+
+pytestmark = pytest.mark.timeout(3600 if FULL else 120)
+
+
+def quick(port: str) -> SerialClient:
+    return SerialClient(port, answer_s=0.25, store_s=0.2)
+
+
+def provision(registry: Registry, port: str) -> str:
+    found = provisioning.provision(
+        registry, port, PLAN, replace=True, connect=quick, ask_again_s=0
+    )
+    return found.set_id
+
+
+def rekey(registry: Registry, port: str) -> str:
+    return provisioning.rekey(registry, port, connect=quick, ask_again_s=0).set_id
+
+
+JOBS = pytest.mark.parametrize("job", [provision, rekey])
+
+
+def states(registry: Registry, board: str = "fa4e") -> dict[str, str]:
+    return {found.set_id.hex(): found.state for found in registry.sets_of_board(board)}
+
+
+def after_accident(registry: Registry, fake, job: Callable[[Registry, str], str]) -> str:
+    """What must hold after a run that something happened to; then the second run."""
+    assert fake.set_id in states(registry), "the board holds a set that nobody knows"
+    held = job(registry, fake.port)
+    assert fake.set_id == held and states(registry) == {held: CONFIRMED}
+    return held
+
+
+def exchange(registry: Registry, fake, job: Callable[[Registry, str], str]) -> int:
+    """How many octets a whole run sends."""
+    before = len(fake.heard)
+    job(registry, fake.port)
+    return len(fake.heard) - before
+
+
+@JOBS
+def test_unplugged_at_every_octet(job, registry, fake) -> None:
+    provision(registry, fake.port)
+    length = exchange(registry, fake, job)
+    dice = random.Random(length)
+    points = range(length + 1) if FULL else sorted(dice.sample(range(length + 1), 12))
+    outcomes = {"done": 0, "failed": 0, "unknown": 0}
+    for point in points:
+        fake.unplug()
+        fake.unplug_after = point
+        fake.plug()
+        try:
+            job(registry, fake.port)
+            outcomes["done"] += 1
+        except BoardError as failure:
+            unknown = "run the same command again" in str(failure)
+            outcomes["unknown" if unknown else "failed"] += 1
+            assert unknown == (SENT in states(registry).values()), failure
+        fake.unplug()
+        fake.unplug_after = None
+        fake.plug()
+        after_accident(registry, fake, job)
+    print(f"{job.__name__}: unplugged at {len(points)} of {length + 1} places: {outcomes}")
+    assert outcomes["failed"]
+
+
+class Noisy:
+    """Does something to an octet in `LINE` or so: loses it, doubles it, turns it, adds others."""
+
+    def __init__(self, seed: int) -> None:
+        self._dice = random.Random(seed)
+        self.kind = ("lose", "double", "turn", "add", "cut", "all")[seed % 6]
+        self.done = 0
+        self._cutting = False
+
+    def __call__(self, octets: bytes) -> bytes:
+        return b"".join(self._one(octets[i : i + 1]) for i in range(len(octets)))
+
+    def _one(self, octet: bytes) -> bytes:
+        if self._cutting:
+            self._cutting = octet != b"\n"
+            return b"" if self._cutting else octet
+        if self._dice.randrange(4 * LINE):
+            return octet
+        self.done += 1
+        kind = self._dice.choice(("lose", "double", "turn", "add", "cut"))
+        kind = kind if self.kind == "all" else self.kind
+        if kind == "lose":
+            return b""
+        if kind == "double":
+            return octet * 2
+        if kind == "turn":
+            return bytes([octet[0] ^ 1 << self._dice.randrange(8)])
+        if kind == "add":
+            return octet + self._dice.randbytes(self._dice.randrange(1, 3 * LINE))
+        self._cutting = octet != b"\n"
+        return b"" if self._cutting else octet
+
+
+@JOBS
+def test_noise_in_both_directions(job, registry, fake) -> None:
+    old = provision(registry, fake.port)
+    accidents, done = 0, 0
+    for seed in range(SEEDS * 6):
+        fake.hears, fake.says = Noisy(seed), Noisy(seed + 6_000_000)
+        with contextlib.suppress(RoamkeyError):
+            old = job(registry, fake.port)
+            done += 1
+        accidents += fake.hears.done + fake.says.done
+        assert fake.set_id in {old, *states(registry)}
+        fake.hears = fake.says = bytes
+        old = after_accident(registry, fake, job)
+    print(
+        f"{job.__name__}: {SEEDS * 6} runs, {accidents} accidents, {done} runs done all the same"
+    )
+    assert accidents > 6 * SEEDS and done
+
+
+def test_only_noise(registry, fake) -> None:
+    """A line that carries nothing but random octets, for a while, changes nothing."""
+    old = provision(registry, fake.port)
+    before = dict(fake.store.records)
+    fake.says = lambda _: b""  # nobody reads
+    dice = random.Random(4449)
+    for _ in range(SEEDS * 200):
+        for octet in dice.randbytes(dice.randrange(1, 400)):
+            fake._feed(octet)
+    assert fake.store.records == before and fake.set_id == old
+
+
+@pytest.mark.parametrize("job", [provision, rekey])
+def test_power_cuts_on_the_real_board(job, virtual: VirtualBoard, registry, hasty) -> None:
+    """As above on MicroPython and littlefs, a sample: each costs a boot."""
+    dice = random.Random(6275)
+    board = virtual.unique_id.hex()
+    old = provisioning.provision(registry, virtual.port, PLAN).set_id
+    started = time.monotonic()
+    old = patient(job, registry, virtual.port)
+    took = time.monotonic() - started
+    for _ in range(40 if FULL else 4):
+        cut = threading.Timer(dice.uniform(0, took), virtual.power_cut)
+        cut.start()
+        with contextlib.suppress(BoardError, RefusedError):
+            job(registry, virtual.port)
+        cut.join()
+        known = {old, *states(registry, board)}
+        virtual.power_on()
+        with SerialClient(virtual.port, answer_s=20) as client:
+            assert client.identify().set_id in known
+        old = patient(job, registry, virtual.port)
+        assert states(registry, board) == {old: CONFIRMED}
+
+
+def patient(job: Callable[[Registry, str], str], registry: Registry, port: str) -> str:
+    """The same command, with the time that a real board takes."""
+    if job is rekey:
+        return provisioning.rekey(registry, port).set_id
+    return provisioning.provision(registry, port, PLAN, replace=True).set_id
