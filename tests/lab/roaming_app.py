@@ -1,13 +1,13 @@
-"""A board's main.py for test_roaming: the agent, and an application that counts what it does.
+"""A board's /app.py for test_roaming: it counts what it does.
 
 It sends numbered datagrams to port 7000 of its correspondent and hears numbered ones there, until
-it hears "stop". The console's status tells both under "app".
+it hears "stop". The node's status then tells both under "app".
 """
 
 import asyncio
 import errno
 
-from mip6 import agent, datagrams
+from mip6 import datagrams
 
 _PORT = 7000
 _EVERY_S = 0.02
@@ -15,25 +15,15 @@ _WAITING = 4
 _CORRESPONDENT = "2001:db8:c::2"
 
 
-class WithApp(agent.Guarded):
+class App:
     def __init__(self, node):
-        super().__init__(node)
         self._socket = datagrams.bind(node, _PORT, waiting=_WAITING)
         self._attempts = 0
         self._heard = bytearray(1024)  # a bit a number
         self._twice = 0
         self._stopped = False
 
-    async def run(self):
-        sending = asyncio.create_task(self._send())
-        hearing = asyncio.create_task(self._hear())
-        try:
-            await super().run()
-        finally:
-            sending.cancel()
-            hearing.cancel()
-
-    async def _send(self):
+    async def send(self):
         while not self._stopped:
             try:
                 self._socket.sendto(b"%d" % self._attempts, (_CORRESPONDENT, _PORT))
@@ -43,7 +33,7 @@ class WithApp(agent.Guarded):
             self._attempts += 1
             await asyncio.sleep(_EVERY_S)
 
-    async def _hear(self):
+    async def hear(self):
         while True:
             data, _ = await self._socket.recv()
             if data == b"stop":
@@ -55,16 +45,23 @@ class WithApp(agent.Guarded):
             self._heard[number >> 3] |= bit
 
     def status(self):
-        status = super().status()
-        status["app"] = {
+        return {
             "attempts": self._attempts,
             "counts": dict(self._socket.counts),
             "stopped": self._stopped,
             "heard": self._heard.hex(),
             "twice": self._twice,
         }
-        return status
 
 
-agent.Guarded = WithApp
-agent.main()
+async def main(node):
+    app = App(node)
+    status_of_node = node.status
+
+    def status():
+        answer = status_of_node()
+        answer["app"] = app.status()
+        return answer
+
+    node.status = status
+    await asyncio.gather(app.send(), app.hear())

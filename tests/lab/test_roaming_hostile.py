@@ -26,21 +26,23 @@ ETHERNET = 14
 BODY = ETHERNET + packets.IPV6_HEADER_OCTETS + packets.EXTENSION_OCTETS  # of a BA's MH
 STATUS, SEQUENCE = 6, slice(8, 10)  # in that Mobility Header
 
-# The agent as ever, and its status tells the RAM in use too.
+# An application that has the node's status tell the RAM in use too.
 WEIGHED = b"""
 import gc
-from mip6 import agent
 
-class Weighed(agent.Guarded):
-    def status(self):
-        status = super().status()
+async def main(node):
+    status_of_node = node.status
+
+    def status():
+        answer = status_of_node()
         gc.collect()
-        status["ram"] = gc.mem_alloc()
-        return status
+        answer["ram"] = gc.mem_alloc()
+        return answer
 
-agent.Guarded = Weighed
-agent.main()
+    node.status = status
 """
+# What the log of the last events holds differs a little in length; a leak grows with every turn.
+RAM_OCTETS = 4096
 
 
 def with_checksum(frame):
@@ -128,6 +130,7 @@ def wait_for_empty_way(network, timeout=10.0):
 def test_forged_and_replayed_acknowledgements_are_ignored_and_counted(tmp_path, inject):
     with Network(delay_ms=5) as network, Scene(tmp_path, network) as scene:
         old = move_and_bind(scene, "visited1")
+        wait_for_state(scene, "bound")  # else the router may deliver it when we come back
         move_and_bind(scene, "visited2")
         last = wait_for_state(scene, "bound")["bindings"][0]["sequence"]
         network.set_delay(3000, direction="down")
@@ -171,7 +174,7 @@ def test_forged_and_replayed_acknowledgements_are_ignored_and_counted(tmp_path, 
 
 
 def test_an_uplink_that_flaps_leaves_the_binding_right_and_memory_flat(tmp_path):
-    files = {"/main.py": WEIGHED}
+    files = {"/app.py": WEIGHED}
     with Network(delay_ms=5) as network, Scene(tmp_path, network, files) as scene:
 
         def flap(seconds):
@@ -193,7 +196,7 @@ def test_an_uplink_that_flaps_leaves_the_binding_right_and_memory_flat(tmp_path)
             scene.wait_until_bound_to(usable.address, SETTLED_WITHIN_S)
             return wait_for_state(scene, "bound", SETTLED_WITHIN_S)
 
-        flap(1.0)  # what is allocated once, is
+        flap(3.0)  # what is allocated once is, and the log of the last events is full
         before = settle("visited1")
         usable = flap(FLAPPING_S)
         after = settle("visited2")
@@ -202,7 +205,7 @@ def test_an_uplink_that_flaps_leaves_the_binding_right_and_memory_flat(tmp_path)
     print(f"{usable} times usable in {FLAPPING_S:g} s, {sent} updates, RAM {grown:+d} octets")
     assert usable >= FLAPPING_S * 5
     assert sent <= 3 * (FLAPPING_S + SETTLED_WITHIN_S)
-    assert abs(grown) < 1024, (before["ram"], after["ram"])
+    assert grown < RAM_OCTETS, (before["ram"], after["ram"])
     assert len(after["uplinks"]) == 1 and not after.get("fault"), after
     assert after["home_address"] == HOME_ADDRESS
     assert after["bindings"][0]["correspondent"] == CORRESPONDENT_ADDRESS
