@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from mip6 import states
 from roamkey import bytecode
 from roamkey.constants import inline
 from roamkey.errors import SystemRefusedError
@@ -130,8 +131,8 @@ def test_imports_that_nothing_needs_go() -> None:
 def test_shared_names_become_short_where_they_are_nobody_elses() -> None:
     lean = shorten_shared(
         {
-            "p.a": "class Long:\n    def close(self):\n        self.kept = 'texts'\n        self.own = 1",
-            "p.b": "from .a import Long\ndef texts(first, second):\n    return Long().own + second",
+            "p.a": "class Long:\n    def close(self):\n        self.own = 'texts'",
+            "p.b": "from .a import Long\ndef texts(one, second):\n    return Long().own + second",
             "p.c": "from .b import texts\nx = texts(1, second=2)",
             "mip6.keys": "def token(nonce):\n    return _mine(nonce)\ndef _mine(nonce):\n    pass",
         }
@@ -139,3 +140,17 @@ def test_shared_names_become_short_where_they_are_nobody_elses() -> None:
     assert "def close(a)" in lean["p.a"] and "own" not in lean["p.a"] and "Long" not in lean["p.a"]
     assert "def texts(a, second)" in lean["p.b"]
     assert "def token(nonce)" in lean["mip6.keys"] and "_mine" not in lean["mip6.keys"]
+
+
+def test_tables_of_a_board_say_what_the_hosts_say() -> None:
+    sources = {
+        bytecode._module(there): path.read_text()
+        for there, path in board_files().items()
+        if there.startswith("/lib/mip6/")
+    }
+    lean = without_host_only(sources)
+    assert f"_TABLE = {states._TABLE!r}" in lean["mip6.states"]
+    assert "(('status', 6, 1), ('flags', 7, 1), ('sequence', 8, 2)" in lean["mip6.messages"]
+    assert "home_keygen_token" not in lean["mip6.messages"]
+    assert "Violation('truncated', '')" in lean["mip6.packets"]
+    assert not any("__repr__" in text for text in lean.values())

@@ -91,18 +91,19 @@ ACTIONS = ("nothing", "drop", "register", "delete", "send", "accept", "refuse", 
            "slow", "cease", "pause", "stop", "settle", "resume")  # fmt: skip
 
 _ABSENT = const(0xFF)
+_EVENTS = const(16)  # len(EVENTS): the texts of events and actions are for hosts alone
 
 
 def _packed(rows):
     """The rows as one octet for each (state, event): 4 bits of action, 4 bits of next state.
 
-    A dictionary of tuples would hold some 5 KB of a board's RAM for good, and this 208 octets. The
-    rows are lists because constant tuples stay with their module for good, too.
+    A dictionary of tuples would hold some 5 KB of a board's RAM for good, and this 208 octets. A
+    board's compiled file holds the octets alone.
     """
-    table = bytearray(bytes([_ABSENT]) * (len(STATES) * len(EVENTS)))
+    table = bytearray(bytes([_ABSENT]) * (len(STATES) * _EVENTS))
     for state, events in rows:
         for event, action, following in events:
-            at = state * len(EVENTS) + event
+            at = state * _EVENTS + event
             if table[at] != _ABSENT:
                 raise ValueError("two rows for one state and event")
             table[at] = action << 4 | following
@@ -270,9 +271,9 @@ class UnknownEvent(Exception):
 
 def row(state, event):
     """The (action, next state) for an event in a state; raises UnknownEvent."""
-    packed = _TABLE[state * len(EVENTS) + event]
+    packed = _TABLE[state * _EVENTS + event]
     if packed == _ABSENT:
-        raise UnknownEvent("%s in state %s" % (EVENTS[event], STATES[state]))
+        raise UnknownEvent("event %d in state %s" % (event, STATES[state]))
     return packed >> 4, packed & 15
 
 
@@ -280,9 +281,9 @@ def rows():
     """Every row as (state, event, action, next state), in order: for tests and docs."""
     for at, packed in enumerate(_TABLE):
         if packed != _ABSENT:
-            yield at // len(EVENTS), at % len(EVENTS), packed >> 4, packed & 15
+            yield at // _EVENTS, at % _EVENTS, packed >> 4, packed & 15
 
 
 def knows(state, event):
     """Whether the table has a row for an event in a state."""
-    return _TABLE[state * len(EVENTS) + event] != _ABSENT
+    return _TABLE[state * _EVENTS + event] != _ABSENT

@@ -23,7 +23,7 @@ def _wanted(tree: ast.Module) -> set[str]:
     """Names that a module may take from another: attributes, and `from .module import name`."""
     found = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.level and node.module != "compat":
+        if isinstance(node, ast.ImportFrom) and node.level and node.module not in (None, "compat"):
             found |= {alias.name for alias in node.names}
     return found
 
