@@ -4,6 +4,8 @@ Everything that such a test and its fixtures do happens in the child, which is r
 make networks, open sockets in them and start processes; what it leaves behind dies with it.
 Fixtures of wider scope than a function are made anew for each such test and not torn down.
 Where the system forbids namespaces these tests are skipped, with a reason that says what to do.
+
+After every test, what it printed and logged is searched for the keys that it made.
 """
 
 import os
@@ -15,14 +17,33 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import secrets_search
 from _pytest.runner import runtestprotocol
 
+from mip6 import keyset
 from roamkey.errors import SystemRefusedError
 from roamkey.lab import sandbox
 
 # For a test that hangs where pytest-timeout's signal doesn't reach it.
 _GRACE_S = 10.0
 _LONGEST_S = 300.0
+
+
+secrets_search.collect_from(keyset.Peer)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item):
+    """Fail a test in whose output a Kcn stands that it made."""
+    report = yield
+    written = "".join(content for _, content in report.sections).encode(errors="replace")
+    if written and secrets_search.found_in(written):
+        report.outcome = "failed"
+        report.sections = []
+        report.longrepr = f"{item.nodeid}: a Kcn stands in what it printed or logged"
+    if report.when == "teardown":
+        secrets_search.kcns.clear()
+    return report
 
 
 @pytest.fixture
