@@ -23,7 +23,7 @@ from roamkey.provisioning import Plan
 from roamkey.registry import CONFIRMED, SENT, Registry
 
 FULL = os.environ.get("CAMPAIGN") == "full"
-SEEDS = 120 if FULL else 2
+SEEDS = 30 if FULL else 2
 HOME = addresses.parse("2001:db8:a::1")
 PLAN = Plan(HOME, (addresses.parse("2001:db8:c::2"), addresses.parse("2001:db8:c::3")))
 LINE = 64  # octets, a typical distance between two accidents
