@@ -75,10 +75,15 @@ class Guarded:
         at = None if bindings is None else bindings.wakes_at()
         return at is None or at - clock.now() > _QUIET
 
-    def events(self):
-        """What happened to the bindings, oldest first: a list to be emptied."""
+    def tell(self, log):
+        """Have the bindings put their events into `log`, and the port what it knows of links."""
         bindings = self._node.bindings
-        return [] if bindings is None else bindings.events
+        if bindings is not None and bindings.events is not log:
+            for event in bindings.events:
+                log.append(event)
+            bindings.events = log
+        if self._port is not None:
+            self._port.note = log.add
 
     async def run(self):
         """Run the node to its end; a failure is kept and shown, and never ends the console."""
@@ -110,7 +115,8 @@ def make_upkeep(store, node):
         from .ports import networks
     except ImportError:  # left out where no port joins Wi-Fi
         networks = None
-    log = EventLog(clock.now)
+    log = EventLog(clock.now, FileStore(ROOT + "/log"), board.start())
+    node.tell(log)
     seal = Seal(store, board.random, clock.now)
     return Upkeep(store, seal, log, board, networks, node), log
 
@@ -154,6 +160,8 @@ def main():
         reboot = asyncio.run(run(keystore, node, board.identity(store), upkeep, log))
     finally:
         asyncio.new_event_loop()
+        log.settle()
+        log.save()
         try:
             keystore.release()  # the numbers reserved and not used aren't lost
         except StorageError as error:

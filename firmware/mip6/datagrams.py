@@ -53,6 +53,7 @@ class Socket:
 
     def __init__(self, node, port, waiting, receiving):
         self._node = node
+        self._from = None  # the care-of address that the last datagram left from
         self.port = port
         self._waiting_max = waiting
         self._receiving_max = receiving
@@ -146,6 +147,9 @@ class Socket:
         datagram = packets.udp(bindings.home_address, address, self.port, port, data)
         taken = self._node.send_data(bindings.carry(address, packets.UDP, datagram))
         self.counts["sent" if taken else "unsent"] += 1
+        if bindings.care_of != self._from:
+            self._from = bindings.care_of
+            bindings.emit("data", address, None)
         return True
 
     def _checked(self, data, destination):

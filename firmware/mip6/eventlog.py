@@ -1,39 +1,118 @@
-"""The last events of a board, in RAM: a bounded ring that forgets its oldest entries.
+"""The last events of a board, in blocks of a kilobyte of text: the newest in RAM, all in flash.
 
-What keeps them over a reset and signs them is not here.
+A line is "milliseconds-since-the-start kind detail ..."; a block begins with "milliseconds boot
+number" and each start adds "milliseconds boot number cause unix-seconds", so times mean something
+over resets. A block is one file, written whole: again while it grows, at most every ten seconds,
+and no more once it is full. The oldest of 32 goes. See docs/SPEC.md, "The event log".
 """
 
 from . import addresses
 from .compat import const
 
-_ENTRIES = const(64)
+_BLOCK = const(1024)  # octets
+_BLOCKS = const(32)
+_WAITING = const(64)  # events that no line tells of yet
+_SAVE_MS = const(10000)
 
 
 class EventLog:
-    """`now()`: milliseconds since the start. An entry is [number, milliseconds, kind, text]."""
+    """`now()`: milliseconds since the start. `store`: keeps blocks (a FileStore of their own) or
+    None. `start`: why the board started and when, for people and as Unix time.
 
-    def __init__(self, now, entries=_ENTRIES):
+    It may stand for the list that a Binding Update List puts its events in: what it puts here has
+    the time of that moment, and costs no more.
+    """
+
+    def __init__(self, now, store=None, start="0 0"):
         self._now = now
-        self._most = entries
-        self._entries = []
-        self._next = 0
+        self._store = store
+        self._waiting = []
+        self._lines = []
+        self._octets = 0
+        self._blocks = []
+        self._dirty = 0
+        self.block = self._boot = 0
+        try:
+            self._blocks = store.names()
+            self.block = int(self._blocks[-1])
+            self._lines = self.read(self.block).split("\n")
+            for line in self._lines:
+                self._octets += len(line) + 1
+                words = line.split(" ")
+                if words[1] == "boot":
+                    self._boot = int(words[2])
+        except (AttributeError, IndexError, OSError, ValueError):
+            self.block += 1  # none yet, or a torn one: leave it alone
+            self._lines = []
+        self._boot += 1
+        self.add("boot", "%d %s" % (self._boot, start))
 
-    def add(self, kind, text=""):
+    def __len__(self):
+        return 0  # never full, to whoever appends
+
+    def append(self, event):
+        """Note (kind, address or None, detail or None) with the time of now; the newest give way."""
+        if len(self._waiting) < _WAITING:
+            self._waiting.append((self._now(), event))
+
+    def add(self, kind, text=None):
         """Note an event: a short fixed word and a line for a person, without secrets."""
-        if len(self._entries) >= self._most:
-            self._entries.pop(0)
-        self._entries.append([self._next, self._now(), kind, text])
-        self._next += 1
+        self.append((kind, None, text))
 
-    def take_over(self, events):
-        """Note what a Binding Update List told, tuples (kind, address, detail), and empty it."""
-        while events:
-            kind, subject, detail = events.pop(0)
-            words = [] if subject is None else [addresses.text(subject)]
+    def settle(self):
+        """Make lines of what waits."""
+        while self._waiting:
+            at, (kind, subject, detail) = self._waiting.pop(0)
+            line = "%d %s" % (at, kind)
+            if subject is not None:
+                line += " " + addresses.text(subject)
             if detail is not None:
-                words.append(str(detail))
-            self.add(kind, " ".join(words))
+                line += " %s" % detail
+            if self._octets + len(line) > _BLOCK:
+                self.save()
+                self.block += 1
+                self._octets = 0
+                self._lines = []
+                self._line("%d boot %d" % (at, self._boot))
+            self._line(line)
 
-    def since(self, number, most):
-        """The first entries (at most `most`) numbered from `number` on that are still there."""
-        return [entry for entry in self._entries if entry[0] >= number][:most]
+    def _line(self, line):
+        self._lines.append(line)
+        self._octets += len(line) + 1
+        self._dirty = self._dirty or self._now() + _SAVE_MS
+
+    def tend(self, idle):
+        """Once a second: make lines, and save when it is time and the board `idle`."""
+        self.settle()
+        if self._dirty and idle and self._now() >= self._dirty:
+            self.save()
+
+    def save(self):
+        """Write the newest block. A store that fails costs events and nothing else."""
+        self._dirty = 0
+        if self._store is None:
+            return
+        name = "%06d" % self.block
+        try:
+            self._store.write(name, "\n".join(self._lines).encode())
+            if name not in self._blocks:
+                self._blocks.append(name)
+                if len(self._blocks) > _BLOCKS:
+                    self._store.remove(self._blocks.pop(0))
+        except OSError:
+            pass
+
+    def read(self, number):
+        """The text of a block, empty if it is gone."""
+        if number == self.block and self._lines:
+            return "\n".join(self._lines)
+        octets = self._store and self._store.read("%06d" % number)
+        return octets.decode() if octets else ""
+
+    def tell(self, number):
+        """What the console's `log` answers: the text of a block (None: the newest), and the
+        numbers of the newest and the oldest."""
+        self.settle()
+        oldest = int(self._blocks[0]) if self._blocks else self.block
+        text = self.read(self.block if number is None else number)
+        return {"block": self.block, "oldest": oldest, "ms": self._now(), "text": text}

@@ -16,9 +16,10 @@ _AGAIN_S = const(60)
 
 
 async def tend(keystore, node, log):
-    """Work for ever. `node`: has `idle()` and `events()` (agent.Guarded); `log`: EventLog."""
+    """Work for ever. `node`: agent.Guarded; `log`: EventLog."""
     while True:
-        log.take_over(node.events())
+        node.tell(log)
+        log.tend(node.idle())
         if keystore.scrub_due and node.idle() and not await _scrub(keystore, node, log):
             await asyncio.sleep(_AGAIN_S)
         await asyncio.sleep(_LOOK_S)

@@ -13,7 +13,6 @@ from .errors import Misuse, StorageError
 from .jsonrpc import INVALID_PARAMS, REFUSED, SEALED, STORAGE_FAILED, WAIT, Refusal
 from .seal import TooSoon
 
-_ENTRIES_MAX = const(16)  # of the log in one answer
 _EARLIEST = const(1577836800)  # 2020-01-01: no clock that was ever set is before it
 
 
@@ -84,14 +83,7 @@ class Upkeep:
         }
 
     def _tell_log(self, params):
-        since = jsonrpc.some_params(params, "since")[0]
-        since = 0 if since is None else since
-        if type(since) is not int or since < 0:
-            raise Refusal(INVALID_PARAMS, "since is a whole number")
-        entries = self._log.since(since, _ENTRIES_MAX)
-        lost = entries[0][0] - since if entries else 0
-        following = entries[-1][0] + 1 if entries else since
-        return {"entries": entries, "lost": lost, "next": following}
+        return self._log.tell(jsonrpc.some_params(params, "block")[0])
 
     def _time(self, params):
         wanted = jsonrpc.some_params(params, "set")[0]
@@ -102,6 +94,7 @@ class Upkeep:
                 self._platform.set_clock(wanted)
             except OSError:
                 raise Refusal(REFUSED, "the system of this board keeps its own clock") from None
+            self._log.add("clock", wanted)
         seconds = self._platform.clock()
         return {"unix_s": seconds if seconds >= _EARLIEST else None}
 

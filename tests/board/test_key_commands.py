@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mip6 import addresses
+from mip6.credentials import Keystore
 from roamkey import provisioning
 from roamkey.board.serial_client import SerialClient
 from roamkey.errors import BoardError, RefusedError
@@ -84,8 +85,8 @@ def test_old_keys_are_overwritten_while_the_board_is_idle(virtual, both, roamkey
         while client.status()["keystore"]["scrub_due"]:
             assert time.monotonic() < end
             time.sleep(0.2)
-        entries = client.ask("log")["entries"]
-    assert "scrubbed" in [entry[2] for entry in entries]
+        text = client.ask("log")["text"]
+    assert " scrubbed " in text
     virtual.power_cut()
     assert kcn not in virtual.image.read_bytes()
     assert "/roamkey/filler" not in virtual.list_files()
@@ -129,6 +130,32 @@ def test_a_rekey_that_flash_refuses_changes_nothing(registry, fake, hasty) -> No
     with pytest.raises(RefusedError, match="not written"):
         provisioning.rekey(registry, fake.port, connect=hasty)
     assert live(registry) == [(first, CONFIRMED)] and fake.set_id == first
+
+
+# status
+
+
+@pytest.mark.parametrize(
+    ("accepted", "words"),
+    [
+        (52000, "13535 uses left"),
+        (53000, "warning        80 % of the last key for it is used: roamkey rekey"),
+        (62300, "warning        95 % of the last key for it is used: roamkey rekey"),
+        (65535, "warning        every key for it is used up: roamkey rekey"),
+    ],
+)
+def test_status_tells_how_long_the_keys_last(
+    accepted, words, registry, fake, hasty, roamkey
+) -> None:
+    provisioning.provision(registry, fake.port, Plan(HOME, (PEER,)), connect=hasty)
+    fake.unplug()
+    keystore = Keystore(fake.store)
+    keystore.load()
+    keystore.counter(0).advance(accepted)
+    fake.plug()
+    code, out, error = roamkey("status", "--port", fake.port)
+    assert (code, error) == (0, "") and words in out
+    assert ("warning" in out) == words.startswith("warning")
 
 
 # erase, retire

@@ -63,7 +63,7 @@ class Board:
         self.platform = Platform()
         self.node = Node()
         self.ms = 0
-        self.log = EventLog(self.now, 8)
+        self.log = EventLog(self.now)
         self.start()
 
     def now(self):
@@ -153,23 +153,14 @@ def test_the_clock():
     assert board.call("time", set=1800000001) == (None, -32002)
 
 
-def test_the_log_forgets_its_oldest():
+def test_the_log_is_told_in_blocks():
     board = Board()
-    for number in range(3):
-        board.ms = 10 * number
-        board.log.add("state", "bound %d" % number)
+    board.ms = 7
+    board.log.add("warning", "80")
     told, _ = board.call("log")
-    assert told["entries"][1] == [1, 10, "state", "bound 1"]
-    assert (told["lost"], told["next"]) == (0, 3)
-    board.log.take_over([("attached", b"\x20\x01" + bytes(14), None), ("warning", None, 80)])
-    told, _ = board.call("log", since=3)
-    assert [entry[2:] for entry in told["entries"]] == [["attached", "2001::"], ["warning", "80"]]
-    for _ in range(20):
-        board.log.add("filler")
-    told, _ = board.call("log", since=5)
-    assert (told["lost"], len(told["entries"]), told["next"]) == (12, 8, 25)
-    assert board.call("log", since=25)[0] == {"entries": [], "lost": 0, "next": 25}
-    assert board.call("log", since="1") == (None, -32602)
+    assert told == {"block": 1, "oldest": 1, "ms": 7, "text": "0 boot 1 0 0\n7 warning 80"}
+    assert board.call("log", block=9)[0]["text"] == ""
+    assert board.call("log", since=5) == (None, -32602)
 
 
 def test_a_sealed_board_says_who_and_how_it_is_and_nothing_else():

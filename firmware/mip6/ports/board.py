@@ -81,6 +81,15 @@ def set_clock(seconds):
     RTC().datetime((year, month, day, weekday, hour, minute, second, 0))
 
 
+def start():
+    """Why the board started (machine.reset_cause(), 0 where nobody knows), and the clock."""
+    try:
+        from machine import reset_cause
+    except ImportError:
+        return "0 %d" % clock()
+    return "%d %d" % (reset_cause(), clock())
+
+
 def opening():
     """Why a seal would not hold here (a line), or no text.
 

@@ -98,6 +98,9 @@ class Port:
             return False
         return True
 
+    def note(self, kind, text):
+        """Where news of links go; the agent puts its log here."""
+
     def listen(self, address, port):
         """Have datagrams to a UDP port of an address of ours come as packets, until it is gone."""
         entry = self._open.get(address)
@@ -160,6 +163,8 @@ class Port:
         self._settle(link)
 
     def _take_link(self, link, name, up):
+        if link.up != up and self._priority(name) is not None:
+            self.note("link", name + (" up" if up else " down"))
         if link.up and not up:
             link.confirmed.clear()
         back = up and not link.up and link.name and self._priority(name) is not None
