@@ -58,6 +58,7 @@ bench: $(STAMP) ## what it costs: tables, and bench/out/*.json (minutes)
 	$(BIN)/python bench/wear.py
 	$(BIN)/python bench/handover.py
 	$(BIN)/python bench/correspondent.py
+	$(BIN)/python bench/dataplane.py
 
 lint: $(STAMP) ## ruff and mypy
 	$(BIN)/ruff check .

@@ -20,7 +20,7 @@ def ping(address, count, interval):
     for number in range(int(count) + 1):
         if number < int(count):
             one.send(struct.pack("!BBHHH", 128, 0, 0, 0x524B, number) + bytes(56))
-        until = time.monotonic() + (float(interval) if number < int(count) else 1.0)
+        until = time.monotonic() + (float(interval) if number < int(count) else 0.5)
         while (left := until - time.monotonic()) > 0:
             one.settimeout(left)
             try:
@@ -40,7 +40,7 @@ def udp(address, port, count, interval, octets=16):
     for number in range(int(count) + 1):
         if number < int(count):
             one.sendto(number.to_bytes(4, "big") + bytes(int(octets) - 4), (address, int(port)))
-        until = time.monotonic() + (float(interval) if number < int(count) else 1.0)
+        until = time.monotonic() + (float(interval) if number < int(count) else 0.5)
         while (left := until - time.monotonic()) > 0:
             one.settimeout(left)
             try:
@@ -52,14 +52,14 @@ def udp(address, port, count, interval, octets=16):
     tell(sent=int(count), received=len(answered), sources=sorted(sources))
 
 
-def udp_echo(address, port):
-    """Send every datagram back, until ended."""
+def udp_echo(address, port, keep=65535):
+    """Send back the first octets of every datagram, until ended."""
     one = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
     one.bind((address, int(port)))
     tell(ready=True)
     while True:
         data, source = one.recvfrom(65535)
-        one.sendto(data, source)
+        one.sendto(data[: int(keep)], source)
 
 
 def download(url, octets_per_s=0):

@@ -93,13 +93,14 @@ def test_a_narrow_way_is_found_out(roaming):
     network = roaming.network
     roaming.serve("sink", HOME, 9)
     roaming.serve("udp_echo", HOME, 7)
+    roaming.serve("udp_echo", HOME, 8, 16)
     for name, interface in (("router", "visited1"), (roaming.node.name, roaming.node.uplink)):
         namespace = network.namespace(name)
         namespace._ask("link", "set", index=namespace.index(interface), mtu=1280)
     told = result(roaming.start("correspondent", "upload", HOME, 9, 1_000_000))
     assert told["octets"] == 1_000_000
-    for octets in (16, 1232, 2000):  # 1232: a packet of 1280 octets
-        told = result(roaming.start("correspondent", "udp", HOME, 7, 10, 0.05, octets))
+    for port, octets in ((7, 16), (7, 1232), (8, 2000)):  # 1232: a packet of 1280 octets
+        told = result(roaming.start("correspondent", "udp", HOME, port, 10, 0.05, octets))
         assert told["received"] >= 8, octets
     # In the next network the way is as wide as ever, and the kernel isn't told of the old one.
     assert route_mtu(network) == 1280
@@ -277,3 +278,22 @@ def test_without_the_right_to_a_device(lab_network, scene, monkeypatch, tmp_path
         if code:
             assert out == "" and len(err.splitlines()) == 1
             assert re.match("roamkey: no data plane: .*; --no-data-plane serves signalling", err)
+
+
+def test_a_node_at_home_is_answered_there(lab_network, scene):
+    """Though a route leads to where it was last: also where its update is refused."""
+    need_tun()
+    node = scene.node(0x100)
+    daemon = Daemon(lab_network, scene.path, data_plane=True)
+    daemon.ready()
+    station = Station(lab_network, "visited1")
+    station.exchange(node, node.update(5, station.address))
+    wait_until(lambda: routes(lab_network))
+    home = Station(lab_network, "home", "2001:db8:a::100")
+    refused = node.update(5, home.address, lifetime=0, away=False)
+    assert home.exchange(node, refused, removes=True).status == 135
+    assert routes(lab_network)
+    removal = node.update(6, home.address, lifetime=0, away=False)
+    assert home.exchange(node, removal, removes=True).status == 0
+    wait_until(lambda: not routes(lab_network))
+    assert daemon.end()[0] == 0

@@ -52,7 +52,7 @@ def acknowledgement(
     )
     header = _BEFORE + checksum.to_bytes(2, "big") + header
     if source == home_address:
-        return Reply(source, packets.MOBILITY, header)
+        return Reply(source, packets.MOBILITY, header, update.scope)
     return Reply(source, packets.ROUTING, _ROUTE + home_address + header, update.scope)
 
 

@@ -12,6 +12,9 @@ from it.
 The payload that a socket gives begins at its own header, without the IPv6 header. A message behind
 Destination Options reaches the socket of protocol 135 too, on kernels with Mobile IPv6 even with
 the home address as its source; the option's ancillary data tells, and it is left to the other.
+
+With a data plane there may be a route that leads what is for a home address to where the node was
+last. So answers to a node at home leave by the interface that it was heard on, not by the route.
 """
 
 import errno
@@ -34,6 +37,7 @@ _TENTATIVE = 0x40  # IFA_F_TENTATIVE
 _TENTATIVE_S = 5
 _SO_RCVBUFFORCE = 33  # Linux; not in the socket module
 _SO_MEMINFO = 55
+_PACKET_INFO = struct.Struct("@16sI")  # struct in6_pktinfo: address, interface's index
 _MEMINFO = struct.Struct("9I")  # linux/sock_diag.h; the last: drops
 
 
@@ -50,6 +54,8 @@ class RawSockets:
         except SystemRefusedError:
             self.close()
             raise
+        self._address = address
+        self._direct: dict[int, socket.socket] = {}  # by the index of the interface
         self.home.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVDSTOPTS, 1)
         # The kernel would drop wrong checksums itself, among them those that a home address
         # makes right, and count them with what it has no room for. Ours are always filled in.
@@ -73,20 +79,39 @@ class RawSockets:
     def send(self, reply: Reply) -> None:
         """Send a reply; what the kernel doesn't take is counted in `send_errors`, and lost as a
         packet on the way may be."""
-        one = self._routed if reply.next_header == packets.ROUTING else self.home
         target = (socket.inet_ntop(socket.AF_INET6, reply.destination), 0, 0, reply.scope)
         try:
+            if reply.next_header == packets.ROUTING:
+                one = self._routed
+            else:
+                one = self._direct.get(reply.scope) or self._open_direct(reply.scope)
             one.sendto(reply.payload, target)
         except OSError:
             self.send_errors += 1
 
     def leave_data(self) -> None:
-        """From now on what is data goes to the data plane's socket alone."""
+        """From now on what is data goes to the data plane's socket alone, and nodes at home are
+        answered by the interface that they were heard on."""
+        self.home.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
         filters.all_but_data(self.away, packets.DESTINATION_OPTIONS)
 
     def overflows(self) -> int:
         """How many packets the kernel dropped because the receive buffers were full."""
         return sum(_overflows(one) for one in (self.away, self.home))
+
+    def _open_direct(self, interface: int) -> socket.socket:
+        """A socket that sends by one interface; the common one for 0. Raises OSError."""
+        if not interface:
+            return self.home
+        name = socket.if_indextoname(interface).encode()
+        one = socket.socket(socket.AF_INET6, socket.SOCK_RAW, packets.MOBILITY)
+        self._opened.append(one)
+        self._direct[interface] = one
+        filters.nothing(one)
+        one.setblocking(False)
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, name + b"\0")
+        one.bind((str(self._address), 0))
+        return one
 
     def _open(self, protocol: int, address: IPv6Address) -> socket.socket:
         try:
@@ -161,7 +186,10 @@ def _drain_home(one: socket.socket, most: int) -> Iterator[Inbound]:
             return
         except OSError:
             continue
-        if not ancillary:
+        told = {kind: data for _, kind, data in ancillary}
+        if socket.IPV6_DSTOPTS not in told:
+            if socket.IPV6_PKTINFO in told:
+                _, scope = _PACKET_INFO.unpack(told[socket.IPV6_PKTINFO])
             yield Inbound(packets.MOBILITY, payload, _octets(source), scope)
 
 

@@ -1,0 +1,148 @@
+"""How fast data go over the data plane, beside the same way without it. Run it with `make bench`.
+
+A node with the agent's core under CPython has its home address on a TUN device (`lab/tun_node`); a
+plain host on the same network is beside it. Both serve the same file over HTTP, and a program on
+the correspondent's host fetches it from one and the other in turn, so that whatever else this
+machine does hits both alike. The way between, with router and user-space bridge, is the same.
+
+With the data plane, each packet goes through two more programs, on the machine's same processors:
+the ratio is that of two ends, not of one. How signalling fares meanwhile is measured as well: from
+sending a Binding Update to having its acknowledgement, for another node than the one with data.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import results
+
+from roamkey.correspondent.dataplane import tun
+from roamkey.lab import sandbox
+from roamkey.lab.network import Network
+from roamkey.lab.tun_node import TunNode
+from roamkey.registry import Registry
+
+TESTS = Path(__file__).parent.parent / "tests" / "correspondent"
+sys.path.insert(0, str(TESTS))
+from conftest import MobileNode  # noqa: E402
+from daemons import Daemon, Station  # noqa: E402
+
+HOME = "2001:db8:a::77"
+PLAIN = "plain"
+OCTETS = 50_000_000
+LIFETIME = 3600
+_PORT = 8000
+
+
+def main() -> int:
+    """Measure, print, write `throughput_ratio` into bench/out/correspondent.json."""
+    arguments = argparse.ArgumentParser(description="measure the data plane in the laboratory")
+    arguments.add_argument("--runs", type=int, default=7)
+    runs = arguments.parse_args().runs
+    reason = tun.refusal()
+    if reason is not None:
+        print(f"bench/dataplane.py: skipped, the data plane needs {tun.PATH}: {reason}")
+        return 0
+    sandbox.ensure()
+    with tempfile.TemporaryDirectory() as folder, Network() as network:
+        path = Path(folder) / "registry.sqlite"
+        with (
+            Registry.open(path) as registry,
+            TunNode(network, registry, Path(folder), HOME) as node,
+        ):
+            return measure(network, registry, path, node, Path(folder), runs)
+
+
+def measure(
+    network: Network, registry: Registry, path: Path, node: TunNode, folder: Path, runs: int
+) -> int:
+    """The whole measurement; the exit code."""
+    signaller = MobileNode(0x100)
+    registry.add_sent(b"bench-00", "bench", [signaller.pair_keys()], LIFETIME)
+    daemon = Daemon(network, path, data_plane=True)
+    daemon.ready()
+    network.attach(node.name, node.uplink, "visited1", dad=False)
+    network.wait_for_address(node.name, node.uplink, "visited1")
+    network.attach(PLAIN, "wlan0", "visited1", dad=False)
+    plain = network.wait_for_address(PLAIN, "wlan0", "visited1")
+    daemon.event("accepted")
+    (folder / "file").write_bytes(bytes(OCTETS))
+    for name, address in ((node.name, HOME), (PLAIN, plain)):
+        serve(network, name, address, folder)
+    time.sleep(1.5)
+    rates: dict[str, list[float]] = {HOME: [], plain: []}
+    for _ in range(runs):
+        for address, found in rates.items():
+            found.append(OCTETS / json.loads(fetch(network, address).communicate()[0])["seconds"])
+    over, beside = (statistics.median(found) for found in rates.values())
+    ratio = statistics.median(a / b for a, b in zip(*rates.values(), strict=True))
+    station = Station(network, "visited2")
+    idle = signalling(station, signaller, range(100))
+    fetching = [fetch(network, HOME) for _ in range(2)]
+    time.sleep(0.4)
+    busy = signalling(station, signaller, range(100, 200))
+    if any(process.poll() is not None for process in fetching):
+        print("the downloads ended before the signalling was measured: see OCTETS")
+    print(f"an HTTP download of {OCTETS // 1_000_000} MB, median of {runs}")
+    print(f"  to the home address, over the data plane  {over / 1e6:7.1f} MB/s")
+    print(f"  to a plain host beside it                 {beside / 1e6:7.1f} MB/s")
+    print(f"  ratio, median of pairs                    {ratio:7.2f}")
+    print("a Binding Update and its acknowledgement, median (95th percentile)")
+    print(f"  without data                              {shown(idle)} ms")
+    print(f"  while two downloads run over it           {shown(busy)} ms")
+    results.update("correspondent.json", throughput_ratio=round(ratio, 3))
+    return daemon.end()[0]
+
+
+def serve(network: Network, name: str, address: str, folder: Path) -> None:
+    """An HTTP server at a node."""
+    network.spawn(
+        name,
+        [sys.executable, "-m", "http.server", "--bind", address, str(_PORT), "-d", str(folder)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def fetch(network: Network, address: str) -> "subprocess.Popen[str]":
+    """A program on the correspondent's host that downloads the file."""
+    return network.spawn(
+        "correspondent",
+        [
+            sys.executable,
+            str(TESTS / "programs.py"),
+            "download",
+            f"http://[{address}]:{_PORT}/file",
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def signalling(station: Station, node: MobileNode, sequences: range) -> list[float]:
+    """Seconds from each update to its acknowledgement."""
+    took = []
+    for sequence in sequences:
+        update = node.update(sequence, station.address)
+        start = time.perf_counter()
+        station.send(update)
+        station.receive(43)
+        took.append(time.perf_counter() - start)
+        time.sleep(0.005)
+    return took
+
+
+def shown(took: list[float]) -> str:
+    """Median and 95th percentile in ms."""
+    return (
+        f"{statistics.median(took) * 1e3:7.2f} ({sorted(took)[len(took) * 95 // 100] * 1e3:.2f})"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
