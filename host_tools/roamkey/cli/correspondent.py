@@ -11,9 +11,11 @@ from typing import Annotated
 import typer
 
 from mip6 import addresses
-from roamkey.cli import correspondent_watch
-from roamkey.cli.options import PassphraseOption, RegistryOption
+from roamkey.cli import correspondent_events, correspondent_page, correspondent_watch
+from roamkey.cli.options import EventsOption, PassphraseOption, RegistryOption
 from roamkey.correspondent import daemon, view
+from roamkey.correspondent.events.file import place
+from roamkey.correspondent.events.recorder import KEEP_DAYS
 from roamkey.correspondent.log import Log
 from roamkey.registry import Registry
 
@@ -21,6 +23,8 @@ app = typer.Typer(help="The Linux end: follow boards to where they are.", no_arg
 app.command()(correspondent_watch.status)
 app.command()(correspondent_watch.drops)
 app.command()(correspondent_watch.unit)
+app.command()(correspondent_events.events)
+app.command()(correspondent_page.page)
 
 _EXIT_INTERRUPTED = 130
 
@@ -97,6 +101,11 @@ def run(
         ),
     ] = True,
     no_metrics: Annotated[bool, typer.Option("--no-metrics", help="Serve no metrics.")] = False,
+    events: EventsOption = None,
+    events_days: Annotated[
+        float, typer.Option(min=0.01, help="How long to keep events; a million at most.")
+    ] = KEEP_DAYS,
+    no_events: Annotated[bool, typer.Option("--no-events", help="Record no events.")] = False,
     passphrase_file: PassphraseOption = None,
 ) -> None:
     """Serve an address until SIGTERM (exit code 0) or Ctrl-C (130). Needs CAP_NET_RAW,
@@ -110,12 +119,14 @@ def run(
         metrics=None if no_metrics else metrics or daemon.METRICS,
         metrics_needed=metrics is not None,
         data_plane=data_plane,
+        events=None if no_events else events or place(registry),
+        events_days=events_days,
     )
-    with closing(Log(log.value, log_file)) as events:
+    with closing(Log(log.value, log_file)) as lines:
         ended_by = daemon.serve(
             lambda create: Registry.open(registry, create, passphrase_file),
             address,
-            events,
+            lines,
             settings,
         )
     if ended_by == signal.SIGINT:

@@ -28,3 +28,15 @@ PassphraseOption = Annotated[
         help="The passphrase of an encrypted registry: a file of mode 0600.",
     ),
 ]
+
+#: Where the correspondent's events are, as its `run` records them.
+EventsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--events",
+        metavar="FILE",
+        envvar="ROAMKEY_EVENTS",
+        show_envvar=True,
+        help="The file of events. Default: beside the registry.",
+    ),
+]

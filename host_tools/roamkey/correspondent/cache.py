@@ -184,10 +184,13 @@ class BindingCache:
         if not authentic.removes:
             care_of, granted = authentic.care_of_address, authentic.lifetime()
             binding = Binding(care_of, granted, now, now + 1000 * granted, key.key_id)
+        before = peer.binding
         self._bind(peer, binding)
         key.last_sequence = sequence
         outcome = entries.REMOVED if authentic.removes else entries.ACCEPTED
         verdict = authentic.verdict(outcome, messages.ACCEPTED, granted)
+        if before is not None and before.expires_ms > now:
+            verdict.previous = before.care_of_address
         verdict.change = Change(
             peer.pair_id, key.key_id, key.generation, sequence, confirms, binding
         )

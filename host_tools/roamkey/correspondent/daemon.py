@@ -15,6 +15,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from ipaddress import IPv6Address
+from pathlib import Path
 from typing import Any
 
 from roamkey.correspondent import entries, refresh, supervisor
@@ -22,6 +23,8 @@ from roamkey.correspondent.cache import BindingCache
 from roamkey.correspondent.control import Control
 from roamkey.correspondent.dataplane.client import DataPlane
 from roamkey.correspondent.entries import Inbound
+from roamkey.correspondent.events import kinds
+from roamkey.correspondent.events.recorder import KEEP_DAYS, Recorder
 from roamkey.correspondent.log import Log
 from roamkey.correspondent.refresh import Refresher
 from roamkey.correspondent.responder import Responder
@@ -44,13 +47,16 @@ METRICS = "[::1]:9464"  # where metrics are served where the address is free
 @dataclass(frozen=True)
 class Settings:
     """How to serve. `metrics`: an address and port, or None; with `metrics_needed` the daemon
-    doesn't start where it can't have that address. `data_plane`: data go to and from nodes too."""
+    doesn't start where it can't have that address. `data_plane`: data go to and from nodes too.
+    `events`: the file to record them in, for so many days, or None."""
 
     bindings_max: int = 1_000_000
     refresh: str = refresh.USED
     metrics: str | None = None
     metrics_needed: bool = True
     data_plane: bool = False
+    events: Path | None = None
+    events_days: float = KEEP_DAYS
 
 
 def serve(
@@ -73,6 +79,7 @@ def serve(
         plane = stack.enter_context(closing(DataPlane(address))) if settings.data_plane else None
         daemon = Daemon(address, open_registry, registry, sockets, log, settings, plane)
         stack.callback(daemon.close)
+        stack.callback(daemon.record(settings))
         daemon.start()
         stack.callback(daemon.serve_metrics(settings))
         return daemon.run(control, signals)
@@ -112,6 +119,7 @@ class Daemon:
             sockets.leave_data()
             cache.changed = set()
             self.status.parts["data_plane"] = plane.facts
+        self._events: Recorder | None = None
 
     def close(self) -> None:
         """Close the registry that is open now."""
@@ -127,6 +135,7 @@ class Daemon:
         gc.set_threshold(_COLLECT_AFTER)
         self._watch_all(now)
         self._tell_plane(now)
+        self._record_nodes()
 
     def run(self, control: Control, signals: Signals) -> signal.Signals:
         """Serve until a signal says stop."""
@@ -154,6 +163,19 @@ class Daemon:
                 break
         self._tell_stopped(signals.stopped_by)
         return signals.stopped_by
+
+    def record(self, settings: Settings) -> Callable[[], None]:
+        """Record events if asked to, and if that is possible; what ends it."""
+        if settings.events is None:
+            return lambda: None
+        try:
+            events = Recorder(settings.events, self._address.packed, settings.events_days)
+        except RoamkeyError as error:  # nodes are served all the same
+            self._trouble(f"no events are recorded: {error}")
+            return lambda: None
+        self._events = events
+        self.status.parts["events"] = events.facts
+        return events.close
 
     def serve_metrics(self, settings: Settings) -> Callable[[], None]:
         """Serve /metrics if asked to; what ends it. Raises as `metrics.serve` does."""
@@ -184,7 +206,7 @@ class Daemon:
         if not burst:
             return
         started = time.perf_counter()
-        now = wall_ms()
+        now, events = wall_ms(), self._events
         verdicts = self._responder.process(burst, now)
         self._tell_plane(now)  # so that an answer finds its route there
         for verdict in verdicts:
@@ -200,17 +222,30 @@ class Daemon:
             elif verdict.outcome == entries.ACCEPTED:
                 self._refresher.registered(verdict.home_address, now)
             self._log.verdict(now, verdict)
+            if events is not None:
+                events.verdict(now, verdict)
         self._log.flush()
+        if events is not None:
+            events.flush()
 
     def _housekeep(self) -> None:
         now = wall_ms()
         for home_address, binding in self._responder.expire(now):
             self._log.expired(now, home_address, binding)
+            if self._events is not None:
+                self._events.expired(now, home_address, binding)
         self._tell_plane(now)
         for request in self._refresher.due(now):
             self._sockets.send(request)
         self._log.drops(now)
         self._log.flush()
+        if self._events is not None:
+            self._record_nodes()
+            self._events.tick(now)
+
+    def _record_nodes(self) -> None:
+        if self._events is not None:
+            self._events.nodes_changed(self._registry, self._responder.revision)
 
     def _tell_plane(self, now: int) -> None:
         """The data plane follows what is durable, and nothing else."""
@@ -223,7 +258,10 @@ class Daemon:
             unbound = self._plane.receive()
             now = wall_ms()
             while self._plane.used:
-                self._refresher.used(self._plane.used.pop(), now)
+                home_address = self._plane.used.pop()
+                self._refresher.used(home_address, now)
+                if self._events is not None:
+                    self._events.data(home_address, now)
             self._settle(unbound)
 
     # --- what is told
@@ -244,11 +282,16 @@ class Daemon:
         if plane is not None and plane["warning"] is not None:
             self._log.event(wall_ms(), "warning", plane["warning"], detail=plane["warning"])
         self._log.flush()
+        if self._events is not None:
+            self._events.told(wall_ms(), kinds.STARTED, f"{event}: {text}")
         supervisor.notify(READY="1", STATUS=text)
 
     def _tell_stopped(self, stopped_by: signal.Signals) -> None:
         now = wall_ms()
         self._log.drops(now, always=True)
+        if self._events is not None:
+            self._events.tick(now)
+            self._events.told(now, kinds.STOPPED, stopped_by.name)
         served = self.status.counters()
         self._log.event(
             now,
@@ -283,6 +326,7 @@ class Daemon:
             return
         self._watch_all(now)
         self._tell_plane(now)
+        self._record_nodes()
         self.status.reloads += 1
         self._tell_ready("reloaded")
 
@@ -295,6 +339,8 @@ class Daemon:
             raise
         self._registry.close()
         self._registry = opened
+        if self._events is not None:
+            self._events.forget_nodes()
 
     def _watch_all(self, now: int) -> None:
         for home_address in self._responder.cache.home_addresses():

@@ -13,7 +13,7 @@ from roamkey import registry
 class Inbound(NamedTuple):
     """A packet for us from its extension header `next_header` on, addresses as in the IPv6 header.
 
-    `scope`: the interface's index where `source` is link-local, else 0.
+    `scope`: the index of the interface that it came in by, where that matters, else 0.
     """
 
     next_header: int
@@ -84,6 +84,7 @@ class Verdict:
     generation: int = 0
     status: int = 0
     lifetime: int = 0
+    previous: bytes = b""  # the care-of address before; none where there was no binding
 
 
 class LiveKey:

@@ -28,6 +28,11 @@ class Responder:
         self._revision = -1
         self._stale: set[bytes] = set()
 
+    @property
+    def revision(self) -> int:
+        """The registry's revision that the cache is at."""
+        return self._revision
+
     def start(self, now: int) -> None:
         """Read pairs and bindings. Raises RoamkeyError where the registry fails."""
         self._refresh(now)

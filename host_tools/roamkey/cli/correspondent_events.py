@@ -1,0 +1,100 @@
+"""`roamkey correspondent events`: what happened, as the daemons of this host recorded it."""
+
+import json
+import re
+import time
+from contextlib import closing
+from datetime import datetime
+from ipaddress import AddressValueError, IPv6Address
+from typing import Annotated, Any
+
+import typer
+
+from roamkey.cli.options import EventsOption, RegistryOption
+from roamkey.correspondent.events import kinds
+from roamkey.correspondent.events.file import Reader, place
+from roamkey.errors import BadInputError
+
+_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_LOOK_EVERY_S = 0.1
+_AT_ONCE = 1000
+
+
+def _instant(text: str) -> int:
+    """Milliseconds since 1970 of "10m" ago, or of a time in ISO form; raises BadParameter."""
+    ago = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text)
+    if ago:
+        return int(1000 * (time.time() - float(ago[1]) * _UNITS_S[ago[2]]))
+    try:
+        return int(1000 * datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp())
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r} is neither a time, as 2030-01-31T12:00, nor how long ago, as 10m, 2h, 3d"
+        ) from None
+
+
+def events(
+    node: Annotated[
+        str | None,
+        typer.Option(metavar="NODE", help="A home address, or a board's name. Default: all."),
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="WHEN", help="Not before: a time, or how long ago, as 10m."),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="The latest so many.")] = 1000,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on as they happen, until Ctrl-C.")
+    ] = False,
+    as_json: Annotated[
+        bool,
+        typer.Option("--json", help="Print JSON: a list; with --follow, an object a line."),
+    ] = False,
+    registry: RegistryOption = None,
+    file: EventsOption = None,
+) -> None:
+    """Show what happened: bindings made, moved, removed and expired, refusals, drops, data gaps.
+
+    Of the daemons on this host; kept for a week unless they were told otherwise.
+    """
+    since_ms = _instant(since) if since else 0
+    with closing(Reader(file or place(registry))) as reader:
+        last = reader.last_id()
+        homes = _homes(reader, node) if node else None
+        found = reader.latest(limit, since_ms, homes)
+        if as_json and not follow:
+            typer.echo(json.dumps([_plain(one) for one in found], indent=2))
+            return
+        if not found and not follow:
+            typer.echo("no events")
+        _print(found, as_json)
+        while follow:
+            time.sleep(_LOOK_EVERY_S)
+            for one in reader.after(last, _AT_ONCE):
+                last = one["id"]
+                if homes is None or one.get("home_address") in homes:
+                    _print([one], as_json)
+
+
+def _homes(reader: Reader, node: str) -> list[str]:
+    try:
+        return [str(IPv6Address(node))]
+    except AddressValueError:
+        found = reader.homes(node)
+    if not found:
+        raise BadInputError(f"no node {node}: neither an address nor a known board")
+    return found
+
+
+def _plain(event: dict[str, Any]) -> dict[str, Any]:
+    return {"time": kinds.stamp(event["at_ms"]), **event}
+
+
+def _print(found: list[dict[str, Any]], as_json: bool) -> None:
+    for one in found:
+        if as_json:
+            print(json.dumps(_plain(one)), flush=True)
+            continue
+        at = datetime.fromtimestamp(one["at_ms"] / 1000).astimezone()
+        who = one.get("home_address", one["correspondent"])
+        print(f"{at:%Y-%m-%d %H:%M:%S.%f}"[:-3], one["kind"], who, kinds.text(one), flush=True)

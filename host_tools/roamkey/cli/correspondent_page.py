@@ -1,0 +1,49 @@
+"""`roamkey correspondent page`: watch it live, in a browser."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from roamkey.cli.options import EventsOption, RegistryOption
+from roamkey.correspondent.events.file import place
+from roamkey.correspondent.metrics import parse_address
+from roamkey.errors import SystemRefusedError
+
+_LISTEN = "[::1]:8080"
+
+
+def page(
+    listen: Annotated[
+        str, typer.Option(metavar="ADDRESS:PORT", help="Where to serve the page.")
+    ] = _LISTEN,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            envvar="ROAMKEY_PAGE_TOKEN_FILE",
+            show_envvar=True,
+            help="The token that opens the page: a file of mode 0600, made at random where there "
+            "is none. Needed anywhere but on a loopback address.",
+        ),
+    ] = None,
+    registry: RegistryOption = None,
+    events: EventsOption = None,
+) -> None:
+    """Serve the live page: nodes, their timelines, what was dropped and what to do about it.
+
+    It needs no right but to read the file of events, runs beside the daemon and as the same user,
+    and never opens the registry (whose place only says where the events are).
+    """
+    try:
+        from roamkey.correspondent.page import access, serve
+    except ModuleNotFoundError as error:
+        raise SystemRefusedError(
+            f"`page` needs the package {error.name}: pip install 'roamkey[page]'"
+        ) from None
+    host, port = parse_address(listen)
+    if token_file is None and not serve.is_loopback(host):
+        raise typer.BadParameter(f"{listen} is no loopback address: others need a --token-file")
+    token = access.read_token(token_file) if token_file else None
+    typer.echo(f"http://{listen}/" + (f", opened by the token in {token_file}" if token else ""))
+    serve.serve(host, port, events or place(registry), token)

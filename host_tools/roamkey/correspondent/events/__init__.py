@@ -1,0 +1,1 @@
+"""What happened at a correspondent, kept for a while: see `kinds`, `recorder`, `file`."""

@@ -1,0 +1,336 @@
+"""The file of events: SQLite, apart from the registry, so that neither waits for the other.
+
+    events   as in `kinds`, the earliest first
+    nodes    for each correspondent and home address what holds now: made from the registry when a
+             daemon starts or a board is provisioned, moved on by each batch of events in the same
+             transaction. So a reader of this file needs no registry, and sees no key.
+
+Many rows go with each statement: while SQLite works on them it holds nothing that the daemon needs
+to serve packets, and it takes and leaves Python's lock once, not for every row. Commits don't wait
+for the disk (synchronous NORMAL): a power cut may cost the last events, nothing else.
+
+Mode 0600: where people's boards were is nobody else's business.
+"""
+
+import json
+import os
+import socket
+import sqlite3
+import stat
+from collections.abc import Sequence
+from contextlib import suppress
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from platformdirs import user_data_path
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from roamkey.errors import BadInputError, SystemRefusedError
+from roamkey.registry import database
+
+_VERSION = 1
+_BUSY_S = 5.0
+_MARGIN = 5_000  # rows that go at a time, so that nobody waits long
+
+#: of an event, in the order in which the recorder gives them
+FIELDS = (
+    "at_ms", "kind", "home_address", "care_of_address", "previous", "sequence", "generation",
+    "lifetime_s", "count", "reason", "gap_ms",
+)  # fmt: skip
+#: of a node after a batch, likewise; `updates` and `moves` are added up
+NODE_FIELDS = (
+    "home_address", "state", "care_of_address", "sequence", "generation", "seen_ms", "expires_ms",
+    "updates", "moves",
+)  # fmt: skip
+#: of a node as the registry has it, likewise
+KNOWN_FIELDS = (
+    "home_address", "board", "later_keys", "state", "care_of_address", "sequence", "generation",
+    "seen_ms", "expires_ms",
+)  # fmt: skip
+_ADDRESSES = ("correspondent", "home_address", "care_of_address", "previous")
+
+_TABLES = f"""
+CREATE TABLE events (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, correspondent BLOB NOT NULL, at_ms INTEGER NOT NULL,
+  kind TEXT NOT NULL, home_address BLOB, care_of_address BLOB, previous BLOB, sequence INTEGER,
+  generation INTEGER, lifetime_s INTEGER, count INTEGER, reason TEXT, gap_ms INTEGER
+);
+CREATE INDEX events_by_node ON events (home_address) WHERE home_address IS NOT NULL;
+CREATE TABLE nodes (
+  home_address BLOB NOT NULL, correspondent BLOB NOT NULL, board TEXT,
+  later_keys INTEGER NOT NULL DEFAULT 0, state TEXT NOT NULL, care_of_address BLOB,
+  sequence INTEGER, generation INTEGER, seen_ms INTEGER, expires_ms INTEGER,
+  updates INTEGER NOT NULL DEFAULT 0, moves INTEGER NOT NULL DEFAULT 0,
+  PRIMARY KEY (home_address, correspondent)
+) WITHOUT ROWID;
+PRAGMA user_version = {_VERSION};
+"""
+
+
+_CHUNKS = (256, 32, 4, 1)  # rows in a statement
+
+
+def _insert(table: str, fields: Sequence[str], then: str = "") -> dict[int, str]:
+    """Statements that insert so many rows each; the correspondent is the first parameter."""
+    row = f"(?1{', ?' * len(fields)})"
+    into = f"INSERT INTO {table} (correspondent, {', '.join(fields)}) VALUES "
+    return {rows: f"{into}{', '.join([row] * rows)} {then}" for rows in _CHUNKS}
+
+
+def _replaced(fields: Sequence[str]) -> str:
+    return ", ".join(f"{name} = excluded.{name}" for name in fields)
+
+
+def _kept(fields: Sequence[str]) -> str:
+    return ", ".join(f"{name} = ifnull(excluded.{name}, {name})" for name in fields)
+
+
+_add_events = _insert("events", FIELDS)
+_move_nodes = _insert(
+    "nodes",
+    NODE_FIELDS,
+    f"ON CONFLICT DO UPDATE SET {_replaced(('state', 'care_of_address'))}, "
+    f"{_kept(('sequence', 'generation', 'seen_ms', 'expires_ms'))}, "
+    "updates = updates + excluded.updates, moves = moves + excluded.moves",
+)
+# What is no longer bound keeps how it ended, if that was seen.
+_know_nodes = _insert(
+    "nodes",
+    KNOWN_FIELDS,
+    f"ON CONFLICT DO UPDATE SET {_replaced(('board', 'later_keys', 'sequence', 'generation'))}, "
+    "state = CASE WHEN excluded.state = 'bound' OR state = 'bound' THEN excluded.state "
+    f"ELSE state END, {_kept(('care_of_address', 'seen_ms', 'expires_ms'))}",
+)
+
+
+def place(registry: str | None) -> Path:
+    """Where events are kept: beside the registry's file; for a registry on a server, in the
+    service's own folder, else the user's data folder. Raises BadInputError."""
+    registry = registry or os.environ.get(database.REGISTRY_VARIABLE) or None
+    path = database.default_path() if registry is None else Path(registry)
+    if registry is not None and "://" in registry:
+        try:
+            url = make_url(registry)
+        except ArgumentError:
+            raise BadInputError("the registry's URL is malformed") from None
+        if url.get_backend_name() != "sqlite" or not url.database:
+            folder = os.environ.get("STATE_DIRECTORY") or user_data_path("roamkey", False)
+            return Path(folder) / "events.sqlite"
+        path = Path(url.database)
+    return path.with_suffix(".events.sqlite")
+
+
+class Writer:
+    """The recorder's end. Methods raise sqlite3.Error."""
+
+    def __init__(self, path: Path, correspondent: bytes) -> None:
+        """For our address `correspondent`. Make the file where there is none; raises
+        BadInputError, SystemRefusedError."""
+        self.path = path
+        self._correspondent = correspondent
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with suppress(FileExistsError):
+                os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        except OSError as error:
+            raise SystemRefusedError(f"events {path}: {error.strerror}") from None
+        self._c = _open(path)
+        try:
+            self._c.execute("PRAGMA journal_mode = WAL")
+            self._c.execute("PRAGMA synchronous = NORMAL")
+            if not self._c.execute("PRAGMA user_version").fetchone()[0]:
+                self._c.executescript(f"BEGIN IMMEDIATE; {_TABLES} COMMIT;")
+        except sqlite3.Error as error:
+            # another daemon may have been faster
+            if "already exists" not in str(error):
+                self._c.close()
+                raise SystemRefusedError(f"events {path}: {error}") from None
+            self._c.rollback()
+        _check_version(self._c, path)
+
+    def add(self, events: Sequence[tuple[Any, ...]], nodes: Sequence[tuple[Any, ...]]) -> None:
+        """Append events (`FIELDS`) and move nodes on (`NODE_FIELDS`), together."""
+        with self._c:
+            self._c.execute("BEGIN IMMEDIATE")
+            self._run(_add_events, events)
+            self._run(_move_nodes, nodes)
+
+    def know(self, rows: Sequence[tuple[Any, ...]], gone: Sequence[bytes] | None) -> None:
+        """Take over nodes as the registry has them (`KNOWN_FIELDS`). `gone`: home addresses that
+        it has no longer; None: all that aren't in `rows`."""
+        listed = (
+            "IN (SELECT value FROM json_each(?))"
+            if gone is not None
+            else "NOT IN (SELECT value FROM json_each(?))"
+        )
+        named = json.dumps([home.hex().upper() for home in gone or [row[0] for row in rows]])
+        mine = "DELETE FROM nodes WHERE correspondent = ? AND hex(home_address)"
+        with self._c:
+            self._c.execute("BEGIN IMMEDIATE")
+            self._run(_know_nodes, rows)
+            if rows or gone:
+                self._c.execute(f"{mine} {listed}", (self._correspondent, named))
+
+    def forget(self, before_ms: int, rows_max: int) -> bool:
+        """Remove some of what is older, or more than so many; whether there may be more."""
+        newest = "(SELECT max(id) FROM events)"
+        oldest = f"(SELECT id FROM events ORDER BY id LIMIT {_MARGIN})"
+        with self._c:
+            removed = self._c.execute(
+                f"DELETE FROM events WHERE id IN {oldest} AND (at_ms < ? OR id <= {newest} - ?)",
+                (before_ms, rows_max),
+            ).rowcount
+        return removed == _MARGIN
+
+    def close(self) -> None:
+        """Close the file."""
+        self._c.close()
+
+    def _run(self, statements: dict[int, str], rows: Sequence[tuple[Any, ...]]) -> None:
+        at = 0
+        while at < len(rows):
+            size = next(size for size in _CHUNKS if size <= len(rows) - at)
+            given = chain.from_iterable(rows[at : at + size])
+            self._c.execute(statements[size], (self._correspondent, *given))
+            at += size
+
+
+class Reader:
+    """Whoever looks. Raises BadInputError where there is no such file."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the file at `path`."""
+        if not path.is_file():
+            raise BadInputError(f"no events at {path}: no daemon has recorded any yet")
+        self._c = _open(path)
+        _check_version(self._c, path)
+
+    def version(self) -> int:
+        """Another number whenever a writer changed something. Cheap."""
+        number: int = self._c.execute("PRAGMA data_version").fetchone()[0]
+        return number
+
+    def last_id(self) -> int:
+        """The latest event's, or 0."""
+        row = self._c.execute("SELECT ifnull(max(id), 0) FROM events").fetchone()
+        return int(row[0])
+
+    def first_id(self) -> int:
+        """The earliest event's that is still kept, or 0."""
+        return int(self._c.execute("SELECT ifnull(min(id), 0) FROM events").fetchone()[0])
+
+    def after(self, event_id: int, limit: int) -> list[dict[str, Any]]:
+        """The events after one, the earliest first."""
+        return self._rows("SELECT * FROM events WHERE id > ? ORDER BY id LIMIT ?", event_id, limit)
+
+    def latest(
+        self, limit: int, since_ms: int = 0, home_addresses: Sequence[str] | None = None
+    ) -> list[dict[str, Any]]:
+        """The latest events, of some nodes or all, the earliest of them first."""
+        where = "at_ms >= ?"
+        given: list[Any] = [since_ms]
+        if home_addresses is not None:
+            marks = ", ".join("?" * len(home_addresses))
+            where += f" AND home_address IN ({marks})"
+            given += [_octets(one) for one in home_addresses]
+        statement = f"SELECT * FROM events WHERE {where} ORDER BY id DESC LIMIT ?"
+        return self._rows(statement, *given, limit)[::-1]
+
+    def homes(self, board: str) -> list[str]:
+        """The home addresses of a board."""
+        rows = self._rows("SELECT DISTINCT home_address FROM nodes WHERE board = ?", board)
+        return [row["home_address"] for row in rows]
+
+    def nodes(
+        self, limit: int, find: str = "", home_addresses: Sequence[str] | None = None
+    ) -> list[dict[str, Any]]:
+        """Nodes in the order of their addresses: those with `find` in board, addresses or state,
+        or those with these home addresses."""
+        statement = "SELECT * FROM nodes"
+        given: list[Any] = []
+        if home_addresses is not None:
+            marks = ", ".join("?" * len(home_addresses))
+            statement += f" WHERE home_address IN ({marks})"
+            given = [_octets(one) for one in home_addresses]
+        elif find:
+            self._c.create_function("contains", -1, _contains, deterministic=True)
+            statement += " WHERE contains(?, board, state, home_address, care_of_address)"
+            given = [find.lower()]
+        return self._rows(
+            f"{statement} ORDER BY home_address, correspondent LIMIT ?", *given, limit
+        )
+
+    def totals(self) -> dict[str, int]:
+        """Nodes, those bound, accepted updates and moves since recording began."""
+        (row,) = self._rows(
+            "SELECT count(*) AS nodes, ifnull(sum(state = 'bound'), 0) AS bound, "
+            "ifnull(sum(updates), 0) AS updates, ifnull(sum(moves), 0) AS moves FROM nodes"
+        )
+        return row
+
+    def begin(self) -> None:
+        """Have what is read next hold at one instant; then `end`."""
+        self._c.execute("BEGIN")
+
+    def end(self) -> None:
+        """Let go of that instant."""
+        self._c.rollback()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._c.close()
+
+    def _rows(self, statement: str, *given: Any) -> list[dict[str, Any]]:
+        rows = self._c.execute(statement, given)
+        names = [column[0] for column in rows.description]
+        return [_plain(names, row) for row in rows]
+
+
+def _plain(names: list[str], row: tuple[Any, ...]) -> dict[str, Any]:
+    """What isn't NULL, addresses as text."""
+    return {
+        name: _text(value) if name in _ADDRESSES else value
+        for name, value in zip(names, row, strict=True)
+        if value is not None
+    }
+
+
+def _contains(wanted: str, *values: Any) -> bool:
+    texts = (_text(value) if isinstance(value, bytes) else value or "" for value in values)
+    return any(wanted in text.lower() for text in texts)
+
+
+def _text(address: bytes) -> str:
+    return socket.inet_ntop(socket.AF_INET6, address)
+
+
+def _octets(address: str) -> bytes:
+    return socket.inet_pton(socket.AF_INET6, address)
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        if mode & 0o077:
+            raise BadInputError(f"events {path} has mode {mode:04o}: chmod 600 it")
+        # A connection wanders between threads, and only one of them uses it at a time.
+        c = sqlite3.connect(path, _BUSY_S, isolation_level=None, check_same_thread=False)
+    except (OSError, sqlite3.Error) as error:
+        text = getattr(error, "strerror", None) or str(error)
+        raise SystemRefusedError(f"events {path}: {text}") from None
+    return c
+
+
+def _check_version(c: sqlite3.Connection, path: Path) -> None:
+    try:
+        found = c.execute("PRAGMA user_version").fetchone()[0]
+    except sqlite3.Error as error:
+        c.close()
+        raise BadInputError(f"events {path}: {error}") from None
+    if found != _VERSION:
+        c.close()
+        raise BadInputError(
+            f"events {path} is of version {found}, not {_VERSION}: move it away, a new one is made"
+        )

@@ -1,0 +1,279 @@
+"""Events on their way from the daemon's loop into the file.
+
+The loop only appends to a queue; a thread takes what has gathered, ten times a second, and writes
+it. Nothing that happens to the file can hold up a packet: where the queue is full events are
+counted instead, and the count becomes an event itself once there is room.
+
+Drops and refusals, which anybody can cause, are gathered for a second and few of them keep their
+node: a flood makes some dozen events a second, and doesn't push everything else out of the file.
+"""
+
+import sqlite3
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import case, func, select
+
+from roamkey.correspondent import entries
+from roamkey.correspondent.entries import Binding, Verdict
+from roamkey.correspondent.events import kinds
+from roamkey.correspondent.events.file import Writer
+from roamkey.correspondent.events.gaps import Gaps
+from roamkey.errors import RoamkeyError
+from roamkey.registry import Registry
+from roamkey.registry.schema import RETIRED, bindings, keys, nodes, pairs
+
+_QUEUE_MAX = 1 << 16
+_GATHER_S = 0.1
+_FORGET_EVERY_S = 30.0
+_FORGET_SOON_S = 1.0
+_CLOSE_S = 10.0
+_NAMED_MAX = 16  # drops that keep their node, a second
+_ROWS_MAX = 1_000_000
+_DAY_MS = 86_400_000
+_S = 1000
+
+KEEP_DAYS = 7
+
+_Row = tuple[Any, ...]
+
+
+class Recorder:
+    """The daemon's end: cheap calls, from one thread. `close()` it."""
+
+    def __init__(
+        self, path: Path, correspondent: bytes, keep_days: float = KEEP_DAYS, queue_max: int = 0
+    ) -> None:
+        """Record into the file at `path`; raises BadInputError, SystemRefusedError."""
+        self._file = Writer(path, correspondent)
+        self._correspondent = correspondent
+        self._keep_ms = int(keep_days * _DAY_MS)
+        self._queue: deque[_Row | Callable[[], None]] = deque()
+        self._queue_max = queue_max or _QUEUE_MAX
+        self._counts: Counter[tuple[str, str, bytes]] = Counter()
+        self._gaps = Gaps()
+        self._since = -1  # the registry's revision up to which nodes are known
+        self._wake = threading.Event()
+        self._ending = threading.Event()
+        self._unsaid = 0  # lost events that no event tells of yet
+        self.recorded = self.lost = 0
+        self.last_error: str | None = None
+        self._thread = threading.Thread(target=self._run, name="events", daemon=True)
+        self._thread.start()
+
+    def facts(self) -> dict[str, Any]:
+        """What there is to tell about it."""
+        return {
+            "file": str(self._file.path),
+            "recorded": self.recorded,
+            "lost": self.lost,
+            "last_error": self.last_error,
+        }
+
+    # --- what the daemon tells
+
+    def verdict(self, now: int, verdict: Verdict) -> None:
+        """What became of a packet."""
+        outcome = verdict.outcome
+        if outcome == entries.ACCEPTED:
+            kind, previous = kinds.BOUND, verdict.previous
+            if previous:
+                kind = kinds.REFRESHED if previous == verdict.care_of_address else kinds.MOVED
+            self._gaps.registered(verdict.home_address, now, kind == kinds.MOVED)
+            before = previous if kind == kinds.MOVED else None
+            self._update(now, kind, verdict, verdict.care_of_address, before)
+        elif outcome == entries.REMOVED:
+            self._update(now, kinds.REMOVED, verdict, None, verdict.previous or None)
+        elif outcome == entries.DATA:
+            self.data(verdict.home_address, now)
+        else:
+            self._counts[outcome, verdict.reason, verdict.home_address] += 1
+
+    def expired(self, now: int, home_address: bytes, binding: Binding) -> None:
+        """A binding's time is over."""
+        self._put((now, kinds.EXPIRED, home_address, binding.care_of_address, *(None,) * 7))
+
+    def data(self, home_address: bytes, now: int) -> None:
+        """Data flowed with a bound node."""
+        gap = self._gaps.data(home_address, now)
+        if gap is not None:
+            self._put((now, kinds.GAP, home_address, *(None,) * 7, gap))
+
+    def told(self, now: int, kind: str, text: str) -> None:
+        """The daemon started or stopped."""
+        self._put((now, kind, *(None,) * 7, text, None))
+
+    def nodes_changed(self, registry: Registry, revision: int) -> None:
+        """Provisioning changed something: read what nodes there are, when there is time."""
+        if revision != self._since:
+            since, self._since = self._since, revision
+            self._put(lambda: self._know(registry, since))
+
+    def forget_nodes(self) -> None:
+        """Another registry: all nodes are to be read anew."""
+        self._since = -1
+
+    def flush(self) -> None:
+        """Have what was told written soon."""
+        if self._queue:
+            self._wake.set()
+
+    def tick(self, now: int) -> None:
+        """Once a second: the drops and refusals since the last time."""
+        counts, self._counts = self._counts, Counter()
+        named = dict(counts.most_common(_NAMED_MAX))
+        rest: Counter[tuple[str, str, bytes]] = Counter()
+        for (outcome, reason, home), count in counts.items():
+            if (outcome, reason, home) not in named:
+                rest[outcome, reason, b""] += count
+        for outcome, reason, home in (*named, *rest):
+            count = named.get((outcome, reason, home), 0) + rest[outcome, reason, home]
+            self._put((now, outcome, home or None, *(None,) * 5, count, reason, None))
+        self.flush()
+
+    def close(self) -> None:
+        """Write what waits, within ten seconds, and end."""
+        self._ending.set()
+        self._wake.set()
+        self._thread.join(_CLOSE_S)
+
+    def _update(
+        self, now: int, kind: str, verdict: Verdict, care_of: bytes | None, before: bytes | None
+    ) -> None:
+        numbers = verdict.sequence, verdict.generation, verdict.lifetime
+        self._put((now, kind, verdict.home_address, care_of, before, *numbers, None, None, None))
+
+    def _put(self, what: _Row | Callable[[], None]) -> None:
+        if len(self._queue) < self._queue_max:
+            self._queue.append(what)
+        else:
+            self.lost += 1
+            self._unsaid += 1
+
+    # --- in the thread
+
+    def _run(self) -> None:
+        forget_at = 0.0
+        while not self._ending.is_set() or self._queue:
+            if self._wake.wait(max(0.0, forget_at - time.monotonic())):
+                self._wake.clear()
+                self._ending.wait(_GATHER_S)
+            try:
+                self._write([self._queue.popleft() for _ in range(len(self._queue))])
+                if time.monotonic() >= forget_at:
+                    now = time.time_ns() // 1_000_000
+                    more = self._file.forget(now - self._keep_ms, _ROWS_MAX)
+                    pause = _FORGET_SOON_S if more else _FORGET_EVERY_S
+                    forget_at = time.monotonic() + pause
+            except sqlite3.Error as error:
+                self.last_error = str(error)
+                forget_at = max(forget_at, time.monotonic() + _FORGET_SOON_S)
+        self._file.close()
+
+    def _write(self, taken: list[_Row | Callable[[], None]]) -> None:
+        events: list[_Row] = []
+        for one in taken:
+            if callable(one):
+                self._add(events)
+                events = []
+                one()
+            else:
+                events.append(one)
+        if self._unsaid:
+            unsaid, self._unsaid = self._unsaid, 0
+            now = time.time_ns() // 1_000_000
+            events.append((now, kinds.LOST, *(None,) * 6, unsaid, None, None))
+        self._add(events)
+
+    def _add(self, events: list[_Row]) -> None:
+        if not events:
+            return
+        nodes: dict[bytes, _Row] = {}
+        for event in events:
+            if event[1] in _STATES:
+                _move(nodes, event)
+        try:
+            self._file.add(events, list(nodes.values()))
+            self.recorded += len(events)
+        except sqlite3.Error:
+            self.lost += len(events)
+            self._unsaid += len(events)
+            raise
+
+    def _know(self, registry: Registry, since: int) -> None:
+        """Nodes changed after revision `since` as the registry has them; no secret is read."""
+        try:
+            with registry.reading() as c:
+                mine = pairs.c.correspondent == self._correspondent
+                found = c.execute(_known.where(mine, pairs.c.revision > since)).all()
+        except RoamkeyError as error:  # closed by a reload, or failing: said elsewhere too
+            self.last_error = str(error)
+            return
+        now = time.time_ns() // 1_000_000
+        rows, gone = [], []
+        for home, board, live, generation, sequence, care_of, seen, expires in found:
+            if not live:
+                gone.append(home)
+                continue
+            state = "never" if seen is None and sequence is None else "unbound"
+            if expires is not None and expires > now:
+                state = "bound"
+            known = home, board, live - 1, state, care_of
+            rows.append((*known, sequence, generation, seen, expires))
+        self._file.know(rows, gone if since >= 0 else None)
+
+
+def _move(nodes: dict[bytes, _Row], event: _Row) -> None:
+    """What holds for a node after an event: a row of `NODE_FIELDS`."""
+    at, kind, home, care_of, _, sequence, generation, lifetime, *_ = event
+    row = nodes.get(home)
+    updates, moves = row[7:] if row else (0, 0)
+    if kind == kinds.EXPIRED:
+        numbers = row[3:7] if row else (None,) * 4
+    else:
+        numbers = (sequence, generation, at, at + _S * lifetime)
+        updates += 1
+        moves += kind == kinds.MOVED
+    nodes[home] = (home, _STATES[kind], care_of, *numbers, updates, moves)
+
+
+#: kind of event -> the state in which it leaves the node
+_STATES = {
+    kinds.BOUND: "bound",
+    kinds.REFRESHED: "bound",
+    kinds.MOVED: "bound",
+    kinds.REMOVED: "removed",
+    kinds.EXPIRED: "expired",
+}
+
+# Per pair: how many live keys it has, and the first of them, which is the one in use: a later one
+# that is used retires those before.
+_live = keys.c.state != RETIRED
+_of_pair = (
+    select(
+        keys.c.pair_id,
+        func.count(case((_live, 1))).label("live"),
+        func.min(case((_live, keys.c.generation))).label("generation"),
+    )
+    .group_by(keys.c.pair_id)
+    .subquery()
+)
+_known = (
+    select(
+        nodes.c.home_address,
+        nodes.c.board_id,
+        _of_pair.c.live,
+        _of_pair.c.generation,
+        keys.c.last_sequence,
+        bindings.c.care_of_address,
+        bindings.c.registered_ms,
+        bindings.c.expires_ms,
+    )
+    .select_from(pairs.join(nodes).join(_of_pair, _of_pair.c.pair_id == pairs.c.id))
+    .outerjoin(keys, (keys.c.pair_id == pairs.c.id) & (keys.c.generation == _of_pair.c.generation))
+    .outerjoin(bindings, bindings.c.pair_id == pairs.c.id)
+)

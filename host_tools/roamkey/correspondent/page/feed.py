@@ -1,0 +1,205 @@
+"""Events from the file to whoever looks at the page.
+
+The file is the queue: every message ends with the number of its last event, and a browser that was
+away says that number (Last-Event-ID) and is sent what it missed. So a browser that is too slow
+needs no patience: its connection is closed, which is counted, and it comes back by itself.
+
+The file is looked at ten times a second as long as anybody looks at the page. Each message is
+made once, for all. It counts all events, and has the latest of them and their nodes as they are
+now; where a flood of updates would make it large it says so, and browsers ask for the whole at
+their leisure.
+"""
+
+import asyncio
+import json
+import sqlite3
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+from roamkey.correspondent.events import kinds
+from roamkey.correspondent.events.file import Reader
+
+_LOOK_EVERY_S = 0.1
+_WATCH_EVERY_S = 2.0
+_READ_MAX = 5_000  # events at a time
+_EVENTS_MAX = 100  # shown of them
+_NODES_MAX = 300  # told of in a message
+_MISSED_MAX = 20_000  # more than that, and the page is loaded anew
+_QUEUE_MAX = 64  # messages that wait for one browser
+_TOTALS_EVERY_S = 1.0
+_FEW = 2_000  # nodes that are quickly added up
+BROWSERS_MAX = 64
+
+STATE_NODES_MAX = 500
+TIMELINE_MAX = 300
+
+
+class Feed:
+    """One for the process. `look()` runs beside the server."""
+
+    def __init__(self, reader: Reader, watch: Callable[[], dict[str, Any]]) -> None:
+        """`watch` asks the daemons; it may block, and is called in another thread."""
+        self._reader = reader
+        self._ask = watch
+        self._last = reader.last_id()
+        self._version = -1
+        self._browsers: set[asyncio.Queue[bytes | None]] = set()
+        self._watched: dict[str, Any] = {}
+        self._totals: dict[str, int] = {}
+        self._totals_at = 0.0
+        self._ended = False
+        self.too_slow = 0  # browsers that were
+
+    # --- what is asked for
+
+    def state(self, find: str = "") -> dict[str, Any]:
+        """All that the page shows at first, and the number of the event up to which it holds."""
+        self._reader.begin()
+        try:
+            last = self._reader.last_id()
+            nodes = self._reader.nodes(STATE_NODES_MAX, find)
+            return {
+                "last": last,
+                "now": _now(),
+                "nodes": [told(node) for node in nodes],
+                "events": self._reader.latest(TIMELINE_MAX),
+                "totals": self._reader.totals(),
+                "nodes_max": STATE_NODES_MAX,
+                **self._watched,
+            }
+        finally:
+            self._reader.end()
+
+    def timeline(self, home_address: str) -> list[dict[str, Any]]:
+        """The latest events of a node, the earliest first."""
+        return self._reader.latest(TIMELINE_MAX, home_addresses=[home_address])
+
+    async def watch(self) -> None:
+        """Ask the daemons now."""
+        found = await asyncio.to_thread(self._ask)
+        if found != self._watched:
+            self._watched = found
+            self._send(_message({**found, "totals": self._reader.totals()}, name="watch"))
+
+    # --- what goes out
+
+    @asynccontextmanager
+    async def follow(self, after: int) -> AsyncIterator["asyncio.Queue[bytes | None] | None"]:
+        """A queue of messages, from the event after this one on; None at its end. None in place
+        of a queue where too many look already."""
+        if len(self._browsers) >= BROWSERS_MAX or self._ended:
+            yield None
+            return
+        queue: asyncio.Queue[bytes | None] = asyncio.Queue(_QUEUE_MAX)
+        self._look()
+        for message in self._missed(after):
+            queue.put_nowait(message)
+        self._browsers.add(queue)
+        try:
+            yield queue
+        finally:
+            self._browsers.discard(queue)
+
+    async def run(self) -> None:
+        """Look, as long as the server runs."""
+        watch_at = 0.0
+        while not self._ended:
+            if self._browsers:
+                self._look()
+                if time.monotonic() >= watch_at:
+                    watch_at = time.monotonic() + _WATCH_EVERY_S
+                    await self.watch()
+            await asyncio.sleep(_LOOK_EVERY_S)
+
+    def end(self) -> None:
+        """Send everybody home."""
+        self._ended = True
+        for queue in list(self._browsers):
+            self._drop(queue)
+
+    def _look(self) -> None:
+        with suppress(sqlite3.Error):  # busy, for once
+            version = self._reader.version()
+            if version == self._version:
+                return
+            events = self._reader.after(self._last, _READ_MAX)
+            if len(events) < _READ_MAX:
+                self._version = version
+            if events:
+                self._last = events[-1]["id"]
+                self._send(self._told(events))
+
+    def _missed(self, after: int) -> list[bytes]:
+        start = _message({}, name="hello", retry_ms=1000)
+        known = after == self._last or self._reader.first_id() - 1 <= after <= self._last
+        if not known or self._last - after > _MISSED_MAX:
+            return [start, _message({}, name="reload")]
+        messages = [start]
+        while after < self._last:
+            events = self._reader.after(after, min(_READ_MAX, self._last - after))
+            if not events:
+                break
+            after = events[-1]["id"]
+            messages.append(self._told(events))
+        return messages
+
+    def _told(self, events: list[dict[str, Any]]) -> bytes:
+        homes = list(dict.fromkeys(e["home_address"] for e in events if "home_address" in e))
+        nodes = self._reader.nodes(_NODES_MAX + 1, home_addresses=homes[: _NODES_MAX + 1])
+        what: dict[str, Any] = {
+            "now": _now(),
+            "events": events[-_EVENTS_MAX:],
+            "counts": Counter(e["kind"] for e in events),
+            "nodes": [told(node) for node in nodes[:_NODES_MAX]],
+        }
+        if len(homes) > _NODES_MAX:
+            what["partly"] = True
+        now = time.monotonic()
+        if self._totals.get("nodes", 0) < _FEW or now - self._totals_at >= _TOTALS_EVERY_S:
+            self._totals, self._totals_at = self._reader.totals(), now
+            what["totals"] = self._totals
+        return _message(what, ident=events[-1]["id"])
+
+    def _send(self, message: bytes) -> None:
+        for queue in list(self._browsers):
+            try:
+                queue.put_nowait(message)
+            except asyncio.QueueFull:
+                self.too_slow += 1
+                self._drop(queue)
+
+    def _drop(self, queue: "asyncio.Queue[bytes | None]") -> None:
+        self._browsers.discard(queue)
+        while not queue.empty():
+            queue.get_nowait()
+        queue.put_nowait(None)
+
+
+def told(node: dict[str, Any]) -> dict[str, Any]:
+    """A node as the page has it."""
+    told = dict(node)
+    if "care_of_address" in told:
+        told["network"] = kinds.network(told["care_of_address"])
+    told["uses_left"] = 65535 - told["sequence"] if "sequence" in told else 65536
+    return told
+
+
+def _message(
+    what: dict[str, Any], name: str = "", ident: int | None = None, retry_ms: int | None = None
+) -> bytes:
+    lines = []
+    if retry_ms is not None:
+        lines.append(f"retry: {retry_ms}")
+    if ident is not None:
+        lines.append(f"id: {ident}")
+    if name:
+        lines.append(f"event: {name}")
+    lines.append(f"data: {json.dumps(what, separators=(',', ':'))}")
+    return ("\n".join(lines) + "\n\n").encode()
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000

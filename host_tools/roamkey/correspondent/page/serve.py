@@ -1,0 +1,73 @@
+"""The server (uvicorn) round the page, until SIGTERM or Ctrl-C."""
+
+import errno
+import socket
+from contextlib import closing, suppress
+from ipaddress import ip_address
+from pathlib import Path
+
+import uvicorn
+
+from roamkey.correspondent.events.file import Reader
+from roamkey.correspondent.page.access import Token
+from roamkey.correspondent.page.app import make_app
+from roamkey.errors import SystemRefusedError
+
+_BACKLOG = 64
+_STUCK_MS = 20_000  # a peer that takes nothing for so long is gone
+_CONNECTIONS_MAX = 256
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address is this host's alone."""
+    return ip_address(host).is_loopback
+
+
+def serve(host: str, port: int, events: Path, token: Token | None) -> None:
+    """Serve the page; returns when a signal ended it.
+
+    Raises SystemRefusedError where the address can't be had, BadInputError where no events are.
+    """
+    with closing(Reader(events)) as reader, closing(_listen(host, port)) as listening:
+        config = uvicorn.Config(
+            make_app(reader, token),
+            http="h11",
+            ws="none",
+            lifespan="on",
+            log_level="critical",
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            limit_concurrency=_CONNECTIONS_MAX,
+            timeout_graceful_shutdown=2,
+        )
+        with suppress(KeyboardInterrupt):
+            _Server(config).run(sockets=[listening])
+
+
+class _Server(uvicorn.Server):
+    """Ends streams first: they would be waited for."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.config.app.state.feed.end()  # type: ignore[union-attr]
+        await super().shutdown(sockets)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    version = ip_address(host).version
+    one = socket.socket(socket.AF_INET6 if version == 6 else socket.AF_INET)
+    try:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        one.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _STUCK_MS)
+        if version == 6:
+            one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        one.bind((host, port))
+        one.listen(_BACKLOG)
+    except OSError as error:
+        one.close()
+        text = error.strerror if error.errno else str(error)
+        if error.errno == errno.EADDRNOTAVAIL:
+            text = "not an address of this host"
+        where = f"[{host}]:{port}" if version == 6 else f"{host}:{port}"
+        raise SystemRefusedError(f"page at {where}: {text}") from None
+    return one
