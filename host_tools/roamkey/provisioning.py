@@ -25,7 +25,7 @@ from mip6.provisioning import new_keys_of, parameters_of
 from roamkey.board.serial_client import Identity, SerialClient
 from roamkey.errors import BadInputError, BoardError, RefusedError, RoamkeyError
 from roamkey.keyfile import GenerationKey, PairKeys
-from roamkey.registry import SENT, Registry
+from roamkey.registry import CONFIRMED, SENT, Registry
 from roamkey.registry.schema import keys, nodes, pairs
 
 KCN_OCTETS = 32
@@ -205,6 +205,16 @@ def _next_keys(
         )
     made = Credentials(os.urandom(SET_ID_OCTETS), rows[0].home_address, list(peers.values()))
     return made, int(rows[0].lifetime)
+
+
+def holds(registry: Registry, identity: Identity, plan: Plan) -> bool:
+    """Whether a board holds a confirmed set that is what `plan` would make."""
+    return any(
+        known.state == CONFIRMED
+        and known.set_id.hex() == identity.set_id
+        and _is_as_planned(registry, known.set_id, plan)
+        for known in registry.sets_of_board(identity.board)
+    )
 
 
 def _settle_earlier(registry: Registry, identity: Identity) -> bytes | None:

@@ -30,7 +30,7 @@ RP2_FAMILIES = {
 _RP2_FLASH = 0x10000000
 
 _ESP_MAGIC = 0xE9
-_ESP_HEAD = struct.Struct("<4B I 8s H")  # esp_image_header_t as far as chip_id
+_ESP_HEAD = struct.Struct("<4B I 4s H")  # esp_image_header_t as far as chip_id
 #: esp_chip_id_t, and where the ROM expects the bootloader.
 ESP_CHIPS = {
     0: ("ESP32", 0x1000),

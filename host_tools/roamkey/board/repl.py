@@ -13,14 +13,14 @@ from types import TracebackType
 from typing import Any
 
 import serial
-from mpremote.transport import TransportError, TransportExecError
+from mpremote.transport import TransportError
 from mpremote.transport_serial import SerialTransport
 
 from roamkey.board.serial_client import BAUD, reason
 from roamkey.errors import BoardError
 
 ENTER_S = 12.0  # an agent takes up to 1.5 s to end, a slow board as long to show its prompt
-EXEC_S = 30.0  # erasing flash takes its time
+EXEC_S = 15.0  # erasing flash takes its time
 _READ_S = 3.0
 _INTERRUPTS_EACH_S = 2.0
 _RAW = b"raw REPL; CTRL-B to exit\r\n"
@@ -95,6 +95,7 @@ class Repl:
         self.port = port
         self._enter_s = enter_s
         self._transport: _Transport | None = None
+        self._lost = False  # the board doesn't do as a REPL does, so nothing more is asked of it
 
     def __enter__(self) -> "Repl":
         try:
@@ -119,14 +120,16 @@ class Repl:
                 self._transport.exit_raw_repl()
         self._close()
 
-    def run(self, program: str, timeout: float = EXEC_S) -> str:
+    def run(self, program: str, timeout: float | None = None) -> str:
         """Run a program and return what it printed; raises BoardProgramError if it raised.
 
-        `timeout`: seconds without an octet from the board.
+        `timeout`: seconds without an octet from the board, None for EXEC_S.
         """
 
         def exec_(transport: _Transport) -> tuple[bytes, bytes]:
-            printed, raised = transport.exec_raw(program, timeout=timeout)
+            printed, raised = transport.exec_raw(
+                program, timeout=EXEC_S if timeout is None else timeout
+            )
             return printed, raised
 
         printed, raised = self._guarded(exec_)
@@ -135,7 +138,7 @@ class Repl:
         text: str = printed.decode(errors="replace")
         return text
 
-    def ask(self, program: str, timeout: float = EXEC_S) -> Any:
+    def ask(self, program: str, timeout: float | None = None) -> Any:
         """Run a program whose last line is JSON, and return that."""
         lines = self.run(program, timeout).strip().splitlines()
         try:
@@ -167,7 +170,7 @@ class Repl:
     def leave_for(self, program: str) -> None:
         """Start a program that doesn't return; the REPL is over with that."""
         transport = self._transport
-        if transport is None:
+        if transport is None or self._lost:
             return
         with contextlib.suppress(OSError, TransportError):
             transport.exec_raw_no_follow(program)
@@ -178,10 +181,11 @@ class Repl:
         transport = self._transport
         if transport is None:
             raise BoardError(f"{self.port}: not open")
+        lost, self._lost = self._lost, True
         try:
-            return work(transport)
-        except TransportExecError as error:
-            raise BoardProgramError(self.port, str(error)) from None
+            result = work(transport)
+            self._lost = lost
+            return result
         except TransportError as error:
             raise BoardError(
                 f"{self.port}: the board gives no REPL ({error}): no MicroPython, a sealed board, "

@@ -26,9 +26,13 @@ _PROGRAM_OCTETS_MAX = 3072  # of source in one go: a small board has to compile 
 _CHUNK = 1536  # octets of a file in one write, before base64
 _HASH_S = 60.0
 
-# What runs on the board. MicroPython of any port has these modules.
+# What runs on the board. Any MicroPython has these modules; what is in flash may be broken.
 _HELPERS = """
+import sys
+_path = sys.path[:]
+sys.path[:] = []
 import os, json, hashlib, binascii
+sys.path[:] = _path
 def _sum(p):
     d = hashlib.sha256()
     b = bytearray(1024)

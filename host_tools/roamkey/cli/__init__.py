@@ -17,6 +17,8 @@ COMMANDS = {
     "boards": "roamkey.cli.boards:boards",
     "flash": "roamkey.cli.flash:flash",
     "install": "roamkey.cli.install:install",
+    "setup": "roamkey.cli.setup:setup",
+    "batch": "roamkey.cli.batch:batch",
     "provision": "roamkey.cli.provision:provision",
     "status": "roamkey.cli.provision:status",
     "rekey": "roamkey.cli.keys:rekey",

@@ -7,7 +7,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from roamkey.board import bootloader, discovery
+from roamkey.board import discovery
+from roamkey.board.bootloader import Volume, volumes
 from roamkey.board.discovery import Found
 from roamkey.cli.board_options import JsonOption
 from roamkey.cli.rows import plain
@@ -22,11 +23,11 @@ def boards(as_json: JsonOption = False) -> None:
     each a port or a folder of ports (virtual boards, UARTs). Running programs aren't disturbed.
     """
     found = discovery.look_at_all()
-    volumes = bootloader.volumes()
+    drives = volumes()
     if as_json:
-        typer.echo(json.dumps([*map(_as_json, found), *map(_volume_as_json, volumes)]))
+        typer.echo(json.dumps([*map(_as_json, found), *map(_volume_as_json, drives)]))
         return
-    if not found and not volumes:
+    if not found and not drives:
         typer.echo("No board is plugged in (no serial port on USB, and ROAMKEY_PORTS names none).")
         return
     console = Console(highlight=False, markup=False)
@@ -42,7 +43,7 @@ def boards(as_json: JsonOption = False) -> None:
             _PROVISIONED[each.provisioned],
             plain(_what(each)),
         )
-    for volume in volumes:
+    for volume in drives:
         what = f"bootloader of {volume.model}: give it a UF2 file by roamkey flash"
         table.add_row(str(volume.path), "-", "-", "-", "no", plain(what))
     console.print(table)
@@ -81,7 +82,7 @@ def _as_json(found: Found) -> dict[str, Any]:
     }
 
 
-def _volume_as_json(volume: bootloader.Volume) -> dict[str, Any]:
+def _volume_as_json(volume: Volume) -> dict[str, Any]:
     return {
         **_as_json(Found(discovery.Port(str(volume.path)), "bootloader", volume.model)),
         "port": None,

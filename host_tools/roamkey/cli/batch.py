@@ -1,0 +1,233 @@
+"""`roamkey batch`: a tray of boards from a CSV file."""
+
+import json
+import time
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress as Bars
+from rich.table import Table
+
+from roamkey import provisioning
+from roamkey.board.images import Firmware, read_firmware
+from roamkey.cli.board_options import JsonOption
+from roamkey.cli.fleet_options import (
+    CorrespondentsOption,
+    GenerationsOption,
+    HomePrefixOption,
+    LifetimeOption,
+    RegisteredOption,
+    ReplaceOption,
+    global_address,
+    home_addresses,
+)
+from roamkey.cli.options import PassphraseOption, RegistryOption
+from roamkey.cli.progress import bars
+from roamkey.cli.rows import plain
+from roamkey.errors import BadInputError, BoardError
+from roamkey.fleet import batch as work
+from roamkey.fleet.labels import write_labels
+from roamkey.fleet.rows import (
+    DONE,
+    Outcome,
+    Row,
+    only_failed,
+    read_fleet,
+    read_results,
+    write_results,
+)
+from roamkey.fleet.station import Report, Wish
+from roamkey.registry import Registry
+
+_STEPS = ("flash", "install", "provision", "verify", "register", "done")
+_TITLE_MAX = 20
+
+
+def batch(
+    fleet: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FLEET.CSV",
+            help="Columns, each optional: name, board, port, firmware, home_address, "
+            "correspondents.",
+        ),
+    ],
+    jobs: Annotated[
+        int, typer.Option("--jobs", "-j", min=1, max=64, metavar="N", help="Boards at a time.")
+    ] = 16,
+    correspondent: CorrespondentsOption = None,
+    home_prefix: HomePrefixOption = None,
+    firmware: Annotated[
+        Path | None,
+        typer.Option(
+            "--firmware", metavar="FILE", help="Flash this where a line names no other file."
+        ),
+    ] = None,
+    wait: Annotated[
+        float,
+        typer.Option("--wait", metavar="S", help="How long to wait for boards to be plugged in."),
+    ] = 60.0,
+    registered: RegisteredOption = 0.0,
+    results: Annotated[
+        Path | None,
+        typer.Option(
+            "--results", metavar="FILE", help="What became of each. Default: FLEET.results.csv."
+        ),
+    ] = None,
+    failed: Annotated[
+        Path | None,
+        typer.Option(
+            "--only-failed", metavar="FILE", help="Only what wasn't done in these results."
+        ),
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            "--labels", metavar="FOLDER", help="QR codes (PNG) and a sheet to print (HTML)."
+        ),
+    ] = None,
+    lifetime: LifetimeOption = provisioning.LIFETIME_S,
+    generations: GenerationsOption = 1,
+    replace: ReplaceOption = False,
+    registry: RegistryOption = None,
+    passphrase_file: PassphraseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Flash, install, provision and verify every board of a fleet that appears.
+
+    A line of the CSV is a board: by its unique id, by its port, or any that holds no keys.
+    Repeating the command repeats what isn't done. Exit code 3 if a board failed or is missing.
+    """
+    rows = read_fleet(fleet)
+    earlier = [] if failed is None else read_results(failed)
+    chosen = only_failed(rows, earlier) if earlier else rows
+    peers = tuple(global_address(text, "--correspondent") for text in correspondent or ())
+    _check(chosen, peers, home_prefix)
+    images = {path: _image(path) for row in chosen if (path := row.firmware or firmware)}
+    where = results or fleet.with_name(f"{fleet.stem}.results.csv")
+    kept = [outcome for outcome in earlier if outcome.result == DONE]
+    write_results(where, kept)  # fails now rather than at the end
+    started = time.monotonic()
+    outcomes: list[Outcome] = []
+    with Registry.open(registry, True, passphrase_file) as opened, bars() as drawn:
+        view = _View(drawn, as_json)
+        taken = {*peers, *(row.home_address for row in rows if row.home_address)}
+        for row in rows:
+            taken.update(row.correspondents)
+        addresses = home_addresses(opened, home_prefix, taken)
+
+        def wish(row: Row) -> Wish:
+            path = row.firmware or firmware
+            return Wish(
+                lambda board: addresses(row.home_address, board),
+                row.correspondents or peers,
+                lifetime,
+                generations,
+                images[path] if path else None,
+                replace,
+                registered,
+            )
+
+        def ended(outcome: Outcome) -> None:
+            outcomes.append(outcome)
+            write_results(where, [*kept, *outcomes])
+            view.ended(outcome)
+
+        plan = work.Work(
+            chosen,
+            wish,
+            frozenset(outcome.board for outcome in kept),
+            jobs,
+            wait,
+            replace,
+            view.started,
+            ended,
+        )
+        work.run(opened, plan)
+    seconds = round(time.monotonic() - started, 1)
+    outcomes.sort(key=lambda outcome: outcome.line)
+    sheet = None if labels is None else write_labels(labels, [*kept, *outcomes])[-1]
+    good = sum(outcome.result == DONE for outcome in outcomes)
+    if as_json:
+        told = {
+            "boards": [asdict(outcome) for outcome in outcomes],
+            "seconds": seconds,
+            "results": str(where),
+            "labels": None if sheet is None else str(sheet),
+        }
+        typer.echo(json.dumps(told))
+    else:
+        _show(outcomes)
+        typer.echo(f"{good} of {len(outcomes)} boards done in {seconds} s; results: {where}")
+        if sheet is not None:
+            typer.echo(f"labels: {sheet}")
+    if good != len(outcomes):
+        raise BoardError(
+            f"{len(outcomes) - good} of {len(outcomes)} boards not done: mend them and run it "
+            f"again with --only-failed {where}"
+        )
+
+
+def _check(rows: list[Row], peers: tuple[bytes, ...], prefix: str | None) -> None:
+    """Raise BadInputError for what would fail at every board."""
+    for row in rows:
+        if not (row.correspondents or peers):
+            raise BadInputError(f"line {row.line} has no correspondent, and none is an option")
+        if row.home_address is None and prefix is None:
+            raise BadInputError(f"line {row.line} has no home address, and no --home-prefix")
+
+
+@cache
+def _image(path: Path) -> Firmware:
+    return read_firmware(path)
+
+
+class _View:
+    """A bar for each board on a terminal, else a line for each that ends."""
+
+    def __init__(self, drawn: Bars, silent: bool) -> None:
+        self._drawn = drawn
+        self._silent = silent
+        self._tasks: dict[int, object] = {}
+
+    def started(self, row: Row) -> Report:
+        """A bar for this row; gives what moves it."""
+        title = plain(row.title)[:_TITLE_MAX]
+        task = self._drawn.add_task(f"{title:<{_TITLE_MAX}}", total=len(_STEPS) - 1, step="")
+        self._tasks[row.line] = task
+
+        def report(step: str, done: int, total: int) -> None:
+            at = _STEPS.index(step) + done / max(total, 1)
+            self._drawn.update(task, completed=min(at, len(_STEPS) - 1), step=step)
+
+        return report
+
+    def ended(self, outcome: Outcome) -> None:
+        """Say how a row ended."""
+        task = self._tasks.get(outcome.line)
+        if task is not None:
+            self._drawn.update(task, step=outcome.result)  # type: ignore[arg-type]
+        if self._drawn.disable and not self._silent:
+            what = outcome.name or outcome.board or outcome.port or f"line {outcome.line}"
+            typer.echo(plain(f"{what}: {outcome.result} in {outcome.seconds} s"), err=True)
+
+
+def _show(outcomes: list[Outcome]) -> None:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name in ("name", "board", "home address", "result", "s"):
+        table.add_column(name, overflow="fold")
+    for each in outcomes:
+        name = each.name or f"line {each.line}"
+        seconds = f"{each.seconds:.1f}"
+        values = (name, each.board or "-", each.home_address or "-", each.result, seconds)
+        table.add_row(*map(plain, values))
+    console = Console(highlight=False, markup=False)
+    console.print(table)
+    for each in outcomes:
+        if each.error:
+            at = f" at {each.step}" if each.step != "waiting" else ""
+            console.print(plain(f"{each.name or each.board or each.line}{at}: {each.error}"))

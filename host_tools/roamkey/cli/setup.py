@@ -1,0 +1,107 @@
+"""`roamkey setup`: one board from bare to registered."""
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from roamkey import provisioning
+from roamkey.board.images import read_firmware
+from roamkey.cli.board_options import BoardOption, JsonOption, PortOption, port_of
+from roamkey.cli.fleet_options import (
+    CorrespondentsOption,
+    GenerationsOption,
+    HomePrefixOption,
+    LifetimeOption,
+    RegisteredOption,
+    ReplaceOption,
+    global_address,
+    home_addresses,
+)
+from roamkey.cli.options import PassphraseOption, RegistryOption
+from roamkey.cli.progress import bars
+from roamkey.cli.rows import row
+from roamkey.errors import BadInputError
+from roamkey.fleet.station import Progress, Wish, prepare
+from roamkey.registry import Registry
+
+
+def setup(
+    correspondent: CorrespondentsOption = None,
+    home_address: Annotated[
+        str | None,
+        typer.Option(
+            "--home-address", metavar="ADDRESS", help="The board's home address, if not the next."
+        ),
+    ] = None,
+    home_prefix: HomePrefixOption = None,
+    port: PortOption = None,
+    board: BoardOption = None,
+    firmware: Annotated[
+        Path | None, typer.Option("--firmware", metavar="FILE", help="Flash this first.")
+    ] = None,
+    registered: RegisteredOption = 0.0,
+    lifetime: LifetimeOption = provisioning.LIFETIME_S,
+    generations: GenerationsOption = 1,
+    replace: ReplaceOption = False,
+    registry: RegistryOption = None,
+    passphrase_file: PassphraseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a bare board a node: flash (--firmware), install, provision, verify.
+
+    Every step can be repeated: what is there already stays. `roamkey batch` does it for many.
+    """
+    if (home_address is None) == (home_prefix is None):
+        raise typer.BadParameter("give either --home-address or --home-prefix")
+    wished = None if home_address is None else global_address(home_address, "--home-address")
+    peers = tuple(global_address(text, "--correspondent") for text in correspondent or ())
+    if not peers:
+        raise BadInputError("--correspondent is missing: whom is the board to talk to?")
+    image = None if firmware is None else read_firmware(firmware)
+    started = time.monotonic()
+    progress = Progress(port_of(port, board))
+    with Registry.open(registry, True, passphrase_file) as opened, bars() as drawn:
+        task = drawn.add_task("setting up", total=None, step="")
+
+        def report(step: str, done: int, total: int) -> None:
+            drawn.update(task, step=step, completed=done, total=max(total, 1))
+
+        progress.report = report
+        addresses = home_addresses(opened, home_prefix, peers)
+        wish = Wish(
+            lambda name: addresses(wished, name),
+            peers,
+            lifetime,
+            generations,
+            image,
+            replace,
+            registered,
+        )
+        prepare(opened, wish, progress)
+    seconds = round(time.monotonic() - started, 1)
+    if as_json:
+        typer.echo(json.dumps(_as_json(progress, bool(registered), seconds)))
+        return
+    row("board", f"{progress.board} on {progress.port}")
+    row("MicroPython", progress.micropython)
+    row("agent", progress.agent)
+    row("home address", progress.home_address)
+    row("key set", progress.set_id)
+    row("state", "registered" if registered else "verified after a reboot")
+    row("took", f"{seconds} s")
+
+
+def _as_json(progress: Progress, registered: bool, seconds: float) -> dict[str, object]:
+    return {
+        "board": progress.board,
+        "port": progress.port,
+        "micropython": progress.micropython,
+        "agent": progress.agent,
+        "home_address": progress.home_address,
+        "set_id": progress.set_id,
+        "registered": registered,
+        "seconds": seconds,
+    }

@@ -1,0 +1,239 @@
+"""Installing the agent on virtual boards: what is sent, and what boots after a power cut."""
+
+import dataclasses
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import serial
+
+from roamkey.board import installer, repl
+from roamkey.board.installer import Image, image_for, install, roll_back
+from roamkey.board.repl import Repl
+from roamkey.board.serial_client import SerialClient
+from roamkey.errors import BoardError, RefusedError
+from roamkey.firmware import board_files
+from roamkey.lab.board import VirtualBoard
+
+LINUX_MPY = 0x306
+CUTS = 14  # power cuts that are booted from, of the many points that are recorded
+
+
+@pytest.fixture(scope="module")
+def image() -> Image:
+    return image_for("linux", LINUX_MPY)
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Iterator[VirtualBoard]:
+    """A running board with an empty flash."""
+    with VirtualBoard(tmp_path / "board.img") as board:
+        board.start()
+        yield board
+
+
+def of_version(image: Image, version: str, **more: bytes) -> Image:
+    """The same agent under another version, with files beside it."""
+    files = {path: octets for path, octets in image.files.items() if path != "mip6/__init__.mpy"}
+    files["mip6/__init__.py"] = f'__version__ = "{version}"\n'.encode()
+    return dataclasses.replace(image, files={**files, **more})
+
+
+def running(board: VirtualBoard) -> str:
+    """The version of the agent that runs."""
+    with SerialClient(board.port, answer_s=10) as client:
+        return client.identify().agent
+
+
+def test_first_time_again_update_and_back(bare: VirtualBoard, image: Image) -> None:
+    told: list[tuple[int, int]] = []
+    first = install(bare.port, progress=lambda *step: told.append(step))
+    assert (first.form, first.slot, first.copied, first.kept) == ("mpy", "a", 0, 0)
+    assert first.sent == len(image.files) and first.previous is None
+    assert first.octets == sum(map(len, image.files.values()))
+    assert told[-1] == (first.octets, first.octets)
+    assert first.board == bare.unique_id.hex()
+    assert running(bare) == first.agent
+
+    again = install(bare.port)
+    assert (again.changed, again.slot, again.octets) == (False, "a", 0)
+
+    newer = of_version(image, "9.1")
+    update = install(bare.port, image=newer)
+    assert (update.agent, update.slot, update.sent) == ("9.1", "b", 1)
+    assert update.copied == len(image.files) - 1 and update.previous == first.agent
+
+    # The slot that is written next holds most files already.
+    newest = install(bare.port, image=of_version(image, "9.2", **{"extra/more.py": b"x = 1\n"}))
+    assert (newest.agent, newest.slot, newest.sent) == ("9.2", "a", 2)
+    assert newest.kept == len(image.files) - 1
+
+    back = roll_back(bare.port)
+    assert (back.agent, back.slot, back.changed) == ("9.1", "b", False)
+    assert running(bare) == "9.1"
+    assert roll_back(bare.port).agent == "9.2"
+
+    bare.power_cut()
+    assert bare.read_file("/agent/slot") == b"a"
+    assert "/agent/a/mip6/__init__.mpy" not in bare.list_files()
+
+
+def test_nothing_to_go_back_to(bare: VirtualBoard) -> None:
+    install(bare.port)
+    with pytest.raises(RefusedError, match="no earlier agent"):
+        roll_back(bare.port)
+    assert running(bare)
+
+
+def test_over_an_agent_in_lib_and_its_keys_stay(virtual: VirtualBoard, image: Image) -> None:
+    virtual.power_cut()
+    virtual.install({"/roamkey/networks": b"[]"})
+    virtual.power_on()
+    done = install(virtual.port, image=of_version(image, "9.1"))
+    assert (done.agent, done.slot) == ("9.1", "a")
+    virtual.power_cut()
+    assert virtual.read_file("/roamkey/networks") == b"[]"
+
+
+def test_source_where_bytecode_does_not_load() -> None:
+    source = image_for("rp2", 0x206)
+    assert source.form == "py" and "mip6/agent.py" in source.files
+    assert image_for("rp2", 0).form == "py"
+    assert "mip6/agent.mpy" in image_for("rp2", 0x1306).files
+
+
+def test_a_program_of_ones_own_stays(bare: VirtualBoard) -> None:
+    bare.power_cut()
+    bare.install({"/main.py": b"print('mine')\n"})
+    bare.power_on()
+    with pytest.raises(RefusedError, match="--replace-main"):
+        install(bare.port)
+    install(bare.port, replace_main=True)
+    assert running(bare)
+
+
+def test_an_agent_that_does_not_start_is_taken_back(bare: VirtualBoard, image: Image) -> None:
+    install(bare.port, image=of_version(image, "9.1"))
+    broken = of_version(image, "9.2", **{"mip6/agent.py": b"raise ValueError\n"})
+    files = {path: octets for path, octets in broken.files.items() if path != "mip6/agent.mpy"}
+    files["hashlib.py"] = b"syntax error\n"  # must not be in the way of mending it
+    with pytest.raises(BoardError, match="the old one runs again"):
+        install(bare.port, image=dataclasses.replace(broken, files=files), answer_s=3)
+    assert running(bare) == "9.1"
+
+
+def test_a_full_flash(bare: VirtualBoard, image: Image) -> None:
+    install(bare.port, image=of_version(image, "9.1"))
+    huge = of_version(image, "9.2", **{"huge.bin": bytes(900_000)})
+    with pytest.raises(BoardError, match="too full"):
+        install(bare.port, image=huge)
+    assert running(bare) == "9.1"
+
+
+def test_ports_and_boards_that_are_not_there(tmp_path: Path) -> None:
+    with pytest.raises(BoardError, match="no such port"):
+        install(str(tmp_path / "none"))
+
+
+def test_a_busy_port(bare: VirtualBoard) -> None:
+    with serial.Serial(bare.port, exclusive=True), pytest.raises(BoardError, match="busy"):
+        install(bare.port)
+
+
+def test_power_cuts_in_an_update(
+    bare: VirtualBoard, image: Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever instant the power goes at, an agent boots: the old one, or the new one whole."""
+    install(bare.port, image=of_version(image, "9.1"))
+    cuts: list[Path] = []
+    lock = threading.Lock()
+
+    def record() -> None:
+        with lock:
+            cuts.append(bare.snapshot(tmp_path / f"cut{len(cuts):04}.img"))
+
+    run = Repl.run
+
+    def run_and_record(self: Repl, program: str, timeout: float | None = None) -> str:
+        record()
+        return run(self, program, timeout)
+
+    stop = threading.Event()
+
+    def every_few_ms() -> None:
+        while not stop.wait(0.004):
+            record()
+
+    monkeypatch.setattr(Repl, "run", run_and_record)
+    recorder = threading.Thread(target=every_few_ms)
+    recorder.start()
+    # All of it changes, so that all of it is written.
+    newer = {path: octets + b"\0" for path, octets in image.files.items()}
+    newer = of_version(dataclasses.replace(image, files=newer), "9.2").files
+    newer = {
+        p: image.files[p] if p in image.files and i % 3 else newer[p] for i, p in enumerate(newer)
+    }
+    install(bare.port, image=dataclasses.replace(image, files=newer))
+    stop.set()
+    recorder.join()
+    monkeypatch.undo()
+    record()
+    assert running(bare) == "9.2"
+
+    chosen = [cuts[round(i * (len(cuts) - 1) / (CUTS - 1))] for i in range(CUTS)]
+    booted = []
+    for cut in chosen:
+        bare.restore(cut)
+        booted.append(running(bare))
+    assert booted[0] == "9.1" and booted[-1] == "9.2"
+    assert booted == sorted(booted), "once the new agent has booted, the old one is over"
+
+    # After a cut the same command finishes the job.
+    bare.restore(chosen[CUTS // 2])
+    done = install(bare.port, image=dataclasses.replace(image, files=newer))
+    assert done.agent == "9.2" and done.sent < len(newer)
+
+
+def test_a_power_cut_while_it_installs(
+    bare: VirtualBoard, image: Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(bare.port, image=of_version(image, "9.1"))
+    monkeypatch.setattr(repl, "EXEC_S", 2.0)
+    cut = threading.Timer(0.6, bare.power_cut)
+    cut.start()
+    with pytest.raises(BoardError, match=r"gives no REPL|stopped answering"):
+        install(bare.port, image=of_version(image, "9.2", **{"big.bin": bytes(300_000)}))
+    cut.join()
+    bare.power_on()
+    assert running(bare) == "9.1"
+
+
+def test_an_agent_in_lib_boots_without_slots(tmp_path: Path) -> None:
+    """What mip and mpremote cp put there."""
+    with VirtualBoard(tmp_path / "board.img") as board:
+        board.install(board_files())
+        board.start()
+        assert running(board)
+        board.power_cut()
+        board.install({"/agent/slot": b"x"})  # damaged: as if it weren't there
+        board.power_on()
+        assert running(board)
+
+
+def test_the_raw_repl_of_a_program_that_ignores_interrupts(bare: VirtualBoard) -> None:
+    bare.power_cut()
+    bare.install(
+        {"/main.py": b"import micropython, time\nmicropython.kbd_intr(-1)\ntime.sleep(1000)\n"}
+    )
+    bare.power_on()
+    started = time.monotonic()
+    with pytest.raises(BoardError, match="gives no REPL"), Repl(bare.port, enter_s=1.0):
+        pass
+    assert time.monotonic() - started < 10
+
+
+def test_await_agent_says_why(bare: VirtualBoard) -> None:
+    with pytest.raises(BoardError, match="REPL prompt"):
+        installer.await_agent(bare.port, None, 5)
