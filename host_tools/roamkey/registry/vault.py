@@ -58,6 +58,8 @@ class Vault:
 
     def conceal(self, c: Connection, place: Place, secrets: Secrets) -> dict[str, bytes]:
         """The secret columns of a row that is to be written."""
+        if self._seal is None:  # nobody encrypts the registry until this row is there too
+            c.execute(select(registry.c.id).with_for_update(read=True))
         seal = self._opened(c)
         if seal is None:
             return secrets._asdict()
