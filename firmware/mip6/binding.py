@@ -18,22 +18,12 @@ _MARGIN_MAX = const(60000)  # refresh so long before the end: room for five retr
 
 _NEVER = const(-10000000)
 
-#: What the statuses of an acknowledgement mean to a person (RFC 6275 section 6.1.8).
-_STATUS_TEXTS = {
-    0: "no lifetime granted",
-    128: "reason unspecified",
-    129: "administratively prohibited",
-    130: "insufficient resources",
-    131: "home registration not supported",
-    132: "not home subnet",
-    133: "not home agent for this mobile node",
-    134: "duplicate address detection failed",
-    136: "expired home nonce index",
-    137: "expired care-of nonce index",
-    138: "expired nonces",
-    139: "registration type change disallowed",
-    174: "invalid care-of address",
-}
+# Why a binding isn't as the user wants it: the status of an acknowledgement, the text of a storage
+# failure, or one of these. status.py has a line for a person on each.
+UNKEYED = const(256)
+SPENT = const(257)
+BINDING_ERROR = const(258)
+PARAMETER_PROBLEM = const(259)
 
 
 class Binding:
@@ -45,12 +35,12 @@ class Binding:
         self._peer = peer
         self.correspondent = peer.correspondent
         self.state = states.DETACHED
-        self.reason = ""  # why it isn't as the user wants it, for a person
+        self.why = None  # see above
         self.keys = None
         self.generation = None
         if not peer.generations:
             self.state = states.UNKEYED
-            self.reason = "no key provisioned, and return routability is not built yet"
+            self.why = UNKEYED
         self.update = updates.Update(owner.home_address, peer.correspondent)
         self.care_of = None  # the address that the updates on their way register
         self.sequence = None  # of the update sent last
@@ -74,6 +64,13 @@ class Binding:
         self._packet = None
 
     @property
+    def reason(self):
+        """Why it isn't as the user wants it, for a person; no text where it is."""
+        from .status import reason
+
+        return reason(self.why)
+
+    @property
     def usable(self):
         """Whether data may go over the optimized route."""
         return self.state == states.BOUND or self.state == states.REFRESHING
@@ -84,11 +81,11 @@ class Binding:
         try:
             _ACTIONS[action](self, now, what)
         except Exhausted:
-            self.reason = "every sequence number of every key is used: provision new keys"
+            self.why = SPENT
             self.feed(states.SPENT, now)
             return
         except StorageError as error:
-            self.reason = "sequence counter: %s" % error
+            self.why = str(error)
             self.feed(states.STORAGE_FAILED, now)
             return
         if following != self.state:
@@ -217,9 +214,9 @@ class Binding:
         self._held = (self.care_of, self.refresh_at, self.expires_at)
         self.accepted = message.sequence
         self._acknowledged = True
-        self.reason = ""
+        self.why = None
         self._halt()
-        warning = self.outlook(now)["warning"]
+        warning = self._owner.keystore.warning(self.index)
         if warning != self._warning:
             self._warning = warning
             self._owner.emit("warning", self.correspondent, warning)
@@ -230,7 +227,7 @@ class Binding:
         self._slow(now, what)
 
     def _jump(self, now, what):
-        self._owner.keystore.counter(self.index).advance(what.sequence)
+        self._owner.keystore.advance(self.index, what.sequence)
         # A correspondent that names ever higher numbers mustn't hurry the key to its end.
         if not self._jumped:
             self.transmit_at = self.pace.allowed(now)
@@ -244,8 +241,7 @@ class Binding:
 
     def _slow(self, now, what):
         if what is not None:
-            status = what[0].status
-            self.reason = "refused: " + _STATUS_TEXTS.get(status, "status %d" % status)
+            self.why = what[0].status
         self.transmit_at = self.pace.slow_down(now)
 
     def _cease(self, now, what):
@@ -256,7 +252,7 @@ class Binding:
         if what is None:
             self.retry_at = now + _BLOCKED_PAUSE
         else:
-            self.reason = what
+            self.why = what
             self.retry_at = now + _UNSUPPORTED_PAUSE
 
     def _stop(self, now, what):
@@ -270,7 +266,7 @@ class Binding:
         self._held = None
         if isinstance(what, tuple):
             self.accepted = what[0].sequence
-        self.reason = ""
+        self.why = None
 
     def _resume(self, now, what):
         self._stop(now, what)

@@ -12,8 +12,7 @@ No I/O: `now` is an argument, a whole number of milliseconds of a clock that nev
 """
 
 from . import messages, packets, states
-from .addresses import text
-from .binding import Binding
+from .binding import BINDING_ERROR, PARAMETER_PROBLEM, Binding
 from .compat import const
 from .errors import Violation
 
@@ -23,9 +22,6 @@ _UNRECOGNIZED_NEXT_HEADER = const(1)
 _ICMP_ERROR_OCTETS = const(8)
 
 _EVENTS_MAX = const(32)
-
-_BINDING_ERROR_UNSUPPORTED = "the correspondent doesn't know Binding Updates (Binding Error 2)"
-_PROBLEM_UNSUPPORTED = "the correspondent's host doesn't know Mobile IPv6 (ICMPv6 error)"
 
 
 class BindingUpdateList:
@@ -193,7 +189,7 @@ class BindingUpdateList:
     def _acknowledgement(self, binding, packet, message, now):
         behind = message.status == messages.SEQUENCE_OUT_OF_WINDOW
         if behind:
-            fresh = message.sequence >= self.keystore.counter(binding.index).peek
+            fresh = message.sequence >= self.keystore.peek(binding.index)
             event = states.BEHIND
         else:
             fresh = binding.pace.sent_at(message.sequence) is not None
@@ -216,7 +212,7 @@ class BindingUpdateList:
         if message.status == messages.UNKNOWN_BINDING:
             self._unproven(binding, states.UNKNOWN, now)
         elif message.status == messages.UNRECOGNIZED_MESSAGE:
-            binding.feed(states.UNRECOGNIZED, now, _BINDING_ERROR_UNSUPPORTED)
+            binding.feed(states.UNRECOGNIZED, now, BINDING_ERROR)
         else:
             raise Violation("unexpected", "Binding Error of unknown status")
 
@@ -250,7 +246,7 @@ class BindingUpdateList:
         expected = (6, 40) if update.next_header == packets.MOBILITY else (40, 64)
         if pointer not in expected:
             raise Violation("unexpected", "ICMPv6 error about something else than mobility")
-        binding.feed(states.UNRECOGNIZED, now, _PROBLEM_UNSUPPORTED)
+        binding.feed(states.UNRECOGNIZED, now, PARAMETER_PROBLEM)
 
     def drop(self, reason):
         """Count what was dropped."""
@@ -265,20 +261,6 @@ class BindingUpdateList:
 
     def status(self, now):
         """A list with a dictionary of plain values for each correspondent, without secrets."""
-        return [self._status_of(binding, now) for binding in self.bindings]
+        from .status import of_binding
 
-    def _status_of(self, binding, now):
-        left = binding.expires_at
-        answer = {
-            "correspondent": text(binding.correspondent),
-            "state": states.STATES[binding.state],
-            "reason": binding.reason,
-            "care_of_address": text(binding.care_of) if binding.care_of else None,
-            "generation": binding.generation,
-            "sequence": binding.sequence,
-            "updates_sent": binding.pace.sent,
-            "lifetime_left_s": None if left is None else max(0, left - now) // 1000,
-        }
-        if binding.state != states.UNKEYED:
-            answer["key"] = binding.outlook(now)
-        return answer
+        return [of_binding(binding, now) for binding in self.bindings]

@@ -10,7 +10,7 @@ import asyncio
 import json
 import select
 
-from . import addresses, jsonrpc, lines
+from . import jsonrpc, lines, status
 from .compat import const
 from .errors import Misuse, StorageError
 from .jsonrpc import INVALID_PARAMS, REFUSED, STORAGE_FAILED, Refusal
@@ -128,7 +128,7 @@ class Console:
         jsonrpc.no_params(params)
         node = self._node.status()
         return {
-            "keystore": _keystore_status(self._keystore, node),
+            "keystore": status.of_keystore(self._keystore, node),
             "node": node,
             "console": dict(self.counts),
         }
@@ -195,39 +195,6 @@ def _read(reader, params):
     except ValueError as error:
         problem = str(error)
     raise Refusal(INVALID_PARAMS, problem)
-
-
-def _keystore_status(keystore, node):
-    """What `status` says of the keys: the state, and per correspondent what is left. No secret.
-
-    `node`: the node's status, which knows the rate at which keys are used.
-    """
-    answer = {
-        "status": keystore.status,
-        "text": keystore.text,
-        "scrub_due": keystore.scrub_due,
-        "peers": [],
-    }
-    credentials = keystore.credentials
-    if credentials is None:
-        return answer
-    answer["set_id"] = credentials.set_id.hex()
-    answer["home_address"] = addresses.text(credentials.home_address)
-    bindings = node.get("bindings", ())
-    for index, peer in enumerate(credentials.peers):
-        counter = keystore.counter(index)
-        rated = bindings[index].get("key") if index < len(bindings) else None
-        answer["peers"].append(
-            {
-                "correspondent": addresses.text(peer.correspondent),
-                "lifetime": peer.lifetime,
-                "generation": counter.generation,
-                "generations": [number for number, _ in peer.generations],
-                "uses_left": counter.uses_left,
-                "key": rated or keystore.outlook(index, 0, 0),
-            }
-        )
-    return answer
 
 
 async def serve(console, source, sink):

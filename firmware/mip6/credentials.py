@@ -12,31 +12,21 @@ A counter belongs to the key, not to its label: if a Kcn of the set in place com
 set, it goes on where it was; one that was left behind, or whose counter is lost, is refused.
 """
 
-from . import keylife
-from .errors import Exhausted, Misuse, StorageError
-from .keyset import Credentials, Peer, decode
+from .errors import Exhausted, Misuse
 from .records import Damaged
-from .sequence import LIMIT, Counter, Ledger
+from .sequence import Ledger, warning
 
 KEYS = "keys"
 SLOTS = ("seq/0", "seq/1")
 SCRUB = "scrub"
 
-# What load() finds, and the line for a person.
+# What load() finds; status.py has a line for a person on each.
 READY = "ready"
 EMPTY = "empty"
 UNFINISHED = "unfinished"
 DAMAGED = "damaged"
 NO_COUNTER = "no_counter"
 STORAGE_ERROR = "storage_error"
-TEXTS = {
-    READY: "keys and counters are in order",
-    EMPTY: "no keys: provision the board",
-    UNFINISHED: "power failed during the first provisioning: provision the board again",
-    DAMAGED: "the stored keys are damaged: provision the board with new keys",
-    NO_COUNTER: "the counter of the stored keys is lost: provision the board with new keys",
-    STORAGE_ERROR: "flash can't be read",
-}
 
 
 class Keystore:
@@ -70,7 +60,9 @@ class Keystore:
     @property
     def text(self):
         """One line for a person on the status."""
-        return TEXTS[self.status] + (" (%s)" % self.detail if self.detail else "")
+        from .status import KEYSTORE
+
+        return KEYSTORE[self.status] + (" (%s)" % self.detail if self.detail else "")
 
     def load(self):
         """Read what the store holds, write nothing; returns and sets `status`."""
@@ -83,6 +75,8 @@ class Keystore:
         return self.status
 
     def _load(self):
+        from .keycheck import decode
+
         self.scrub_due = self._store.read(SCRUB) is not None
         record = self._store.read(KEYS)
         if record is None:
@@ -118,119 +112,22 @@ class Keystore:
             raise Misuse("no usable keys: " + self.text)
 
     def provision(self, credentials):
-        """Put `credentials` in place of whatever is there, atomically with its counters.
+        """Put `credentials` in place of whatever is there: see keychange.provision()."""
+        from .keychange import provision
 
-        Returns False if this very set is in place already (a repeated command), else True. Raises
-        Misuse (nothing has changed) and StorageError (the old set or the new one is in place:
-        `status` and `credentials` say which, read back from flash).
-        """
-        if self._known is not None and self._known.set_id == credentials.set_id:
-            return self._repeated(credentials)
-        rows = [self._start_of(peer) for peer in credentials.peers]
-        slot = 1 - self._slot
-        ledger = Ledger(self._store, SLOTS[slot], credentials.set_id, rows, self._retained)
-        if self.status in (DAMAGED, STORAGE_ERROR):
-            self._check_new_to_slots(credentials)
-        self._changes += 1
-        try:
-            if self.status != EMPTY:
-                self._store.write(SCRUB, b"old keys")
-            ledger.create(self._ledger.serial if self._ledger else 0)
-            self._store.write(KEYS, credentials.encode(slot))
-        except (OSError, StorageError) as error:
-            self.load()
-            raise StorageError("key set not written: %s" % error) from None
-        old = SLOTS[self._slot]
-        if self.load() != READY or self.credentials.set_id != credentials.set_id:
-            raise StorageError("flash did not keep the key set: " + self.text)
-        self._remove(old)
-        return True
-
-    def _repeated(self, credentials):
-        """The set's id is known: the same set again is no error, another under its id is."""
-        if self._known.encode(0) != credentials.encode(0):
-            raise Misuse("another key set under the id of the one in place")
-        if self.status != READY:
-            raise Misuse(self.text)
-        return False
-
-    def _check_new_to_slots(self, credentials):
-        """With the old set unreadable its id may still be in a counter record."""
-        for name in SLOTS:
-            try:
-                if Ledger.load(self._store, name).set_id == credentials.set_id:
-                    raise Misuse("this set was in place before: provision new keys")
-            except (Damaged, OSError):
-                pass
-
-    def _start_of(self, peer):
-        """(generation, first number) at which a new set's `peer` starts."""
-        if not peer.generations:
-            return 0, LIMIT  # without a key there is nothing to count
-        start = None
-        for number, kcn in peer.generations:
-            used = self._use_of(kcn)
-            if used is None:  # never used: start here unless a running key comes before
-                if start is None:
-                    start = (number, 0)
-            elif used >= LIMIT and start is not None:
-                raise Misuse("a key that was left behind comes after one to be used")
-            elif used < LIMIT:
-                start = (number, used)
-        if start is None:
-            raise Misuse("every key given for a correspondent is used up or was left behind")
-        return start
-
-    def _use_of(self, kcn):
-        """Next number of a Kcn of the set in place, LIMIT if left behind, None if never used."""
-        if self._known is None:
-            return None
-        for index, peer in enumerate(self._known.peers):
-            for number, known in peer.generations:
-                if known != kcn:
-                    continue
-                if self._ledger is None:
-                    raise Misuse("the counter of a key given again is lost: give new keys")
-                current = self._ledger.generations[index]
-                if number == current:
-                    return self._ledger.nexts[index]
-                return LIMIT if number < current else None
-        return None
+        return provision(self, credentials)
 
     def rekey(self, set_id, generations):
-        """Give correspondents new lists of keys; the rest of the set stays.
+        """Give correspondents new lists of keys: see keychange.rekey()."""
+        from .keychange import rekey
 
-        `generations` maps a peer's index to its new [(generation, Kcn), …]. A key that stays keeps
-        its running counter. Returns and raises as provision().
-        """
-        self._need_ready()
-        peers = []
-        for index, old in enumerate(self.credentials.peers):
-            keys = generations.get(index, old.generations)
-            peers.append(
-                Peer(old.correspondent, old.home_nonce, old.care_of_nonce, old.lifetime, keys)
-            )
-        return self.provision(Credentials(set_id, self.credentials.home_address, peers))
+        return rekey(self, set_id, generations)
 
     def erase(self, tick=None):
-        """Forget all keys, then scrub. Raises StorageError; run it again then."""
-        self._changes += 1
-        try:
-            self._store.write(SCRUB, b"old keys")
-        except OSError:
-            pass  # a full flash must not keep the keys from being removed
-        try:
-            self._store.remove(KEYS)
-            for name in SLOTS:
-                self._store.remove(name)
-        except OSError as error:
-            self.load()
-            raise StorageError("keys not erased: %s" % error) from None
-        if self._retained is not None:
-            self._retained.write(b"")
-        self._forget(EMPTY)
-        self.scrub_due = True
-        self.scrub(tick)
+        """Forget all keys, then scrub: see keychange.erase()."""
+        from .keychange import erase
+
+        erase(self, tick)
 
     def scrub(self, tick=None):
         """Overwrite what old keys left in unused flash, as far as the store can reach.
@@ -242,30 +139,15 @@ class Keystore:
                 tick()
 
     def scrubbing(self):
-        """scrub() in slices, for who has other work: each step of this generator takes a page or
-        an erase of flash. Closed early it has changed nothing. Raises StorageError, also where
-        keys were changed between the slices: begin again then."""
-        changes = self._changes
-        try:
-            if hasattr(self._store, "scrubbing"):
-                yield from self._store.scrubbing()
-            if changes == self._changes:
-                self._store.remove(SCRUB)
-        except OSError as error:
-            raise StorageError("old keys not overwritten: %s" % error) from None
-        if changes != self._changes:
-            raise StorageError("old keys not overwritten: more came meanwhile")
-        self.scrub_due = False
+        """scrub() in slices, for who has other work: see keychange.scrubbing()."""
+        from .keychange import scrubbing
 
-    def _remove(self, name):
-        """Remove a record that nothing refers to; if that fails it is only clutter."""
-        try:
-            self._store.remove(name)
-        except OSError:
-            pass
+        return scrubbing(self)
 
     def counter(self, index):
-        """The live sequence.Counter of peer `index`, under its current generation."""
+        """The live counter.Counter of peer `index`, under its current generation."""
+        from .counter import Counter
+
         self._need_ready()
         return Counter(self._ledger, index)
 
@@ -298,12 +180,34 @@ class Keystore:
             number = self._ledger.take(index)
         return self._ledger.generations[index], number
 
+    def peek(self, index):
+        """The number that take() would give peer `index` next in this generation, or 65536."""
+        self._need_ready()
+        return self._ledger.nexts[index]
+
+    def advance(self, index, last_accepted):
+        """Continue peer `index` after `last_accepted`, forwards only: see Ledger.advance()."""
+        self._need_ready()
+        return self._ledger.advance(index, last_accepted)
+
     def outlook(self, index, uses, elapsed):
         """What is left for peer `index`, at `uses` in `elapsed` ms: see keylife.outlook()."""
+        from . import keylife
+
+        next_number, later = self._left(index)
+        return keylife.outlook(next_number, later, uses, elapsed)
+
+    def warning(self, index):
+        """Per cent of the last key of peer `index` used: 80, 95, 100, or None before."""
+        next_number, later = self._left(index)
+        return None if later else warning(next_number)
+
+    def _left(self, index):
+        """The next number of peer `index`, and how many generations follow this one."""
         self._need_ready()
-        peer, current = self.credentials.peers[index], self._ledger.generations[index]
-        later = len([number for number, _ in peer.generations if number > current])
-        return keylife.outlook(self._ledger.nexts[index], later, uses, elapsed)
+        current = self._ledger.generations[index]
+        later = [number for number, _ in self.credentials.peers[index].generations]
+        return self._ledger.nexts[index], len([number for number in later if number > current])
 
     def top_up(self):
         """While idle: reserve ahead for every peer that is short; StorageError."""

@@ -1,11 +1,9 @@
 """How long the keys of a correspondent last: uses left, days at the present rate, when to warn."""
 
 from .compat import const
-from .sequence import LIMIT
+from .sequence import LIMIT, warning
 
 _DAY = const(86400000)  # ms
-_WARN_FIRST = const(80)  # per cent of the last generation used
-_WARN_SECOND = const(95)
 
 
 def outlook(next_number, later_generations, uses, elapsed):
@@ -18,15 +16,10 @@ def outlook(next_number, later_generations, uses, elapsed):
     """
     left = LIMIT - next_number + LIMIT * later_generations
     used = next_number * 100 // LIMIT
-    warning = None
-    if not later_generations:
-        for bound in (_WARN_FIRST, _WARN_SECOND, 100):
-            if next_number * 100 >= bound * LIMIT:
-                warning = bound
     return {
         "uses_left": left,
         "generations_left": later_generations,
         "days_left": left * elapsed // uses // _DAY if uses > 0 and elapsed > 0 else None,
         "used_percent": used,
-        "warning": warning,
+        "warning": None if later_generations else warning(next_number),
     }

@@ -8,7 +8,6 @@ There are no queues between the port and the bindings, so none can grow. What wa
 import asyncio
 
 from . import clock, echo, packets
-from .addresses import text
 from .bindings import BindingUpdateList
 from .compat import const
 from .credentials import READY
@@ -245,27 +244,6 @@ class Node:
 
     def status(self):
         """What a person wants to know, in plain values; no secrets."""
-        now = self._now()
-        answer = {
-            "uptime_s": now // 1000,
-            "uplinks": [
-                {"uplink": uplink, "priority": priority, "address": text(address)}
-                for uplink, priority, address in self._uplinks.all()
-            ],
-            "unsent": self.unsent,
-            "faults": dict(self._port.faults),
-        }
-        bindings = self.bindings
-        if bindings is None:
-            answer["state"] = "keyless"
-            answer["text"] = self._keystore.text
-            return answer
-        care_of = bindings.care_of
-        home = care_of == bindings.home_address
-        answer["state"] = "detached" if care_of is None else "home" if home else "away"
-        answer["text"] = self._fault
-        answer["home_address"] = text(bindings.home_address)
-        answer["care_of_address"] = text(care_of) if care_of else None
-        answer["bindings"] = bindings.status(now)
-        answer["drops"] = dict(bindings.drops)
-        return answer
+        from .status import of_node
+
+        return of_node(self)

@@ -37,6 +37,9 @@ _MOST = const(16)  # numbers reserved at most, and lost at most
 _LONG = const(8)  # uses after which a session counts as long, so that reserving early pays
 _LOW = const(1)  # top_up() acts when no more than this many reserved numbers are left
 
+_WARN_FIRST = const(80)  # per cent of a key used
+_WARN_SECOND = const(95)
+
 _RETIRED = const(-1)  # a generation that no counter has
 
 _COUNTERS = const(0x43)  # "C", record kind in flash
@@ -47,6 +50,15 @@ _VERSION = const(1)
 def reservation(uses):
     """Numbers to reserve in a session that has used `uses` so far."""
     return min(_MOST, max(1, uses >> 1))
+
+
+def warning(next_number):
+    """Per cent of a key used that are worth a warning: 80, 95 or 100; None below 80."""
+    found = None
+    for bound in (_WARN_FIRST, _WARN_SECOND, 100):
+        if next_number * 100 >= bound * LIMIT:
+            found = bound
+    return found
 
 
 def _encode(kind, set_id, serial, rows):
@@ -223,48 +235,3 @@ class Ledger:
             self._retained = None
             self._note_is_stale = True
             self._write(self.generations, self.limits)
-
-
-class Counter:
-    """The live counter of one peer under one generation: a view of the ledger."""
-
-    def __init__(self, ledger, index):
-        self._ledger = ledger
-        self._index = index
-        self.generation = ledger.generations[index]
-
-    def __repr__(self):
-        if self._ledger.generations[self._index] != self.generation:
-            return "Counter(generation=%d, left behind)" % self.generation
-        return "Counter(generation=%d, next=%d)" % (self.generation, self.peek)
-
-    def _live(self):
-        if self._ledger.generations[self._index] != self.generation:
-            raise Misuse("the counter of a generation that has been left")
-        return self._ledger
-
-    @property
-    def peek(self):
-        """The number that take() would return; 65536 when exhausted."""
-        return self._live().nexts[self._index]
-
-    @property
-    def uses_left(self):
-        """How many numbers are left, 0 to 65536."""
-        return LIMIT - self.peek
-
-    def take(self):
-        """Return the next number, its reservation safe in flash; Exhausted, StorageError."""
-        return self._live().take(self._index)
-
-    def advance(self, last_accepted):
-        """Continue after `last_accepted`, forwards only; True if that moved. See Ledger."""
-        return self._live().advance(self._index, last_accepted)
-
-    def top_up(self):
-        """While idle: reserve ahead if few are left; StorageError."""
-        self._live().top_up(self._index)
-
-    def release(self):
-        """Write the exact next numbers of the whole set before a planned reset; StorageError."""
-        self._live().release()

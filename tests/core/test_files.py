@@ -5,7 +5,8 @@ import os
 from harness import on_micropython, raises
 from stores import MemoryStore
 
-from mip6.credentials import KEYS, READY, SLOTS, Credentials, Keystore, Peer
+from mip6.credentials import KEYS, READY, SLOTS, Keystore
+from mip6.keyset import Credentials, Peer
 from mip6.ports.files import FileStore
 
 A = b"\x20\x01\x0d\xb8" + bytes(11)

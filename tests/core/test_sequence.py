@@ -3,9 +3,10 @@
 from harness import raises
 from stores import MemoryStore, Retained
 
+from mip6.counter import Counter
 from mip6.errors import Exhausted, Misuse, StorageError
 from mip6.records import Damaged
-from mip6.sequence import LIMIT, Counter, Ledger, reservation
+from mip6.sequence import LIMIT, Ledger, reservation
 
 NAME = "seq/0"
 SET = b"set-id-8"

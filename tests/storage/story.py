@@ -8,7 +8,7 @@ import vfs
 from flash import GEOMETRY, Flash, Noise
 from truth import Cutter, Tally, Truth, mount
 
-from mip6.credentials import Credentials, Peer
+from mip6.keyset import Credentials, Peer
 from mip6.sequence import LIMIT
 
 ROOT = "/board"

@@ -1,0 +1,133 @@
+"""What is told to a person: status of node, bindings and keys, and a line for each code.
+
+A board has this file in memory only while somebody asks (workshop.py). No secrets here.
+"""
+
+from . import binding, states
+from .addresses import text
+from .credentials import DAMAGED, EMPTY, NO_COUNTER, READY, STORAGE_ERROR, UNFINISHED
+
+#: What Keystore.load() found.
+KEYSTORE = {
+    READY: "keys and counters are in order",
+    EMPTY: "no keys: provision the board",
+    UNFINISHED: "power failed during the first provisioning: provision the board again",
+    DAMAGED: "the stored keys are damaged: provision the board with new keys",
+    NO_COUNTER: "the counter of the stored keys is lost: provision the board with new keys",
+    STORAGE_ERROR: "flash can't be read",
+}
+
+#: Why a binding isn't as the user wants it (binding.py).
+_REASONS = {
+    binding.UNKEYED: "no key provisioned, and return routability is not built yet",
+    binding.SPENT: "every sequence number of every key is used: provision new keys",
+    binding.BINDING_ERROR: "the correspondent doesn't know Binding Updates (Binding Error 2)",
+    binding.PARAMETER_PROBLEM: "the correspondent's host doesn't know Mobile IPv6 (ICMPv6 error)",
+}
+
+#: What the statuses of an acknowledgement mean to a person (RFC 6275 section 6.1.8).
+_STATUSES = {
+    0: "no lifetime granted",
+    128: "reason unspecified",
+    129: "administratively prohibited",
+    130: "insufficient resources",
+    131: "home registration not supported",
+    132: "not home subnet",
+    133: "not home agent for this mobile node",
+    134: "duplicate address detection failed",
+    136: "expired home nonce index",
+    137: "expired care-of nonce index",
+    138: "expired nonces",
+    139: "registration type change disallowed",
+    174: "invalid care-of address",
+}
+
+
+def reason(why):
+    """The line that says `Binding.why`."""
+    if why is None:
+        return ""
+    if isinstance(why, str):
+        return "sequence counter: " + why
+    if why in _REASONS:
+        return _REASONS[why]
+    return "refused: " + _STATUSES.get(why, "status %d" % why)
+
+
+def of_binding(entry, now):
+    """What BindingUpdateList.status() says of one correspondent, in plain values."""
+    left = entry.expires_at
+    answer = {
+        "correspondent": text(entry.correspondent),
+        "state": states.STATES[entry.state],
+        "reason": entry.reason,
+        "care_of_address": text(entry.care_of) if entry.care_of else None,
+        "generation": entry.generation,
+        "sequence": entry.sequence,
+        "updates_sent": entry.pace.sent,
+        "lifetime_left_s": None if left is None else max(0, left - now) // 1000,
+    }
+    if entry.state != states.UNKEYED:
+        answer["key"] = entry.outlook(now)
+    return answer
+
+
+def of_node(node):
+    """What Node.status() says, in plain values."""
+    now = node._now()
+    answer = {
+        "uptime_s": now // 1000,
+        "uplinks": [
+            {"uplink": uplink, "priority": priority, "address": text(address)}
+            for uplink, priority, address in node._uplinks.all()
+        ],
+        "unsent": node.unsent,
+        "faults": dict(node._port.faults),
+    }
+    bindings = node.bindings
+    if bindings is None:
+        answer["state"] = "keyless"
+        answer["text"] = node._keystore.text
+        return answer
+    care_of = bindings.care_of
+    home = care_of == bindings.home_address
+    answer["state"] = "detached" if care_of is None else "home" if home else "away"
+    answer["text"] = node._fault
+    answer["home_address"] = text(bindings.home_address)
+    answer["care_of_address"] = text(care_of) if care_of else None
+    answer["bindings"] = bindings.status(now)
+    answer["drops"] = dict(bindings.drops)
+    return answer
+
+
+def of_keystore(keystore, node):
+    """What `status` says of the keys: the state, and per correspondent what is left. No secret.
+
+    `node`: the node's status, which knows the rate at which keys are used.
+    """
+    answer = {
+        "status": keystore.status,
+        "text": keystore.text,
+        "scrub_due": keystore.scrub_due,
+        "peers": [],
+    }
+    credentials = keystore.credentials
+    if credentials is None:
+        return answer
+    answer["set_id"] = credentials.set_id.hex()
+    answer["home_address"] = text(credentials.home_address)
+    bindings = node.get("bindings", ())
+    for index, peer in enumerate(credentials.peers):
+        counter = keystore.counter(index)
+        rated = bindings[index].get("key") if index < len(bindings) else None
+        answer["peers"].append(
+            {
+                "correspondent": text(peer.correspondent),
+                "lifetime": peer.lifetime,
+                "generation": counter.generation,
+                "generations": [number for number, _ in peer.generations],
+                "uses_left": counter.uses_left,
+                "key": rated or keystore.outlook(index, 0, 0),
+            }
+        )
+    return answer
