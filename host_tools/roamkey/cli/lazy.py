@@ -45,6 +45,7 @@ def _load(name: str, target: str) -> Any:
             raise
         return _missing(name, error.name or "")
     if isinstance(found, typer.Typer):
+        found._add_completion = False  # typer takes this from the outermost app alone
         command = typer.main.get_command(found)
         command.name = name
         return command
