@@ -1,0 +1,86 @@
+"""What `roamkey doctor` says of boards, real and told of."""
+
+import dataclasses
+
+import pytest
+
+from roamkey.board import doctor
+from roamkey.board.repl import Facts
+from roamkey.lab.board import VirtualBoard
+
+HEALTHY = {
+    "ram": 130_000,
+    "missing": [],
+    "sha1": True,
+    "sha256": True,
+    "ipv6": "",
+    "wifi": "",
+    "raw": "",
+    "files": "<class 'VfsLfs2'>",
+    "block": 4096,
+    "free": 800_000,
+    "agent": None,
+    "boot": False,
+    "keys": 0,
+}
+PICO_W = Facts("e661", "rp2", "Raspberry Pi Pico W with RP2040", "1.28.0", 0x1306)
+
+
+def verdicts(facts: Facts, **changes: object) -> dict[str, doctor.Check]:
+    """The checks that aren't fine."""
+    checks = doctor._checks(facts, {**HEALTHY, **changes})
+    return {check.name: check for check in checks if check.verdict != doctor.OK}
+
+
+def test_a_board_with_an_agent(virtual: VirtualBoard) -> None:
+    found = doctor.examine(virtual.port)
+    assert found.fit and found.board == virtual.unique_id.hex()
+    by_name = {check.name: check for check in found.checks}
+    assert by_name["agent"].verdict == "ok"
+    assert by_name["keys"].todo == "roamkey provision"
+    assert by_name["file system"].found == "littlefs"
+    assert doctor.examine(virtual.port).fit  # the agent runs again
+
+
+def test_a_healthy_pico_w() -> None:
+    assert {name: check.verdict for name, check in verdicts(PICO_W).items()} == {
+        "agent": "advice",
+        "keys": "advice",
+    }
+
+
+@pytest.mark.parametrize(
+    ("facts", "changes", "name", "todo"),
+    [
+        ({"platform": "stm32"}, {}, "MicroPython", "boards/"),
+        ({"micropython": "1.19.1"}, {}, "MicroPython", "1.23"),
+        ({}, {"missing": ["asyncio"]}, "modules", "standard firmware"),
+        ({}, {"wifi": "ValueError: unknown config param"}, "IPv6", "RPI_PICO_W"),
+        ({"platform": "esp32"}, {"wifi": "ImportError: no module"}, "IPv6", "ESP32_GENERIC"),
+        ({"platform": "linux"}, {"ipv6": "OSError: 97"}, "IPv6", "kernel"),
+        ({}, {"raw": "OSError: sockets are laid out otherwise"}, "raw sockets", "1.28"),
+        ({"platform": "linux"}, {"raw": "OSError: 1"}, "raw sockets", "CAP_NET_RAW"),
+        ({}, {"sha1": False}, "SHA-1", "standard firmware"),
+        ({}, {"sha256": False}, "SHA-256", "flash"),
+        ({}, {"files": "<class 'VfsFat'>"}, "file system", "littlefs"),
+        ({}, {"free": 100_000}, "space", "remove files"),
+        ({}, {"ram": 40_000}, "RAM", "60 KB"),
+    ],
+)
+def test_what_is_lacking(facts, changes, name, todo) -> None:
+    check = verdicts(dataclasses.replace(PICO_W, **facts), **changes)[name]
+    assert check.verdict == doctor.LACKS and todo in check.todo
+
+
+@pytest.mark.parametrize(
+    ("facts", "changes", "name"),
+    [
+        ({"micropython": "1.27.0"}, {}, "MicroPython"),
+        ({"mpy": 0x206}, {}, "bytecode"),
+        ({"platform": "linux"}, {"sha1": False}, "SHA-1"),
+        ({}, {"agent": "0.0.1"}, "agent"),
+        ({}, {"boot": True}, "boot.py"),
+    ],
+)
+def test_what_is_advised(facts, changes, name) -> None:
+    assert verdicts(dataclasses.replace(PICO_W, **facts), **changes)[name].verdict == "advice"
