@@ -138,7 +138,7 @@ def test_a_rekey_that_flash_refuses_changes_nothing(registry, fake, hasty) -> No
 @pytest.mark.parametrize(
     ("accepted", "words"),
     [
-        (52000, "13535 uses left"),
+        (52000, "13534 uses left"),
         (53000, "warning        80 % of the last key for it is used: roamkey rekey"),
         (62300, "warning        95 % of the last key for it is used: roamkey rekey"),
         (65535, "warning        every key for it is used up: roamkey rekey"),
