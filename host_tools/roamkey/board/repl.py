@@ -75,6 +75,25 @@ class _Transport(SerialTransport):  # type: ignore[misc]
                 return
         raise TransportError("no prompt")
 
+    def read_until(
+        self,
+        min_num_bytes: int,
+        ending: bytes,
+        timeout: float | None = 10,
+        data_consumer: Callable[[bytes], None] | None = None,
+        timeout_overall: float | None = None,
+    ) -> bytes:
+        """As mpremote's, which waits 10 s for a prompt whatever else it is told."""
+        wait = EXEC_S if timeout is None else timeout
+        data: bytes = super().read_until(
+            min_num_bytes,
+            ending,
+            min(wait, EXEC_S) if wait == 10 else wait,
+            data_consumer,
+            timeout_overall,
+        )
+        return data
+
     def _heard(self, ending: bytes, end: float) -> bool:
         data = bytearray()
         while time.monotonic() < end:

@@ -1,0 +1,253 @@
+"""Which board becomes which line, and whole batches on virtual boards."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from roamkey import cli
+from roamkey.board import discovery
+from roamkey.board.discovery import Found, Port
+from roamkey.board.serial_client import SerialClient
+from roamkey.errors import BoardError
+from roamkey.fleet import batch
+from roamkey.fleet.batch import Work, run
+from roamkey.fleet.rows import Outcome, Row, read_results
+from roamkey.fleet.station import Progress, Wish
+from roamkey.lab.board import VirtualBoard
+from roamkey.registry import Registry
+from roamkey.schemas import schema
+
+COMMON = ("--home-prefix", "2001:db8:a::/64", "--correspondent", "2001:db8:c::2")
+
+
+# --- which board is which
+
+
+def wish(row: Row) -> Wish:
+    return Wish(lambda board: bytes(16), ())
+
+
+@pytest.fixture
+def plugged(monkeypatch: pytest.MonkeyPatch) -> list[Found]:
+    """What is plugged in; preparing a board takes no time and no board."""
+    boards: list[Found] = []
+
+    def look_at_all(ports: list[Port], ask_s: float = 0) -> list[Found]:
+        return [found for found in boards if found.port in ports]
+
+    monkeypatch.setattr(discovery, "ports", lambda: [found.port for found in boards])
+    monkeypatch.setattr(discovery, "look_at_all", look_at_all)
+    monkeypatch.setattr(batch, "prepare", lambda registry, wish, progress: None)
+    monkeypatch.setattr(batch, "_LOOK_EACH_S", 0.01)
+    return boards
+
+
+def board(path: str, name: str | None, set_id: str | None = None) -> Found:
+    if name is None:
+        return Found(Port(path), discovery.SILENT)
+    return Found(
+        Port(path),
+        discovery.AGENT,
+        board=name,
+        micropython="1.28.0",
+        keystore="ready" if set_id else "empty",
+        set_id=set_id,
+    )
+
+
+def taken(rows: list[Row], **options: object) -> dict[int, str]:
+    """The board that each line got, or its result where it got none."""
+    work = Work(rows, wish, wait_s=0.05, **options)  # type: ignore[arg-type]
+    outcomes = run(None, work)  # type: ignore[arg-type]
+    return {each.line: each.board if each.result == "ok" else each.result for each in outcomes}
+
+
+def test_lines_that_name_a_board_come_first(plugged: list[Found]) -> None:
+    plugged += [board("/p1", "aaaa01"), board("/p2", "bbbb01"), board("/p3", "cccc01")]
+    rows = [Row(2), Row(3, board="aaaa"), Row(4, port="/p3"), Row(5), Row(6, port="/p9")]
+    assert taken(rows) == {2: "bbbb01", 3: "aaaa01", 4: "cccc01", 5: "missing", 6: "missing"}
+
+
+def test_lines_that_name_none_leave_boards_with_keys_alone(plugged: list[Found]) -> None:
+    plugged += [board("/p1", "aaaa", "00" * 8), board("/p2", None)]
+    assert taken([Row(2)]) == {2: "missing"}
+    assert taken([Row(2)], replace=True) == {2: "aaaa"}
+    assert taken([Row(2, board="aaaa")]) == {2: "aaaa"}
+
+
+def test_ports_of_silent_and_other_boards(plugged: list[Found], tmp_path: Path) -> None:
+    plugged += [board("/p1", None), board("/p2", "bbbb")]
+    assert taken([Row(2, port="/p1")]) == {2: "missing"}
+    assert taken([Row(2, board="aaaa", port="/p2")]) == {2: "missing"}
+    # A bare chip answers once it is flashed.
+    silent = [Row(2, port="/p1", firmware=tmp_path)]
+    (outcome,) = run(None, Work(silent, wish, wait_s=0.05))  # type: ignore[arg-type]
+    assert outcome.result == "ok"
+
+
+def test_boards_of_an_earlier_run_are_left_alone(plugged: list[Found]) -> None:
+    plugged += [board("/p1", "aaaa"), board("/p2", "bbbb")]
+    assert taken([Row(2)], excluded=frozenset({"aaaa"})) == {2: "bbbb"}
+
+
+def test_boards_that_appear_later(plugged: list[Found]) -> None:
+    plugged.append(board("/p1", "aaaa"))
+
+    def ended(outcome: Outcome) -> None:
+        if outcome.board == "aaaa":
+            plugged.append(board("/p2", "bbbb"))
+
+    work = Work([Row(2), Row(3)], wish, wait_s=10, ended=ended)
+    started = time.monotonic()
+    assert [each.board for each in run(None, work)] == ["aaaa", "bbbb"]  # type: ignore[arg-type]
+    assert time.monotonic() - started < 5
+
+
+def test_one_that_fails_does_not_stop_the_others(
+    plugged: list[Found], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plugged += [board(f"/p{name}", name) for name in ("aaaa", "bbbb", "cccc")]
+
+    def prepare(registry: Registry, wish: Wish, progress: Progress) -> None:
+        progress.at("install")
+        if progress.board == "aaaa":
+            raise BoardError("gone\naway")
+        if progress.board == "bbbb":
+            raise ZeroDivisionError("secret")
+
+    monkeypatch.setattr(batch, "prepare", prepare)
+    rows = [Row(2, board="aaaa"), Row(3, board="bbbb"), Row(4, board="cccc")]
+    outcomes = run(None, Work(rows, wish, wait_s=1))  # type: ignore[arg-type]
+    assert [(each.result, each.step, each.error) for each in outcomes] == [
+        ("failed", "install", "gone away"),
+        ("failed", "install", "internal error: ZeroDivisionError"),
+        ("ok", "", ""),
+    ]
+
+
+# --- whole batches
+
+
+@pytest.fixture
+def roamkey(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> Callable[..., tuple[int, str, str]]:
+    """Runs the command in this process with a registry of its own: exit code, stdout, stderr."""
+    monkeypatch.setenv("ROAMKEY_REGISTRY", str(tmp_path / "registry.sqlite"))
+
+    def run_it(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["roamkey", *map(str, arguments)])
+        code: object = 0
+        try:
+            cli.main()
+        except SystemExit as end:
+            code = end.code
+        captured = capfd.readouterr()
+        return int(str(code or 0)), captured.out, captured.err
+
+    return run_it
+
+
+@pytest.mark.lab
+def test_a_batch_and_its_failures_again(lab_network, roamkey, tmp_path: Path) -> None:
+    """Boards in networks of their own, without any uplink."""
+    boards = [
+        VirtualBoard(tmp_path / f"{name}.img", spawn=lab_network.add_node(name).popen)
+        for name in ("one", "two", "three", "four")
+    ]
+    try:
+        boards[2].install({"/main.py": b"print('mine')\n"})
+        for each in boards:
+            each.start()
+        os.environ["ROAMKEY_PORTS"] = ":".join(each.port for each in boards[:3])
+        fleet = tmp_path / "fleet.csv"
+        fleet.write_text(
+            "name,port,board,home_address\n"
+            f"Roof,,{boards[1].unique_id.hex()[:8]},\n"
+            f"Mine,{boards[2].port},,2001:db8:a::77\n"
+            "Gone,,0123456789,\n"
+            "Any,,,\n"
+        )
+        results, labels = tmp_path / "fleet.results.csv", tmp_path / "labels"
+        options = (*COMMON, "--wait", "1", "--labels", labels)
+        code, out, error = roamkey("batch", fleet, *options, "--json")
+        assert code == 3 and "2 of 4 boards not done" in error and error.count("\n") == 1
+        told = json.loads(out)
+        jsonschema.validate(told, schema("batch"))
+        roof, mine, gone, some = told["boards"]
+        assert [each["result"] for each in told["boards"]] == ["ok", "failed", "missing", "ok"]
+        assert (roof["board"], roof["home_address"]) == (
+            boards[1].unique_id.hex(),
+            "2001:db8:a::1",
+        )
+        assert (some["board"], some["home_address"]) == (
+            boards[0].unique_id.hex(),
+            "2001:db8:a::2",
+        )
+        assert mine["step"] == "install" and "/main.py of its own" in mine["error"]
+        assert {path.name for path in labels.iterdir()} == {
+            f"{roof['board']}.png",
+            f"{some['board']}.png",
+            "labels.html",
+        }
+        with SerialClient(boards[0].port) as client:
+            assert client.identify().set_id == some["set_id"]
+        assert [each.result for each in read_results(results)] == [
+            "ok",
+            "failed",
+            "missing",
+            "ok",
+        ]
+
+        # Mended, and again: only what wasn't done.
+        boards[2].power_cut()
+        boards[2].remove_file("/main.py")
+        boards[2].power_on()
+        again = (*options, "--only-failed", results)
+        code, out, error = roamkey("batch", fleet, *again)
+        assert code == 3 and "1 of 2 boards not done" in error
+        assert "2001:db8:a::77" in out and "Roof" not in out and "Gone: not plugged in" in out
+        assert max(map(len, out.splitlines()[:3])) <= 80
+        assert [each.result for each in read_results(results)] == ["ok", "ok", "missing", "ok"]
+        assert len(list(labels.iterdir())) == 4
+
+        # Everything again: what is there already stays.
+        before = read_results(results)[0].set_id
+        roamkey("batch", fleet, *options)
+        assert read_results(results)[0].set_id == before
+
+        # One board by itself.
+        code, out, error = roamkey("setup", "--port", boards[3].port, *COMMON, "--json")
+        assert code == 0, error
+        told = json.loads(out)
+        jsonschema.validate(told, schema("setup"))
+        assert told["home_address"] == "2001:db8:a::3"
+        code, _, error = roamkey("setup", "--port", boards[3].port, *COMMON, "--registered", "0.5")
+        assert code == 3 and "not registered after" in error
+    finally:
+        for each in boards:
+            each.stop()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--correspondent", "2001:db8:c::2"), "line 2 has no home address"),
+        (("--home-prefix", "2001:db8:a::/64"), "line 2 has no correspondent"),
+        ((*COMMON, "--correspondent", "ff02::1"), "not unicast and global"),
+        ((*COMMON, "--firmware", "/none"), "/none: No such file"),
+        (("--home-prefix", "x", "--correspondent", "2001:db8:c::2"), "x: not an IPv6 prefix"),
+        ((*COMMON, "--results", "/none/results.csv"), "/none/results.csv"),
+    ],
+)
+def test_what_is_wrong_is_said_at_once(options, words, roamkey, tmp_path: Path) -> None:
+    fleet = tmp_path / "fleet.csv"
+    fleet.write_text("name\nRoof\n")
+    code, out, error = roamkey("batch", fleet, *options)
+    assert code in (1, 5) and out == "" and error.count("\n") == 1 and words in error
