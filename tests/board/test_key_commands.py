@@ -9,7 +9,7 @@ import pytest
 
 from mip6 import addresses
 from mip6.credentials import Keystore
-from roamkey import provisioning
+from roamkey import provisioning, rekeying
 from roamkey.board.serial_client import SerialClient
 from roamkey.errors import BoardError, RefusedError
 from roamkey.lab.board import VirtualBoard
@@ -115,12 +115,12 @@ def test_a_silent_board_leaves_the_keys_sent_and_a_second_run_finishes(
     first = provisioning.provision(registry, fake.port, Plan(HOME, (PEER,)), connect=hasty).set_id
     fake.says = lambda line: line if fake.set_id == first else b""
     with pytest.raises(BoardError, match="run the same command again"):
-        provisioning.rekey(registry, fake.port, connect=hasty, ask_again_s=0)
+        rekeying.rekey(registry, fake.port, connect=hasty, ask_again_s=0)
     assert live(registry) == [(first, CONFIRMED), (fake.set_id, SENT)]
     fake.says = bytes
-    held = provisioning.rekey(registry, fake.port, connect=hasty)
+    held = rekeying.rekey(registry, fake.port, connect=hasty)
     assert held.finished and live(registry) == [(fake.set_id, CONFIRMED)]
-    again = provisioning.rekey(registry, fake.port, connect=hasty)
+    again = rekeying.rekey(registry, fake.port, connect=hasty)
     assert not again.finished and again.correspondents == (("2001:db8:c::2", (2,)),)
 
 
@@ -128,7 +128,7 @@ def test_a_rekey_that_flash_refuses_changes_nothing(registry, fake, hasty) -> No
     first = provisioning.provision(registry, fake.port, Plan(HOME, (PEER,)), connect=hasty).set_id
     fake.store.read_only = True
     with pytest.raises(RefusedError, match="not written"):
-        provisioning.rekey(registry, fake.port, connect=hasty)
+        rekeying.rekey(registry, fake.port, connect=hasty)
     assert live(registry) == [(first, CONFIRMED)] and fake.set_id == first
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable
 import pytest
 
 from mip6 import addresses
-from roamkey import provisioning
+from roamkey import provisioning, rekeying
 from roamkey.board.serial_client import SerialClient
 from roamkey.errors import BoardError, RefusedError, RoamkeyError
 from roamkey.lab.board import VirtualBoard
@@ -43,7 +43,7 @@ def provision(registry: Registry, port: str) -> str:
 
 
 def rekey(registry: Registry, port: str) -> str:
-    return provisioning.rekey(registry, port, connect=quick, ask_again_s=0).set_id
+    return rekeying.rekey(registry, port, connect=quick, ask_again_s=0).set_id
 
 
 JOBS = pytest.mark.parametrize("job", [provision, rekey])
@@ -180,5 +180,5 @@ def test_power_cuts_on_the_real_board(job, virtual: VirtualBoard, registry, hast
 def patient(job: Callable[[Registry, str], str], registry: Registry, port: str) -> str:
     """The same command, with the time that a real board takes."""
     if job is rekey:
-        return provisioning.rekey(registry, port).set_id
+        return rekeying.rekey(registry, port).set_id
     return provisioning.provision(registry, port, PLAN, replace=True).set_id

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from mip6 import addresses
-from roamkey import erasing, provisioning
+from roamkey import erasing, rekeying
 from roamkey.cli.board_options import BoardOption, JsonOption, PortOption, port_of
 from roamkey.cli.options import PassphraseOption, RegistryOption
 from roamkey.errors import BadInputError
@@ -34,7 +34,7 @@ def rekey(
     """
     where = port_of(port, board)
     with Registry.open(registry, create=False, passphrase_file=passphrase_file) as opened:
-        held = provisioning.rekey(opened, where, generations)
+        held = rekeying.rekey(opened, where, generations)
     if as_json:
         typer.echo(json.dumps(asdict(held)))
         return

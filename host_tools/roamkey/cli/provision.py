@@ -11,6 +11,7 @@ from mip6 import addresses
 from roamkey import provisioning
 from roamkey.board.serial_client import SerialClient
 from roamkey.cli.board_options import BoardOption, JsonOption, PortOption, port_of
+from roamkey.delivery import Held
 from roamkey.errors import BadInputError
 from roamkey.keyfile import read_kcn
 from roamkey.registry import Registry
@@ -149,7 +150,7 @@ def _show_node(node: dict[str, Any]) -> None:
             _row(name, node[name] if isinstance(node[name], str) else json.dumps(node[name]))
 
 
-def _as_json(held: provisioning.Held) -> dict[str, Any]:
+def _as_json(held: Held) -> dict[str, Any]:
     return {
         "board": held.board,
         "set_id": held.set_id,
