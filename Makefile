@@ -57,6 +57,7 @@ fuzz: $(STAMP) ## power cuts, failing flash, lossy moves, unplugging and noise o
 bench: $(STAMP) ## what it costs: tables, and bench/out/*.json (minutes)
 	$(BIN)/python bench/wear.py
 	$(BIN)/python bench/handover.py
+	$(BIN)/python bench/provisioning.py
 	$(BIN)/python bench/correspondent.py
 	$(BIN)/python bench/dataplane.py
 
@@ -69,8 +70,9 @@ format: $(STAMP) ## let ruff lay the code out
 	$(BIN)/ruff check --fix --quiet .
 	$(BIN)/ruff format .
 
-docs: $(STAMP) ## put what is made from the code into docs/ (the mobile node's state table)
+docs: $(STAMP) ## make what is made from the code: the state table in docs/, the package of mip
 	$(BIN)/python -m roamkey.state_table docs/DESIGN.md
+	$(BIN)/python -m roamkey.mip_package firmware/package.json
 
 clean: ## remove what the targets made
 	rm -rf $(VENV) demo-out bench/out .pytest_cache .mypy_cache .ruff_cache

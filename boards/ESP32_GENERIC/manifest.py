@@ -1,5 +1,4 @@
 # What upstream freezes, the agent and the program that starts it.
 # ruff: noqa: F821 (the names are those of MicroPython's manifestfile.py)
 include("$(PORT_DIR)/boards/manifest.py")
-package("mip6", base_path="../../firmware")
-module("main.py", base_path="../../firmware")
+include("../manifest.py")

@@ -1,0 +1,46 @@
+"""The agent by other ways than `roamkey install`: mip, and what is frozen."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from roamkey import mip_package
+from roamkey.board.serial_client import SerialClient
+from roamkey.lab.board import VirtualBoard
+
+FIRMWARE = Path(__file__).parents[2] / "firmware"
+
+
+def test_package_json_is_up_to_date() -> None:
+    """If not: make docs."""
+    assert (FIRMWARE / "package.json").read_text() == mip_package.text()
+
+
+def test_mip_installs_what_boots(tmp_path: Path) -> None:
+    with VirtualBoard(tmp_path / "board.img") as board:
+        board.start()
+        words = ["connect", board.port, "mip", "install", str(FIRMWARE / "package.json")]
+        done = subprocess.run(
+            [sys.executable, "-m", "mpremote", *words], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        board.reset()
+        with SerialClient(board.port, answer_s=10) as client:
+            assert client.identify().keystore == "empty"
+
+
+def test_the_manifest_takes_it_all() -> None:
+    """The words of MicroPython's manifests, as far as ours use them."""
+    boards = FIRMWARE.parent / "boards"
+    taken: list[str] = []
+
+    def package(name: str, base_path: str) -> None:
+        base = boards / base_path
+        taken.extend(str(path.relative_to(base)) for path in (base / name).rglob("*.py"))
+
+    def module(name: str, base_path: str) -> None:
+        assert (boards / base_path / name).is_file()
+        taken.append(name)
+
+    exec((boards / "manifest.py").read_text(), {"package": package, "module": module})
+    assert {"main.py", "mip6/agent.py", "mip6/ports/esp32.py"} <= set(taken)
