@@ -8,19 +8,19 @@ import asyncio
 import gc
 import sys
 
-from . import clock, console, idle
+from . import clock, idle, terminal
 from .application import Application
 from .compat import const
 from .credentials import Keystore
+from .desk import Desk
 from .errors import StorageError
 from .eventlog import EventLog
 from .ports import board
 from .ports.files import FileStore
-from .seal import Seal
-from .upkeep import Upkeep
 
 ROOT = "/roamkey"
 
+_SEAL = "seal"  # seal.RECORD
 _QUIET = const(200)  # ms with nothing due in which old keys may be overwritten
 
 
@@ -109,27 +109,45 @@ def make_node(keystore):
         return NoNode("the node can't start: %s: %s" % (type(error).__name__, error)), None
 
 
-def make_upkeep(store, node):
-    """The console's further methods, over what this platform has."""
+def make_console(keystore, node, store, log):
+    """The console with all its methods, over what this platform has."""
+    from .console import Console
+    from .ports import facts
+    from .seal import Seal
+    from .upkeep import Upkeep
+
     try:
-        from .ports import networks
+        from .ports import networklist
     except ImportError:  # left out where no port joins Wi-Fi
-        networks = None
-    log = EventLog(clock.now, FileStore(ROOT + "/log"), board.start())
-    node.tell(log)
-    seal = Seal(store, board.random, clock.now)
-    return Upkeep(store, seal, log, board, networks, node), log
+        networklist = None
+    upkeep = Upkeep(store, Seal(store, facts.random, clock.now), log, facts, networklist, node)
+    return Console(keystore, node, facts.identity(store), upkeep)
 
 
-async def run(keystore, node, identity, upkeep, log):
+def make_log(store):
+    """The log of events, with this start in it. Makes the board's id, too, where it has none."""
+    from .ports import facts
+
+    facts.identity(store)
+    return EventLog(clock.now, FileStore(ROOT + "/log"), facts.start())
+
+
+def is_sealed(store):
+    """Whether the board is sealed, or may be (see seal.py)."""
+    try:
+        return bool(store.read(_SEAL))
+    except OSError:
+        return True
+
+
+async def run(keystore, node, console, log):
     """Serve the console beside the node; True if a reboot was asked for, False for the REPL."""
     tasks = [
         asyncio.create_task(node.run()),
-        asyncio.create_task(idle.tend(keystore, node, log)),
+        asyncio.create_task(idle.tend(keystore, node, log, console)),
     ]
     try:
-        answering = console.Console(keystore, node, identity, upkeep)
-        reboot = await console.serve(answering, sys.stdin.buffer, sys.stdout.buffer)
+        reboot = await terminal.serve(console, sys.stdin.buffer, sys.stdout.buffer)
         if reboot is None:
             await tasks[0]  # no terminal: the node works on alone
         return reboot
@@ -153,11 +171,16 @@ def main():
     keystore = Keystore(store, board.retained())
     keystore.load()
     node = Guarded(*make_node(keystore))
-    upkeep, log = make_upkeep(store, node)
+    log = make_log(store)
+    node.tell(log)
+    console = Desk(
+        lambda: make_console(keystore, node, store, log),
+        lambda: is_sealed(store),
+    )
     gc.collect()
     reboot = False
     try:
-        reboot = asyncio.run(run(keystore, node, board.identity(store), upkeep, log))
+        reboot = asyncio.run(run(keystore, node, console, log))
     finally:
         asyncio.new_event_loop()
         log.settle()
@@ -166,7 +189,7 @@ def main():
             keystore.release()  # the numbers reserved and not used aren't lost
         except StorageError as error:
             print("counter not released:", error)
-        if not upkeep.sealed:
+        if not is_sealed(store):
             board.interrupts(True)
     if reboot:
         board.reboot()

@@ -1,24 +1,19 @@
 """The console: what a host asks a board over the serial line (JSON-RPC 2.0, one object a line).
 
 `Console.handle` takes a line and returns the line that answers it; it does no I/O beyond the
-keystore it is given. `serve` is the thin reader round it. `lines.py` frames; `docs/SPEC.md`, "The
-console", lists methods and errors. Keys enter by `provision` and never leave: no answer, error or
-count repeats what a line held.
+keystore it is given. `terminal.py` is the thin reader round it. `lines.py` frames; `docs/SPEC.md`,
+"The console", lists methods and errors. Keys enter by `provision` and never leave: no answer,
+error or count repeats what a line held.
+
+A board has this file in memory only while somebody talks to it (workshop.py).
 """
 
-import asyncio
 import json
-import select
 
 from . import jsonrpc, lines, status
-from .compat import const
 from .errors import Misuse, StorageError
 from .jsonrpc import INVALID_PARAMS, REFUSED, STORAGE_FAILED, Refusal
 from .provisioning import credentials_from, new_keys_from
-
-_BURST = const(64)  # octets taken before others have their turn
-_REST_S = 0.3  # between an answer and the reboot it announces
-
 
 _NOT_JSON = object()
 _WHILE_SEALED = ("identify", "status", "unseal")
@@ -56,6 +51,11 @@ class Console:
     def sealed(self):
         """Whether the board is sealed: then 0x03 means nothing."""
         return self._upkeep is not None and self._upkeep.sealed
+
+    @property
+    def settled(self):
+        """Whether nothing is lost with this object: no message half come, no seal being opened."""
+        return not self._joiner.begun and (self._upkeep is None or self._upkeep.settled)
 
     def handle(self, line):
         """The line (bytes, without its end) that answers `line`; None where none is due."""
@@ -195,46 +195,3 @@ def _read(reader, params):
     except ValueError as error:
         problem = str(error)
     raise Refusal(INVALID_PARAMS, problem)
-
-
-async def serve(console, source, sink):
-    """Answer the lines of `source` on `sink` until 0x03 or a reboot is asked for.
-
-    `source`: a stream that select.poll knows and whose read(1) gives octets (`sys.stdin.buffer`:
-    its read(n) blocks for exactly n, hence one at a time); `sink`: has write(octets).
-    Returns True for a reboot, False for 0x03, None when the line is closed (a service without a
-    terminal). For MicroPython's asyncio alone.
-    """
-    reader = lines.LineReader()
-    stream = asyncio.StreamReader(source)
-    waiting = select.poll()
-    waiting.register(source, select.POLLIN)
-    octet = None
-    while True:
-        if octet:
-            await asyncio.sleep(0)  # a long burst: the node's turn
-        else:
-            octet = await stream.read(1)
-        for _ in range(_BURST):
-            if not octet:
-                break
-            answer = _take(console, reader, octet[0])
-            if answer:
-                sink.write(answer + b"\n")
-            if reader.interrupted and not console.sealed:
-                return False
-            if console.rebooting:
-                await asyncio.sleep(_REST_S)  # the answer leaves a UART or USB first
-                return True
-            octet = source.read(1) if waiting.poll(0) else None
-        if octet == b"":
-            return None
-
-
-def _take(console, reader, octet):
-    """Feed one octet; the answer that it brings about, or None."""
-    try:
-        line = reader.feed(octet)
-    except lines.Oversized as error:
-        return console.refuse(error)
-    return console.handle(line) if line else None

@@ -9,29 +9,22 @@ so that no more than one piece stands in the input ring (260 octets on ESP32, wh
 exceeds it). A piece sent again because its acknowledgement was lost is acknowledged again and not
 taken twice.
 
-Both ends import this file. It does no I/O. docs/SPEC.md, "The console", says the same bit by bit.
+Both ends import this file; a board only while somebody talks to it (workshop.py). Until then it
+needs but linereader.py. It does no I/O. docs/SPEC.md, "The console", says the same bit by bit.
 """
 
 import binascii
 
 from .compat import const
+from .linereader import INTERRUPT, LINE_OCTETS_MAX, LineReader, Oversized  # noqa: F401
 
-LINE_OCTETS_MAX = const(2048)  # what a board takes in one line, without the line's end
 MESSAGE_OCTETS_MAX = const(16384)  # what a board takes in pieces
 LINE_OCTETS_SENT = const(200)  # the longest line a host sends, with both LFs: a ring holds it
 PIECE_OCTETS = const(185)  # of text in it: less "+NN ", TAB, CRC and the LFs round it
-INTERRUPT = const(0x03)  # Ctrl-C
-
-_CR = const(0x0D)
-_LF = const(0x0A)
 
 
 class Damaged(ValueError):
     """A line that isn't what was sent, or that doesn't belong here; `str()` says it in a line."""
-
-
-class Oversized(ValueError):
-    """A line or a message that is longer than a board takes."""
 
 
 def seal(text):
@@ -79,6 +72,11 @@ class Joiner:
         self._text = bytearray()
         self._next = 0
 
+    @property
+    def begun(self):
+        """Whether more pieces are due."""
+        return self._next > 0
+
     def add(self, text):
         """Take the unsealed text of a piece; return its number and the message, or None before
         the last piece. Raises Damaged and Oversized; the pieces before are lost only if it has to
@@ -115,44 +113,3 @@ class Joiner:
             self._text[i] = 0
         self._text = bytearray()
         self._next = 0
-
-
-class LineReader:
-    """Octets in, lines out, within a fixed buffer.
-
-    `interrupted`: whether an INTERRUPT came. It counts only at the start of a line (inside a line
-    it drops the line, as in a shell), so that noise seldom stops a board.
-    """
-
-    def __init__(self, limit=LINE_OCTETS_MAX):
-        self._line = bytearray(limit)
-        self._length = 0
-        self._limit = limit
-        self.interrupted = False
-
-    def feed(self, octet):
-        """Take one octet; return None, or a line (bytes, its end removed; never empty).
-
-        Raises Oversized at the end of a line that exceeded the limit; the next one is whole.
-        """
-        if octet in (_LF, _CR):
-            length = self._length
-            line = bytes(memoryview(self._line)[: min(length, self._limit)]) if length else None
-            self._drop()
-            if length > self._limit:
-                raise Oversized("a line longer than %d octets" % self._limit)
-            return line
-        if octet == INTERRUPT:
-            self.interrupted = not self._length
-            self._drop()
-        elif self._length < self._limit:
-            self._line[self._length] = octet
-            self._length += 1
-        else:
-            self._length = self._limit + 1
-        return None
-
-    def _drop(self):
-        for i in range(min(self._length, self._limit)):  # it may have held a key
-            self._line[i] = 0
-        self._length = 0

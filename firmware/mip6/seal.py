@@ -93,6 +93,11 @@ class Seal:
         """Seconds until a response is taken."""
         return max(0, self._from - self._now() + 999) // 1000 if self.closed else 0
 
+    @property
+    def settled(self):
+        """Whether nobody is opening it: no challenge is out, no time to wait for runs."""
+        return self._challenge is None and not self.wait
+
     def close(self, seal_id, key):
         """Seal the board under `key` (32 octets) named `seal_id` (8). Misuse, StorageError."""
         if self.closed:

@@ -1,8 +1,8 @@
 """What a technician does to a board besides keys: Wi-Fi networks, clock, log, seal.
 
 The console's methods of these names. Whatever depends on the platform comes in with `platform`
-(ports/board.py: `random`, `clock`, `set_clock`) and `networks` (ports/networks.py), so that this
-file does no I/O of its own.
+(ports/facts.py: `random`, `clock`, `set_clock`) and `networks` (ports/networklist.py): this file
+does no I/O of its own.
 """
 
 import binascii
@@ -47,6 +47,11 @@ class Upkeep:
     def seal_id(self):
         """The id of the seal in hexadecimal, None on a board that isn't sealed."""
         return self._seal.id.hex() if self._seal.closed else None
+
+    @property
+    def settled(self):
+        """Whether nobody is opening the seal: no challenge is out, no time to wait for runs."""
+        return self._seal.settled
 
     def forget(self):
         """Remove what else is secret: the passwords of networks. Raises OSError."""

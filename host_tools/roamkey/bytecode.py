@@ -31,7 +31,7 @@ _AGENT = "/lib/mip6/"
 
 #: What the platforms (`sys.platform`) alone need, and where the firmware lacks SHA-1.
 _LINUX = ("/lib/mip6/ports/netlink", "/lib/mip6/ports/posix", "/lib/mip6/ports/sockets")
-_WIFI = tuple(f"/lib/mip6/ports/{name}" for name in ("networks", "station", "wifi"))
+_WIFI = tuple(f"/lib/mip6/ports/{name}" for name in ("networklist", "networks", "station", "wifi"))
 _RP2 = ("/lib/mip6/ports/lwip", "/lib/mip6/ports/rp2")
 _ESP32 = ("/lib/mip6/ports/esp32", "/lib/mip6/ports/retained")
 _SHIM = ("/lib/hashlib/",)

@@ -16,7 +16,6 @@ HOST_ONLY = {
     "mip6.lines": ("cut",),
     "mip6.messages": ("with_checksum", "_Writer", "Message.encode"),
     "mip6.packets": ("routing_header", "ipv6_header"),
-    "mip6.ports.files": ("FileStore.names", "FileStore._collect"),
     "mip6.provisioning": ("new_keys_of", "parameters_of"),
     "mip6.states": ("EVENTS", "ACTIONS", "_packed", "rows"),
 }

@@ -7,7 +7,7 @@ import sys
 from harness import raises
 
 from mip6 import addresses
-from mip6.ports import lwip, networks, station, wifi
+from mip6.ports import lwip, networklist, networks, station, wifi
 
 _OBJECT = 0x20010000
 _PCB = 0x20020000
@@ -59,12 +59,12 @@ class _Store:
         self._octets = octets
 
     def read(self, name):
-        assert name == networks.RECORD
+        assert name == networklist.RECORD
         return self._octets
 
 
 def _read(entries):
-    return networks.read(_Store(json.dumps(entries).encode()))
+    return networklist.read(_Store(json.dumps(entries).encode()))
 
 
 def test_networks_are_read_best_first():
@@ -76,12 +76,12 @@ def test_networks_are_read_best_first():
         ("b", "secret", 2),
     ]
     assert "secret" not in repr(found)
-    assert networks.read(_Store(None)) == []
+    assert networklist.read(_Store(None)) == []
 
 
 def test_damaged_networks_are_refused_without_repeating_them():
     for octets in (b"{", b"3", b'[{"password": "secret"}]', b'[{"ssid": 3}]', b'[{"ssid": ""}]'):
-        error = raises(ValueError, networks.read, _Store(octets))
+        error = raises(ValueError, networklist.read, _Store(octets))
         assert "secret" not in str(error)
 
 

@@ -8,7 +8,7 @@ from stores import MemoryStore
 from mip6 import console, lines, seal
 from mip6.credentials import Keystore
 from mip6.eventlog import EventLog
-from mip6.ports import networks
+from mip6.ports import networklist, networks
 from mip6.upkeep import Upkeep
 
 KEY = "6b" * 32
@@ -73,7 +73,7 @@ class Board:
         keystore = Keystore(self.store)
         keystore.load()
         closing = seal.Seal(self.store, self.platform.random, self.now)
-        upkeep = Upkeep(self.store, closing, self.log, self.platform, networks, self.node)
+        upkeep = Upkeep(self.store, closing, self.log, self.platform, networklist, self.node)
         self.console = console.Console(keystore, self.node, {"board": "b0a2d"}, upkeep)
 
     def call(self, method, **params):
@@ -217,4 +217,4 @@ def test_erase_takes_passwords_along():
 
 def test_repr_shows_nothing():
     assert "hidden" in repr(networks.WifiNetwork("a", PASSWORD, 0))
-    raises(ValueError, networks.put, MemoryStore(), {"ssid": "a", "password": 5})
+    raises(ValueError, networklist.put, MemoryStore(), {"ssid": "a", "password": 5})

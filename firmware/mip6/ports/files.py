@@ -16,9 +16,6 @@ _POSIX = "posix"
 _FAT = "fat"
 
 _ENOSPC = const(28)  # MicroPython's errno has no name for it
-_COMMITS = const(96)  # rewrites of 128 octets or more: they fill a log of 4,096 three times
-_CHUNK = const(512)  # octets
-_FILLER = "filler"
 
 _FSYNC = getattr(os, "fsync", None)  # CPython only
 
@@ -59,15 +56,16 @@ class FileStore:
     def __init__(self, root):
         self._root = root
         self._kind = _kind(root)
-        self._filler = None  # a file that grows until flash is full (scrubbing)
+        self.filler = None  # a file that grows until flash is full (scrubbing.py)
 
-    def _path(self, name):
+    def path(self, name):
+        """Where the record is."""
         return self._root + "/" + name
 
     def read(self, name):
         """The octets of the record, or None if there is none."""
         try:
-            with open(self._path(name), "rb") as file:
+            with open(self.path(name), "rb") as file:
                 return file.read()
         except OSError as error:
             if _missing(error):
@@ -81,14 +79,16 @@ class FileStore:
         try:
             self._put(name, data)
         except OSError as error:
+            from . import scrubbing
+
             if _missing(error):
-                self._make_folders(name)
-            elif error.args[0] != _ENOSPC or not self._end_filling():
+                scrubbing.make_folders(self.path(name))
+            elif error.args[0] != _ENOSPC or not scrubbing.end_filling(self):
                 raise
             self._put(name, data)
 
     def _put(self, name, data):
-        path = self._path(name)
+        path = self.path(name)
         if self._kind == _LITTLEFS:
             with open(path, "wb") as file:
                 file.write(data)
@@ -106,86 +106,22 @@ class FileStore:
             finally:
                 os.close(folder)
 
-    def _make_folders(self, name):
-        path = ""
-        for part in self._path(name).split("/")[:-1]:
-            path += part
-            if path:
-                try:
-                    os.mkdir(path)
-                except OSError as error:
-                    if error.args[0] != errno.EEXIST:
-                        raise
-            path += "/"
-
     def remove(self, name):
         """Remove the record, if there is one."""
         try:
-            os.remove(self._path(name))
+            os.remove(self.path(name))
         except OSError as error:
             if not _missing(error):
                 raise
 
     def names(self):
         """The names of the records, sorted."""
-        found = []
-        self._collect("", found)
-        return sorted(found)
+        from . import scrubbing
 
-    def _collect(self, prefix, found):
-        try:
-            entries = os.listdir(self._path(prefix) if prefix else self._root)
-        except OSError as error:
-            if _missing(error):
-                return
-            raise
-        for entry in entries:
-            if os.stat(self._path(prefix + entry))[0] & 0x4000:
-                self._collect(prefix + entry + "/", found)
-            else:
-                found.append(prefix + entry)
+        return sorted(scrubbing.names(self))
 
     def scrubbing(self):
-        """Overwrite what removed records left behind, as far as the file system lets us.
+        """Overwrite what removed records left behind: a generator, see scrubbing.py."""
+        from . import scrubbing
 
-        A generator: each step takes a page or an erase of flash, and others may write in between.
-        littlefs never writes in place. So: rewrite a filler until both blocks of the folder's
-        metadata pair have been erased, then let it grow until every free block has been, too.
-        Whoever needs a block meanwhile gets the filler's (`write`), and OSError ends this.
-        """
-        if self._kind != _LITTLEFS:
-            return
-        path = self._path(_FILLER)
-        try:
-            for _ in range(_COMMITS):
-                with open(path, "wb") as file:
-                    file.write(bytes(100))
-                yield
-            self._filler = open(path, "wb")  # noqa: SIM115 (closed by _end_filling)
-            yield from self._fill()
-        finally:
-            self._end_filling()
-
-    def _fill(self):
-        """Write zeros until the file system is full."""
-        chunk = bytes(_CHUNK)
-        while self._filler is not None:
-            try:
-                self._filler.write(chunk)
-            except OSError as error:
-                if error.args[0] != _ENOSPC:
-                    raise
-                return
-            yield
-        raise OSError(errno.EAGAIN)
-
-    def _end_filling(self):
-        """Give the filler's space back; whether there was one."""
-        filler, self._filler = self._filler, None
-        if filler is not None:
-            try:
-                filler.close()
-            except OSError:  # what it still held back finds no place
-                pass
-        self.remove(_FILLER)
-        return filler is not None
+        return scrubbing.scrub(self) if self._kind == _LITTLEFS else iter(())

@@ -11,7 +11,6 @@ import errno
 from .. import packets
 from ..clock import now
 from ..compat import const
-from . import networks
 from .files import FileStore
 from .station import Station
 from .waiting import Watch
@@ -21,7 +20,7 @@ _BURST = const(6)  # lwIP queues no more for a socket
 
 
 class Port:
-    """The Wi-Fi uplink and raw IPv6. `store`: holds the record of networks (see networks.py).
+    """The Wi-Fi uplink and raw IPv6. `store`: holds the record of networks (see networklist.py).
 
     It tells its `sink` what happens: `address_usable(uplink, priority, address)`,
     `address_gone(uplink, address)`, `received(source, destination, next_header, payload)`,
@@ -70,8 +69,10 @@ class Port:
 
     def reload(self):
         """Read the record of networks again."""
+        from . import networklist
+
         try:
-            self._station.use(networks.read(self._store))
+            self._station.use(networklist.read(self._store))
         except ValueError:
             self._count("networks damaged")
             self._station.use([])

@@ -12,11 +12,13 @@ import socket
 import struct
 import sys
 
-from mip6 import agent, console
+from mip6 import agent, terminal
+from mip6.console import Console
 from mip6.credentials import Keystore
+from mip6.desk import Desk
 from mip6.errors import StorageError
 from mip6.node import Node
-from mip6.ports import board
+from mip6.ports import facts
 from mip6.ports.files import FileStore
 from mip6.ports.posix import Port
 from mip6.ports.waiting import Watch
@@ -85,10 +87,10 @@ class Service:
             caller.close()
 
     async def _serve(self, caller):
-        answering = console.Console(self._keystore, self._node, self._identity)
+        console = Desk(lambda: Console(self._keystore, self._node, self._identity), lambda: False)
         ending = None
         try:
-            ending = await console.serve(answering, caller, caller)
+            ending = await terminal.serve(console, caller, caller)
             if ending is not None:
                 self._ended.set()
         except OSError:  # the caller went away
@@ -110,7 +112,7 @@ def main(state, path, uplinks):
     store = FileStore(state)
     keystore = Keystore(store)
     keystore.load()
-    service = Service(keystore, make_node(keystore, uplinks), board.identity(store), listen(path))
+    service = Service(keystore, make_node(keystore, uplinks), facts.identity(store), listen(path))
     try:
         asyncio.run(service.run())
     except KeyboardInterrupt:  # run by hand
