@@ -3,7 +3,9 @@
 import subprocess
 import sys
 
-from roamkey.cli import COMMANDS
+from typer.testing import CliRunner
+
+from roamkey.cli import COMMANDS, app
 
 
 def run(code: str) -> subprocess.CompletedProcess[str]:
@@ -36,11 +38,6 @@ def test_a_missing_package_is_one_line() -> None:
 
 def test_every_subcommand_has_a_help() -> None:
     for name in COMMANDS:
-        done = subprocess.run(
-            [sys.executable, "-m", "roamkey", name, "-h"],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        assert "Usage: roamkey " + name in done.stdout
+        shown = CliRunner().invoke(app, [name, "-h"], prog_name="roamkey")
+        assert shown.exit_code == 0, shown.output
+        assert "Usage: roamkey " + name in shown.output
