@@ -51,7 +51,7 @@ class EventLog:
         return 0  # never full, to whoever appends
 
     def append(self, event):
-        """Note (kind, address or None, detail or None) with the time of now; the newest give way."""
+        """Note (kind, address or None, detail or None) with the time of now, if there is room."""
         if len(self._waiting) < _WAITING:
             self._waiting.append((self._now(), event))
 

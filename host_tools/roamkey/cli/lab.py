@@ -7,6 +7,7 @@ app = lazy_app(
         "demo": "roamkey.cli.lab_demo:demo",
         "board": "roamkey.cli.lab_board:lab_board",
         "pico-w": "roamkey.cli.lab_pico_w:pico_w",
+        "walk": "roamkey.cli.lab_walk:walk",
     },
     help="Virtual boards and networks on this machine.",
 )

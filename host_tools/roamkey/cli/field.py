@@ -1,0 +1,85 @@
+"""`roamkey field`: what a walk was like, from the logs it left."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from roamkey.cli.lazy import lazy_app
+
+app = lazy_app(
+    {"report": "roamkey.cli.field:report"},
+    help="Field tests: what a walk was like, from the logs it left.",
+)
+
+
+@app.callback()
+def _field() -> None:
+    """Field tests: what a walk was like, from the logs it left."""
+
+
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The walk's logs.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Where the report goes; FOLDER/report if left out."),
+    ] = None,
+    compare: Annotated[
+        Path | None,
+        typer.Option("--compare", metavar="FOLDER", help="Another walk, to set beside this one."),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the figures as JSON, and write no files.")
+    ] = False,
+) -> None:
+    """Join the logs of boards and correspondents; write a page, charts, CSV and JSON.
+
+    FOLDER holds what `roamkey log pull --out` and `roamkey correspondent events --json` gave (or
+    the correspondent's JSON log), or what `roamkey lab walk` left. No network is needed.
+    """
+    from roamkey.field import folder as folders
+    from roamkey.field import report as reports
+
+    made = reports.make(folders.read(folder))
+    other = reports.make(folders.read(compare)) if compare else None
+    if as_json:
+        told = reports.plain(made)
+        if other is not None:
+            from roamkey.field.compare import plain
+
+            told = plain(made, other)
+        typer.echo(json.dumps(told, indent=2))
+        return
+    from roamkey.field import output
+
+    place = output.write(made, out or folder / "report")
+    if other is not None:
+        from roamkey.field import compare as comparing
+
+        place = comparing.write(made, other, out or folder / "report")
+    _summarize(made)
+    typer.echo(f"report: {place}")
+
+
+def _summarize(made: "reports.Report") -> None:  # type: ignore[name-defined] # noqa: F821
+    from rich.console import Console
+    from rich.table import Table
+
+    from roamkey.field.report import MEASURES
+
+    table = Table("milliseconds", box=None, pad_edge=False)
+    for name in ("handovers", "median", "95th", "worst"):
+        table.add_column(name, justify="right")
+    spreads = made.spreads()
+    for key, title, _ in MEASURES:
+        one = spreads[key]
+        if one is not None:
+            values = (one.median, one.p95, one.worst)
+            table.add_row(title, str(one.count), *(f"{value:,.0f}" for value in values))
+    Console(highlight=False).print(table)
+    if made.loss.sent:
+        lost = made.loss
+        typer.echo(f"datagrams lost: {lost.lost} of {lost.sent} ({lost.percent:.1f} %)")
+    if made.clock_error_ms is not None:
+        typer.echo(f"clock error: at most {made.clock_error_ms:.1f} ms")

@@ -1,0 +1,52 @@
+"""`roamkey lab walk`: a scripted walk in the laboratory, for `roamkey field report`."""
+
+import shutil
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from roamkey.errors import BoardError, SystemRefusedError
+from roamkey.lab import sandbox
+from roamkey.lab.walk import script as scripts
+from roamkey.lab.walk.run import Walk
+
+
+def walk(
+    script: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE.toml", help="The script, or an example: campus, errand, fleet."
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", help="Folder for the logs and the capture; made anew.")
+    ] = Path("walk-out"),
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing meanwhile.")] = False,
+) -> None:
+    """Walk virtual boards through networks, as a script says; leave the logs of a real walk.
+
+    Networks, delays, loss and power cuts come from a TOML file. Show what it was like with:
+    roamkey field report FOLDER
+    """
+    read = scripts.read(scripts.find(script))
+    try:
+        if out.exists():
+            shutil.rmtree(out)
+        out.mkdir(parents=True)
+    except OSError as error:
+        raise SystemRefusedError(f"{out}: {error.strerror}") from error
+    sandbox.ensure()
+    start = time.monotonic()
+
+    def tell(text: str) -> None:
+        if not quiet:
+            typer.echo(f"{time.monotonic() - start:7.1f} s  {text}")
+
+    try:
+        Walk(read, out, tell).run()
+    except TimeoutError as error:
+        raise BoardError(f"{error} (see {out / 'correspondent.log'})") from error
+    if not quiet:
+        typer.echo(f"the walk's logs are in {out}: roamkey field report {out}")

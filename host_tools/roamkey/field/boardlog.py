@@ -1,0 +1,145 @@
+"""A board's event log: asked for over its console or the air, kept as JSON lines, read again.
+
+A file holds objects, one a line, that say what they are in `type`:
+
+    board   board (its id), home_address
+    clock   boot, ms (the board's), unix_ms (ours), error_ms: at most so far apart they were read
+    event   boot, ms, kind, detail (a list of words)
+
+Times are milliseconds since that boot. Several files of one board may overlap.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from roamkey.board.serial_client import SerialClient
+from roamkey.errors import BadInputError, BoardError
+
+#: What asks a board for a block of its log: number (None: the newest) to the console's answer.
+Ask = Callable[[int | None], dict[str, Any]]
+
+_BOOT = "boot"
+
+
+@dataclass(frozen=True)
+class Event:
+    """What happened on the board, `ms` milliseconds after the start of boot number `boot`."""
+
+    boot: int
+    ms: int
+    kind: str
+    detail: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, order=True)
+class ClockReading:
+    """The board's `ms` of a boot was our `unix_ms`, give or take `error_ms`."""
+
+    boot: int
+    ms: int
+    unix_ms: float
+    error_ms: float
+
+
+@dataclass
+class BoardLog:
+    """All that is known from one board. `events` in order, each once."""
+
+    board: str
+    home_address: str | None
+    events: list[Event] = field(default_factory=list)
+    clocks: list[ClockReading] = field(default_factory=list)
+
+
+def pull(ask: Ask, board: str, home_address: str | None) -> BoardLog:
+    """Ask for all blocks that the board still has, the newest first. Raises what `ask` raises."""
+    before = time.time() * 1000
+    newest = _checked(ask(None))
+    after = time.time() * 1000
+    log = BoardLog(board, home_address)
+    texts = [newest["text"]]
+    for number in range(newest["block"] - 1, newest["oldest"] - 1, -1):
+        texts.append(_checked(ask(number))["text"])
+    log.events = list(_events("\n".join(text for text in reversed(texts) if text)))
+    boot = max((event.boot for event in log.events), default=0)
+    log.clocks = [ClockReading(boot, newest["ms"], (before + after) / 2, (after - before) / 2 + 1)]
+    return log
+
+
+def _checked(answer: dict[str, Any]) -> dict[str, Any]:
+    numbers = [answer.get(name) for name in ("block", "oldest", "ms")]
+    if not all(type(number) is int for number in numbers) or type(answer.get("text")) is not str:
+        raise BoardError("the board's log makes no sense; is its agent of another version?")
+    return answer
+
+
+def _events(text: str) -> Iterator[Event]:
+    boot = 0
+    for line in text.split("\n"):
+        at, _, rest = line.partition(" ")
+        kind, *detail = rest.split(" ")
+        if not at.isdecimal() or not kind:
+            continue  # from a block that was damaged
+        if kind == _BOOT:
+            if not detail or not detail[0].isdecimal():
+                continue
+            boot = int(detail[0])
+            if len(detail) == 1:
+                continue  # a block begins
+        yield Event(boot, int(at), kind, tuple(detail))
+
+
+def over_console(client: SerialClient) -> Ask:
+    """Ask over a board's serial line."""
+
+    def ask(number: int | None) -> dict[str, Any]:
+        return client.ask("log", None if number is None else {"block": number}, again=True)
+
+    return ask
+
+
+def write(path: Path, log: BoardLog) -> None:
+    """Write the file. Raises OSError."""
+    path.write_text(as_lines(log), encoding="utf-8")
+
+
+def as_lines(log: BoardLog) -> str:
+    """The file's text."""
+    lines: list[dict[str, Any]] = [
+        {"type": "board", "board": log.board, "home_address": log.home_address}
+    ]
+    lines += [{"type": "clock", **asdict(reading)} for reading in log.clocks]
+    lines += [{"type": "event", **asdict(event)} for event in log.events]
+    return "".join(json.dumps(line) + "\n" for line in lines)
+
+
+def merge(objects: Iterable[dict[str, Any]], name: str) -> list[BoardLog]:
+    """The logs in objects of such files, one for each board. Raises BadInputError (`name`)."""
+    logs: dict[str, BoardLog] = {}
+    current: BoardLog | None = None
+    try:
+        for one in objects:
+            if one["type"] == "board":
+                board = str(one["board"])
+                current = logs.setdefault(board, BoardLog(board, one["home_address"]))
+                current.home_address = one["home_address"] or current.home_address
+            elif current is None:
+                raise BadInputError(f"{name}: an event before the line that names its board")
+            elif one["type"] == "clock":
+                current.clocks.append(
+                    ClockReading(one["boot"], one["ms"], one["unix_ms"], one["error_ms"])
+                )
+            else:
+                detail = tuple(str(word) for word in one["detail"])
+                current.events.append(Event(one["boot"], one["ms"], str(one["kind"]), detail))
+        for log in logs.values():
+            unique = dict.fromkeys(log.events)  # of one millisecond, in the order of the log
+            log.events = sorted(unique, key=lambda event: (event.boot, event.ms))
+            log.clocks = sorted(set(log.clocks))
+    except (KeyError, TypeError):
+        raise BadInputError(f"{name}: not a board's log") from None
+    return list(logs.values())

@@ -1,0 +1,312 @@
+"""The charts of a report, by matplotlib: once as PNG, once for the page as SVG, wide and narrow."""
+
+import io
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+from matplotlib import pyplot, ticker
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from roamkey.field import palette as colours
+from roamkey.field.handovers import PHASES, Handover
+from roamkey.field.palette import Palette
+from roamkey.field.report import MEASURES, WHY, Node, Report
+
+_WIDE, _NARROW = 9.6, 4.2  # inches
+_STYLE = {
+    "font.family": ["DejaVu Sans"], "font.size": 8.5, "svg.fonttype": "none", "svg.hashsalt": "r",
+    "axes.linewidth": 0.6, "hatch.linewidth": 0.6,
+}  # fmt: skip
+_SPREAD_COLOURS = {"total": "n2", "signalling": "there", "gap": "n4"}
+_COST = ("down", "address", "send", "again", "there", "back")
+_SIGNALLING = _COST[2:]
+_KEYS = {"link down": "down"}
+
+Draw = Callable[[Report, Palette, bool], Figure]
+
+
+def png(draw: Draw, report: Report, dark: bool = False, dpi: int = 120) -> bytes:
+    """A chart as PNG."""
+    chosen = colours.DARK if dark else colours.LIGHT
+    with pyplot.rc_context(_STYLE):
+        figure = draw(report, chosen, False)
+        out = io.BytesIO()
+        figure.savefig(out, format="png", dpi=dpi, facecolor=chosen["paper"])
+        pyplot.close(figure)
+    return out.getvalue()
+
+
+def svg(draw: Draw, report: Report, narrow: bool, prefix: str) -> str:
+    """A chart as an SVG element in the page's variables; `prefix` keeps its ids apart."""
+    with pyplot.rc_context(_STYLE):
+        figure = draw(report, colours.NAMES, narrow)
+        out = io.StringIO()
+        figure.savefig(out, format="svg", transparent=True, metadata={"Date": None})
+        pyplot.close(figure)
+    text = out.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r'\bid="', f'id="{prefix}', text)
+    text = re.sub(r'(href="#|url\(#)', rf"\g<1>{prefix}", text)
+    # The page's own font, and its size: what the figure says in points.
+    text = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", text)
+    return colours.to_variables(text)
+
+
+# Where the boards were
+
+
+def timeline(report: Report, palette: Palette, narrow: bool) -> Figure:
+    """Networks, sequence numbers and losses over time."""
+    nodes = report.nodes
+    lanes = _lanes(report)
+    has_signal = any(node.joined.signal for node in nodes)
+    heights = [max(0.9, 0.42 * len(lanes)), 0.75, *([0.6] if has_signal else []), 0.28]
+    figure, axes = pyplot.subplots(
+        len(heights), 1, sharex=True, layout="constrained", height_ratios=heights,
+        figsize=(_NARROW if narrow else _WIDE, sum(heights) * 1.05 + 0.75),
+    )  # fmt: skip
+    networks = _networks(report)
+    _draw_lanes(axes[0], report, palette, lanes, networks, narrow)
+    _draw_numbers(axes[1], report, palette)
+    if has_signal:
+        for node in nodes:
+            at = [_seconds(report, ms) for ms, _ in node.joined.signal]
+            axes[2].plot(at, [dbm for _, dbm in node.joined.signal], color=palette["n4"], lw=1)
+        axes[2].set_ylabel("dBm", color=palette["soft"])
+    _draw_losses(axes[-1], report, palette)
+    for one in axes:
+        _tidy(one, palette)
+        for step in report.steps:
+            if step["kind"] == "cut":
+                at = _seconds(report, step["at_ms"])
+                one.axvline(at, color=palette["alarm"], lw=0.9, ls=(0, (3, 2)))
+    axes[-1].set_xlim(0, _seconds(report, report.end_ms) or 1)
+    axes[-1].set_xlabel("seconds since the first record", color=palette["soft"])
+    axes[-1].spines["bottom"].set_visible(True)
+    return figure
+
+
+def _lanes(report: Report) -> list[str]:
+    """One board: a lane for each network; several: one for each board."""
+    return _networks(report) if len(report.nodes) == 1 else [one.name for one in report.nodes]
+
+
+def _networks(report: Report) -> list[str]:
+    found = {one.network for node in report.nodes for one in node.handovers}
+    return sorted(found, key=lambda name: (name == "home", name))
+
+
+def _draw_lanes(
+    axes: Axes, report: Report, palette: Palette, lanes: list[str], networks: list[str],
+    narrow: bool,
+) -> None:  # fmt: skip
+    alone = len(report.nodes) == 1
+    for node in report.nodes:
+        for one, following in zip(node.handovers, [*node.handovers[1:], None], strict=False):
+            lane = lanes.index(one.network if alone else node.name)
+            colour = palette[colours.NETWORKS[networks.index(one.network) % 5]]
+            left = _seconds(report, one.left_ms if one.left_ms is not None else one.at_ms)
+            bound = _seconds(report, one.at_ms)
+            end = report.end_ms
+            if following is not None:
+                end = following.left_ms if following.left_ms is not None else following.at_ms
+            axes.barh(lane, bound - left, left=left, height=0.52, color=colour, alpha=0.35, lw=0)
+            axes.barh(
+                lane, _seconds(report, end) - bound, left=bound, height=0.52, color=colour, lw=0,
+                alpha=1.0 if one.on_board else 0.7, hatch=None if one.on_board else "////",
+                edgecolor=palette["paper"],
+            )  # fmt: skip
+    for step in report.steps:
+        if step["kind"] == "cut":
+            at = _seconds(report, step["at_ms"])
+            axes.annotate(
+                "power cut", (at, len(lanes) - 0.42), color=palette["alarm"], fontsize=7.5,
+                ha="center", va="bottom", annotation_clip=False,
+            )  # fmt: skip
+    axes.set_yticks(range(len(lanes)), lanes)
+    axes.set_ylim(-0.5, len(lanes) - 0.4)
+    if not alone:
+        axes.legend(
+            handles=[
+                Patch(color=palette[colours.NETWORKS[i % 5]], label=name)
+                for i, name in enumerate(networks)
+            ],
+            ncols=2 if narrow else 5, loc="lower left", bbox_to_anchor=(0, 1.08), frameon=False,
+            labelcolor=palette["ink"], handlelength=1, borderpad=0,
+        )  # fmt: skip
+
+
+def _draw_numbers(axes: Axes, report: Report, palette: Palette) -> None:
+    """Each accepted number where it was accepted."""
+    for node in report.nodes:
+        accepted = [
+            one
+            for one in node.told
+            if one.outcome in ("accepted", "removed") and one.sequence is not None
+        ]
+        at = [_seconds(report, one.at_ms) for one in accepted]
+        axes.plot(
+            at, [one.sequence or 0 for one in accepted], color=palette["soft"], lw=0.7,
+            drawstyle="steps-post", marker="o", ms=2.6, mfc=palette["ink"], mew=0,
+        )  # fmt: skip
+    axes.yaxis.set_major_locator(ticker.MaxNLocator(3, integer=True))
+    axes.set_ylabel("sequence", color=palette["soft"])
+    axes.set_ylim(bottom=-2)
+
+
+def _draw_losses(axes: Axes, report: Report, palette: Palette) -> None:
+    lost = [_seconds(report, at) for node in report.nodes for at in node.lost_at]
+    axes.vlines(lost, 0, 1, color=palette["alarm"], lw=0.8)
+    axes.set_yticks([0.5], ["lost"])
+    axes.set_ylim(0, 1)
+
+
+# What each handover cost
+
+
+def costs(report: Report, palette: Palette, narrow: bool) -> Figure:
+    """The phases of every handover: from the lost link on, and the signalling alone."""
+    shown = [(node, one) for node in report.nodes for one in node.moves if one.on_board]
+    height = max(1.8, 0.215 * len(shown) + 0.75)
+    if narrow:
+        figure, axes = pyplot.subplots(
+            2, 1, figsize=(_NARROW, 2 * height + 0.5), layout="constrained"
+        )
+    else:
+        figure, axes = pyplot.subplots(
+            1, 2, figsize=(_WIDE, height + 0.5), layout="constrained", sharey=True
+        )
+    titles = ("Link lost → acknowledged", "Address usable → acknowledged")
+    for one, keys, title in zip(axes, (_COST, _SIGNALLING), titles, strict=True):
+        _draw_bars(one, shown, palette, keys)
+        one.set_title(title, loc="left", fontsize=9, color=palette["ink"])
+        one.set_xlabel("milliseconds", color=palette["soft"])
+        _tidy(one, palette)
+        one.spines["bottom"].set_visible(True)
+    labels = [_label(report, node, one) for node, one in shown]
+    for one in axes:
+        one.set_yticks(range(len(shown)), labels)
+    handles = [
+        Patch(color=palette[_KEYS.get(name, name)], label=text)
+        for _, _, name, text in PHASES
+        if _KEYS.get(name, name) in _COST
+    ]
+    figure.legend(
+        handles=handles, ncols=1 if narrow else 3, loc="outside lower left", frameon=False,
+        labelcolor=palette["ink"], handlelength=1, handleheight=0.9,
+    )  # fmt: skip
+    return figure
+
+
+def _label(report: Report, node: Node, one: Handover) -> str:
+    number = node.handovers.index(one) + 1
+    where = one.network if one.why in ("move", "home") else f"{one.network}, {WHY[one.why]}"
+    return f"{node.name}: {number} {where}" if len(report.nodes) > 1 else f"{number}  {where}"
+
+
+def _draw_bars(
+    axes: Axes, shown: Sequence[tuple[Node, Handover]], palette: Palette, keys: Sequence[str]
+) -> None:
+    rows = [
+        [
+            (key, one.phases()[name])
+            for _, _, name, _ in PHASES
+            for key in [_KEYS.get(name, name)]
+            if key in keys
+        ]
+        for _, one in shown
+    ]
+    totals = [sum(length or 0 for _, length in row) for row in rows]
+    limit = _limit(totals)
+    for index, row in enumerate(rows):
+        left = 0.0
+        for key, length in row:
+            length = length or 0.0
+            shown_length = max(0.0, min(length, limit - left))
+            axes.barh(index, shown_length, left=left, height=0.66, color=palette[key], lw=0)
+            left += shown_length
+        beyond = totals[index] > limit
+        text = f"{totals[index]:,.0f}" + (" →" if beyond else "")
+        text += "" if shown[index][1].acknowledged_ms is not None else " never acknowledged"
+        axes.annotate(
+            text, (left, index), xytext=(3, 0), textcoords="offset points", va="center",
+            fontsize=7.5, color=palette["alarm" if beyond else "soft"],
+        )  # fmt: skip
+    axes.set_xlim(0, limit * 1.14)
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.grid(axis="x", color=palette["line"], lw=0.6)
+    axes.set_axisbelow(True)
+
+
+def _limit(totals: list[float]) -> float:
+    """Where bars end: at the longest, unless few are far longer than the rest."""
+    ordered = sorted(totals) or [1.0]
+    usual = ordered[(len(ordered) - 1) * 3 // 4] * 2.2
+    return max(1.0, usual if ordered[-1] > 1.8 * usual else ordered[-1])
+
+
+# How they spread
+
+
+def spreads(report: Report, palette: Palette, narrow: bool) -> Figure:
+    """The share of handovers that took no longer, for each measure."""
+    figure, axes = pyplot.subplots(
+        figsize=(_NARROW if narrow else _WIDE, 2.9), layout="constrained"
+    )
+    for key, title, _ in MEASURES:
+        values = report.measured(key)
+        if not values:
+            continue
+        colour = palette[_SPREAD_COLOURS[key]]
+        shares = [100 * (i + 1) / len(values) for i in range(len(values))]
+        least = [max(value, 1.0) for value in values]
+        axes.step(
+            [least[0], *least], [0, *shares], where="post", color=colour, lw=1.6, label=title
+        )
+        spread = report.spreads()[key]
+        if spread is not None:
+            marks = [max(value, 1.0) for value in (spread.median, spread.p95)]
+            axes.plot(marks, [50, 95], "o", ms=4.5, color=colour, mec=palette["paper"], mew=0.8)
+    for share in (50, 95):
+        axes.axhline(share, color=palette["line"], lw=0.8, zorder=0)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:,g}"))
+    axes.xaxis.set_minor_formatter(ticker.NullFormatter())
+    axes.set_yticks([0, 50, 95], ["0", "median", "95th"])
+    axes.set_ylim(0, 104)
+    axes.set_xlabel("milliseconds (logarithmic)", color=palette["soft"])
+    axes.legend(
+        frameon=False, labelcolor=palette["ink"], loc="lower left", bbox_to_anchor=(0, 1.0),
+        ncols=3, borderpad=0, handlelength=1.4, columnspacing=1.2,
+    )  # fmt: skip
+    _tidy(axes, palette)
+    axes.spines["bottom"].set_visible(True)
+    return figure
+
+
+def _tidy(axes: Axes, palette: Palette) -> None:
+    axes.set_facecolor("none")
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+        spine.set_color(palette["line"])
+    axes.tick_params(colors=palette["soft"], length=0, labelcolor=palette["ink"])
+    axes.tick_params(axis="x", which="both", length=2, color=palette["line"])
+
+
+def _seconds(report: Report, ms: float) -> Any:
+    return (ms - report.begin_ms) / 1000
+
+
+CHARTS: dict[str, tuple[Draw, str]] = {
+    "timeline": (timeline, "Networks, sequence numbers and lost datagrams over time"),
+    "handovers": (costs, "The phases of every handover"),
+    "spread": (spreads, "The share of handovers that took no longer than so many milliseconds"),
+}

@@ -1,0 +1,255 @@
+"""The page of a report: one HTML file that needs nothing else, no script and no network."""
+
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from html import escape
+from importlib.resources import files
+from string import Template
+
+from roamkey.field import charts
+from roamkey.field import palette as colours
+from roamkey.field.figures import USES, Spread
+from roamkey.field.handovers import PHASES, Handover
+from roamkey.field.report import MEASURES, WHY, Report
+
+_DASH = "–"
+
+
+def render(report: Report) -> str:
+    """The page of one walk."""
+    sections = [
+        _figure(report, "timeline", "Where it was", _about_timeline(report)),
+        _figure(
+            report, "handovers", "What each handover cost",
+            "Phase by phase. Arrows mark bars that go on beyond the scale.",
+        ),
+        _figure(
+            report, "spread", "How handovers spread",
+            "The share that took no longer; the dots are median and 95th percentile.",
+            _spread_table(report),
+        ),
+        _section("every", "Every handover", "Milliseconds. A dash: nobody wrote it down.",
+                 _handover_table(report)),
+        _section("keys", "Sequence numbers and keys",
+                 "Each update uses a number, and a key has 65,536 of them. Numbers are skipped "
+                 "where an update was lost, and after a power cut.", _key_table(report)),
+    ]  # fmt: skip
+    return fill(
+        report.name, _lead(report), _tiles(report), sections, _clock(report), _notes(report)
+    )
+
+
+def fill(
+    title: str, lead: str, tiles: str, sections: Sequence[str], clock: str, notes: str = ""
+) -> str:
+    """The template with its parts; `title` and `lead` as text, the others as HTML."""
+    template = Template((files("roamkey.field") / "page.html").read_text(encoding="utf-8"))
+    return template.substitute(
+        title=escape(title), lead=escape(lead), tiles=tiles, sections="\n".join(sections),
+        clock=clock, notes=notes, light=colours.as_css(colours.LIGHT),
+        dark=colours.as_css(colours.DARK),
+    )  # fmt: skip
+
+
+def tile(name: str, value: str, unit: str, beneath: str) -> str:
+    """A figure at the top of the page."""
+    return (
+        f"<div><dt>{escape(name)}</dt><dd>{escape(value)} <small>{escape(unit)}</small></dd>"
+        f"<dd>{escape(beneath)}</dd></div>"
+    )
+
+
+def table(
+    head: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    caption: str,
+    texts: int,
+    wrap: bool = False,
+) -> str:
+    """A table; the first `texts` columns are text (which may `wrap`), the others numbers."""
+    heads = "".join(
+        f'<th scope="col"{_class(i < texts)}>{escape(name)}</th>' for i, name in enumerate(head)
+    )
+    body = "".join(
+        "<tr>" + "".join(_cell(i, cell, texts) for i, cell in enumerate(row)) + "</tr>"
+        for row in rows
+    )
+    return (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption)}">'
+        f"<table{' class=wrap' if wrap else ''}><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def _cell(index: int, cell: str, texts: int) -> str:
+    if index == 0:
+        return f'<th scope="row" class="text">{escape(cell)}</th>'
+    kind = "text" if index < texts else "none" if cell in (_DASH, "0") else ""
+    return f"<td{f' class={kind!r}' if kind else ''}>{escape(cell)}</td>"
+
+
+def _class(text: bool) -> str:
+    return ' class="text"' if text else ""
+
+
+def _figure(report: Report, name: str, title: str, about: str, more: str = "") -> str:
+    draw, words = charts.CHARTS[name]
+    drawn = "".join(
+        f'<div class="{kind}" role="img" aria-label="{escape(words)}">'
+        f"{charts.svg(draw, report, kind == 'narrow', f'{name}-{kind}-')}</div>"
+        for kind in ("wide", "narrow")
+    )
+    return _section(name, title, about, f"<figure>{drawn}</figure>{more}")
+
+
+def _section(anchor: str, title: str, about: str, content: str) -> str:
+    return (
+        f'<section aria-labelledby="{anchor}"><h2 id="{anchor}">{escape(title)}</h2>'
+        f'<p class="soft">{escape(about)}</p>{content}</section>'
+    )
+
+
+def number(value: float | None, digits: int = 0) -> str:
+    """A figure for people; a dash for what isn't known."""
+    return _DASH if value is None else f"{value:,.{digits}f}"
+
+
+def _lead(report: Report) -> str:
+    begin = datetime.fromtimestamp(report.begin_ms / 1000, timezone.utc)
+    length = (report.end_ms - report.begin_ms) / 1000
+    duration = f"{length / 60:.1f} minutes" if length >= 120 else f"{length:.1f} seconds"
+    boards = len(report.nodes)
+    who = report.nodes[0].joined.home_address if boards == 1 else f"{boards} boards"
+    return f"{who} · {begin:%d %B %Y, %H:%M:%S} UTC · {duration}"
+
+
+def _tiles(report: Report) -> str:
+    spreads = report.spreads()
+    moves, loss, error = report.moves, report.loss, report.clock_error_ms
+    again = sum(max(0, one.updates - 1) for one in moves)
+    tiles = [
+        tile("Handovers", str(len(moves)), "", f"{again} updates sent again"),
+        *(_spread_tile(title, spreads[key]) for key, title, _ in MEASURES),
+    ]
+    if loss.sent:
+        tiles.append(
+            tile("Datagrams lost", f"{loss.percent:.1f}", "%", f"{loss.lost:,} of {loss.sent:,}")
+        )
+    tiles.append(
+        tile("Clock error", _DASH if error is None else f"± {error:.0f}", "ms",
+             "board against correspondent")
+    )  # fmt: skip
+    return "".join(tiles)
+
+
+def _spread_tile(title: str, spread: Spread | None) -> str:
+    if spread is None:
+        return tile(title, _DASH, "", "not recorded")
+    beneath = f"median; 95th {spread.p95:,.0f}, worst {spread.worst:,.0f}"
+    return tile(title, f"{spread.median:,.0f}", "ms", beneath)
+
+
+def _about_timeline(report: Report) -> str:
+    about = "Pale: on the way; solid: registered. Below: each accepted sequence number, and when "
+    about += "datagrams were lost."
+    if any(not one.on_board for node in report.nodes for one in node.handovers):
+        about += " Hatched: known from the correspondent alone."
+    return about
+
+
+def _spread_table(report: Report) -> str:
+    rows = []
+    spreads = report.spreads()
+    named = [(key, title, what) for key, title, what in MEASURES]
+    named += [(f"phase {name}", "", what) for _, _, name, what in PHASES]
+    for key, title, what in named:
+        one = spreads[key]
+        figures = (one.median, one.p95, one.worst) if one else (None, None, None)
+        text = f"{title}: {what}" if title else what
+        rows.append([text, str(one.count if one else 0), *(number(value) for value in figures)])
+    head = ("milliseconds", "handovers", "median", "95th", "worst")
+    return table(head, rows, "The spread of each measure and phase", 1, True)
+
+
+def _handover_table(report: Report) -> str:
+    names = [name for _, _, name, _ in PHASES]
+    head = [
+        "#", "why", "network", "care-of address", "at s", "sequence", "updates", *names,
+        "signalling", "total", "gap", "lost", "clock ±",
+    ]  # fmt: skip
+    if any(one.signal_dbm is not None for one in report.moves):
+        head.append("dBm")
+    several = len(report.nodes) > 1
+    rows = []
+    for node in report.nodes:
+        for index, one in enumerate(node.handovers, 1):
+            row = [f"{node.name} · {index}" if several else str(index), *_row(report, one, names)]
+            rows.append(row[: len(head)])
+    return table(head, rows, "Every handover, its phases in milliseconds", 4)
+
+
+def _row(report: Report, one: Handover, names: Sequence[str]) -> list[str]:
+    phases = one.phases()
+    return [
+        WHY[one.why],
+        one.network,
+        one.care_of_address,
+        number((one.at_ms - report.begin_ms) / 1000, 1),
+        number(one.sequence),
+        number(one.updates or None),
+        *(number(phases[name]) for name in names),
+        number(one.signalling_ms),
+        number(one.total_ms),
+        number(one.gap_ms),
+        number(one.lost),
+        number(one.error_ms),
+        number(one.signal_dbm),
+    ]
+
+
+def _key_table(report: Report) -> str:
+    rows = []
+    for node in report.nodes:
+        for key in node.keys:
+            rows.append([
+                node.name, str(key.generation), f"{key.first:,} to {key.last:,}", f"{key.updates:,}",
+                f"{key.skipped:,}", f"{key.left:,}", f"{100 * (USES - key.left) / USES:.2f} %",
+            ])  # fmt: skip
+    head = ("board", "key", "numbers", "accepted", "skipped", "left", "used")
+    return table(head, rows, "Keys and their use", 1)
+
+
+def _clock(report: Report) -> str:
+    error = report.clock_error_ms
+    text = (
+        "Where both clocks meet (update sent → accepted, accepted → acknowledgement), the board’s "
+    )
+    text += (
+        "is aligned with the correspondent’s by every update and its acknowledgement, as in NTP: "
+    )
+    if error is None:
+        return text + "here there was none."
+    text += (
+        f"to ± {error:.1f} ms at worst, half a round trip, since nothing says how it is shared "
+    )
+    text += "between there and back. Drift of up to 100 ppm is allowed for."
+    if report.by_host:
+        text += (
+            " A boot without such a pair is aligned by the host that pulled the log, as far as "
+        )
+        text += "that host’s clock is the correspondent’s."
+    return text
+
+
+def _notes(report: Report) -> str:
+    missing = sum(not one.on_board for node in report.nodes for one in node.handovers)
+    unaligned = sum(len(node.joined.unaligned) for node in report.nodes)
+    lines = []
+    if missing:
+        lines.append(
+            ("One handover is" if missing == 1 else f"{missing} handovers are")
+            + " not in any board’s log: known from the correspondent alone. "
+            "A power cut costs the events of the last ten seconds."
+        )
+    if unaligned:
+        lines.append(f"Starts without a clock, left out of the time line: {unaligned}.")
+    return "".join(f'<p class="note">{escape(line)}</p>' for line in lines)

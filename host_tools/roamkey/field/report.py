@@ -1,0 +1,194 @@
+"""A report: everything that the page, the charts, the CSV and the JSON show, computed once."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from roamkey.field import figures
+from roamkey.field.figures import KeyUse, Loss, Spread
+from roamkey.field.folder import Datagram, Told, Walk
+from roamkey.field.handovers import PHASES, Handover, Joined, join
+
+WHY = {"start": "start", "power": "power back", "move": "move", "home": "return home"}
+
+#: What is spread over all handovers: key, title, what it is.
+MEASURES = (
+    ("total", "Interruption", "link lost → acknowledgement at the board"),
+    ("signalling", "Signalling", "address usable → acknowledgement at the board"),
+    ("gap", "Data gap", "last datagram before → first after, at the correspondent"),
+)
+
+
+@dataclass
+class Node:
+    """One board on the walk."""
+
+    name: str
+    joined: Joined
+    told: list[Told]
+    data: list[Datagram]
+    loss: Loss
+    lost_at: list[float]
+    keys: list[KeyUse]
+
+    @property
+    def handovers(self) -> list[Handover]:
+        """In order."""
+        return self.joined.handovers
+
+    @property
+    def moves(self) -> list[Handover]:
+        """All but the first registration ever: what there is to compare."""
+        return [one for one in self.handovers if one.why != "start"]
+
+
+@dataclass
+class Report:
+    """A walk, judged. Times are milliseconds since 1970 by the correspondent's clock."""
+
+    name: str
+    nodes: list[Node]
+    begin_ms: float
+    end_ms: float
+    steps: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def moves(self) -> list[Handover]:
+        """The handovers of all nodes, starts left out."""
+        return [handover for node in self.nodes for handover in node.moves]
+
+    @property
+    def clock_error_ms(self) -> float | None:
+        """The largest error of a board's clock against the correspondent's."""
+        errors = [one.error_ms for one in self.moves if one.error_ms is not None]
+        return max(errors, default=None)
+
+    @property
+    def by_host(self) -> bool:
+        """Whether a boot could only be aligned by the host's clock."""
+        return any(
+            alignment.by_host
+            for node in self.nodes
+            for alignment in node.joined.alignments.values()
+        )
+
+    @property
+    def loss(self) -> Loss:
+        """Of all nodes together."""
+        return Loss(
+            sum(node.loss.sent for node in self.nodes), sum(node.loss.lost for node in self.nodes)
+        )
+
+    def measured(self, key: str) -> list[float]:
+        """One of `MEASURES` of every handover that has it, in ascending order.
+
+        How long power was off is no property of handovers: after a cut only signalling counts.
+        """
+        chosen = [one for one in self.moves if one.why != "power" or key == "signalling"]
+        values = [getattr(one, f"{key}_ms") for one in chosen]
+        return sorted(value for value in values if value is not None)
+
+    def spreads(self) -> dict[str, Spread | None]:
+        """The measures of `MEASURES` and each phase, over all moves."""
+        moves = self.moves
+        found = {key: figures.spread(self.measured(key)) for key, _, _ in MEASURES}
+        for _, _, name, _ in PHASES:
+            found[f"phase {name}"] = figures.spread(one.phases()[name] for one in moves)
+        return found
+
+
+def make(walk: Walk) -> Report:
+    """Judge what was read from a folder."""
+    homes: dict[str, str] = {}
+    logs = {log.home_address: log for log in walk.boards if log.home_address}
+    for address in [*logs, *(one.home_address for one in walk.told)]:
+        if address is not None and address not in homes:
+            homes[address] = f"board {len(homes) + 1}"
+    nodes = []
+    for address, name in homes.items():
+        told = [one for one in walk.told if one.home_address == address]
+        data = walk.data.get(address, [])
+        joined = join(logs.get(address), told, address)
+        figures.attribute(joined.handovers, data, told)
+        for handover in joined.handovers:
+            handover.network = figures.network_of(handover.care_of_address, walk.networks)
+        nodes.append(
+            Node(
+                name, joined, told, data, figures.loss(data), figures.lost_at(data),
+                figures.key_use(told),
+            )
+        )  # fmt: skip
+    instants = [at for node in nodes for at in _instants(node)]
+    return Report(walk.name, nodes, min(instants), max(instants), walk.steps)
+
+
+def _instants(node: Node) -> list[float]:
+    found: list[float] = [one.at_ms for one in node.told if one.outcome in ("accepted", "removed")]
+    found += [one.at_ms for one in node.data]
+    found += [one.at_ms for one in node.handovers]
+    return found or [0.0]
+
+
+def plain(report: Report) -> dict[str, Any]:
+    """The report in plain values, for JSON."""
+    spreads = {name: asdict(one) if one else None for name, one in report.spreads().items()}
+    return {
+        "name": report.name,
+        "begin_ms": report.begin_ms,
+        "end_ms": report.end_ms,
+        "clock_error_ms": report.clock_error_ms,
+        "clock_by_host": report.by_host,
+        "loss": {**asdict(report.loss), "percent": report.loss.percent},
+        "spreads": spreads,
+        "steps": report.steps,
+        "nodes": [_plain_node(node) for node in report.nodes],
+    }
+
+
+def _plain_node(node: Node) -> dict[str, Any]:
+    return {
+        "name": node.name,
+        "board": node.joined.board,
+        "home_address": node.joined.home_address,
+        "loss": {**asdict(node.loss), "percent": node.loss.percent},
+        "keys": [{**asdict(key), "skipped": key.skipped} for key in node.keys],
+        "clock": {
+            str(boot): {"by_host": alignment.by_host}
+            for boot, alignment in node.joined.alignments.items()
+        },
+        "boots_without_a_clock": node.joined.unaligned,
+        "signal": [{"at_ms": at, "dbm": dbm} for at, dbm in node.joined.signal],
+        "handovers": [_plain_handover(one) for one in node.handovers],
+    }
+
+
+def _plain_handover(one: Handover) -> dict[str, Any]:
+    return {
+        **asdict(one),
+        "on_board": one.on_board,
+        "signalling_ms": one.signalling_ms,
+        "total_ms": one.total_ms,
+        "phases": one.phases(),
+    }
+
+
+COLUMNS = (
+    "node", "home_address", "number", "why", "network", "care_of_address", "boot", "generation",
+    "first_sequence", "sequence", "updates", "error_ms", "left_ms", "joined_ms", "usable_ms",
+    "first_ms", "sent_ms", "accepted_ms", "acknowledged_ms", "data_ms", "signalling_ms",
+    "total_ms", "gap_ms", "lost", "signal_dbm",
+)  # fmt: skip
+
+
+def rows(report: Report) -> list[list[Any]]:
+    """The handovers as rows under `COLUMNS`, for CSV; what isn't known is empty."""
+    found = []
+    for node in report.nodes:
+        for number, one in enumerate(node.handovers, 1):
+            known = {**_plain_handover(one), "node": node.name, "number": number}
+            values = [known[column] for column in COLUMNS]
+            found.append(["" if value is None else _short(value) for value in values])
+    return found
+
+
+def _short(value: Any) -> Any:
+    return round(value, 3) if isinstance(value, float) else value

@@ -1,0 +1,230 @@
+"""Run the script of a walk: virtual boards, the laboratory network, a real correspondent.
+
+What it leaves in its folder is what a real walk would: the boards' logs, pulled over their serial
+lines, the correspondent's log, the data as they arrived; and besides a capture of the way to the
+correspondent, to check a report against.
+"""
+
+import ipaddress
+import json
+import socket
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+from roamkey.board.serial_client import SerialClient
+from roamkey.correspondent import view
+from roamkey.field import boardlog
+from roamkey.firmware import board_files, example
+from roamkey.lab.board import VirtualBoard
+from roamkey.lab.demo.correspondent import Correspondent
+from roamkey.lab.demo.readings import Reading, Readings
+from roamkey.lab.network import CORRESPONDENT_ADDRESS, PREFIXES, Network
+from roamkey.lab.walk.script import Script, Step
+from roamkey.provisioning import Plan, provision
+from roamkey.registry import Registry
+
+STATION = "wlan0"
+_SETTLING_S = 0.4
+_TWICE_S = 0.3
+_PAUSE_S = 0.02
+_BOUND_S = 40.0
+_HOME = int(ipaddress.IPv6Network(PREFIXES["home"]).network_address)
+_NAMES = {"home": "home", "visited1": "visited 1", "visited2": "visited 2"}
+
+Tell = Callable[[str], None]
+
+
+def home_address(number: int) -> str:
+    """What autoconfiguration gives board `number` (from 1) at home (RFC 4862, from its MAC)."""
+    return str(ipaddress.IPv6Address(_HOME | 0x00000000_00FF_FE00 << 16 | number))
+
+
+class Walker:
+    """One virtual board on a walk."""
+
+    def __init__(self, number: int, out: Path, network: Network) -> None:
+        self.name = f"board{number}"
+        self.home_address = home_address(number)
+        self._network = network
+        self.left_at: float | None = None
+        self.board = VirtualBoard(
+            out / f"{self.name}.img", spawn=network.namespace(self.name).popen
+        )
+        self._log = out / f"{self.name}.jsonl"
+
+    def pull(self) -> None:
+        """Write the board's log into the folder."""
+        with SerialClient(self.board.port) as client:
+            board = client.identify().board
+            log = boardlog.pull(boardlog.over_console(client), board, self.home_address)
+        boardlog.write(self._log, log)
+
+
+class Walk:
+    """A run of `script`; all it leaves is in the folder `out`. `tell` gets a line a step."""
+
+    def __init__(self, script: Script, out: Path, tell: Tell) -> None:
+        self._script = script
+        self._out = out
+        self._tell = tell
+        self._done: list[dict[str, object]] = []
+
+    def run(self) -> None:
+        """Walk. Raises RoamkeyError, TimeoutError where a board never registered."""
+        script, out = self._script, self._out
+        with ExitStack() as stack:
+            self._network = network = stack.enter_context(
+                Network(delay_ms=script.delay_ms, seed=script.seed)
+            )
+            names = [f"board{number}" for number in range(1, script.boards + 1)]
+            for name in names:  # their interfaces in this order: MACs, so home addresses, follow
+                network.attach(name, STATION, "home", dad=False)
+                network.detach(name, STATION)
+            network.start_capture(out / "way.pcap")
+            stack.callback(network.stop_capture)
+            readings = stack.enter_context(
+                Readings(network.namespace("correspondent"), CORRESPONDENT_ADDRESS)
+            )
+            self._registry = stack.enter_context(Registry.open(out / "registry.sqlite"))
+            self._walkers = [
+                self._prepare(stack, number) for number in range(1, script.boards + 1)
+            ]
+            Correspondent(network, out / "registry.sqlite", out / "correspondent.log").start()
+            network.set_loss(script.loss_percent)
+            for step in script.steps:
+                self._take(step)
+            network.set_loss(0)
+            time.sleep(_SETTLING_S)
+            for walker in self._walkers:
+                walker.pull()
+            self._write(readings)
+
+    def _prepare(self, stack: ExitStack, number: int) -> Walker:
+        walker = Walker(number, self._out, self._network)
+        stack.enter_context(walker.board)
+        settings = {"every": self._script.every_s, "waiting": 64}
+        walker.board.install(
+            {
+                **board_files(),
+                "/app.py": example("sensor.py"),
+                "/sensor.json": json.dumps(settings).encode(),
+            }
+        )
+        walker.board.start()
+        octets = [
+            socket.inet_pton(socket.AF_INET6, address)
+            for address in (walker.home_address, CORRESPONDENT_ADDRESS)
+        ]
+        provision(self._registry, walker.board.port, Plan(octets[0], (octets[1],)))
+        return walker
+
+    def _take(self, step: Step) -> None:
+        chosen = [
+            walker
+            for number, walker in enumerate(self._walkers, 1)
+            if not step.boards or number in step.boards
+        ]
+        started = time.time()
+        if step.kind == "way":
+            self._change_way(step)
+        elif step.kind == "leave":
+            for walker in chosen:
+                self._network.detach(walker.name, STATION)
+            self._note(started, "leave", chosen, "no network")
+        elif step.kind == "cut":
+            for walker in chosen:
+                walker.board.power_cut()
+            self._note(started, "cut", chosen, f"power cut for {step.cut_s:g} s")
+            time.sleep(step.cut_s)
+            back = time.time()
+            for walker in chosen:
+                walker.board.power_on()
+            for walker in chosen:
+                self._wait_until_heard(walker, back)
+        else:
+            self._note(started, "move", chosen, step.network)
+            for walker in chosen:
+                self._network.move(walker.name, STATION, step.network, dad=self._script.dad)
+            for walker in chosen:
+                self._wait_until_bound(walker, step.network)
+        time.sleep(step.stay_s)
+
+    def _change_way(self, step: Step) -> None:
+        if step.loss_percent is not None:
+            self._network.set_loss(step.loss_percent)
+            self._note(time.time(), "way", [], f"loss {step.loss_percent:g} %")
+        if step.delay_ms is not None:
+            self._network.set_delay(step.delay_ms)
+            self._note(time.time(), "way", [], f"delay {step.delay_ms:g} ms one way")
+
+    def _note(self, at: float, kind: str, walkers: list[Walker], text: str) -> None:
+        who = [walker.home_address for walker in walkers]
+        self._done.append(
+            {"at_ms": round(at * 1000), "kind": kind, "home_addresses": who, "text": text}
+        )
+        names = ", ".join(walker.name for walker in walkers)
+        self._tell(f"{names + ': ' if names else ''}{text}")
+
+    def _binding(self, walker: Walker) -> dict[str, object] | None:
+        now = time.time_ns() // 1_000_000
+        for binding in view.current(self._registry, now):
+            if binding["home_address"] == walker.home_address:
+                return binding
+        return None
+
+    def _wait_until_bound(self, walker: Walker, network: str) -> None:
+        """At home there is no binding; elsewhere it is in the network's prefix."""
+        wanted = ipaddress.IPv6Network(PREFIXES[network])
+        deadline = time.monotonic() + _BOUND_S
+        while time.monotonic() < deadline:
+            binding = self._binding(walker)
+            if binding is None and network == "home":
+                return
+            if binding is not None and network != "home":
+                if ipaddress.IPv6Address(str(binding["care_of_address"])) in wanted:
+                    return
+            time.sleep(_PAUSE_S)
+        raise TimeoutError(f"{walker.name} did not register from {network}")
+
+    def _wait_until_heard(self, walker: Walker, since: float) -> None:
+        """A board that comes back registers from where it was."""
+        log = self._out / "correspondent.log"
+        deadline = time.monotonic() + _BOUND_S
+        while time.monotonic() < deadline:
+            for line in reversed(log.read_text().splitlines()):
+                if f'"home_address": "{walker.home_address}"' in line and '"sequence"' in line:
+                    if _stamp(line) >= since:
+                        return
+                    break
+            time.sleep(_PAUSE_S)
+        raise TimeoutError(f"{walker.name} did not register after its power came back")
+
+    def _write(self, readings: Readings) -> None:
+        lines = [
+            {"at_ms": one.time * 1000, "home_address": one.home_address, "number": one.number,
+             "care_of_address": one.care_of_address}
+            for one in _once(readings.seen)
+        ]  # fmt: skip
+        (self._out / "data.jsonl").write_text("".join(json.dumps(one) + "\n" for one in lines))
+        networks = {prefix: _NAMES[network] for network, prefix in PREFIXES.items()}
+        told = {"name": self._script.name, "networks": networks, "steps": self._done}
+        (self._out / "walk.json").write_text(json.dumps(told, indent=2) + "\n")
+
+
+def _once(seen: list[Reading]) -> list[Reading]:
+    """Each datagram as it came first: the data plane, where there is one, delivers it too."""
+    found, last = [], dict[tuple[str, int], float]()
+    for one in seen:
+        key = one.home_address, one.number
+        if one.time - last.get(key, 0.0) > _TWICE_S:
+            found.append(one)
+        last[key] = one.time
+    return found
+
+
+def _stamp(line: str) -> float:
+    from datetime import datetime
+
+    return datetime.fromisoformat(json.loads(line)["time"].replace("Z", "+00:00")).timestamp()
