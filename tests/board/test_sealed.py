@@ -106,7 +106,7 @@ def test_no_repl_where_the_agent_is_broken(sealed, tmp_path: Path) -> None:
         board.install({path: content})
         boots = board.boots
         board.power_on()
-        no_repl(listen(board.port, b"\r\x03\x03", 2.5))
+        no_repl(listen(board.port, b"\r\x03\x03{}\n", 2.5))
         assert board.boots >= boots + 2
         board.power_cut()
         board.install({path: whole})
