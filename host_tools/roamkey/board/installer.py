@@ -97,12 +97,15 @@ def install(
     replace_main: bool = False,
     progress: Progress | None = None,
     answer_s: float = ANSWER_S,
+    power_cycle: Callable[[], None] | None = None,
 ) -> Installed:
     """Install the agent on the board at `port` and start it; see the top of this file.
 
     `image`: what to install, None for `image_for` the board. `replace_main`: also over a /main.py
-    that isn't ours. `progress`: called with octets sent and octets to send. Raises BoardError, and
-    RefusedError where the board is sealed or has a program of its own.
+    that isn't ours. `progress`: called with octets sent and octets to send. `answer_s`: how long
+    the new agent may take to answer. `power_cycle`: starts a board afresh whose machine.reset()
+    doesn't, an emulated Pico W. Raises BoardError, and RefusedError where the board is sealed or
+    has a program of its own.
     """
     refuse_sealed(port)
     with Repl(port) as repl:
@@ -117,6 +120,8 @@ def install(
                 flash.write_main(wanted.main)
         finally:
             repl.restart()
+    if power_cycle is not None:
+        power_cycle()
     where, identity = _await_new(port, facts, survey.pointer, target, answer_s)
     return _installed(where, facts, identity, wanted, survey, target, counts)
 

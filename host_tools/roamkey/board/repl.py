@@ -22,7 +22,9 @@ from roamkey.errors import BoardError
 ENTER_S = 12.0  # an agent takes up to 1.5 s to end, a slow board as long to show its prompt
 EXEC_S = 15.0  # erasing flash takes its time
 _READ_S = 3.0
-_INTERRUPTS_EACH_S = 2.0
+_INTERRUPTS_EACH_S = 3.0
+_SETTLING_S = 1.5
+_CTRL_A = b"\r\x01"
 _RAW = b"raw REPL; CTRL-B to exit\r\n"
 
 _FACTS = """
@@ -65,14 +67,23 @@ class _Transport(SerialTransport):  # type: ignore[misc]
 
     def enter_raw_repl(self, soft_reset: bool = False, timeout_overall: float = ENTER_S) -> None:
         end = time.monotonic() + timeout_overall
+        asked = 0
         while time.monotonic() < end:
             # A program that ignores one Ctrl-C, or was just starting, gets another.
             self.serial.write(b"\r\x03")
             self.serial.reset_input_buffer()
-            self.serial.write(b"\r\x01")
-            if self._heard(_RAW, min(end, time.monotonic() + _INTERRUPTS_EACH_S)):
-                self.in_raw_repl = True
-                return
+            self.serial.write(_CTRL_A)
+            asked += 1
+            if not self._heard(_RAW, min(end, time.monotonic() + _INTERRUPTS_EACH_S)):
+                continue
+            if asked > 1:  # a slow board may yet answer what it was asked before
+                while self._heard(_RAW, time.monotonic() + _SETTLING_S):
+                    pass
+                self.serial.write(_CTRL_A)
+                if not self._heard(_RAW, time.monotonic() + _INTERRUPTS_EACH_S):
+                    break
+            self.in_raw_repl = True
+            return
         raise TransportError("no prompt")
 
     def read_until(
