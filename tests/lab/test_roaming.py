@@ -9,6 +9,7 @@ sent into a network that it had left.
 In `make test` a few moves; `make fuzz` sets CAMPAIGN=full in the environment for 200.
 """
 
+import itertools
 import os
 import socket
 import time
@@ -39,7 +40,7 @@ SETTLING_S = 0.3  # until what is on its way has arrived wherever it will
 MARGIN_S = 0.15  # round a move, in which a datagram may arrive or not
 
 NETWORKS = ("visited1", "visited2")
-PORT = 7000  # as in roaming_app.py
+PORT, WAITING = 7000, 4  # as in roaming_app.py
 ETHERNET = 14
 FORGED = {"authenticator", "checksum", "unknown correspondent"}  # reasons for a drop
 HOME = socket.inet_pton(socket.AF_INET6, HOME_ADDRESS)
@@ -111,6 +112,10 @@ class Route:
             for stay in self.stays
         )
 
+    def last_departure(self, until):
+        """When the board last left a network before a time."""
+        return max((stay[2] for stay in self.stays if stay[2] < until), default=self.stays[0][1])
+
 
 def number_of(frame):
     """The number in a datagram of the application's, or None for all else."""
@@ -176,13 +181,22 @@ def check_bridge(entered, passed, counts):
 def check_upwards(left, entered, passed, app, talker, route):
     """From the board: attempted = sent + refused; sent = heard by the correspondent + lost.
 
-    Before the bridge a datagram is lost only where it was on the cable when that was pulled.
+    Only at a departure may a datagram not leave the board, or be lost before the bridge. (What the
+    kernel accepts in the moment in which the interface goes down, it drops in silence.)
     """
     counts = app["counts"]
     assert app["attempts"] == counts["sent"] + counts["unsent"] + counts["refused"]
     left, entered, passed = numbers_in(left), numbers_in(entered), numbers_in(passed)
-    assert len(left) == counts["sent"]
     assert set(entered) <= set(left)
+    assert counts["sent"] - MOVES <= len(left) <= counts["sent"]
+    numbers = sorted(left)
+    for before, after in itertools.pairwise(numbers):
+        if after != before + 1:
+            # Since the departure nothing has left but what waited for the binding.
+            until = left[after][0]
+            since = route.last_departure(until + MARGIN_S) + MARGIN_S
+            waited = [number for number in left if since < left[number][0] < until]
+            assert len(waited) <= WAITING, (before, after)
     for number in set(left) - set(entered):
         at, frame = left[number]
         there = route.was_there(address_in(frame, 8), at)
@@ -192,17 +206,20 @@ def check_upwards(left, entered, passed, app, talker, route):
 
 
 def check_downwards(entered, passed, emitted, app, talker, route):
-    """To the board: sent = heard + lost + kept by the router + put where the board wasn't."""
+    """To the board: sent = heard + overflowed + lost + kept by the router + put elsewhere."""
     assert set(numbers_in(entered)) == set(range(talker.sent))
     bits = bytes.fromhex(app["heard"])
     heard = {number for number in range(8 * len(bits)) if bits[number >> 3] >> (number & 7) & 1}
     passed, emitted = numbers_in(passed), numbers_in(emitted)
-    assert not app["twice"] and not app["counts"]["overflowed"]
+    assert not app["twice"]
     assert heard <= set(emitted) <= set(passed) and len(heard) > 3 * MOVES
-    for number in set(emitted) - heard:
-        at, frame = emitted[number]
-        there = route.was_there(address_in(frame, 24), at)
-        assert not there, f"datagram {number} reached the board's network and not the board"
+    missed = [
+        number
+        for number in set(emitted) - heard
+        if route.was_there(address_in(emitted[number][1], 24), emitted[number][0])
+    ]
+    # What a router kept comes in one burst, which may exceed the socket's buffer.
+    assert len(missed) <= app["counts"]["overflowed"], missed
 
 
 def print_summary(waits, node, talker, statistics):

@@ -16,10 +16,13 @@ from roamkey.lab.ring import Ring
 _ETH_P_ALL = 3
 _SO_TIMESTAMPNS = 35  # linux/socket.h; the socket module has no name for it
 _OUTGOING = 4  # PACKET_OUTGOING, linux/if_packet.h
+_SOL_PACKET = 263  # linux/socket.h
+_PACKET_STATISTICS = 6  # linux/if_packet.h: two counts, of packets and of those dropped
 _RECEIVE_BUFFER = 1 << 20
 _OCTETS_MAX = 2048
 _EVERY_S = 0.05
 _FRAMES = 4096
+_MISSED = "a tap missed frames"
 
 Frame = tuple[float, bytes]
 
@@ -77,7 +80,10 @@ def arriving(namespace: Namespace, interface: str) -> Tap:
 
 
 def leaving(namespace: Namespace) -> Tap:
-    """What the kernel of a namespace gives to its interfaces to send, whichever they are."""
+    """What the kernel of a namespace gives to its interfaces to send, whichever they are.
+
+    The tap raises RuntimeError if it missed a frame.
+    """
     return Tap(_Leaving(namespace).take)
 
 
@@ -87,7 +93,7 @@ class _Arriving:
 
     def take(self) -> list[Frame]:
         if self._ring.overflowed():
-            raise RuntimeError("a tap missed frames")
+            raise RuntimeError(_MISSED)
         return [(arrival / 1e9, frame) for arrival, frame in self._ring.frames(_FRAMES)]
 
 
@@ -102,6 +108,9 @@ class _Leaving:
 
     def take(self) -> list[Frame]:
         found: list[Frame] = []
+        counts = self._socket.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8)
+        if struct.unpack("@II", counts)[1]:
+            raise RuntimeError(_MISSED)
         while True:
             try:
                 frame, ancillary, _, place = self._socket.recvmsg(_OCTETS_MAX, 64)
