@@ -76,14 +76,20 @@ class Guarded:
         return at is None or at - clock.now() > _QUIET
 
     def tell(self, log):
-        """Have the bindings put their events into `log`, and the port what it knows of links."""
+        """Have the bindings put their events into `log`."""
         bindings = self._node.bindings
         if bindings is not None and bindings.events is not log:
             for event in bindings.events:
                 log.append(event)
             bindings.events = log
+
+    def open(self, log):
+        """Have the port note in `log` what it knows of links, and the log read over the air."""
+        self.tell(log)
         if self._port is not None:
             self._port.note = log.add
+            log.node = self._node
+            self._node.add_socket(log)
 
     async def run(self):
         """Run the node to its end; a failure is kept and shown, and never ends the console."""
@@ -172,7 +178,7 @@ def main():
     keystore.load()
     node = Guarded(*make_node(keystore))
     log = make_log(store)
-    node.tell(log)
+    node.open(log)
     console = Desk(
         lambda: make_console(keystore, node, store, log),
         lambda: is_sealed(store),

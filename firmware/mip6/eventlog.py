@@ -2,7 +2,7 @@
 
 A line is "milliseconds-since-the-start kind detail ..."; a block begins with "milliseconds boot
 number" and each start adds "milliseconds boot number cause unix-seconds", so times mean something
-over resets. A block is one file, written whole: again while it grows, at most every ten seconds,
+over resets. A block is one file, written whole: again while it grows, at most every eight seconds,
 and no more once it is full. The oldest of 32 goes. See docs/SPEC.md, "The event log".
 """
 
@@ -12,7 +12,8 @@ from .compat import const
 _BLOCK = const(1024)  # octets
 _BLOCKS = const(32)
 _WAITING = const(64)  # events that no line tells of yet
-_SAVE_MS = const(10000)
+_SAVE_MS = const(8000)
+_ANSWER_MS = const(100)  # between answers over the air
 
 
 class EventLog:
@@ -23,6 +24,8 @@ class EventLog:
     the time of that moment, and costs no more.
     """
 
+    port = 4449  # as a socket of the node: who asks here is told (airlog.py)
+
     def __init__(self, now, store=None, start="0 0"):
         self._now = now
         self._store = store
@@ -30,7 +33,8 @@ class EventLog:
         self._lines = []
         self._octets = 0
         self._blocks = []
-        self._dirty = 0
+        self._dirty = self._answered = 0
+        self.node = None
         self.block = self._boot = 0
         try:
             self._blocks = store.names()
@@ -108,6 +112,17 @@ class EventLog:
             return "\n".join(self._lines)
         octets = self._store and self._store.read("%06d" % number)
         return octets.decode() if octets else ""
+
+    def flush(self):
+        """As a socket: nothing waits."""
+
+    def deliver(self, source, header):
+        """As a socket: somebody asks."""
+        if self._now() - self._answered >= _ANSWER_MS:
+            from . import airlog
+
+            self._answered = self._now()
+            airlog.answer(self, source, header)
 
     def tell(self, number):
         """What the console's `log` answers: the text of a block (None: the newest), and the

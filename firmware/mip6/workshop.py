@@ -25,6 +25,7 @@ MODULES = (
     "ports.facts",
     "ports.networklist",
     "ports.scrubbing",
+    "airlog",
 )
 _ON_BOARD = sys.implementation.name == "micropython"
 

@@ -37,9 +37,9 @@ def test_it_is_written_when_it_is_time_and_the_board_idle():
     clock, store = Clock(), MemoryStore()
     log = started(store, clock)
     log.tend(True)
-    clock.ms = 9999
+    clock.ms = 7999
     log.tend(True)
-    clock.ms = 10000
+    clock.ms = 8000
     log.tend(False)
     assert store.writes == 0
     log.tend(True)

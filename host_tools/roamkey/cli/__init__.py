@@ -33,6 +33,8 @@ COMMANDS = {
     "correspondent": "roamkey.cli.correspondent:app",
     "registry": "roamkey.cli.registry:app",
     "decode": "roamkey.cli.decode:decode",
+    "log": "roamkey.cli.log:app",
+    "field": "roamkey.cli.field:app",
     "lab": "roamkey.cli.lab:app",
 }
 

@@ -125,8 +125,10 @@ def merge(objects: Iterable[dict[str, Any]], name: str) -> list[BoardLog]:
         for one in objects:
             if one["type"] == "board":
                 board = str(one["board"])
-                current = logs.setdefault(board, BoardLog(board, one["home_address"]))
-                current.home_address = one["home_address"] or current.home_address
+                home_address = one["home_address"]
+                current = logs.setdefault(home_address or board, BoardLog(board, home_address))
+                if board != home_address:
+                    current.board = board
             elif current is None:
                 raise BadInputError(f"{name}: an event before the line that names its board")
             elif one["type"] == "clock":
