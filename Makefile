@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-pico-w size lint format fuzz bench docs clean
+.PHONY: help venv demo test test-pico-w size lint format fuzz bench screenshots docs clean
 
 help: ## print these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -69,6 +69,9 @@ lint: $(STAMP) ## ruff and mypy
 format: $(STAMP) ## let ruff lay the code out
 	$(BIN)/ruff check --fix --quiet .
 	$(BIN)/ruff format .
+
+screenshots: $(STAMP) ## the live page's picture, docs/page.png, by itself (needs chromium, chromium-driver)
+	$(BIN)/python bench/screenshots.py
 
 docs: $(STAMP) ## make what is made from the code: the state table in docs/, the package of mip
 	$(BIN)/python -m roamkey.state_table docs/DESIGN.md

@@ -45,5 +45,5 @@ def page(
     if token_file is None and not serve.is_loopback(host):
         raise typer.BadParameter(f"{listen} is no loopback address: others need a --token-file")
     token = access.read_token(token_file) if token_file else None
-    typer.echo(f"http://{listen}/" + (f", opened by the token in {token_file}" if token else ""))
-    serve.serve(host, port, events or place(registry), token)
+    text = f"http://{listen}/" + (f", opened by the token in {token_file}" if token else "")
+    serve.serve(host, port, events or place(registry), token, lambda: print(text, flush=True))

@@ -160,18 +160,18 @@ class Writer:
     def know(self, rows: Sequence[tuple[Any, ...]], gone: Sequence[bytes] | None) -> None:
         """Take over nodes as the registry has them (`KNOWN_FIELDS`). `gone`: home addresses that
         it has no longer; None: all that aren't in `rows`."""
-        listed = (
-            "IN (SELECT value FROM json_each(?))"
-            if gone is not None
-            else "NOT IN (SELECT value FROM json_each(?))"
-        )
-        named = json.dumps([home.hex().upper() for home in gone or [row[0] for row in rows]])
-        mine = "DELETE FROM nodes WHERE correspondent = ? AND hex(home_address)"
+        listed, homes = "IN", gone
+        if homes is None:
+            listed, homes = "NOT IN", [row[0] for row in rows]
+        named = json.dumps([home.hex().upper() for home in homes])
         with self._c:
             self._c.execute("BEGIN IMMEDIATE")
             self._run(_know_nodes, rows)
-            if rows or gone:
-                self._c.execute(f"{mine} {listed}", (self._correspondent, named))
+            self._c.execute(
+                "DELETE FROM nodes WHERE correspondent = ? AND hex(home_address) "
+                f"{listed} (SELECT value FROM json_each(?))",
+                (self._correspondent, named),
+            )
 
     def forget(self, before_ms: int, rows_max: int) -> bool:
         """Remove some of what is older, or more than so many; whether there may be more."""

@@ -59,11 +59,17 @@ class Recorder:
         self._since = -1  # the registry's revision up to which nodes are known
         self._wake = threading.Event()
         self._ending = threading.Event()
-        self._unsaid = 0  # lost events that no event tells of yet
-        self.recorded = self.lost = 0
+        # Each is counted up by one thread alone: the first by the loop's, the others by ours.
+        self._overflowed = self._failed = self._said = 0
+        self.recorded = 0
         self.last_error: str | None = None
         self._thread = threading.Thread(target=self._run, name="events", daemon=True)
         self._thread.start()
+
+    @property
+    def lost(self) -> int:
+        """Events that could not be recorded."""
+        return self._overflowed + self._failed
 
     def facts(self) -> dict[str, Any]:
         """What there is to tell about it."""
@@ -151,8 +157,7 @@ class Recorder:
         if len(self._queue) < self._queue_max:
             self._queue.append(what)
         else:
-            self.lost += 1
-            self._unsaid += 1
+            self._overflowed += 1
 
     # --- in the thread
 
@@ -175,19 +180,28 @@ class Recorder:
         self._file.close()
 
     def _write(self, taken: list[_Row | Callable[[], None]]) -> None:
+        """Write what was taken, in order. Raises sqlite3.Error; all that could be is written."""
+        failure: sqlite3.Error | None = None
         events: list[_Row] = []
-        for one in taken:
-            if callable(one):
-                self._add(events)
-                events = []
-                one()
-            else:
+        for one in (*taken, self._say_lost):
+            if not callable(one):
                 events.append(one)
-        if self._unsaid:
-            unsaid, self._unsaid = self._unsaid, 0
+                continue
+            try:
+                self._add(events)
+                one()
+            except sqlite3.Error as error:
+                failure = error
+            events = []
+        if failure is not None:
+            raise failure
+
+    def _say_lost(self) -> None:
+        unsaid = self.lost - self._said
+        if unsaid:
             now = time.time_ns() // 1_000_000
-            events.append((now, kinds.LOST, *(None,) * 6, unsaid, None, None))
-        self._add(events)
+            self._file.add([(now, kinds.LOST, *(None,) * 6, unsaid, None, None)], [])
+            self._said += unsaid
 
     def _add(self, events: list[_Row]) -> None:
         if not events:
@@ -200,8 +214,7 @@ class Recorder:
             self._file.add(events, list(nodes.values()))
             self.recorded += len(events)
         except sqlite3.Error:
-            self.lost += len(events)
-            self._unsaid += len(events)
+            self._failed += len(events)
             raise
 
     def _know(self, registry: Registry, since: int) -> None:

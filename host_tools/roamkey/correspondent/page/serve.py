@@ -2,6 +2,7 @@
 
 import errno
 import socket
+from collections.abc import Callable
 from contextlib import closing, suppress
 from ipaddress import ip_address
 from pathlib import Path
@@ -23,8 +24,10 @@ def is_loopback(host: str) -> bool:
     return ip_address(host).is_loopback
 
 
-def serve(host: str, port: int, events: Path, token: Token | None) -> None:
-    """Serve the page; returns when a signal ended it.
+def serve(
+    host: str, port: int, events: Path, token: Token | None, ready: Callable[[], None]
+) -> None:
+    """Serve the page; returns when a signal ended it. `ready` is called when browsers may come.
 
     Raises SystemRefusedError where the address can't be had, BadInputError where no events are.
     """
@@ -41,6 +44,7 @@ def serve(host: str, port: int, events: Path, token: Token | None) -> None:
             limit_concurrency=_CONNECTIONS_MAX,
             timeout_graceful_shutdown=2,
         )
+        ready()
         with suppress(KeyboardInterrupt):
             _Server(config).run(sockets=[listening])
 

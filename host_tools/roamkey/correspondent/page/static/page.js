@@ -186,7 +186,7 @@ function showTime({ node, row }) {
   const span = row.children[1].firstChild;
   span.dataset.state = state;
   put(span, STATES[state] || state);
-  put(row.children[4], node.seen_ms ? ago(node.seen_ms) : "–");
+  put(row.children[4], node.seen_ms ? ago(node.seen_ms) : "");
 }
 
 // --- the timeline
@@ -223,7 +223,8 @@ function makeEvent(e) {
   const item = make(
     "li", {}, make("time", { datetime: new Date(e.at_ms).toISOString() }, clock(e.at_ms)), text,
   );
-  if (more) item.append(make("span", { class: "more" }, more));
+  const parts = more.split("; ").filter(Boolean).map((part) => make("span", {}, part));
+  if (parts.length) item.append(make("span", { class: "more" }, ...parts));
   return item;
 }
 
@@ -262,7 +263,7 @@ function showTrack() {
   }
   if (at) spans.push([...at, end]);
   const seen = spans.filter((span) => span[2] > start);
-  const from = seen.length ? Math.max(start, Math.min(seen[0][1], end - 60000)) : start;
+  const from = seen.length ? Math.max(start, Math.min(seen[0][1], end - 10000)) : start;
   const rects = seen.map(([prefix, since, until]) => {
     const rect = document.createElementNS("http://www.w3.org/2000/svg", "rect");
     const left = (100 * (Math.max(since, from) - from)) / (end - from);
@@ -301,7 +302,7 @@ function showWatch({ daemons, drops }) {
     "tr", { role: "row" },
     make("td", { role: "cell", class: "number" }, count(row.count)),
     make("td", { role: "cell", class: "reason" }, row.reason, make("span", { class: "outcome" }, ` ${row.outcome}`)),
-    make("td", { role: "cell" }, row.advice),
+    make("td", { role: "cell" }, ...row.advice.split("`").map((part, n) => n % 2 ? make("code", {}, part) : part)),
   )));
   $("drops").hidden = !drops.length;
   $("drops-note").hidden = drops.length > 0;

@@ -1,0 +1,133 @@
+"""The live page in a real browser, over a real daemon and nodes with the agent's own core."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from roamkey.lab import browser
+
+_FILE = Path(__file__).parents[2] / "bench" / "screenshots.py"
+_SPEC = importlib.util.spec_from_file_location("screenshots", _FILE)
+screenshots = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(screenshots)
+
+NODES = 100
+TABLE = """return [...document.querySelectorAll('#nodes tbody tr')].map(
+  (row) => [...row.children].map((cell) => cell.innerText.trim()))"""
+
+
+def until(condition, timeout=10.0):
+    """Seconds until it held."""
+    start = time.monotonic()
+    while not condition():
+        assert time.monotonic() - start < timeout, "it never came to pass"
+        time.sleep(0.02)
+    return time.monotonic() - start
+
+
+def text(driver, ident):
+    return driver.execute_script("return document.getElementById(arguments[0]).textContent", ident)
+
+
+@pytest.mark.lab
+def test_a_hundred_nodes(tmp_path):
+    from roamkey.lab.crowd import NETWORKS, Crowd
+
+    boards = [f"board-{number}" for number in range(1, NODES + 1)]
+    with Crowd(tmp_path, boards) as crowd:
+        members = crowd.members
+        page = screenshots.start_page(crowd)
+        with crowd.correspondent.entered(), browser.chromium() as driver:
+            browser.show(driver, 1280, 800)
+            driver.get("http://[::1]:8080/")
+            screenshots.wait(driver)
+            assert text(driver, "total-nodes") == str(NODES)
+            assert len(driver.execute_script(TABLE)) == NODES
+
+            # they all join, and move, and move
+            for network in range(3):
+                for member in members:
+                    crowd.move(member, (member.number + network) % 3)
+            expected = str(3 * NODES)
+            until(lambda: text(driver, "total-updates") == expected)
+            data = driver.execute_script("return {...document.documentElement.dataset}")
+            assert data["updates"] == expected  # counted one by one: none lost, none twice
+            assert text(driver, "total-moves") == str(2 * NODES)
+            rows = {row[0].split("\n")[0]: row for row in driver.execute_script(TABLE)}
+            for member in members:
+                row = rows[member.board]
+                assert row[1] == "bound" and row[5] == "65,533"
+                assert row[2] == NETWORKS[(member.number + 2) % 3] + "/64"
+                assert row[3] == str(member.care_of((member.number + 2) % 3))
+            recorded = events(crowd, "--limit", "10000")
+            moved = [event for event in recorded if event["kind"] in ("bound", "moved")]
+            assert len(moved) == 3 * NODES and int(data["last"]) == moved[-1]["id"]
+
+            # a move appears within a second, in the row and in the node's timeline
+            first = members[0]
+            screenshots.choose(driver, first)
+            assert text(driver, "timeline-heading") == first.board
+            crowd.move(first, first.number % 3)
+            place = NETWORKS[first.number % 3] + "/64"
+            seen = until(lambda: f"moved to {place}" in text(driver, "events"))
+            assert driver.execute_script(TABLE)[0][2] == place
+            assert seen < 1.0, seen
+            print(f"a move appeared after {seen:.2f} s")
+
+            # the daemon goes and comes back; so does the page
+            crowd.stop()
+            until(lambda: "No correspondent daemon runs" in text(driver, "warning"))
+            page.terminate()
+            page.wait()
+            until(lambda: text(driver, "link") != "live")
+            assert all(  # what a browser says of a server that went
+                "ERR_CONNECTION_REFUSED" in line or "ERR_INCOMPLETE_CHUNKED" in line
+                for line in browser.console(driver)
+            )
+            crowd.start()
+            crowd.move(members[1], members[1].number % 3)  # while nobody looks
+            page = screenshots.start_page(crowd)
+            until(lambda: text(driver, "link") == "live")
+            until(lambda: text(driver, "total-updates") == str(3 * NODES + 2))
+            driver.execute_script("document.getElementById('all').click()")
+            until(lambda: f"{members[1].board} moved" in text(driver, "events"))
+            browser.console(driver)
+
+            look_closely(driver)
+        page.terminate()
+        page.wait()
+
+
+def look_closely(driver):
+    """Widths, schemes, keyboard, search; nothing may be complained about."""
+    for width in (360, 390, 820, 1280):
+        for dark in (False, True):
+            browser.show(driver, width, 800, dark)
+            wide = driver.execute_script("return document.documentElement.scrollWidth")
+            assert wide <= width, f"{wide} px wide on a screen of {width}"
+    find = driver.find_element("id", "find")
+    find.send_keys("board-77")
+    until(lambda: len(driver.execute_script(TABLE)) == 1)
+    find.send_keys("\t")  # to the table, whose rows are buttons
+    focused = driver.switch_to.active_element
+    assert focused.get_attribute("class") == "who"
+    focused.send_keys("\n")
+    until(lambda: text(driver, "timeline-heading") == "board-77")
+    assert driver.execute_script("return document.activeElement.id") in ("", "timeline-heading")
+    driver.switch_to.active_element.send_keys("\ue00c")  # Escape
+    until(lambda: text(driver, "timeline-heading") == "All nodes")
+    unnamed = """return [...document.querySelectorAll('button, input')].filter(
+      (e) => !e.hidden && !(e.innerText || e.getAttribute('aria-label'))).length"""
+    assert driver.execute_script(unnamed) == 0
+    assert browser.console(driver) == []
+
+
+def events(crowd, *arguments):
+    command = [sys.executable, "-m", "roamkey", "correspondent", "events", "--json"]
+    command += ["--registry", str(crowd.registry_path), *arguments]
+    return json.loads(subprocess.run(command, capture_output=True, check=True).stdout)

@@ -1,0 +1,204 @@
+"""What happened, as the daemon records it: complete, bounded, and never in the way of packets."""
+
+import json
+import sqlite3
+import stat
+import time
+from contextlib import closing
+from ipaddress import IPv6Address
+
+import pytest
+from daemons import ADDRESS, Daemon, Station, run_cli
+
+from mip6 import messages
+from roamkey.cli.correspondent_events import _instant
+from roamkey.correspondent.entries import Binding, Verdict
+from roamkey.correspondent.events import kinds
+from roamkey.correspondent.events.file import Reader, Writer, place
+from roamkey.correspondent.events.gaps import Gaps
+from roamkey.correspondent.events.recorder import Recorder
+from roamkey.errors import BadInputError, SystemRefusedError
+
+CN = IPv6Address(ADDRESS).packed
+HOME = IPv6Address("2001:db8:a::100").packed
+COA1, COA2 = (IPv6Address(f"2001:db8:{n}::100").packed for n in (1, 2))
+NOW = time.time_ns() // 1_000_000
+
+
+def accepted(sequence=0, care_of=COA1, previous=b"", home=HOME):
+    return Verdict(
+        "accepted", home_address=home, care_of_address=care_of, previous=previous,
+        sequence=sequence, lifetime=400,
+    )  # fmt: skip
+
+
+def recorded(path, tell, **how):
+    recorder = Recorder(path, CN, **how)
+    tell(recorder)
+    recorder.flush()
+    recorder.close()
+    with closing(Reader(path)) as reader:
+        return recorder, reader.after(0, 10**6), reader.nodes(10**6)
+
+
+def test_bound_refreshed_moved_removed_expired(tmp_path):
+    def tell(recorder):
+        recorder.verdict(NOW, accepted(0))
+        recorder.verdict(NOW + 1, accepted(1, COA1, COA1))
+        recorder.verdict(NOW + 2, accepted(2, COA2, COA1))
+        removed = accepted(3, HOME, COA2)
+        removed.outcome, removed.lifetime = "removed", 0
+        recorder.verdict(NOW + 3, removed)
+        recorder.verdict(NOW + 4, accepted(4))
+        recorder.expired(NOW + 5, HOME, Binding(COA1, 400, NOW, NOW + 5, 1))
+
+    recorder, events, nodes = recorded(tmp_path / "e.sqlite", tell)
+    assert ",".join(e["kind"] for e in events) == "bound,refreshed,moved,removed,bound,expired"
+    assert events[2] == {
+        "id": 3, "at_ms": NOW + 2, "correspondent": ADDRESS, "kind": "moved",
+        "home_address": "2001:db8:a::100", "care_of_address": "2001:db8:2::100",
+        "previous": "2001:db8:1::100", "sequence": 2, "generation": 0, "lifetime_s": 400,
+    }  # fmt: skip
+    assert "care_of_address" not in events[3] and events[3]["previous"] == "2001:db8:2::100"
+    (node,) = nodes
+    assert (node["state"], node["sequence"], node["updates"], node["moves"]) == (
+        "expired",
+        4,
+        5,
+        1,
+    )
+    assert recorder.facts()["recorded"] == 6 and recorder.lost == 0
+    assert all(kinds.text(event) for event in events)
+    assert stat.S_IMODE((tmp_path / "e.sqlite").stat().st_mode) == 0o600
+
+
+def test_drops_are_gathered_and_few_are_named(tmp_path):
+    def tell(recorder):
+        for n in range(1000):
+            home = (n % 100).to_bytes(16, "big")
+            recorder.verdict(NOW, Verdict("dropped", "no key", home_address=home))
+        recorder.verdict(NOW, Verdict("dropped", "checksum"))
+        recorder.verdict(NOW, Verdict("refused", "sequence", home_address=HOME))
+        recorder.tick(NOW)
+        recorder.tick(NOW + 1000)
+
+    _, events, nodes = recorded(tmp_path / "e.sqlite", tell)
+    assert not nodes and len(events) <= 16 + 3
+    by_reason = {"no key": 0, "checksum": 0, "sequence": 0}
+    for event in events:
+        by_reason[event["reason"]] += event["count"]
+    assert by_reason == {"no key": 1000, "checksum": 1, "sequence": 1}
+
+
+def test_a_full_queue_counts_and_says_so(tmp_path):
+    path = tmp_path / "e.sqlite"
+    Writer(path, CN).close()
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")  # nobody can write
+        recorder = Recorder(path, CN, queue_max=10)
+        started = time.monotonic()
+        for n in range(100):
+            recorder.verdict(NOW, accepted(n))
+            recorder.flush()
+        assert time.monotonic() - started < 1  # the file's trouble is not the loop's
+        other.execute("ROLLBACK")
+    recorder.close()
+    with closing(Reader(path)) as reader:
+        events = reader.after(0, 1000)
+    lost = sum(event["count"] for event in events if event["kind"] == "lost")
+    kept = [event for event in events if event["kind"] == "bound"]
+    assert lost == recorder.lost >= 80 and lost + len(kept) == 100
+
+
+def test_retention_by_age_and_number(tmp_path):
+    path = tmp_path / "e.sqlite"
+    rows = [(at, "bound", HOME, COA1, *[None] * 7) for at in range(20_000)]
+    with closing(Writer(path, CN)) as writer, closing(Reader(path)) as reader:
+        writer.add(rows, [])
+        while writer.forget(12_000, 10**6):
+            pass
+        assert [reader.first_id(), reader.last_id()] == [12_001, 20_000]
+        while writer.forget(0, 100):
+            pass
+        assert len(reader.after(0, 10**6)) == 100 and reader.last_id() == 20_000
+
+
+def test_files_that_are_refused(tmp_path, monkeypatch):
+    path = tmp_path / "e.sqlite"
+    with pytest.raises(BadInputError, match="no daemon has recorded"):
+        Reader(path)
+    path.write_bytes(b"nonsense" * 1000)
+    path.chmod(0o600)
+    with pytest.raises((BadInputError, SystemRefusedError), match="not a database"):
+        Recorder(path, CN)
+    path.chmod(0o644)
+    with pytest.raises(BadInputError, match="chmod 600"):
+        Recorder(path, CN)
+    assert place("/a/b.sqlite").name == "b.events.sqlite"
+    monkeypatch.setenv("STATE_DIRECTORY", "/var/lib/roamkey")
+    assert str(place("postgresql+psycopg://x@y/z")) == "/var/lib/roamkey/events.sqlite"
+
+
+def test_gaps():
+    gaps = Gaps()
+    gaps.registered(HOME, 0, True)
+    assert gaps.data(HOME, 1_000) is None  # nothing before: no gap
+    gaps.registered(HOME, 1_050, True)
+    gaps.registered(HOME, 1_100, False)
+    assert gaps.data(HOME, 1_300) == 300
+    assert gaps.data(HOME, 1_400) is None
+    gaps.registered(HOME, 1_500, False)  # a refresh in a flow
+    assert gaps.data(HOME, 1_600) is None
+    gaps.registered(HOME, 9_000, False)  # back after a power cut
+    assert gaps.data(HOME, 9_500) == 7_900
+
+
+def test_instants():
+    assert abs(_instant("10m") - (time.time() - 600) * 1000) < 5000
+    assert _instant("1970-01-01T00:01:00Z") == 60_000
+
+
+@pytest.mark.lab
+def test_the_daemon_records(lab_network, scene):
+    node, registry = scene.node(0x100), str(scene.path)
+    daemon = Daemon(lab_network, scene.path)
+    daemon.ready()
+    station = Station(lab_network, "visited1")
+    for sequence in range(3):
+        station.exchange(node, node.update(sequence, station.address))
+    station.exchange(node, node.update(2, station.address))  # a replay: 135
+    station.send(scene.node_type(9).update(0, station.address))
+    scene.node(0x101)  # provisioned while it runs
+    station.exchange(node, node.update(3, station.address, lifetime=0), removes=True)
+    flags = messages.FLAG_ACKNOWLEDGE
+    station.exchange(node, node.update(4, station.address, lifetime=1, flags=flags))
+    deadline = time.monotonic() + 20
+    while True:
+        code, out, err = run_cli(
+            lab_network, "events", "--registry", registry, "--json", "--since", "1h"
+        )
+        assert (code, err) == (0, "")
+        found = json.loads(out)
+        if found[-1]["kind"] == "expired":
+            break
+        assert time.monotonic() < deadline, found
+        time.sleep(0.2)
+    kinds_seen = [event["kind"] for event in found]
+    assert sorted(kinds_seen) == sorted(
+        ["started", "bound", "refreshed", "refreshed", "refused", "dropped", "removed", "bound",
+         "expired"]
+    )  # fmt: skip
+    _, out, _ = run_cli(lab_network, "events", "--registry", registry, "--node", "board-256")
+    assert "no longer at" in out and "started" not in out
+    code, _, err = run_cli(lab_network, "events", "--registry", registry, "--node", "nobody")
+    assert code == 1 and err == ("roamkey: no node nobody: neither an address nor a known board\n")
+    with closing(Reader(place(registry))) as reader:
+        first, second = reader.nodes(10)
+    assert (first["board"], first["state"], first["updates"]) == ("board-256", "expired", 5)
+    assert (second["board"], second["state"]) == ("board-257", "never")
+    code, out, err = daemon.end()
+    assert (code, err) == (0, "")
+    with closing(Reader(place(registry))) as reader:
+        assert reader.latest(1)[0]["kind"] == "stopped"
+    octets = place(registry).read_bytes()
+    assert not any(secret in octets for secret in (*node.kcns, node.home_nonce))
