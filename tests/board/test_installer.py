@@ -10,9 +10,10 @@ import pytest
 import serial
 
 from roamkey.board import installer, repl
+from roamkey.board.doctor import examine
 from roamkey.board.installer import Image, image_for, install, roll_back
 from roamkey.board.repl import Repl
-from roamkey.board.serial_client import SerialClient
+from roamkey.board.serial_client import Identity, SerialClient
 from roamkey.errors import BoardError, RefusedError
 from roamkey.firmware import board_files
 from roamkey.lab.board import VirtualBoard
@@ -140,6 +141,15 @@ def test_ports_and_boards_that_are_not_there(tmp_path: Path) -> None:
 def test_a_busy_port(bare: VirtualBoard) -> None:
     with serial.Serial(bare.port, exclusive=True), pytest.raises(BoardError, match="busy"):
         install(bare.port)
+
+
+def test_a_sealed_board_is_refused_at_once(fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    sealed = Identity("fa4e", "rp2", "1.28.0", "0.1", "ready", "00" * 8, sealed="11" * 8)
+    monkeypatch.setattr(SerialClient, "identify", lambda self: sealed)
+    for command in (install, roll_back, examine):
+        with pytest.raises(RefusedError, match="unseal it first"):
+            command(fake.port)
+    assert not fake.heard
 
 
 def test_power_cuts_in_an_update(
