@@ -11,6 +11,7 @@ from roamkey.correspondent.metrics import parse_address
 from roamkey.errors import SystemRefusedError
 
 _LISTEN = "[::1]:8080"
+_EXIT_INTERRUPTED = 130
 
 
 def page(
@@ -46,4 +47,7 @@ def page(
         raise typer.BadParameter(f"{listen} is no loopback address: others need a --token-file")
     token = access.read_token(token_file) if token_file else None
     text = f"http://{listen}/" + (f", opened by the token in {token_file}" if token else "")
-    serve.serve(host, port, events or place(registry), token, lambda: print(text, flush=True))
+    try:
+        serve.serve(host, port, events or place(registry), token, lambda: print(text, flush=True))
+    except KeyboardInterrupt:
+        raise typer.Exit(_EXIT_INTERRUPTED) from None

@@ -76,7 +76,7 @@ def make_app(
             Route("/timeline", timeline),
             Route("/events", events),
         ],
-        middleware=[Middleware(Access, token=token, form=_response("enter.html", 401))],
+        middleware=[Middleware(Access, token=token, form=_response("enter.html"))],
         lifespan=lifespan,
     )
     app.state.feed = feed
@@ -142,9 +142,9 @@ async def _gone(receive: Receive) -> None:
         pass
 
 
-def _response(name: str, status: int = 200) -> Response:
+def _response(name: str) -> Response:
     path = _STATIC / name
-    return Response(path.read_bytes(), status, media_type=_KINDS[path.suffix])
+    return Response(path.read_bytes(), media_type=_KINDS[path.suffix])
 
 
 def _file(name: str) -> Callable[[Request], Response]:

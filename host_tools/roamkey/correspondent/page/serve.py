@@ -1,9 +1,10 @@
 """The server (uvicorn) round the page, until SIGTERM or Ctrl-C."""
 
 import errno
+import signal
 import socket
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import closing
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -27,7 +28,8 @@ def is_loopback(host: str) -> bool:
 def serve(
     host: str, port: int, events: Path, token: Token | None, ready: Callable[[], None]
 ) -> None:
-    """Serve the page; returns when a signal ended it. `ready` is called when browsers may come.
+    """Serve the page until SIGTERM; Ctrl-C raises KeyboardInterrupt. `ready` is called when
+    browsers may come.
 
     Raises SystemRefusedError where the address can't be had, BadInputError where no events are.
     """
@@ -45,8 +47,9 @@ def serve(
             timeout_graceful_shutdown=2,
         )
         ready()
-        with suppress(KeyboardInterrupt):
-            _Server(config).run(sockets=[listening])
+        # uvicorn raises the signal that ended it once more: for SIGTERM there is nothing to add
+        signal.signal(signal.SIGTERM, lambda *_: None)
+        _Server(config).run(sockets=[listening])
 
 
 class _Server(uvicorn.Server):
