@@ -1,4 +1,4 @@
-"""The charts of a report, by matplotlib: once as PNG, once for the page as SVG, wide and narrow."""
+"""The charts of a report, by matplotlib: as PNG, and for the page as SVG, wide and narrow."""
 
 import io
 import re
@@ -19,12 +19,13 @@ from roamkey.field.handovers import PHASES, Handover
 from roamkey.field.palette import Palette
 from roamkey.field.report import MEASURES, WHY, Node, Report
 
-_WIDE, _NARROW = 9.6, 4.2  # inches
-_STYLE = {
+WIDE, NARROW = 9.6, 4.2  # inches
+_LEAST_MS = 1.0  # on a logarithmic scale there is no zero
+_STYLE: Any = {
     "font.family": ["DejaVu Sans"], "font.size": 8.5, "svg.fonttype": "none", "svg.hashsalt": "r",
     "axes.linewidth": 0.6, "hatch.linewidth": 0.6,
 }  # fmt: skip
-_SPREAD_COLOURS = {"total": "n2", "signalling": "there", "gap": "n4"}
+SPREAD_COLOURS = {"total": "n2", "signalling": "there", "gap": "n4"}
 _COST = ("down", "address", "send", "again", "there", "back")
 _SIGNALLING = _COST[2:]
 _KEYS = {"link down": "down"}
@@ -71,7 +72,7 @@ def timeline(report: Report, palette: Palette, narrow: bool) -> Figure:
     heights = [max(0.9, 0.42 * len(lanes)), 0.75, *([0.6] if has_signal else []), 0.28]
     figure, axes = pyplot.subplots(
         len(heights), 1, sharex=True, layout="constrained", height_ratios=heights,
-        figsize=(_NARROW if narrow else _WIDE, sum(heights) * 1.05 + 0.75),
+        figsize=(NARROW if narrow else WIDE, sum(heights) * 1.05 + 0.75),
     )  # fmt: skip
     networks = _networks(report)
     _draw_lanes(axes[0], report, palette, lanes, networks, narrow)
@@ -127,8 +128,14 @@ def _draw_lanes(
     for step in report.steps:
         if step["kind"] == "cut":
             at = _seconds(report, step["at_ms"])
+            whose = [
+                node.name
+                for node in report.nodes
+                if node.joined.home_address in step["home_addresses"]
+            ]
+            who = "" if len(whose) == len(report.nodes) else f" {', '.join(whose)}"
             axes.annotate(
-                "power cut", (at, len(lanes) - 0.42), color=palette["alarm"], fontsize=7.5,
+                f"power cut{who}", (at, len(lanes) - 0.42), color=palette["alarm"], fontsize=7.5,
                 ha="center", va="bottom", annotation_clip=False,
             )  # fmt: skip
     axes.set_yticks(range(len(lanes)), lanes)
@@ -178,17 +185,19 @@ def costs(report: Report, palette: Palette, narrow: bool) -> Figure:
     height = max(1.8, 0.215 * len(shown) + 0.75)
     if narrow:
         figure, axes = pyplot.subplots(
-            2, 1, figsize=(_NARROW, 2 * height + 0.5), layout="constrained"
+            2, 1, figsize=(NARROW, 2 * height + 0.5), layout="constrained"
         )
     else:
         figure, axes = pyplot.subplots(
-            1, 2, figsize=(_WIDE, height + 0.5), layout="constrained", sharey=True
+            1, 2, figsize=(WIDE, height + 0.5), layout="constrained", sharey=True
         )
     titles = ("Link lost → acknowledged", "Address usable → acknowledged")
     for one, keys, title in zip(axes, (_COST, _SIGNALLING), titles, strict=True):
         _draw_bars(one, shown, palette, keys)
         one.set_title(title, loc="left", fontsize=9, color=palette["ink"])
-        one.set_xlabel("milliseconds", color=palette["soft"])
+        unanswered = any(handover.acknowledged_ms is None for _, handover in shown)
+        note = " († never acknowledged)" if unanswered else ""
+        one.set_xlabel(f"milliseconds{note}", color=palette["soft"])
         _tidy(one, palette)
         one.spines["bottom"].set_visible(True)
     labels = [_label(report, node, one) for node, one in shown]
@@ -235,7 +244,7 @@ def _draw_bars(
             left += shown_length
         beyond = totals[index] > limit
         text = f"{totals[index]:,.0f}" + (" →" if beyond else "")
-        text += "" if shown[index][1].acknowledged_ms is not None else " never acknowledged"
+        text += "" if shown[index][1].acknowledged_ms is not None else " †"
         axes.annotate(
             text, (left, index), xytext=(3, 0), textcoords="offset points", va="center",
             fontsize=7.5, color=palette["alarm" if beyond else "soft"],
@@ -258,26 +267,37 @@ def _limit(totals: list[float]) -> float:
 
 def spreads(report: Report, palette: Palette, narrow: bool) -> Figure:
     """The share of handovers that took no longer, for each measure."""
-    figure, axes = pyplot.subplots(
-        figsize=(_NARROW if narrow else _WIDE, 2.9), layout="constrained"
-    )
+    figure, axes = pyplot.subplots(figsize=(NARROW if narrow else WIDE, 2.9), layout="constrained")
     for key, title, _ in MEASURES:
-        values = report.measured(key)
-        if not values:
-            continue
-        colour = palette[_SPREAD_COLOURS[key]]
-        shares = [100 * (i + 1) / len(values) for i in range(len(values))]
-        least = [max(value, 1.0) for value in values]
-        axes.step(
-            [least[0], *least], [0, *shares], where="post", color=colour, lw=1.6, label=title
-        )
+        colour = palette[SPREAD_COLOURS[key]]
+        cumulative(axes, report.measured(key), colour, "-", title)
         spread = report.spreads()[key]
         if spread is not None:
-            marks = [max(value, 1.0) for value in (spread.median, spread.p95)]
+            marks = [max(value, _LEAST_MS) for value in (spread.median, spread.p95)]
             axes.plot(marks, [50, 95], "o", ms=4.5, color=colour, mec=palette["paper"], mew=0.8)
+    dress_cumulative(axes, palette)
+    return figure
+
+
+def cumulative(
+    axes: Axes, values: Sequence[float], colour: str, style: Any, label: str | None
+) -> None:
+    """One curve: `values` in ascending order, in milliseconds."""
+    if values:
+        shares = [100 * (i + 1) / len(values) for i in range(len(values))]
+        shown = [max(value, _LEAST_MS) for value in values]
+        axes.step(
+            [shown[0], *shown], [0, *shares], where="post", color=colour, lw=1.6, ls=style,
+            label=label,
+        )  # fmt: skip
+
+
+def dress_cumulative(axes: Axes, palette: Palette) -> None:
+    """Scales, lines and legend for such curves."""
     for share in (50, 95):
         axes.axhline(share, color=palette["line"], lw=0.8, zorder=0)
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:,g}"))
     axes.xaxis.set_minor_formatter(ticker.NullFormatter())
     axes.set_yticks([0, 50, 95], ["0", "median", "95th"])
@@ -289,7 +309,6 @@ def spreads(report: Report, palette: Palette, narrow: bool) -> Figure:
     )  # fmt: skip
     _tidy(axes, palette)
     axes.spines["bottom"].set_visible(True)
-    return figure
 
 
 def _tidy(axes: Axes, palette: Palette) -> None:

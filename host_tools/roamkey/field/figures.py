@@ -4,6 +4,7 @@ import ipaddress
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from roamkey.field.folder import Datagram, Told
 from roamkey.field.handovers import Handover
@@ -83,7 +84,7 @@ def lost_at(data: Sequence[Datagram]) -> list[float]:
         for one in run:
             first.setdefault(one.number, one.at_ms)
         ordered = sorted(first)
-        for before, after in zip(ordered, ordered[1:], strict=False):
+        for before, after in pairwise(ordered):
             for number in range(before + 1, after):
                 share = (number - before) / (after - before)
                 found.append(first[before] + share * (first[after] - first[before]))
@@ -113,7 +114,8 @@ def attribute(
             gaps = [
                 one.gap_ms
                 for one in told
-                if one.outcome == "gap" and 0 <= one.at_ms - accepted < _AROUND_MS
+                if one.outcome == "gap"
+                and accepted <= one.at_ms < min(accepted + _AROUND_MS, following)
             ]
             handover.gap_ms = float(gaps[0]) if gaps and gaps[0] is not None else None
 

@@ -181,7 +181,7 @@ def _registrations(events: list[Event], home_address: str) -> list[_Registration
             left = event.ms if left is None else left
             place, open_ones = None, {}
         elif event.kind == "attached" and detail:
-            reason = "home" if detail[0] == home_address else why
+            reason = "home" if why == "move" and detail[0] == home_address else why
             place = (detail[0], left, joined, event.ms, reason)
             left, joined, why, open_ones = None, None, "move", {}
         elif event.kind == "update" and place is not None and len(detail) == 2:

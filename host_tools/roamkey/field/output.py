@@ -1,12 +1,27 @@
 """What a report leaves in its folder: page, charts, JSON and CSV."""
 
 import csv
+import io
 import json
 from pathlib import Path
+
+from PIL import Image
 
 from roamkey.errors import SystemRefusedError
 from roamkey.field import charts, page, report
 from roamkey.field.report import Report
+
+
+def _stack(pictures: list[bytes], path: Path) -> None:
+    """One picture of several, each below the other."""
+    opened = [Image.open(io.BytesIO(octets)).convert("RGB") for octets in pictures]
+    size = max(one.width for one in opened), sum(one.height for one in opened)
+    whole = Image.new("RGB", size, opened[0].getpixel((0, 0)))
+    top = 0
+    for one in opened:
+        whole.paste(one, (0, top))
+        top += one.height
+    whole.quantize(128).save(path, optimize=True)
 
 
 def write(made: Report, out: Path) -> Path:
@@ -18,8 +33,10 @@ def write(made: Report, out: Path) -> Path:
             writer = csv.writer(file)
             writer.writerow(report.COLUMNS)
             writer.writerows(report.rows(made))
-        for name, (draw, _) in charts.CHARTS.items():
-            (out / f"{name}.png").write_bytes(charts.png(draw, made))
+        drawn = {name: charts.png(draw, made) for name, (draw, _) in charts.CHARTS.items()}
+        for name, octets in drawn.items():
+            (out / f"{name}.png").write_bytes(octets)
+        _stack([drawn["timeline"], drawn["handovers"]], out / "walk.png")
         place = out / "index.html"
         place.write_text(page.render(made), encoding="utf-8")
     except OSError as error:

@@ -28,9 +28,9 @@ def render(report: Report) -> str:
             "The share that took no longer; the dots are median and 95th percentile.",
             _spread_table(report),
         ),
-        _section("every", "Every handover", "Milliseconds. A dash: nobody wrote it down.",
+        section("every", "Every handover", "Milliseconds. A dash: nobody wrote it down.",
                  _handover_table(report)),
-        _section("keys", "Sequence numbers and keys",
+        section("keys", "Sequence numbers and keys",
                  "Each update uses a number, and a key has 65,536 of them. Numbers are skipped "
                  "where an update was lost, and after a power cut.", _key_table(report)),
     ]  # fmt: skip
@@ -76,7 +76,8 @@ def table(
     )
     return (
         f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption)}">'
-        f"<table{' class=wrap' if wrap else ''}><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>"
+        f"<table{' class=wrap' if wrap else ''}><thead><tr>{heads}</tr></thead>"
+        f"<tbody>{body}</tbody></table></div>"
     )
 
 
@@ -98,10 +99,11 @@ def _figure(report: Report, name: str, title: str, about: str, more: str = "") -
         f"{charts.svg(draw, report, kind == 'narrow', f'{name}-{kind}-')}</div>"
         for kind in ("wide", "narrow")
     )
-    return _section(name, title, about, f"<figure>{drawn}</figure>{more}")
+    return section(name, title, about, f"<figure>{drawn}</figure>{more}")
 
 
-def _section(anchor: str, title: str, about: str, content: str) -> str:
+def section(anchor: str, title: str, about: str, content: str) -> str:
+    """A part of the page; `content` is HTML, the others are text."""
     return (
         f'<section aria-labelledby="{anchor}"><h2 id="{anchor}">{escape(title)}</h2>'
         f'<p class="soft">{escape(about)}</p>{content}</section>'
@@ -111,6 +113,14 @@ def _section(anchor: str, title: str, about: str, content: str) -> str:
 def number(value: float | None, digits: int = 0) -> str:
     """A figure for people; a dash for what isn't known."""
     return _DASH if value is None else f"{value:,.{digits}f}"
+
+
+def change(value: float, digits: int = 0) -> str:
+    """A difference for people, with its sign."""
+    text = f"{abs(value):,.{digits}f}"
+    if not text.strip("0.,"):
+        return "0"
+    return f"+{text}" if value > 0 else f"−{text}"
 
 
 def _lead(report: Report) -> str:
@@ -211,7 +221,8 @@ def _key_table(report: Report) -> str:
     for node in report.nodes:
         for key in node.keys:
             rows.append([
-                node.name, str(key.generation), f"{key.first:,} to {key.last:,}", f"{key.updates:,}",
+                node.name, str(key.generation), f"{key.first:,} to {key.last:,}",
+                f"{key.updates:,}",
                 f"{key.skipped:,}", f"{key.left:,}", f"{100 * (USES - key.left) / USES:.2f} %",
             ])  # fmt: skip
     head = ("board", "key", "numbers", "accepted", "skipped", "left", "used")

@@ -1,8 +1,8 @@
 """Colours of charts and page: one set for light, one for dark, and one of names for the page.
 
-A chart on the page is an SVG whose colours are the page's CSS variables, so it follows the reader's
-choice of light or dark. matplotlib knows nothing of those: it draws in stand-in colours, which are
-replaced afterwards. Hues stay apart for colour-blind eyes (after Okabe and Ito).
+A chart on the page is an SVG whose colours are the page's CSS variables, so it follows the
+reader's choice of light or dark. matplotlib knows nothing of those: it draws in stand-in colours,
+which are replaced afterwards. Hues stay apart for colour-blind eyes (after Okabe and Ito).
 """
 
 from dataclasses import dataclass

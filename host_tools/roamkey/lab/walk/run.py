@@ -182,9 +182,9 @@ class Walk:
             binding = self._binding(walker)
             if binding is None and network == "home":
                 return
-            if binding is not None and network != "home":
-                if ipaddress.IPv6Address(str(binding["care_of_address"])) in wanted:
-                    return
+            bound_to = binding and ipaddress.IPv6Address(str(binding["care_of_address"]))
+            if network != "home" and bound_to in wanted:
+                return
             time.sleep(_PAUSE_S)
         raise TimeoutError(f"{walker.name} did not register from {network}")
 

@@ -1,0 +1,163 @@
+"""Reading, joining, aligning and judging logs of a walk that is known to the millisecond."""
+
+import csv
+import json
+
+import pytest
+import samples
+from samples import HOME, ONE, START, TWO
+
+from roamkey.errors import BadInputError, BoardError
+from roamkey.field import boardlog, clocks, compare, figures, folder, output, page, report
+
+
+@pytest.fixture
+def walk(tmp_path):
+    first, second = samples.BOOT_1[:300], samples.BOOT_1[300:]
+    cut = samples.BOOT_1.index("\n", 300)
+    first, second = samples.BOOT_1[:cut], "5000 boot 1\n" + samples.BOOT_1[cut + 1 :]
+    log = boardlog.pull(samples.answers(first, second), "aa", HOME)
+    boardlog.write(tmp_path / "board.jsonl", log)
+    (tmp_path / "correspondent.log").write_text(samples.correspondent_log())
+    data = [(1100 + 100 * n, n) for n in range(39)] + [(6390, 40), (6400, 39), (6500, 42)]
+    data += [(15_200, 0), (15_300, 1)]  # the board began anew
+    lines = [
+        json.dumps({"at_ms": START + ms, "home_address": HOME, "number": number})
+        for ms, number in data
+    ]
+    (tmp_path / "data.jsonl").write_text("\n".join(lines))
+    return tmp_path
+
+
+def test_blocks_become_events_once_and_in_order():
+    log = boardlog.pull(
+        samples.answers(samples.BOOT_1, "9200 boot 1\n9300 warning 80"), "aa", HOME
+    )
+    assert [event.ms for event in log.events] == sorted(event.ms for event in log.events)
+    assert log.events[-1] == boardlog.Event(1, 9300, "warning", ("80",))
+    assert [event.kind for event in log.events].count("boot") == 1
+    again = boardlog.merge(map(json.loads, boardlog.as_lines(log).splitlines() * 2), "x")
+    assert again[0].events == log.events and len(again[0].clocks) == 1
+
+
+def test_damaged_lines_and_answers():
+    torn = "\x00\xff 3 boot\nboot\n12 boot x\n7\n\n5 boot 3 1 0\n6 attached"
+    log = boardlog.pull(samples.answers(torn), "aa", None)
+    assert [(event.boot, event.kind) for event in log.events] == [(3, "boot"), (3, "attached")]
+    for answer in ({}, {"block": 1, "oldest": 1, "ms": 1}, {"block": "1", "text": ""}):
+        with pytest.raises(BoardError):
+            boardlog.pull(lambda number, answer=answer: answer, "aa", None)
+
+
+def test_every_phase_of_every_handover(walk):
+    made = report.make(folder.read(walk))
+    start, moved, home, power = made.nodes[0].handovers
+    assert [one.why for one in (start, moved, home, power)] == ["start", "move", "home", "move"]
+    assert (moved.sequence, moved.first_sequence, moved.updates) == (2, 1, 2)
+    phases = {name: length for name, length in moved.phases().items() if length is not None}
+    assert phases.pop("there") + phases.pop("back") == 52
+    assert phases == {"link down": 200, "address": 100, "send": 0, "again": 1000, "data": 8}
+    assert (moved.total_ms, moved.signalling_ms) == (1352, 1052)
+    assert home.phases()["link down"] is None and home.phases()["data"] is None
+    assert power.total_ms is None and power.accepted_ms == START + 15_050 and not power.on_board
+    for one in (start, moved, home):  # the truth lies within the error stated
+        assert (
+            abs(one.usable_ms - (START + {ONE: 1000, TWO: 5300, HOME: 9100}[one.care_of_address]))
+            <= one.error_ms
+        )
+        assert one.error_ms <= 27
+
+
+def test_loss_gaps_and_keys(walk):
+    made = report.make(folder.read(walk))
+    (node,) = made.nodes
+    assert (node.loss.sent, node.loss.lost) == (45, 1)
+    assert node.lost_at == [START + 6445]
+    assert node.handovers[1].gap_ms == 6390 - 4900 and node.handovers[1].lost == 1
+    assert node.keys == [figures.KeyUse(0, 0, 20, 4, 65_515)] and node.keys[0].skipped == 17
+
+
+def test_recorded_events_say_the_same_as_the_log(walk):
+    by_log = report.plain(report.make(folder.read(walk)))
+    (walk / "events.json").write_text(json.dumps(samples.events()))
+    assert report.plain(report.make(folder.read(walk)))["nodes"] == by_log["nodes"]
+    (walk / "correspondent.log").unlink()
+    (walk / "data.jsonl").unlink()
+    made = report.make(folder.read(walk))
+    assert [one.gap_ms for one in made.nodes[0].handovers] == [None, 1400, None, None]
+    by_events = report.plain(made)["nodes"][0]["handovers"]
+    for one, other in zip(by_events, by_log["nodes"][0]["handovers"], strict=True):
+        for name in ("usable_ms", "accepted_ms", "sequence", "total_ms", "phases"):
+            assert one[name] == other[name]
+
+
+def test_a_board_alone_is_aligned_by_the_host_and_says_so(tmp_path):
+    log = boardlog.pull(samples.answers(samples.BOOT_1), "aa", HOME)
+    boardlog.write(tmp_path / "board.jsonl", log)
+    made = report.make(folder.read(tmp_path))
+    assert made.by_host and len(made.nodes[0].handovers) == 3
+    assert "aligned by the host" in page.render(made)
+    assert made.nodes[0].handovers[1].sequence is None
+
+
+@pytest.mark.parametrize("drift", [-90e-6, 0.0, 90e-6])
+def test_the_true_offset_is_within_the_error_under_drift_and_asymmetry(drift):
+    bounds = []
+    for i in range(60):
+        sent = i * 60_000
+        there, back = (5 + i % 40, 60 - i % 40)
+        true = sent * (1 + drift) + 1e6
+        bounds.append(clocks.from_pair(sent, int(true + there), int(sent + there + back)))
+    alignment = clocks.Alignment(bounds)
+    for ms in range(0, 3_600_000, 7_777):
+        offset, error = alignment.offset(ms)
+        assert abs(offset - (1e6 + ms * drift)) <= error <= 40
+
+
+def test_percentiles_are_by_nearest_rank():
+    assert figures.spread([]) is None and figures.spread([None]) is None
+    assert figures.spread([3.0, None, 1.0]) == figures.Spread(2, 1.0, 3.0, 3.0)
+    assert figures.spread(range(1, 101)) == figures.Spread(100, 50, 95, 100)
+    assert compare.interval([1, 2, 3, 4, 5]) is None
+    assert compare.interval(range(1, 7)) == (1, 6)  # 1 - 2 / 2**6 = 96.9 %
+    assert compare.interval(range(1, 21)) == (6, 15)  # of tables for the binomial distribution
+
+
+def test_what_is_written_agrees_and_needs_nothing_else(walk):
+    made = report.make(folder.read(walk))
+    made.nodes[0].handovers[1].network = made.name = "<b>&"
+    place = output.write(made, walk / "out")
+    text = place.read_text()
+    assert "<b>&" not in text and "&lt;b&gt;&amp;" in text
+    assert "http://" not in text.replace("http://www.w3.org/", "") and "https://" not in text
+    assert "<script" not in text and "#0f1e" not in text
+    told = json.loads((walk / "out" / "report.json").read_text())
+    with (walk / "out" / "handovers.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for row, one in zip(rows, told["nodes"][0]["handovers"], strict=True):
+        for name in ("sequence", "total_ms", "signalling_ms", "gap_ms", "accepted_ms"):
+            assert (
+                row[name] == ""
+                if one[name] is None
+                else float(row[name]) == pytest.approx(one[name], abs=1e-3)
+            )
+    for chart in ("timeline", "handovers", "spread"):
+        assert (walk / "out" / f"{chart}.png").read_bytes()[:4] == b"\x89PNG"
+    assert compare.write(made, made, walk / "out").exists()
+    differences = json.loads((walk / "out" / "compare.json").read_text())["differences"]
+    assert all(not any(one.values()) for one in differences.values())
+
+
+def test_folders_that_hold_nothing_or_nonsense(tmp_path):
+    for path in (tmp_path / "none", tmp_path):
+        with pytest.raises(BadInputError):
+            folder.read(path)
+    (tmp_path / "a.jsonl").write_text('{"type": "event", "boot": 1}\n')
+    with pytest.raises(BadInputError):
+        folder.read(tmp_path)
+    (tmp_path / "a.jsonl").write_text('[{"kind": "bound", ')
+    with pytest.raises(BadInputError):
+        folder.read(tmp_path)
+    (tmp_path / "a.jsonl").write_bytes(b"\xff\xfe")
+    with pytest.raises(BadInputError):
+        folder.read(tmp_path)
