@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from roamkey.board import doctor
+from roamkey.board import doctor, installer
 from roamkey.board.repl import Facts
 from roamkey.lab.board import VirtualBoard
 
@@ -26,6 +26,13 @@ HEALTHY = {
 PICO_W = Facts("e661", "rp2", "Raspberry Pi Pico W with RP2040", "1.28.0", 0x1306)
 
 
+@pytest.fixture
+def image(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An agent of 25 files of 2 KB: compiling the real one for each platform takes its time."""
+    files = {f"mip6/{number}.mpy": bytes(2000) for number in range(25)}
+    monkeypatch.setattr(installer, "image_for", lambda *_: installer.Image("mpy", files, b""))
+
+
 def verdicts(facts: Facts, **changes: object) -> dict[str, doctor.Check]:
     """The checks that aren't fine."""
     checks = doctor._checks(facts, {**HEALTHY, **changes})
@@ -42,7 +49,7 @@ def test_a_board_with_an_agent(virtual: VirtualBoard) -> None:
     assert doctor.examine(virtual.port).fit  # the agent runs again
 
 
-def test_a_healthy_pico_w() -> None:
+def test_a_healthy_pico_w(image) -> None:
     assert {name: check.verdict for name, check in verdicts(PICO_W).items()} == {
         "agent": "advice",
         "keys": "advice",
@@ -67,7 +74,7 @@ def test_a_healthy_pico_w() -> None:
         ({}, {"ram": 40_000}, "RAM", "60 KB"),
     ],
 )
-def test_what_is_lacking(facts, changes, name, todo) -> None:
+def test_what_is_lacking(facts, changes, name, todo, image) -> None:
     check = verdicts(dataclasses.replace(PICO_W, **facts), **changes)[name]
     assert check.verdict == doctor.LACKS and todo in check.todo
 
@@ -82,5 +89,5 @@ def test_what_is_lacking(facts, changes, name, todo) -> None:
         ({}, {"boot": True}, "boot.py"),
     ],
 )
-def test_what_is_advised(facts, changes, name) -> None:
+def test_what_is_advised(facts, changes, name, image) -> None:
     assert verdicts(dataclasses.replace(PICO_W, **facts), **changes)[name].verdict == "advice"
