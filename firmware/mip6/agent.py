@@ -115,8 +115,11 @@ def make_node(keystore):
         return NoNode("the node can't start: %s: %s" % (type(error).__name__, error)), None
 
 
-def make_console(keystore, node, store, log):
-    """The console with all its methods, over what this platform has."""
+def make_console(keystore, node, store, log, service):
+    """The console with all its methods, over what this platform has.
+
+    `service`: a system is round the agent, which joins networks itself and has no REPL to seal.
+    """
     from .console import Console
     from .ports import facts
     from .seal import Seal
@@ -126,16 +129,19 @@ def make_console(keystore, node, store, log):
         from .ports import networklist
     except ImportError:  # left out where no port joins Wi-Fi
         networklist = None
-    upkeep = Upkeep(store, Seal(store, facts.random, clock.now), log, facts, networklist, node)
+    seal = Seal(store, facts.random, clock.now)
+    upkeep = Upkeep(store, seal, log, facts, None if service else networklist, node)
+    if service:
+        del upkeep.methods["seal"]
     return Console(keystore, node, facts.identity(store), upkeep)
 
 
-def make_log(store):
+def make_log(store, root):
     """The log of events, with this start in it. Makes the board's id, too, where it has none."""
     from .ports import facts
 
     facts.identity(store)
-    return EventLog(clock.now, FileStore(ROOT + "/log"), facts.start())
+    return EventLog(clock.now, FileStore(root + "/log"), facts.start())
 
 
 def is_sealed(store):
@@ -146,14 +152,19 @@ def is_sealed(store):
         return True
 
 
-async def run(keystore, node, console, log):
-    """Serve the console beside the node; True if a reboot was asked for, False for the REPL."""
+async def on_terminal(desk):
+    """Serve the console on the board's own line; what terminal.serve() returns."""
+    return await terminal.serve(desk, sys.stdin.buffer, sys.stdout.buffer)
+
+
+async def run(keystore, node, desk, log, serve):
+    """Have `serve(desk)` run beside the node and return what it does; see `operate`."""
     tasks = [
         asyncio.create_task(node.run()),
-        asyncio.create_task(idle.tend(keystore, node, log, console)),
+        asyncio.create_task(idle.tend(keystore, node, log, desk)),
     ]
     try:
-        reboot = await terminal.serve(console, sys.stdin.buffer, sys.stdout.buffer)
+        reboot = await serve(desk)
         if reboot is None:
             await tasks[0]  # no terminal: the node works on alone
         return reboot
@@ -167,26 +178,26 @@ async def run(keystore, node, console, log):
                 pass
 
 
-def main():
-    """Run until 0x03 (return: the REPL follows) or until a reboot is asked for.
+def operate(root, make, serve, service=False):
+    """Run on the state in the folder `root` until the coroutine `serve(desk)` ends.
 
-    Whoever called (main.py) sees to it that no REPL follows on a sealed board.
+    `make(keystore)`: node and port, as `make_node`. `serve` returns True for a reboot, False for
+    the REPL (which is the caller's turn), None if nobody can talk any more: the node works on
+    alone. `service`: see `make_console`.
     """
-    board.interrupts(False)  # 0x03 is an octet like others: nothing is torn in mid-write
-    store = FileStore(ROOT)
+    store = FileStore(root)
     keystore = Keystore(store, board.retained())
     keystore.load()
-    node = Guarded(*make_node(keystore))
-    log = make_log(store)
+    node = Guarded(*make(keystore))
+    log = make_log(store, root)
     node.open(log)
-    console = Desk(
-        lambda: make_console(keystore, node, store, log),
+    desk = Desk(
+        lambda: make_console(keystore, node, store, log, service),
         lambda: is_sealed(store),
     )
     gc.collect()
-    reboot = False
     try:
-        reboot = asyncio.run(run(keystore, node, console, log))
+        return asyncio.run(run(keystore, node, desk, log, serve))
     finally:
         asyncio.new_event_loop()
         log.settle()
@@ -195,7 +206,18 @@ def main():
             keystore.release()  # the numbers reserved and not used aren't lost
         except StorageError as error:
             print("counter not released:", error)
-        if not is_sealed(store):
+
+
+def main():
+    """Run until 0x03 (return: the REPL follows) or until a reboot is asked for.
+
+    Whoever called (main.py) sees to it that no REPL follows on a sealed board.
+    """
+    board.interrupts(False)  # 0x03 is an octet like others: nothing is torn in mid-write
+    try:
+        reboot = operate(ROOT, make_node, on_terminal)
+    finally:
+        if not is_sealed(FileStore(ROOT)):
             board.interrupts(True)
     if reboot:
         board.reboot()

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from roamkey.board.serial_client import SerialClient
+from roamkey.errors import RefusedError
 from roamkey.lab.demo.correspondent import Correspondent
 from roamkey.lab.interpreter import micropython
 from roamkey.lab.network import CORRESPONDENT_ADDRESS
@@ -123,6 +124,11 @@ def test_a_router_registers_moves_crashes_and_stops(lab_network, tmp_path):
         assert held.home_address == HOME
         with SerialClient(port) as client:
             assert client.identify().platform == "linux"
+            assert client.ask("time")["unix_s"] > 1_600_000_000
+            with pytest.raises(RefusedError, match="not this agent's business"):
+                client.ask("networks")
+            with pytest.raises(RefusedError, match="no such method"):
+                client.ask("seal", {"seal_id": "00" * 8, "key": "00" * 32})
     correspondent.start()
 
     def bound_in(prefix):
@@ -140,11 +146,15 @@ def test_a_router_registers_moves_crashes_and_stops(lab_network, tmp_path):
     lab_network.move("router1", "wlan0", "visited2")
     wait_for(lambda: bound_in("2001:db8:2:"), router.text)
     assert router.running()
+    with serial_port(router.socket) as port, SerialClient(port) as client:
+        assert f" state {CORRESPONDENT_ADDRESS} bound" in client.ask("log")["text"]
 
     assert router.stop() == (0, 0)
     wait_for(lambda: correspondent.bound_to(HOME) is None, router.text)
     assert not router.socket.exists()
     assert router.text() == ""
+    (block,) = (router.state / "log").iterdir()  # it is saved at an end in good order
+    assert f" state {CORRESPONDENT_ADDRESS} bound" in block.read_text()
 
 
 def test_main_without_a_terminal_neither_ends_nor_spins(tmp_path):

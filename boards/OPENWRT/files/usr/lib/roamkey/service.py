@@ -13,13 +13,7 @@ import struct
 import sys
 
 from mip6 import agent, terminal
-from mip6.console import Console
-from mip6.credentials import Keystore
-from mip6.desk import Desk
-from mip6.errors import StorageError
 from mip6.node import Node
-from mip6.ports import facts
-from mip6.ports.files import FileStore
 from mip6.ports.posix import Port
 from mip6.ports.waiting import Watch
 
@@ -45,31 +39,23 @@ def listen(path):
     return stream
 
 
-class Service:
-    """Node and console, until a caller ends them."""
+class Callers:
+    """Gives the console to one caller at a time, until one of them ends the agent."""
 
-    def __init__(self, keystore, node, identity, stream):
-        self._keystore = keystore
-        self._node = node
-        self._identity = identity
+    def __init__(self, stream):
         self._stream = stream
-        self._caller = None
-        self._serving = self._ended = None
+        self._desk = self._caller = self._serving = self._ended = None
 
-    async def run(self):
-        """Work until 0x03 or a reboot; the node says goodbye."""
+    async def serve(self, desk):
+        """Work until 0x03 or a reboot is asked for; True, since procd starts it again."""
+        self._desk = desk
         self._ended = asyncio.Event()
-        running = asyncio.create_task(self._node.run())
         watch = Watch(self._stream, self._accept, self._failed)
         try:
             await self._ended.wait()
         finally:
             watch.stop()
-            running.cancel()
-            try:
-                await running
-            except asyncio.CancelledError:
-                pass
+        return True
 
     def _failed(self, error):
         print("console: %s: %s" % (type(error).__name__, error))
@@ -82,15 +68,14 @@ class Service:
             return
         if self._caller is None:
             self._caller = caller
-            self._serving = asyncio.create_task(self._serve(caller))
+            self._serving = asyncio.create_task(self._answer(caller))
         else:
             caller.close()
 
-    async def _serve(self, caller):
-        console = Desk(lambda: Console(self._keystore, self._node, self._identity), lambda: False)
+    async def _answer(self, caller):
         ending = None
         try:
-            ending = await terminal.serve(console, caller, caller)
+            ending = await terminal.serve(self._desk, caller, caller)
             if ending is not None:
                 self._ended.set()
         except OSError:  # the caller went away
@@ -102,26 +87,19 @@ class Service:
                 self._caller = None
 
 
-def make_node(keystore, uplinks):
-    """The node over these uplinks, kept from ending the console."""
-    return agent.Guarded(Node(keystore, Port(uplinks or None)))
-
-
 def main(state, path, uplinks):
     """Run until a caller ends it, or a signal does."""
-    store = FileStore(state)
-    keystore = Keystore(store)
-    keystore.load()
-    service = Service(keystore, make_node(keystore, uplinks), facts.identity(store), listen(path))
+
+    def make(keystore):
+        port = Port(uplinks or None)
+        return Node(keystore, port), port
+
+    callers = Callers(listen(path))
     try:
-        asyncio.run(service.run())
+        agent.operate(state, make, callers.serve, service=True)
     except KeyboardInterrupt:  # run by hand
         pass
     finally:
-        try:
-            keystore.release()  # the numbers reserved and not used aren't lost
-        except StorageError as error:
-            print("counter not released:", error)
         os.remove(path)
 
 
