@@ -18,6 +18,7 @@ from pathlib import Path
 
 from mip6 import __version__
 from roamkey.board import discovery
+from roamkey.board.patience import patient
 from roamkey.board.repl import Facts, Repl
 from roamkey.board.serial_client import Identity, SerialClient
 from roamkey.board.slots import SLOTS, Flash, Survey
@@ -25,12 +26,14 @@ from roamkey.bytecode import compile_board_files, fits
 from roamkey.errors import BoardError, RefusedError
 from roamkey.firmware import board_files
 
-ANSWER_S = 30.0  # for an agent to come up after a restart
+ANSWER_S = patient(30.0)  # for an agent to come up after a restart
 _LIB = "/lib/"
 _MAIN = "/main.py"
 _OURS = "mip6"  # what our /main.py imports, in whichever version
 _BLOCKS_SPARE = 8  # littlefs needs some for folders and rewrites
 _PAUSE_S = 0.2
+_ASK_S = patient(3.0)
+_LOOK_S = patient(1.0)
 
 _making = threading.Lock()
 
@@ -157,7 +160,7 @@ def await_agent(
     failure = BoardError(f"{port}: no answer")
     while True:
         try:
-            with SerialClient(port, answer_s=min(answer_s, 3.0)) as client:
+            with SerialClient(port, answer_s=min(answer_s, _ASK_S)) as client:
                 identity = client.identify()
             if board in (None, identity.board):
                 return port, identity
@@ -182,7 +185,7 @@ def _elsewhere(port: str, board: str) -> str:
 
 def refuse_sealed(port: str) -> None:
     """Ask first: a sealed board gives no REPL, and one would wait for it in vain."""
-    with SerialClient(port, answer_s=1.0) as client:
+    with SerialClient(port, answer_s=_LOOK_S) as client:
         try:
             sealed = client.identify().sealed
         except (BoardError, RefusedError):

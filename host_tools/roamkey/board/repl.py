@@ -16,14 +16,17 @@ import serial
 from mpremote.transport import TransportError
 from mpremote.transport_serial import SerialTransport
 
+from roamkey.board.patience import patient
 from roamkey.board.serial_client import BAUD, reason
 from roamkey.errors import BoardError
 
-ENTER_S = 12.0  # an agent takes up to 1.5 s to end, a slow board as long to show its prompt
-EXEC_S = 15.0  # erasing flash takes its time
-_READ_S = 3.0
-_INTERRUPTS_EACH_S = 3.0
-_SETTLING_S = 1.5
+ENTER_S = patient(
+    12.0
+)  # an agent takes up to 1.5 s to end, a slow board as long to show its prompt
+EXEC_S = patient(15.0)  # erasing flash takes its time
+_READ_S = patient(3.0)
+_INTERRUPTS_EACH_S = patient(3.0)
+_SETTLING_S = patient(1.5)
 _CTRL_A = b"\r\x01"
 _RAW = b"raw REPL; CTRL-B to exit\r\n"
 

@@ -19,15 +19,16 @@ from typing import Any, TypeVar
 import serial
 
 from mip6 import lines
+from roamkey.board.patience import patient
 from roamkey.errors import BoardError, RefusedError
 
 BAUD = 115_200
-ANSWER_S = 5.0  # for requests that write nothing
-STORE_S = 15.0  # where keys are written: erasing flash takes its time
-ERASE_S = 180.0  # where all free flash is erased
+ANSWER_S = patient(5.0)  # for requests that write nothing
+STORE_S = patient(15.0)  # where keys are written: erasing flash takes its time
+ERASE_S = patient(180.0)  # where all free flash is erased
 _LOOK_S = 0.05  # how long to wait for an octet before looking at the clock
 _QUIET_S = 0.1
-_FIRST_WAIT_S = 0.3
+_FIRST_WAIT_S = patient(0.3)
 _TRIES = 5
 _INPUT_OCTETS_MAX = 1 << 16  # more than this without a line's end is noise
 _REPL_PROMPT = b">>> "

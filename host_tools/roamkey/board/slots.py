@@ -15,6 +15,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from roamkey.board.patience import patient
 from roamkey.board.repl import Repl
 from roamkey.errors import BoardError
 
@@ -24,7 +25,7 @@ SLOTS = ("a", "b")
 
 _PROGRAM_OCTETS_MAX = 3072  # of source in one go: a small board has to compile it
 _CHUNK = 1536  # octets of a file in one write, before base64
-_HASH_S = 60.0
+_HASH_S = patient(60.0)
 
 # What runs on the board. Any MicroPython has these modules; what is in flash may be broken.
 _HELPERS = """
