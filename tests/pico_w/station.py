@@ -1,17 +1,26 @@
-"""An emulated Pico W in the laboratory network, and mpremote as on hardware."""
+"""An emulated Pico W in the laboratory network, and the commands that a technician gives."""
 
+import contextlib
+import json
+import os
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from roamkey.bytecode import compile_board_files
+import serial
+
 from roamkey.lab.network import Network
 from roamkey.lab.pico_w import EmulatedPicoW
 
 #: The board's MAC is the emulator's, so its addresses are known (RFC 4862).
 INTERFACE_ID = "210:18ff:fe00:2"
 _TAPS = {"visited1": "tap1", "visited2": "tap2"}
-_MPREMOTE_S = 600.0  # seconds on the wall; emulated ones are a fraction of them
+_COMMAND_S = 600.0  # on the wall
+_PATIENCE = "20"  # emulated seconds are a fraction of those on the wall
 
 
 class Station:
@@ -34,26 +43,53 @@ class Station:
         self._switch.set_bridge(tap, f"br-{network}")
         self._switch.set_up(tap)
 
-    def mpremote(self, *arguments: str) -> str:
-        """Run it on the board without a soft reset; its output. A failure is an AssertionError."""
-        command = [sys.executable, "-m", "mpremote", "connect", self.board.repl, "resume"]
-        done = subprocess.run(
-            [*command, *arguments],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=_MPREMOTE_S,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+    @contextlib.contextmanager
+    def resetting(self) -> Iterator[None]:
+        """Meanwhile, a board that resets itself starts afresh, as the chip does on hardware."""
+        over = threading.Event()
 
-    def install(self, folder: Path, extra: dict[str, Path]) -> None:
-        """Compile the agent and copy it, with `extra` files, as one does on hardware."""
-        files = {**compile_board_files(folder, "rp2"), **extra}
-        parents = {str(parent) for there in files for parent in Path(there).parents}
-        folders = sorted(parents - {"/"}, key=len)
-        self.mpremote("exec", f"import os\nfor f in {folders}: os.mkdir(f)")
-        copies: list[str] = []
-        for there, here in files.items():
-            copies += [*(["+"] if copies else []), "fs", "cp", str(here), f":{there}"]
-        self.mpremote(*copies)
+        def attend() -> None:
+            while not over.wait(0.2):
+                if self.board.asks_for_reset:
+                    self.board.power_cut()
+                    self.power_on()
+
+        thread = threading.Thread(target=attend)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+    def mpremote(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run it on the board without a soft reset."""
+        return _run("mpremote", "connect", self.board.repl, "resume", *arguments)
+
+    def roamkey(self, *command: str) -> Any:
+        """Run a subcommand with the board as its --port; what it prints as JSON."""
+        done = _run("roamkey", *command, "--port", self.board.repl, "--json")
+        assert done.returncode == 0, done.stdout + done.stderr
+        return json.loads(done.stdout)
+
+    def hammer(self, seconds: float) -> None:
+        """Ask for a REPL all the time, on the line as it is."""
+        with serial.Serial(self.board.repl, timeout=0.05, write_timeout=2.0) as line:
+            heard = b""
+            end = time.monotonic() + seconds
+            while time.monotonic() < end:
+                with contextlib.suppress(serial.SerialTimeoutException):
+                    line.write(b"\r\x03\x03\r\x01\x04")
+                heard += line.read(4096)
+        assert b">>>" not in heard and b"raw REPL" not in heard, heard[-500:]
+
+
+def _run(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", module, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=_COMMAND_S,
+        env={**os.environ, "ROAMKEY_PATIENCE": _PATIENCE},
+    )

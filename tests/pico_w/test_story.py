@@ -1,4 +1,4 @@
-"""The main job on real Pico W firmware: install, provision, register, move, lose power, go on."""
+"""The main job on real Pico W firmware: install, provision, register, move, lose power, seal."""
 
 import itertools
 import json
@@ -12,23 +12,20 @@ from typing import Any
 
 import pytest
 
-from mip6 import addresses
-from roamkey.board.serial_client import SerialClient
 from roamkey.lab.demo.correspondent import Correspondent
 from roamkey.lab.network import CORRESPONDENT_ADDRESS, Network
 from roamkey.lab.wire import Signal, Wire
-from roamkey.provisioning import Plan, provision
-from roamkey.registry import Registry
 
 from .station import INTERFACE_ID, Station
 
 HOME_ADDRESS = "2001:db8:a::1:77"
 VISITED_1 = f"2001:db8:1:0:{INTERFACE_ID}"
 VISITED_2 = f"2001:db8:2:0:{INTERFACE_ID}"
-_NETWORKS = '[{"ssid": "visited2", "priority": 1}, {"ssid": "visited1", "priority": 0}]'
+_NETWORKS = {"visited2": 1, "visited1": 0}  # name to priority
 _PORT = 7000
 _SENSOR = Path(__file__).parents[2] / "firmware" / "examples" / "sensor.py"
 _SETTINGS = '{"every": 4, "port": 7000, "waiting": 4}'
+_HAMMER_S = 30.0  # on the wall
 _WAIT_S = 400.0  # on the wall: bringing emulated Wi-Fi up takes a minute on a busy machine
 
 
@@ -54,44 +51,47 @@ def _drain(station: socket.socket) -> None:
         station.recv(2048)
 
 
-def _client(port: str) -> SerialClient:
-    return SerialClient(port, answer_s=60.0, store_s=120.0)
-
-
 @pytest.mark.lab
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(2400)
 def test_pico_w_registers_moves_and_resumes(lab_network: Network, tmp_path: Path) -> None:
     network = lab_network
     capture = tmp_path / "wire.pcap"
     registry_file = tmp_path / "registry.sqlite"
+    registry = ("--registry", str(registry_file))
     network.start_capture(capture)
     station = Station(network, Path(os.environ["PICO_W_UF2"]), tmp_path / "fs.bin")
     board = station.board
     correspondent = Correspondent(network, registry_file, tmp_path / "correspondent.log")
     with board, Wire(capture) as wire:
+        # An application as one puts it on a board by hand; the agent by its own command.
         station.power_on()
         settings = tmp_path / "sensor.json"
         settings.write_text(_SETTINGS)
-        station.install(tmp_path / "mpy", {"/app.py": _SENSOR, "/sensor.json": settings})
-        board.power_cut()
-
-        station.power_on()
-        with Registry.open(registry_file) as registry:
-            plan = Plan(addresses.parse(HOME_ADDRESS), (addresses.parse(CORRESPONDENT_ADDRESS),))
-            held = provision(registry, board.repl, plan, connect=_client)
-        assert held.home_address == HOME_ADDRESS
-        correspondent.start()
-        networks = tmp_path / "networks"
-        networks.write_text(_NETWORKS)
-        station.mpremote("fs", "cp", str(networks), ":/roamkey/networks")
+        copied = station.mpremote(
+            *("fs", "cp", str(_SENSOR), ":/app.py"), *("+", "fs", "cp", str(settings), ":/")
+        )
+        assert copied.returncode == 0, copied.stdout + copied.stderr
+        with station.resetting():
+            installed = station.roamkey("install")
+        assert installed["form"] == "mpy" and installed["slot"] == "a"
+        for name, priority in _NETWORKS.items():
+            known = station.roamkey("networks", "set", name, "--priority", str(priority))
+        assert {one["ssid"]: one["priority"] for one in known} == _NETWORKS
         board.power_cut()
 
         # The better of the two networks in reach is joined.
         since = time.time()
         station.power_on()
+        held = station.roamkey(
+            *("provision", "--home-address", HOME_ADDRESS),
+            *("--correspondent", CORRESPONDENT_ADDRESS, *registry),
+        )
+        assert held["home_address"] == HOME_ADDRESS and held["board"] == installed["board"]
+        correspondent.start()
         first = _registered(wire, VISITED_1, since)
-        assert (first.home_address, first.sequence) == (HOME_ADDRESS, 0)
+        assert first.home_address == HOME_ADDRESS
+        assert next(s.sequence for s in wire.signals if s.is_update) == 0
         assert correspondent.bound_to(HOME_ADDRESS) == VISITED_1
 
         # Readings come from the home address; what is sent there sets their interval (seconds).
@@ -130,9 +130,26 @@ def test_pico_w_registers_moves_and_resumes(lab_network: Network, tmp_path: Path
         assert fourth.sequence > third.sequence
         assert correspondent.bound_to(HOME_ADDRESS) == VISITED_1
 
-        with _client(board.repl) as client:
-            status = client.status()
+        status = station.roamkey("status")
+        assert status["identity"]["set_id"] == held["set_id"]
         assert status["node"]["bindings"][0]["state"] == "bound"
         assert status["node"]["care_of_address"] == VISITED_1
+
+        # Sealed, it gives no REPL, neither at work nor while it starts; and it roams on.
+        sealed = station.roamkey("seal", *registry)
+        assert station.mpremote("exec", "print(1)").returncode != 0
+        station.hammer(_HAMMER_S)
+        board.power_cut()
+        since = time.time()
+        station.power_on()
+        station.hammer(_HAMMER_S)
+        assert station.roamkey("status")["identity"]["sealed"] == sealed["seal_id"]
+        fifth = _registered(wire, VISITED_1, since)
+        assert fifth.sequence > fourth.sequence
+        assert board.running and not board.asks_for_reset
+        assert station.roamkey("unseal", *registry)["seal_id"] is None
+        opened = station.mpremote("exec", "print(6 * 7)")
+        assert opened.stdout.strip() == "42", opened.stdout + opened.stderr
+
         sent = [s.sequence for s in wire.signals if s.is_update]
         assert len(sent) == len(set(sent))

@@ -17,6 +17,7 @@ from roamkey.errors import BadInputError, BoardError, SystemRefusedError
 from roamkey.lab.pico_w.wear import Wear
 from roamkey.lab.virtual_board.process import Spawn
 
+RESET = 75  # exit code of the emulator where the firmware resets the chip (machine.reset())
 DEFAULT_NETWORK = "RP2040PY-GUEST"  # what rp2040py's chip calls its own
 _UF2_MAGIC = b"UF2\n\x57\x51\x5d\x9e"
 _UF2_RP2040 = 0xE48BFF56  # family of the Pico and Pico W
@@ -88,6 +89,11 @@ class EmulatedPicoW:
     def running(self) -> bool:
         """Whether the board has power and the emulator lives."""
         return self._process is not None and self._process.poll() is None
+
+    @property
+    def asks_for_reset(self) -> bool:
+        """Whether its firmware has reset the chip: `power_cut` and `power_on` are what follows."""
+        return self._process is not None and self._process.poll() == RESET
 
     def power_on(self) -> None:
         """Boot and wait until its USB console is there. Nothing happens if it has power."""

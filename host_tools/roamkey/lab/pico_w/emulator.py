@@ -1,8 +1,9 @@
 """The emulator's process: a UF2 on an emulated Pico W, its console on a pty, its networks on TAPs.
 
 It prints one line of JSON when the board's USB console is there, {"repl": PTY}, takes commands
-on stdin ("lose NETWORK", "regain NETWORK") and ends at its end or at SIGTERM. Into `--run` it
-writes `flash.log` and `clock` (emulated seconds since power-on).
+on stdin ("lose NETWORK", "regain NETWORK") and ends at its end or at SIGTERM. Where the firmware
+resets itself it ends with the exit code RESET. Into `--run` it writes `flash.log` and `clock`
+(emulated seconds since power-on).
 """
 
 import argparse
@@ -22,6 +23,7 @@ from rp2040py.external.cyw43 import Cyw43439
 
 from roamkey.errors import RoamkeyError
 from roamkey.lab.pico_w import flash, usb, wifi
+from roamkey.lab.pico_w.board import RESET
 from roamkey.lab.pico_w.pace import PacedSimulator
 from roamkey.lab.pico_w.wear import SECTOR
 
@@ -70,7 +72,7 @@ def _listen(air: wifi.Air, ended: asyncio.Event) -> None:
     asyncio.get_running_loop().add_reader(0, take)
 
 
-async def _run(arguments: argparse.Namespace) -> None:
+async def _run(arguments: argparse.Namespace) -> int:
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -81,6 +83,14 @@ async def _run(arguments: argparse.Namespace) -> None:
     flash.WrittenThrough(device, arguments.image, arguments.run / "flash.log")
     simulator = device.simulator
     simulator.bind_loop(loop)
+    code = 0
+
+    def reset() -> None:
+        nonlocal code
+        code = RESET
+        simulator.stop()  # its console leaves USB, as a real board's does
+
+    device.mcu.watchdog.on_watchdog_trigger = reset
     console = PtyInteractiveRepl(device.cdc, simulator, on_quit=lambda _code: ended.set())
     await console.start()
     for number in (signal.SIGINT, signal.SIGTERM):  # the console takes SIGTERM for itself
@@ -96,12 +106,13 @@ async def _run(arguments: argparse.Namespace) -> None:
     device.stop()
     if simulator.engine_room_error is not None:
         raise simulator.engine_room_error
+    return code
 
 
 def main() -> None:
     """Run until told to end; a failure is one line of JSON on stdout, {"error": text}."""
     try:
-        asyncio.run(_run(_arguments()))
+        sys.exit(asyncio.run(_run(_arguments())))
     except (RoamkeyError, OSError, ValueError) as error:
         print(json.dumps({"error": str(error), "kind": type(error).__name__}), flush=True)
         sys.exit(1)
