@@ -161,3 +161,16 @@ def test_folders_that_hold_nothing_or_nonsense(tmp_path):
     (tmp_path / "a.jsonl").write_bytes(b"\xff\xfe")
     with pytest.raises(BadInputError):
         folder.read(tmp_path)
+
+
+def test_signal_strength_is_of_the_network_joined(tmp_path):
+    lines = ["0 boot 1 1 0", "10 link cafe up", "11 signal -61", f"900 attached {ONE}"]
+    lines += [f"901 update {samples.PEER} 0", f"950 acknowledged {samples.PEER} 0"]
+    lines += ["2000 link down", "2001 detached", "2500 link my office up", "2501 signal None"]
+    lines += [f"3000 attached {TWO}", f"3001 update {samples.PEER} 1"]
+    log = boardlog.pull(samples.answers("\n".join(lines)), "aa", HOME)
+    boardlog.write(tmp_path / "board.jsonl", log)
+    made = report.make(folder.read(tmp_path))
+    first, second = made.nodes[0].handovers
+    assert first.signal_dbm == -61 and second.joined_ms - second.left_ms == 500
+    assert "dBm" in page.render(made) and len(made.nodes[0].joined.signal) == 1

@@ -175,8 +175,10 @@ class Interface:
                 return
             time.sleep_ms(_STEP_MS)
 
-    def status(self):
-        """Joined, joining or failed, in the Pico W's numbers."""
+    def status(self, what=None):
+        """Joined, joining or failed, in the Pico W's numbers; or what the chip says of `what`."""
+        if what is not None:
+            return self._wlan.status(what)
         up, losses, _ = self._ip6sta.link()
         if up:
             return _UP

@@ -70,6 +70,13 @@ class Station:
         self._last = None
         self.network = None
 
+    def signal(self):
+        """The signal's strength in dBm, None where the chip doesn't say."""
+        try:
+            return self._nic.status("rssi")
+        except (OSError, TypeError, ValueError):
+            return None
+
     async def run(self):
         """Join and stay, for ever."""
         while True:

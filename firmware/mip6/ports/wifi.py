@@ -53,6 +53,9 @@ class Port:
         self._asked_at = None  # since when mobility messages go unanswered
         self._renewed = False
 
+    def note(self, kind, text):
+        """Where news of the link go; the agent puts its log here."""
+
     def start(self, sink):
         """Begin: needs a running asyncio loop."""
         self._sink = sink
@@ -119,6 +122,10 @@ class Port:
 
     def _solicit(self):
         """Ask for a Router Advertisement now: lwIP itself may take four seconds to."""
+        network = self._station.network
+        if network is not None and self._told is None:
+            self.note("link", network.ssid + " up")
+            self.note("signal", self._station.signal())
         try:
             self._ask_routers()
         except OSError as error:
@@ -128,6 +135,8 @@ class Port:
         """Tell of a new address before the old one's end: the node needn't stand without one."""
         address, network = self._station.address, self._station.network
         before = self._told
+        if network is None:
+            self.note("link", "down")
         if address is None or network is None:
             self._told = None
         elif before != (network.ssid, address):

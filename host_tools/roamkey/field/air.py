@@ -13,8 +13,8 @@ from roamkey.errors import BadInputError, BoardError
 
 PORT = 4449  # firmware/mip6/eventlog.py
 _PACE_S = 0.11  # the board answers one in 100 ms
-_ANSWER_S = 1.0
-_TRIES = 6
+_ANSWER_S = 0.5  # a later answer serves as well, to the next try
+_TRIES = 8
 
 
 class Air:

@@ -303,12 +303,19 @@ def dress_cumulative(axes: Axes, palette: Palette) -> None:
     axes.set_yticks([0, 50, 95], ["0", "median", "95th"])
     axes.set_ylim(0, 104)
     axes.set_xlabel("milliseconds (logarithmic)", color=palette["soft"])
+    if not axes.get_legend_handles_labels()[0]:
+        axes.annotate("nothing was recorded", (0.5, 0.3), xycoords="axes fraction", ha="center")
+    else:
+        _legend(axes, palette)
+    _tidy(axes, palette)
+    axes.spines["bottom"].set_visible(True)
+
+
+def _legend(axes: Axes, palette: Palette) -> None:
     axes.legend(
         frameon=False, labelcolor=palette["ink"], loc="lower left", bbox_to_anchor=(0, 1.0),
         ncols=3, borderpad=0, handlelength=1.4, columnspacing=1.2,
     )  # fmt: skip
-    _tidy(axes, palette)
-    axes.spines["bottom"].set_visible(True)
 
 
 def _tidy(axes: Axes, palette: Palette) -> None:

@@ -151,7 +151,7 @@ def join(log: BoardLog | None, told: list[Told], home_address: str) -> Joined:
             at = event.ms + alignment.offset(event.ms)[0]
             if event.kind == "boot" and boot > 1:
                 joined.marks.append((at, "started again"))
-            elif event.kind == "signal" and event.detail:
+            elif event.kind == "signal" and _is_number(event.detail[:1]):
                 joined.signal.append((at, int(event.detail[0])))
     joined.handovers += _only_told(told, known, home_address)
     joined.handovers.sort(key=lambda handover: handover.at_ms)
@@ -175,7 +175,7 @@ def _registrations(events: list[Event], home_address: str) -> list[_Registration
             left, joined = (event.ms if left is None else left), None
         elif event.kind == "link" and detail[-1:] == ("up",):
             joined = event.ms
-        elif event.kind == "signal" and detail:
+        elif event.kind == "signal" and _is_number(detail[:1]):
             dbm = int(detail[0])
         elif event.kind == "detached":
             left = event.ms if left is None else left
@@ -295,6 +295,10 @@ def _only_told(told: list[Told], known: set[int | None], home_address: str) -> l
             )
         before = address
     return found
+
+
+def _is_number(detail: tuple[str, ...]) -> bool:
+    return bool(detail) and detail[0].removeprefix("-").isdecimal()
 
 
 def _between(begin: float | None, end: float | None) -> float | None:
