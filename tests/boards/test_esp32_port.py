@@ -61,6 +61,11 @@ class Radio:
         else:
             self.losses += 1
 
+    def status(self, what):
+        if what != "rssi":
+            raise ValueError
+        return -60
+
     def disconnect(self):
         self.calls.append(("disconnect",))
         self.leave()
