@@ -19,8 +19,8 @@ from roamkey.lab.pico_w import EmulatedPicoW
 #: The board's MAC is the emulator's, so its addresses are known (RFC 4862).
 INTERFACE_ID = "210:18ff:fe00:2"
 _TAPS = {"visited1": "tap1", "visited2": "tap2"}
-_COMMAND_S = 600.0  # on the wall
-_PATIENCE = "20"  # emulated seconds are a fraction of those on the wall
+_COMMAND_S = 900.0  # on the wall
+_PATIENCE = "60"  # emulated seconds are a fraction of those on the wall
 
 
 class Station:

@@ -75,6 +75,12 @@ def test_pico_w_registers_moves_and_resumes(lab_network: Network, tmp_path: Path
         with station.resetting():
             installed = station.roamkey("install")
         assert installed["form"] == "mpy" and installed["slot"] == "a"
+        held = station.roamkey(
+            *("provision", "--home-address", HOME_ADDRESS),
+            *("--correspondent", CORRESPONDENT_ADDRESS, *registry),
+        )
+        assert held["home_address"] == HOME_ADDRESS and held["board"] == installed["board"]
+        correspondent.start()
         for name, priority in _NETWORKS.items():
             known = station.roamkey("networks", "set", name, "--priority", str(priority))
         assert {one["ssid"]: one["priority"] for one in known} == _NETWORKS
@@ -83,12 +89,6 @@ def test_pico_w_registers_moves_and_resumes(lab_network: Network, tmp_path: Path
         # The better of the two networks in reach is joined.
         since = time.time()
         station.power_on()
-        held = station.roamkey(
-            *("provision", "--home-address", HOME_ADDRESS),
-            *("--correspondent", CORRESPONDENT_ADDRESS, *registry),
-        )
-        assert held["home_address"] == HOME_ADDRESS and held["board"] == installed["board"]
-        correspondent.start()
         first = _registered(wire, VISITED_1, since)
         assert first.home_address == HOME_ADDRESS
         assert next(s.sequence for s in wire.signals if s.is_update) == 0

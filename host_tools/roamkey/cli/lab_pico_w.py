@@ -50,7 +50,10 @@ def pico_w(
     ) as board:
         typer.echo(board.repl)
         try:
-            while board.running:
+            while board.running or board.asks_for_reset:
+                if board.asks_for_reset:  # with a new serial port, at the same path
+                    board.power_cut()
+                    board.power_on()
                 time.sleep(_LOOK_S)
         except KeyboardInterrupt:
             return
