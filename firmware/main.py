@@ -1,8 +1,8 @@
 """Boot entry: the agent and its console, until 0x03 on the serial line gives the REPL.
 
 `/agent/slot` says which of two copies of the agent runs, `/agent/a` or `/agent/b`: an update goes
-into the other one and takes effect when that file is rewritten, which littlefs does whole or not at
-all. Without it the agent is the one in `/lib`, or frozen into the firmware.
+into the other one and takes effect when that file is rewritten, which littlefs does whole or not
+at all. Without it the agent is the one in `/lib`, or frozen into the firmware.
 
 A sealed board gives none, whatever happens: it starts again. MicroPython looks for an interrupt
 only where a program jumps back or waits, so an 0x03 that comes before the second statement below
