@@ -182,8 +182,8 @@ class Walk:
             binding = self._binding(walker)
             if binding is None and network == "home":
                 return
-            bound_to = binding and ipaddress.IPv6Address(str(binding["care_of_address"]))
-            if network != "home" and bound_to in wanted:
+            bound_to = str(binding["care_of_address"]) if binding else "::"
+            if network != "home" and ipaddress.IPv6Address(bound_to) in wanted:
                 return
             time.sleep(_PAUSE_S)
         raise TimeoutError(f"{walker.name} did not register from {network}")
