@@ -1,0 +1,130 @@
+"""Print the README's table of numbers from what the benches left in bench/out (Markdown).
+
+`make bench fuzz size` first; a figure whose bench did not run is left out. `--check` compares
+README.md instead: exit code 1 where it names other numbers than the table printed here.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from results import OUT
+
+README = Path(__file__).parents[1] / "README.md"
+
+
+def read(name: str) -> dict:
+    """What a bench left, or nothing."""
+    path = OUT / f"{name}.json"
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def handover(found: dict) -> list[tuple[str, str, str]]:
+    """Rows of (what, measured, beside)."""
+    return [
+        (
+            f"new address usable → correspondent bound, {found['one_way_ms']:g} ms one way",
+            f"{found['median_ms']:.1f} ms (median of {found['moves']} moves)",
+            f"{found['return_routability_ms']:.1f} ms: the least that return routability needs",
+        )
+    ]
+
+
+def wear(found: dict) -> list[tuple[str, str, str]]:
+    """Rows on flash."""
+    return [
+        (
+            f"flash erases for {found[board]['long_session']['uses']:,} updates, {board}",
+            f"{found[board]['long_session']['erases']}",
+            f"{found[board]['long_session']['naive_erases']:,}: the record rewritten each time",
+        )
+        for board in ("rp2", "esp32")
+    ]
+
+
+def cuts(found: dict) -> list[tuple[str, str, str]]:
+    """Rows on power cuts."""
+    return [
+        (
+            f"power cuts tried: {found['tried']:,}",
+            f"{found['reused']} numbers used twice, {found['lost_sets']} key sets lost",
+            f"{found['most_lost']} numbers skipped by one cut at most",
+        )
+    ]
+
+
+def correspondent(found: dict) -> list[tuple[str, str, str]]:
+    """Rows on the daemon."""
+    return [
+        (
+            "Binding Updates a second, durable before the answer, one core, SQLite",
+            f"{found['durable_bu_per_s']:,}",
+            f"{found['commit_each_per_s']:,} with a commit each; {found['scapy_per_s']:,} on "
+            f"scapy, not durable; {found['hmac_only_per_s']:,} for the HMACs alone",
+        ),
+        (
+            "100,000 nodes: start, memory",
+            f"{found['start_100k_s']:.1f} s, {found['rss_100k_octets'] / 1e6:.0f} MB",
+            "",
+        ),
+    ]
+
+
+def provisioning(found: dict) -> list[tuple[str, str, str]]:
+    """Rows on boards."""
+    return [
+        ("a bare virtual board → registered", f"{found['one_board_s']:.1f} s", ""),
+        (
+            "16 of them in one batch",
+            f"{found['batch16_s']:.1f} s",
+            f"{found['one_by_one16_s']:.1f} s one by one",
+        ),
+    ]
+
+
+def footprint(found: dict) -> list[tuple[str, str, str]]:
+    """Rows on the Pico W (emulated)."""
+    rows = [("the agent compiled for a Pico W", f"{found['mpy_octets']:,} octets", "")]
+    board = found.get("pico_w")
+    if board:
+        rows.append(
+            (
+                "its RAM on a Pico W's firmware, emulated, registered",
+                f"{board['agent_ram_octets']:,} octets",
+                f"{board['free_before_octets']:,} were free",
+            )
+        )
+        rows.append(
+            (
+                "a Binding Update built and authenticated there, Kbm ready; from a new address",
+                f"{board['bu_ready_ms']:.1f} ms; {board['bu_new_address_ms']:.1f} ms",
+                "",
+            )
+        )
+    return rows
+
+
+def table() -> str:
+    """The whole table, as far as its benches ran."""
+    lines = ["| what | measured | beside, in the same run |", "|---|---|---|"]
+    for rows in (handover, cuts, wear, correspondent, provisioning, footprint):
+        found = read(rows.__name__)
+        if found:
+            lines += [f"| {' | '.join(row)} |" for row in rows(found)]
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Print the table, or check the README against it."""
+    if "--check" not in sys.argv:
+        print(table())
+        return 0
+    readme = README.read_text()
+    missing = [line for line in table().splitlines() if line not in readme]
+    for line in missing:
+        print("not in README.md:", line, file=sys.stderr)
+    return bool(missing)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
