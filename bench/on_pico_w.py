@@ -1,11 +1,23 @@
 """Runs on a Pico W (bench/footprint.py sends it): the agent's RAM, and times of its own clock.
 
-Prints one line of JSON. Wi-Fi isn't brought up: what is measured is the agent.
+The real agent runs, `mip6.agent.main()`, on the keys in flash; this is its application, /app.py.
+It says that an address is usable and answers the update as the correspondent would. Wi-Fi isn't
+joined. Prints a line of JSON.
+
+Agent RAM is all that is allocated between the moment before the first import and the moment when
+the correspondent is bound, less what the collector frees: the agent's files and those of asyncio
+(frozen in stock firmware) that it imports, its sockets and buffers, keys, log, tasks, the serial
+line's reader. The console's own files are in memory only while somebody talks to it (workshop.py);
+what they take is told apart.
 """
 
+import asyncio
 import gc
 import json
+import sys
 import time
+
+found = {}
 
 
 def free():
@@ -14,139 +26,118 @@ def free():
 
 
 def times(function, count=21, prepare=lambda: None):
-    """Sorted microseconds of `count` calls, none of which the garbage collector interrupts."""
-    found = []
+    """Median milliseconds of `count` calls, none of which the garbage collector interrupts."""
+    taken = []
     for _ in range(count):
         prepare()
         gc.collect()
         start = time.ticks_us()
         function()
-        found.append(time.ticks_diff(time.ticks_us(), start))
-    return sorted(found)
-
-
-def median_ms(found):
-    return found[len(found) // 2] / 1000
-
-
-before = free()
-import mip6.agent  # noqa: E402
-import mip6.node  # noqa: E402
-import mip6.ports.rp2  # noqa: E402
-
-imported = before - free()
-
-from mip6 import clock  # noqa: E402
-from mip6.credentials import Keystore  # noqa: E402
-from mip6.keyset import Credentials, Peer  # noqa: E402
-from mip6.ports.files import FileStore  # noqa: E402
-
-HOME = b"\x20\x01\x0d\xb8\x00\x0a" + bytes(9) + b"\x77"
-CARE_OF = b"\x20\x01\x0d\xb8\x00\x01" + bytes(8)
-
-
-def provision(peers):
-    keystore = Keystore(FileStore("/bench" + str(peers)))
-    keystore.load()
-    keystore.provision(
-        Credentials(
-            bytes([peers] * 8),
-            HOME,
-            [
-                Peer(
-                    b"\x20\x01\x0d\xb8\x00\x0c" + bytes(9) + bytes([2 + peer]),
-                    bytes([peer] * 8),
-                    bytes([peer] * 8),
-                    3600,
-                    [(0, bytes([peers, peer] * 16))],
-                )
-                for peer in range(peers)
-            ],
-        )
-    )
+        taken.append(time.ticks_diff(time.ticks_us(), start))
+    return sorted(taken)[count // 2] / 1000
 
 
 def care_of(number):
-    return CARE_OF + number.to_bytes(2, "big")
+    return b"\x20\x01\x0d\xb8\x00\x01" + bytes(8) + number.to_bytes(2, "big")
 
 
-class Registered:
-    """A node with its port, whose updates are on their way to every correspondent."""
+def acknowledge(node, binding):
+    """Have the node receive the acknowledgement of the last update to a correspondent."""
+    from mip6 import keys, packets
 
-    def __init__(self, peers, port):
-        self.keystore = Keystore(FileStore("/bench" + str(peers)))
-        self.keystore.load()
-        self.node = mip6.node.Node(self.keystore, port)
-        self.node.address_usable("network", 0, care_of(1))
-
-    def drawn(self, now):
-        return self.node.bindings.next_packet(now)
-
-
-provision(1)
-provision(8)
-port = mip6.ports.rp2.Port()
-one = Registered(1, port)
-agent_ram = before - free()
-bindings = one.node.bindings
-now = clock.now()
-number = 2
+    home, correspondent = node.bindings.home_address, binding.correspondent
+    header = bytearray(32)
+    header[0], header[1], header[2] = 59, 3, 6
+    header[8:10] = binding.sequence.to_bytes(2, "big")
+    header[10:12] = b"\x03\x84"  # an hour
+    header[12:14], header[18:20] = b"\x01\x04", b"\x05\x0c"
+    key = binding.keys.registration(binding.care_of)
+    header[20:] = keys.authenticator(key, binding.care_of, correspondent, header)
+    header[4:6] = packets.checksum(correspondent, home, 135, header).to_bytes(2, "big")
+    routing = bytes((135, 2, 2, 1, 0, 0, 0, 0)) + home
+    node.received(correspondent, binding.care_of, 43, routing + header)
+    if not binding.usable:
+        raise RuntimeError("not bound")
 
 
-def build():
-    """Draw the update that is due: a number taken, the message finished and authenticated."""
-    assert bindings.next_packet(now) is not None
+class Moves:
+    """A node whose time passes at will."""
+
+    def __init__(self, node):
+        self.bindings = node.bindings
+        self.now = node._now()
+        self.number = 1
+
+    def build(self):
+        """Draw the update that is due: number taken, message finished and authenticated."""
+        if self.bindings.next_packet(self.now) is None:  # compiled files have no assert
+            raise RuntimeError("no update")
+
+    def pass_time(self):
+        self.now += 60000
+
+    def move(self):
+        """To an address never seen: the state machine's part of a move, no key is computed yet."""
+        self.pass_time()
+        self.number += 1
+        self.bindings.attach(care_of(self.number), self.now)
+
+    def whole(self):
+        self.move()
+        self.build()
+
+    def top_up(self):
+        self.bindings.keystore.top_up()
 
 
-def pass_time():
-    global now
-    now += 60000
+def measure_times(node):
+    moves = Moves(node)
+    moves.move()
+    for _ in range(8):  # so that none of the numbers taken below waits for flash
+        moves.pass_time()
+        moves.build()
+        moves.top_up()
+    found["bu_ready_ms"] = times(moves.build, prepare=moves.pass_time)
+    moves.top_up()
+    found["bu_new_address_part_ms"] = times(moves.build, prepare=moves.move)
+    moves.top_up()
+    found["bu_new_address_ms"] = times(moves.whole)
+    moves.top_up()
+    moves.pass_time()
+    gc.collect()
+    gc.disable()
+    start = gc.mem_alloc()
+    moves.build()
+    found["allocated_per_bu_octets"] = gc.mem_alloc() - start
+    gc.enable()
 
 
-def move():
-    """To an address never seen: the state machine's part of a move, no key is computed yet."""
-    global number
-    pass_time()
-    number += 1
-    bindings.attach(care_of(number), now)
+async def main(node):
+    """What the agent calls, as of /app.py."""
+    await asyncio.sleep(2)
+    node.address_usable("network", 0, care_of(1))
+    for binding in node.bindings.bindings:
+        acknowledge(node, binding)
+    await asyncio.sleep(2)
+    found["agent_ram_octets"] = found["free_before_octets"] - free()
+    if len(node.bindings.bindings) == 1:
+        measure_times(node)
+        before = free()
+        from mip6 import workshop
+
+        for name in workshop.MODULES:
+            workshop.load(name)
+        found["console_ram_octets"] = before - free()
+    raise KeyboardInterrupt
 
 
-def move_and_build():
-    move()
-    build()
+def run():
+    sys.modules["app"] = sys.modules[__name__]
+    found["free_before_octets"] = free()
+    from mip6 import agent
 
-
-for _ in range(8):  # so that none of the numbers taken below waits for flash
-    pass_time()
-    build()
-    bindings.keystore.top_up()
-ready_us = times(build, prepare=pass_time)
-bindings.keystore.top_up()
-new_us = times(build, prepare=move)
-bindings.keystore.top_up()
-whole_us = times(move_and_build)
-bindings.keystore.top_up()
-pass_time()
-gc.collect()
-gc.disable()
-start = gc.mem_alloc()
-build()
-allocated = gc.mem_alloc() - start
-gc.enable()
-one = bindings = None
-eight = Registered(8, port)
-eight_ram = before - free()
-print(
-    json.dumps(
-        {
-            "bu_ready_ms": median_ms(ready_us),
-            "bu_new_address_ms": median_ms(new_us),
-            "move_and_bu_ms": median_ms(whole_us),
-            "allocated_per_bu_octets": allocated,
-            "free_before_octets": before,
-            "imported_ram_octets": imported,
-            "agent_ram_octets": agent_ram,
-            "agent_ram_8_correspondents_octets": eight_ram,
-        }
-    )
-)
+    found["imported_ram_octets"] = found["free_before_octets"] - free()
+    try:
+        agent.main()
+    except KeyboardInterrupt:
+        print(json.dumps(found))

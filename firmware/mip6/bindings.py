@@ -254,10 +254,11 @@ class BindingUpdateList:
 
     def emit(self, kind, subject, detail):
         """Note what happened; the oldest notes give way."""
-        if len(self.events) >= _EVENTS_MAX:
-            self.events.pop(0)
+        events = self.events
+        if type(events) is list and len(events) >= _EVENTS_MAX:  # an event log bounds itself
+            events.pop(0)
             self.events_lost += 1
-        self.events.append((kind, subject, detail))
+        events.append((kind, subject, detail))
 
     def status(self, now):
         """A list with a dictionary of plain values for each correspondent, without secrets."""

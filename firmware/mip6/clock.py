@@ -2,7 +2,9 @@
 
 import time
 
-if hasattr(time, "ticks_ms"):
+from .compat import MICROPYTHON
+
+if MICROPYTHON:
     _last = time.ticks_ms()
     _sum = 0
 

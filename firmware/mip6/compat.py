@@ -1,5 +1,10 @@
 """What the two interpreters name differently. `const` is folded by MicroPython's compiler."""
 
+import sys
+
+#: False: CPython. A board's compiled files don't contain what stands behind that.
+MICROPYTHON = sys.implementation.name == "micropython"
+
 try:
     from micropython import const
 except ImportError:  # CPython

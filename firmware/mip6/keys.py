@@ -9,7 +9,7 @@ used again, `hmac_key` prepares it once and the functions here take the prepared
 
 import hashlib
 
-from .compat import const
+from .compat import MICROPYTHON, const
 
 ADDRESS_OCTETS = const(16)
 TOKEN_OCTETS = const(8)  # keygen tokens: First(64, HMAC_SHA1(...)), RFC 6275 section 5.2.5
@@ -25,19 +25,7 @@ _CHECKSUM_AT = const(4)
 _NO_CHECKSUM = b"\x00\x00"
 _OCTETS = (bytes, bytearray, memoryview)
 
-try:
-    from hmac import compare_digest as equal
-    from hmac import digest as _hmac_digest
-
-    def hmac_key(key):
-        """Prepare `key` (octets) for `hmac_sha1`. CPython's own HMAC needs no preparation."""
-        return bytes(key)
-
-    def hmac_sha1(key, *parts):
-        """HMAC-SHA1 (20 octets, RFC 2104) of the parts joined, under a key from `hmac_key`."""
-        return _hmac_digest(key, b"".join(parts), "sha1")
-
-except ImportError:  # MicroPython: `hmac` is absent, or micropython-lib's, which has no digest()
+if MICROPYTHON:  # `hmac` is absent there, or micropython-lib's, which has no digest()
     _sha1 = hashlib.sha1
     _INNER_PAD = b"\x36" * _SHA1_BLOCK
     _OUTER_PAD = b"\x5c" * _SHA1_BLOCK
@@ -88,6 +76,18 @@ except ImportError:  # MicroPython: `hmac` is absent, or micropython-lib's, whic
         outer = _sha1(key[1])
         outer.update(inner.digest())
         return outer.digest()
+
+else:
+    from hmac import compare_digest as equal
+    from hmac import digest as _hmac_digest
+
+    def hmac_key(key):
+        """Prepare `key` (octets) for `hmac_sha1`. CPython's own HMAC needs no preparation."""
+        return bytes(key)
+
+    def hmac_sha1(key, *parts):
+        """HMAC-SHA1 (20 octets, RFC 2104) of the parts joined, under a key from `hmac_key`."""
+        return _hmac_digest(key, b"".join(parts), "sha1")
 
 
 def home_keygen_token(kcn, home_address, nonce):

@@ -6,6 +6,7 @@ A board has this file in memory only while somebody asks (workshop.py). No secre
 from . import binding, states
 from .addresses import text
 from .credentials import DAMAGED, EMPTY, NO_COUNTER, READY, STORAGE_ERROR, UNFINISHED
+from .sequence import LIMIT
 
 #: What Keystore.load() found.
 KEYSTORE = {
@@ -118,15 +119,15 @@ def of_keystore(keystore, node):
     answer["home_address"] = text(credentials.home_address)
     bindings = node.get("bindings", ())
     for index, peer in enumerate(credentials.peers):
-        counter = keystore.counter(index)
+        generation, _ = keystore.current(index)
         rated = bindings[index].get("key") if index < len(bindings) else None
         answer["peers"].append(
             {
                 "correspondent": text(peer.correspondent),
                 "lifetime": peer.lifetime,
-                "generation": counter.generation,
+                "generation": generation,
                 "generations": [number for number, _ in peer.generations],
-                "uses_left": counter.uses_left,
+                "uses_left": LIMIT - keystore.peek(index),
                 "key": rated or keystore.outlook(index, 0, 0),
             }
         )

@@ -9,10 +9,11 @@ uses one keeps it until done; who imports it next loads it anew.
 import gc
 import sys
 
+from .compat import MICROPYTHON
+
 #: In the order of loading: each after those that it imports.
 MODULES = (
     "keylife",
-    "counter",
     "status",
     "keycheck",
     "keychange",
@@ -27,7 +28,6 @@ MODULES = (
     "ports.scrubbing",
     "airlog",
 )
-_ON_BOARD = sys.implementation.name == "micropython"
 
 
 def load(name):
@@ -42,7 +42,7 @@ def load(name):
 def forget():
     """Forget all of them, on a board (CPython has memory, and keeps classes that have heirs)."""
     found = False
-    for name in MODULES if _ON_BOARD else ():
+    for name in MODULES if MICROPYTHON else ():
         if sys.modules.pop("mip6." + name, None):
             package, _, last = ("mip6." + name).rpartition(".")
             delattr(sys.modules[package], last)

@@ -15,7 +15,9 @@ from pathlib import Path
 from roamkey.constants import inline
 from roamkey.errors import SystemRefusedError
 from roamkey.firmware import board_files
+from roamkey.frequent import frequent_first
 from roamkey.hostonly import without_host_only
+from roamkey.merging import merge
 from roamkey.needless import without_needless_imports
 from roamkey.privatenames import shorten
 from roamkey.sharednames import shorten_shared
@@ -34,11 +36,12 @@ _LINUX = ("/lib/mip6/ports/netlink", "/lib/mip6/ports/posix", "/lib/mip6/ports/s
 _WIFI = tuple(f"/lib/mip6/ports/{name}" for name in ("networklist", "networks", "station", "wifi"))
 _RP2 = ("/lib/mip6/ports/lwip", "/lib/mip6/ports/rp2")
 _ESP32 = ("/lib/mip6/ports/esp32", "/lib/mip6/ports/retained")
+_TOOLS = ("/lib/mip6/counter",)
 _SHIM = ("/lib/hashlib/",)
 _NEEDLESS = {
-    "rp2": (*_LINUX, *_ESP32, *_SHIM),
-    "esp32": (*_LINUX, *_RP2, *_SHIM),
-    "linux": (*_WIFI, *_RP2, *_ESP32),
+    "rp2": (*_LINUX, *_ESP32, *_SHIM, *_TOOLS),
+    "esp32": (*_LINUX, *_RP2, *_SHIM, *_TOOLS),
+    "linux": (*_WIFI, *_RP2, *_ESP32, *_TOOLS),
 }
 
 
@@ -47,10 +50,13 @@ def fits(mpy: int) -> bool:
     return mpy & _MASK == MPY_VERSION
 
 
-def compile_board_files(folder: Path, platform: str = "") -> dict[str, Path]:
+def compile_board_files(
+    folder: Path, platform: str = "", extra: Mapping[str, Path] = {}
+) -> dict[str, Path]:
     """Compile what goes below /lib into `folder`; returns, as `board_files` does, all files.
 
     `platform`: leave out what serves other platforms than this (`sys.platform` on the board).
+    `extra`: further modules by name, which may use any name of the agent's own.
     `/main.py` stays source: MicroPython runs no other at boot. Raises SystemRefusedError where
     mpy-cross is missing or fails.
     """
@@ -59,11 +65,21 @@ def compile_board_files(folder: Path, platform: str = "") -> dict[str, Path]:
         for there, source in board_files().items()
         if not there.startswith(_NEEDLESS.get(platform, ()))
     }
-    agent = {there: source for there, source in chosen.items() if there.startswith(_AGENT)}
+    added = {f"{_LIBRARY}{name}.py": source for name, source in extra.items()}
+    chosen |= added
+    agent = {
+        there: source
+        for there, source in chosen.items()
+        if there.startswith(_AGENT) or there in added
+    }
     texts = {_module(there): source.read_text() for there, source in agent.items()}
     lean = make_lean(without_host_only(texts))
+    if platform:  # all that it has stands where it is used
+        del lean["mip6.compat"]
     compiled = {}
     for there, source in chosen.items():
+        if there in agent and _module(there) not in lean:
+            continue  # merged into another
         if not there.startswith(_LIBRARY):
             compiled[there] = source
             continue
@@ -75,7 +91,8 @@ def compile_board_files(folder: Path, platform: str = "") -> dict[str, Path]:
 
 def make_lean(sources: Mapping[str, str]) -> dict[str, str]:
     """The sources of modules, by full name, meaning the same in fewer octets of bytecode."""
-    return shorten_shared(shorten(without_needless_imports(inline(sources))))
+    merged = merge(without_needless_imports(inline(sources)))
+    return frequent_first(shorten_shared(shorten(merged)))
 
 
 def _module(there: str) -> str:

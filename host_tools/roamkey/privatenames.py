@@ -19,7 +19,7 @@ def shorten(sources: Mapping[str, str]) -> dict[str, str]:
     trees = {name: ast.parse(text) for name, text in sources.items()}
     kept: set[str] = set()
     for tree in trees.values():
-        own = set() if _inherits(tree) else _defined(tree)
+        own = set() if inherits(tree) else _defined(tree)
         kept |= (_used(tree) | _defined(tree)) - own
         kept |= set(_texts(tree))
     for tree in trees.values():
@@ -30,7 +30,7 @@ def shorten(sources: Mapping[str, str]) -> dict[str, str]:
     return {name: ast.unparse(tree) for name, tree in trees.items()}
 
 
-def _inherits(tree: ast.Module) -> bool:
+def inherits(tree: ast.Module) -> bool:
     """Whether a class has a base from elsewhere: attributes of both would share an object."""
     classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
     near = {node.name for node in classes} | set(dir(builtins))

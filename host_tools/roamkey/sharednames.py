@@ -2,9 +2,11 @@
 
 Each name that bytecode mentions is a string that the board keeps in RAM once (some 18 octets) and
 that each file carries: a third of the files were names. Here functions, classes, attributes and
-variables that the agent's own modules define get names of two letters, the same in all modules,
-and parameters that nobody names in a call get one letter. As an object's class isn't known here,
-a name is left alone wherever it might be somebody else's:
+variables that the agent's own modules define get names of two letters, and parameters that nobody
+names in a call get one letter. What one module alone mentions gets a name that other modules use
+for theirs as well, unless a class has a base from elsewhere: attributes of both would share an
+object. As an object's class isn't known here, a name is left alone wherever it might be somebody
+else's:
 - those that Python, MicroPython or a board's built-in modules have, too (`FOREIGN`);
 - those that stand in a string (`getattr`, fields of messages) or name an argument in a call;
 - those of the modules that applications and the REPL use (`PUBLIC`).
@@ -28,12 +30,13 @@ import types
 from collections.abc import Iterator, Mapping
 from itertools import product
 from keyword import iskeyword
-from string import ascii_lowercase
+from string import ascii_lowercase, ascii_uppercase
+
+from roamkey.privatenames import inherits
 
 #: Modules whose names are for programs outside the agent.
 PUBLIC = frozenset(
-    f"mip6.{name}"
-    for name in ("addresses", "agent", "clock", "compat", "datagrams", "errors", "keys", "node")
+    f"mip6.{name}" for name in ("addresses", "clock", "compat", "datagrams", "errors", "keys")
 )
 
 _PYTHON = (
@@ -44,7 +47,7 @@ _PYTHON = (
     *(types.FunctionType, types.GeneratorType, types.ModuleType),
 )
 _MICROPYTHON = (
-    "RTC STA_IF WLAN WDT Pin Timer active addresses autoconf6 config connect const core "
+    "ROOT main RTC STA_IF WLAN WDT Pin Timer active addresses autoconf6 config connect const core "
     "datetime disconnect feed ifconfig ip6sta ipconfig isconnected kbd_intr link mac machine "
     "mem16 mem32 mem8 memory mount network new_event_loop nic queue_read queue_write remove "
     "reset scan sha1 sleep_ms solicit start status stop ticks_add ticks_diff ticks_ms ticks_us "
@@ -57,33 +60,37 @@ FOREIGN = frozenset(_MICROPYTHON.split()).union(*(dir(thing) for thing in _PYTHO
 def shorten_shared(sources: Mapping[str, str]) -> dict[str, str]:
     """The sources of a package's modules, by full name, with shared names shortened."""
     trees = {name: ast.parse(text) for name, text in sources.items()}
-    taken: set[str] = set()
-    own: dict[str, int] = {}
+    places: dict[str, set[str]] = {}  # name -> modules that mention it
     kept = set(FOREIGN)
     for module, tree in trees.items():
         kept.update(module.split("."))
         kept.update(_outside(tree, trees))
         for name in _identifiers(tree):
-            taken.add(name)
-            own[name] = own.get(name, 0) + 1
+            places.setdefault(name, set()).add(module)
         if module in PUBLIC:
             kept.update(name for name in _defined(tree) if not name.startswith("_"))
-    defined = set().union(*(_defined(tree) for tree in trees.values()))
-    chosen = [
-        name for name in defined - kept if len(name) > 2 and not name.startswith(("__", "test_"))
-    ]
-    chosen.sort(key=lambda name: (-own[name], name))
-    fresh = (name for name in _short_names() if name not in taken | kept)
-    names = dict(zip(chosen, fresh, strict=False))
+    kept.update(name for name in places if len(name) <= 2 or name.startswith(("__", "test_")))
+    heirs = {module for module, tree in trees.items() if inherits(tree)}
+    fresh = (name for name in _short_names(ascii_lowercase) if name not in kept)
+    shared: dict[str, str] = {}
     keywords = {name for tree in trees.values() for name in _keywords(tree)}
     for module, tree in trees.items():
-        _Renamer(names).visit(tree)
+        own = (name for name in _short_names(ascii_uppercase) if name not in kept)
+        names = {}
+        for name in sorted(_defined(tree) - kept):
+            if places[name] == {module} and module not in heirs:
+                names[name] = next(own)
+            elif name not in shared:
+                shared[name] = next(fresh)
+        trees[module] = _Renamer(names).visit(tree)
+    for module, tree in trees.items():
+        _Renamer(shared).visit(tree)
         _Parameters(keywords, module in PUBLIC).visit(tree)
     return {name: ast.unparse(tree) for name, tree in trees.items()}
 
 
-def _short_names() -> Iterator[str]:
-    for first, second in product(ascii_lowercase, repeat=2):
+def _short_names(letters: str) -> Iterator[str]:
+    for first, second in product(letters, ascii_lowercase):
         if not iskeyword(first + second):
             yield first + second
 

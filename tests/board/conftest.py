@@ -17,7 +17,7 @@ from mip6 import clock, lines
 from mip6.console import Console
 from mip6.credentials import Keystore
 from mip6.eventlog import EventLog
-from mip6.ports import networks
+from mip6.ports import networklist
 from mip6.seal import Seal
 from mip6.upkeep import Upkeep
 from roamkey import cli
@@ -78,7 +78,7 @@ class FakeBoard:
         node = _Node()
         log = EventLog(clock.now)
         seal = Seal(self.store, os.urandom, clock.now)
-        upkeep = Upkeep(self.store, seal, log, _Platform, networks, node)
+        upkeep = Upkeep(self.store, seal, log, _Platform, networklist, node)
         self._console = Console(keystore, node, identity, upkeep)
         self._reader = lines.LineReader()
         self._master, self._slave = pty.openpty()

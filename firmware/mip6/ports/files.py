@@ -9,15 +9,13 @@ import errno
 import os
 import sys
 
-from ..compat import const
+from ..compat import MICROPYTHON, const
 
 _LITTLEFS = "littlefs"
 _POSIX = "posix"
 _FAT = "fat"
 
 _ENOSPC = const(28)  # MicroPython's errno has no name for it
-
-_FSYNC = getattr(os, "fsync", None)  # CPython only
 
 
 def _kind(root):
@@ -41,7 +39,7 @@ def _kind(root):
 
 def _open_private(path):
     """Open a file to write that only its owner may read, where there are owners."""
-    if _FSYNC:
+    if not MICROPYTHON:
         return open(path, "wb", opener=lambda name, flags: os.open(name, flags, 0o600))
     return open(path, "wb")
 
@@ -96,13 +94,13 @@ class FileStore:
         with _open_private(path + ".new") as file:
             file.write(data)
             file.flush()  # MicroPython: this is fsync
-            if _FSYNC:
-                _FSYNC(file.fileno())
+            if not MICROPYTHON:
+                os.fsync(file.fileno())
         os.rename(path + ".new", path)
-        if _FSYNC:
+        if not MICROPYTHON:
             folder = os.open(path.rsplit("/", 1)[0], os.O_RDONLY)
             try:
-                _FSYNC(folder)  # the new name is durable only then
+                os.fsync(folder)  # the new name is durable only then
             finally:
                 os.close(folder)
 

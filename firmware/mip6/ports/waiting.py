@@ -1,9 +1,8 @@
 """Call a function whenever a socket can be read: asyncio of CPython and of MicroPython."""
 
 import asyncio
-import sys
 
-_MICROPYTHON = sys.implementation.name == "micropython"
+from ..compat import MICROPYTHON
 
 
 class _Readable:
@@ -39,7 +38,7 @@ class Watch:
         self._stream = stream
         self._function = function
         self._failed = failed
-        if _MICROPYTHON:
+        if MICROPYTHON:
             self._task = asyncio.create_task(_serve(stream, self._call))
         else:
             self._loop = asyncio.get_running_loop()
@@ -53,7 +52,7 @@ class Watch:
 
     def stop(self):
         """Call it no more; the stream may be closed then."""
-        if _MICROPYTHON:
+        if MICROPYTHON:
             self._task.cancel()
         else:
             self._loop.remove_reader(self._stream.fileno())
