@@ -75,21 +75,14 @@ class Guarded:
         at = None if bindings is None else bindings.wakes_at()
         return at is None or at - clock.now() > _QUIET
 
-    def tell(self, log):
-        """Have the bindings put their events into `log`."""
-        bindings = self._node.bindings
-        if bindings is not None and bindings.events is not log:
-            for event in bindings.events:
-                log.append(event)
-            bindings.events = log
-
     def open(self, log):
-        """Have the port note in `log` what it knows of links, and the log read over the air."""
-        self.tell(log)
+        """Have all that happens noted in `log`, and the log read over the air."""
         if self._port is not None:
             self._port.note = log.add
             log.node = self._node
+            self._node.log = log
             self._node.add_socket(log)
+            self._node.reload()
 
     async def run(self):
         """Run the node to its end; a failure is kept and shown, and never ends the console."""

@@ -18,7 +18,6 @@ _AGAIN_S = const(60)
 async def tend(keystore, node, log, desk):
     """Work for ever. `node`: agent.Guarded; `log`: EventLog; `desk`: desk.Desk."""
     while True:
-        node.tell(log)
         log.tend(node.idle())
         if keystore.scrub_due and node.idle() and not await _scrub(keystore, node, log):
             await asyncio.sleep(_AGAIN_S)

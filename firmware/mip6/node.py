@@ -40,6 +40,7 @@ class Node:
         self._top_up_due = False
         self._fault = ""
         self.bindings = None
+        self.log = None  # an eventlog.EventLog in place of the bindings' list of events
         self.sockets = {}  # UDP port -> datagrams.Socket
         self.unsent = 0  # packets that the port didn't take
         self.reload()
@@ -51,6 +52,8 @@ class Node:
         if self._keystore.status == READY:
             self.bindings = BindingUpdateList(self._keystore, self._now())
             self._uplinks.home_address = self.bindings.home_address
+            if self.log is not None:
+                self.bindings.events = self.log
         self._attend()
 
     async def run(self):
