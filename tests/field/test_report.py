@@ -109,9 +109,18 @@ def test_the_true_offset_is_within_the_error_under_drift_and_asymmetry(drift):
         true = sent * (1 + drift) + 1e6
         bounds.append(clocks.from_pair(sent, int(true + there), int(sent + there + back)))
     alignment = clocks.Alignment(bounds)
+    assert not alignment.contradicted
     for ms in range(0, 3_600_000, 7_777):
         offset, error = alignment.offset(ms)
         assert abs(offset - (1e6 + ms * drift)) <= error <= 40
+
+
+def test_a_clock_that_was_set_is_noticed(walk):
+    bounds = [clocks.from_pair(0, 1020, 40), clocks.from_pair(1000, 9020, 1040)]
+    assert clocks.Alignment(bounds).contradicted
+    text = (walk / "correspondent.log").read_text()
+    (walk / "correspondent.log").write_text(text.replace(samples.stamp(6325), samples.stamp(7999)))
+    assert "contradicts" in page.render(report.make(folder.read(walk)))
 
 
 def test_percentiles_are_by_nearest_rank():

@@ -51,10 +51,15 @@ class Alignment:
         low, high = self._at(0.0)
         return low > float("-inf") and high < float("inf")
 
+    @property
+    def contradicted(self) -> bool:
+        """Whether bounds exclude each other: a clock was set meanwhile, or drifts beyond `DRIFT`,
+        or a time was written down wrongly. Then no error can be vouched for."""
+        return any(low > high for low, high in (self._at(bound.ms) for bound in self._bounds))
+
     def offset(self, ms: float) -> tuple[float, float]:
         """(offset, error) in milliseconds at the board's `ms`; only where `known`."""
         low, high = self._at(ms)
-        # Clocks that drift more than they may, or one that was set: the bounds cross.
         return (low + high) / 2, abs(high - low) / 2
 
     def _at(self, ms: float) -> tuple[float, float]:

@@ -261,6 +261,17 @@ def _notes(report: Report) -> str:
             + " not in any board’s log: known from the correspondent alone. "
             "A power cut costs the events of the last ten seconds."
         )
+    contradicted = sum(
+        alignment.contradicted
+        for node in report.nodes
+        for alignment in node.joined.alignments.values()
+    )
+    if contradicted:
+        lines.append(
+            f"Starts whose clock contradicts the correspondent’s: {contradicted}. One of them was "
+            "set meanwhile, or drifts by more than 100 ppm: there the clock error stated doesn’t "
+            "hold, nor do “there” and “back”."
+        )
     if unaligned:
         lines.append(f"Starts without a clock, left out of the time line: {unaligned}.")
     return "".join(f'<p class="note">{escape(line)}</p>' for line in lines)

@@ -152,7 +152,10 @@ def _plain_node(node: Node) -> dict[str, Any]:
         "loss": {**asdict(node.loss), "percent": node.loss.percent},
         "keys": [{**asdict(key), "skipped": key.skipped} for key in node.keys],
         "clock": {
-            str(boot): {"by_host": alignment.by_host}
+            str(boot): {
+                "by_host": alignment.by_host,
+                "contradicted": alignment.contradicted,
+            }
             for boot, alignment in node.joined.alignments.items()
         },
         "boots_without_a_clock": node.joined.unaligned,
