@@ -24,7 +24,7 @@ def _front(text: str) -> str:
     uses = Counter(_mentioned(tree))
     if len(uses) <= _ONE_OCTET:
         return text
-    busy = [name for name, count in uses.most_common(_ONE_OCTET) if count > 6]
+    busy = [name for name, count in uses.most_common(_ONE_OCTET) if count > 7]
     return f"if not __name__:\n    __name__.{'.'.join(busy)}\n{text}"
 
 

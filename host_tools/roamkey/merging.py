@@ -7,7 +7,6 @@ merged module a member's names are `member_name`; those of the module that gives
 """
 
 import ast
-import builtins
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -23,14 +22,17 @@ GROUPS = {
     ),
     "mip6.console": ("jsonrpc", "provisioning", "lines", "seal", "upkeep", "console"),
     "mip6.keychange": ("keycheck", "keychange"),
-    "mip6.status": ("keylife", "status"),
+    "mip6.status": ("keylife", "airlog", "status"),
     "mip6.ports.board": ("files", "board"),
-    "mip6.ports.facts": ("scrubbing", "facts"),
+    "mip6.ports.facts": ("scrubbing", "networklist", "facts"),
     "mip6.ports.rp2": ("lwip", "rp2"),
     "mip6.ports.wifi": ("networks", "waiting", "station", "wifi"),
 }
 
-_BUSY = "mip6.node"  # where a handover is worked out
+_AS_OBJECTS = ("mip6.ports.facts",)  # handed to others whole: each member's names must stay
+
+_BUSY = "mip6.node"  # where a handover is worked out, with these:
+_HOT = frozenset(("bytes", "int", "isinstance", "len", "max", "memoryview", "min", "type"))
 
 Names = dict[str, str]
 
@@ -47,7 +49,7 @@ def merge(sources: Mapping[str, str]) -> dict[str, str]:
             if module in trees:
                 homes[module] = target
                 defined = set(_defined(trees[module].body))
-                prefix = "" if module == target else f"{member}_"
+                prefix = "" if module == target or target in _AS_OBJECTS else f"{member}_"
                 names[module] = {name: prefix + name for name in defined}
     merged: dict[str, list[ast.stmt]] = {}
     for module in _in_order(trees, homes):
@@ -68,8 +70,7 @@ def _builtins(body: list[ast.stmt]) -> list[ast.stmt]:
     tree = ast.Module(body, [])
     used = {one.id for one in ast.walk(tree) if isinstance(one, ast.Name)}
     stored = {name for one in ast.walk(tree) for name in _stored(one)}
-    names = sorted(name for name in used - stored if name in dir(builtins) and name[0].islower())
-    return [ast.parse(f"{name} = {name}").body[0] for name in names]
+    return [ast.parse(f"{name} = {name}").body[0] for name in sorted((used - stored) & _HOT)]
 
 
 def _in_order(trees: Mapping[str, Any], homes: Mapping[str, str]) -> Iterator[str]:

@@ -85,7 +85,7 @@ def shorten_shared(sources: Mapping[str, str]) -> dict[str, str]:
         trees[module] = _Renamer(names).visit(tree)
     for module, tree in trees.items():
         _Renamer(shared).visit(tree)
-        _Parameters(keywords, module in PUBLIC).visit(tree)
+        _Parameters(keywords, module == "mip6.datagrams").visit(tree)
     return {name: ast.unparse(tree) for name, tree in trees.items()}
 
 
