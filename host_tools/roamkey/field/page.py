@@ -65,8 +65,12 @@ def table(
     caption: str,
     texts: int,
     wrap: bool = False,
+    broad: bool = False,
 ) -> str:
-    """A table; the first `texts` columns are text (which may `wrap`), the others numbers."""
+    """A table; the first `texts` columns are text (which may `wrap`), the others numbers.
+
+    `broad`: it may be wider than the text around it.
+    """
     heads = "".join(
         f'<th scope="col"{_class(i < texts)}>{escape(name)}</th>' for i, name in enumerate(head)
     )
@@ -75,7 +79,8 @@ def table(
         for row in rows
     )
     return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption)}">'
+        f'<div class="scroll{" broad" if broad else ""}" tabindex="0" role="region" '
+        f'aria-label="{escape(caption)}">'
         f"<table{' class=wrap' if wrap else ''}><thead><tr>{heads}</tr></thead>"
         f"<tbody>{body}</tbody></table></div>"
     )
@@ -183,8 +188,8 @@ def _spread_table(report: Report) -> str:
 def _handover_table(report: Report) -> str:
     names = [name for _, _, name, _ in PHASES]
     head = [
-        "#", "why", "network", "care-of address", "at s", "sequence", "updates", *names,
-        "signalling", "total", "gap", "lost", "clock ±",
+        "#", "why", "network", "at s", "sequence", "updates", *names, "signalling", "total", "gap",
+        "lost", "clock ±", "care-of address",
     ]  # fmt: skip
     if any(one.signal_dbm is not None for one in report.moves):
         head.append("dBm")
@@ -194,7 +199,7 @@ def _handover_table(report: Report) -> str:
         for index, one in enumerate(node.handovers, 1):
             row = [f"{node.name} · {index}" if several else str(index), *_row(report, one, names)]
             rows.append(row[: len(head)])
-    return table(head, rows, "Every handover, its phases in milliseconds", 4)
+    return table(head, rows, "Every handover, its phases in milliseconds", 3, broad=True)
 
 
 def _row(report: Report, one: Handover, names: Sequence[str]) -> list[str]:
@@ -202,7 +207,6 @@ def _row(report: Report, one: Handover, names: Sequence[str]) -> list[str]:
     return [
         WHY[one.why],
         one.network,
-        one.care_of_address,
         number((one.at_ms - report.begin_ms) / 1000, 1),
         number(one.sequence),
         number(one.updates or None),
@@ -212,6 +216,7 @@ def _row(report: Report, one: Handover, names: Sequence[str]) -> list[str]:
         number(one.gap_ms),
         number(one.lost),
         number(one.error_ms),
+        one.care_of_address,
         number(one.signal_dbm),
     ]
 
