@@ -28,12 +28,14 @@ def free():
 def times(function, count=21, prepare=lambda: None):
     """Median milliseconds of `count` calls, none of which the garbage collector interrupts."""
     taken = []
+    gc.collect()
+    gc.disable()
     for _ in range(count):
         prepare()
-        gc.collect()
         start = time.ticks_us()
         function()
         taken.append(time.ticks_diff(time.ticks_us(), start))
+    gc.enable()
     return sorted(taken)[count // 2] / 1000
 
 

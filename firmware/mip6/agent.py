@@ -180,8 +180,9 @@ def operate(root, make, serve, service=False):
     """
     store = FileStore(root)
     keystore = Keystore(store, board.retained())
+    node = Guarded(*make(keystore))  # what stays in memory first: what goes leaves holes behind it
     keystore.load()
-    node = Guarded(*make(keystore))
+    node.reload()
     log = make_log(store, root)
     node.open(log)
     desk = Desk(

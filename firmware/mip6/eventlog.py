@@ -54,19 +54,23 @@ class EventLog:
     def __len__(self):
         return 0  # never full, to whoever appends
 
-    def append(self, event):
-        """Note (kind, address or None, detail or None) with the time of now, if there is room."""
+    def emit(self, kind, subject, detail):
+        """Note a kind, address or None, detail or None with the time of now, if there is room."""
         if len(self._waiting) < _WAITING:
-            self._waiting.append((self._now(), event))
+            self._waiting.append((self._now(), kind, subject, detail))
+
+    def append(self, event):
+        """Note (kind, address or None, detail or None) likewise."""
+        self.emit(*event)
 
     def add(self, kind, text=None):
         """Note an event: a short fixed word and a line for a person, without secrets."""
-        self.append((kind, None, text))
+        self.emit(kind, None, text)
 
     def settle(self):
         """Make lines of what waits."""
         while self._waiting:
-            at, (kind, subject, detail) = self._waiting.pop(0)
+            at, kind, subject, detail = self._waiting.pop(0)
             line = "%d %s" % (at, kind)
             if subject is not None:
                 line += " " + addresses.text(subject)

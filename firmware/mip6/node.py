@@ -54,6 +54,7 @@ class Node:
             self._uplinks.home_address = self.bindings.home_address
             if self.log is not None:
                 self.bindings.events = self.log
+                self.bindings.emit = self.log.emit  # in a handover each call counts
         self._attend()
 
     async def run(self):

@@ -49,7 +49,7 @@ class Pace:
         self._times[slot] = now
         self._recent[self.sent % _UPDATES_PER_SECOND] = now
         self.sent += 1
-        following = max(now + self._timeout, self.allowed(now))
+        following = max(now + self._timeout, min(self._recent) + 1000)
         self._timeout = min(2 * self._timeout, _TIMEOUT_MAX)
         return following
 

@@ -138,7 +138,8 @@ class Ledger:
             self._reserve(index)
         self.nexts[index] = number + 1
         self.uses[index] += 1
-        self._retain()
+        if self._retained is not None:
+            self._retain()
         return number
 
     def top_up(self, index):
