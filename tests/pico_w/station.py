@@ -20,6 +20,7 @@ from roamkey.lab.pico_w import EmulatedPicoW
 INTERFACE_ID = "210:18ff:fe00:2"
 _TAPS = {"visited1": "tap1", "visited2": "tap2"}
 _COMMAND_S = 900.0  # on the wall
+_HAMMER_EACH_S = 1.0  # on the wall
 _PATIENCE = "60"  # emulated seconds are a fraction of those on the wall
 
 
@@ -73,8 +74,8 @@ class Station:
         return json.loads(done.stdout)
 
     def hammer(self, seconds: float) -> None:
-        """Ask for a REPL all the time, on the line as it is."""
-        with serial.Serial(self.board.repl, timeout=0.05, write_timeout=2.0) as line:
+        """Ask for a REPL again and again; not faster than an emulated board refuses the lines."""
+        with serial.Serial(self.board.repl, timeout=_HAMMER_EACH_S, write_timeout=2.0) as line:
             heard = b""
             end = time.monotonic() + seconds
             while time.monotonic() < end:
