@@ -93,7 +93,7 @@ class Binding:
             self._owner.emit("state", self.correspondent, states.STATES[following])
 
     def run(self, now):
-        """Let the timers that are due happen; returns (source, next header, payload) or None."""
+        """Let the timers that are due happen; returns a packet as next_packet() does, or None."""
         if self.refresh_at is not None and now >= self.refresh_at:
             self.feed(states.REFRESH, now)
         if self.expires_at is not None and now >= self.expires_at:
@@ -203,7 +203,8 @@ class Binding:
         if not self.deleting:
             self._may_exist_until = now + 1000 * self._peer.lifetime
         self.transmit_at = self.pace.note(sequence, now)
-        self._packet = (self.update.source, self.update.next_header, self.update.payload)
+        update = self.update
+        self._packet = (update.source, self.correspondent, update.next_header, update.payload)
         self._owner.emit("update", self.correspondent, sequence)
 
     def _accept(self, now, what):

@@ -109,7 +109,7 @@ class BindingUpdateList:
         for binding in self.bindings:
             packet = binding.run(now)
             if packet is not None:
-                return packet[0], binding.correspondent, packet[1], packet[2]
+                return packet
         return None
 
     def reaches(self, destination):
