@@ -92,7 +92,7 @@ class Manifest:
 @pytest.mark.parametrize("name", ESP32)
 def test_manifest_freezes_the_agent_and_what_starts_it(name):
     manifest = Manifest(BOARDS / name / "manifest.py")
-    assert manifest.included == ["$(PORT_DIR)/boards/manifest.py"]
+    assert manifest.included == ["$(PORT_DIR)/boards/manifest.py", "../manifest.py"]
     agent = {
         there.removeprefix("/lib/").removeprefix("/"): path
         for there, path in board_files().items()
