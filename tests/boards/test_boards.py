@@ -76,9 +76,17 @@ class Manifest:
     def __init__(self, path):
         self.included = []
         self.frozen = {}
+        self._run(path)
+
+    def _run(self, path):
         self._folder = path.parent
-        names = {"include": self.included.append, "package": self.package, "module": self.module}
+        names = {"include": self.include, "package": self.package, "module": self.module}
         exec(path.read_text(), names)
+
+    def include(self, path):
+        self.included.append(path)
+        if not path.startswith("$("):  # upstream's own are elsewhere
+            self._run((self._folder / path).resolve())
 
     def package(self, name, base_path):
         base = (self._folder / base_path).resolve()
