@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import socket
 import subprocess
 import sys
 import time
@@ -39,6 +40,7 @@ class Roaming:
     def __enter__(self):
         self.node.__enter__()
         self.move()
+        self.wait_for_route()
         return self
 
     def __exit__(self, *what):
@@ -53,6 +55,18 @@ class Roaming:
         while self.daemon.event("accepted")["care_of_address"] != care_of:
             pass
         return care_of
+
+    def wait_for_route(self, timeout=10):
+        """The route follows the binding, and the node's acknowledgement is on its way."""
+        correspondent = self.network.namespace("correspondent")
+        deadline = time.monotonic() + timeout
+        while not any(
+            route.get_attr("RTA_DST") == HOME
+            for route in correspondent._ask("get_routes", family=socket.AF_INET6)
+        ):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        time.sleep(0.2)
 
     def start(self, where, *arguments):
         """A program of programs.py at "correspondent" or "node"."""

@@ -3,6 +3,7 @@
 import socket
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -12,6 +13,14 @@ from roamkey.lab.network import CORRESPONDENT_ADDRESS, Network
 from roamkey.lab.scene import HOME_ADDRESS, Scene
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow]
+
+
+def wait_until_the_board_knows(scene, timeout=20):
+    """The correspondent is bound before its acknowledgement is back, which may be lost."""
+    deadline = time.monotonic() + timeout
+    while scene.status()["node"]["bindings"][0]["state"] != "bound":
+        assert time.monotonic() < deadline, scene.status()
+        time.sleep(0.1)
 
 
 def ask_air(network, path, wanted=0):
@@ -44,6 +53,7 @@ def test_the_log_comes_over_the_air_as_over_the_line(tmp_path):
         for name in ("visited1", "visited2"):
             usable = scene.move(name)
             scene.wait_until_bound_to(usable.address, 20)
+            wait_until_the_board_knows(scene)
         told = ask_air(network, tmp_path / "air.jsonl")
         assert "events of board" in told
         line = tmp_path / "line.jsonl"
