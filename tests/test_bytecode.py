@@ -8,14 +8,14 @@ import pytest
 
 from mip6 import states
 from roamkey import bytecode
-from roamkey.constants import inline
+from roamkey.bytecode.constants import inline
+from roamkey.bytecode.hostonly import HOST_ONLY, without_host_only
+from roamkey.bytecode.needless import without_needless_imports
+from roamkey.bytecode.privatenames import shorten
+from roamkey.bytecode.sharednames import shorten_shared
 from roamkey.errors import SystemRefusedError
 from roamkey.firmware import board_files
-from roamkey.hostonly import HOST_ONLY, without_host_only
 from roamkey.lab.interpreter import micropython
-from roamkey.needless import without_needless_imports
-from roamkey.privatenames import shorten
-from roamkey.sharednames import shorten_shared
 
 CORE = Path(__file__).parent / "core"
 TESTS = sorted(path.stem for path in CORE.glob("test_*.py"))

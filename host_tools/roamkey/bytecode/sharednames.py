@@ -32,7 +32,7 @@ from itertools import product
 from keyword import iskeyword
 from string import ascii_lowercase, ascii_uppercase
 
-from roamkey.privatenames import inherits
+from roamkey.bytecode.privatenames import inherits
 
 #: Modules whose names are for programs outside the agent.
 PUBLIC = frozenset(

@@ -12,15 +12,15 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
-from roamkey.constants import inline
+from roamkey.bytecode.constants import inline
+from roamkey.bytecode.frequent import frequent_first
+from roamkey.bytecode.hostonly import without_host_only
+from roamkey.bytecode.merging import merge
+from roamkey.bytecode.needless import without_needless_imports
+from roamkey.bytecode.privatenames import shorten
+from roamkey.bytecode.sharednames import shorten_shared
 from roamkey.errors import SystemRefusedError
 from roamkey.firmware import board_files
-from roamkey.frequent import frequent_first
-from roamkey.hostonly import without_host_only
-from roamkey.merging import merge
-from roamkey.needless import without_needless_imports
-from roamkey.privatenames import shorten
-from roamkey.sharednames import shorten_shared
 
 #: The bytecode's version and sub-version, as in the low ten bits of `sys.implementation._mpy`;
 #: MicroPython 1.23 and later.
