@@ -34,7 +34,7 @@ demo: $(STAMP) ## the main job on virtual boards: provision, register, move, los
 test: $(STAMP) ## the tests, under CPython and MicroPython (under ten minutes)
 	$(BIN)/python -m pytest
 
-test-pico-w: $(STAMP) ## the agent on real Pico W firmware, emulated; PICO_W_UF2 names it (ten minutes)
+test-pico-w: $(STAMP) ## the agent on real Pico W firmware, emulated; PICO_W_UF2 names it (a quarter of an hour)
 	@test -n "$$PICO_W_UF2" || { echo "make: PICO_W_UF2 must name a MicroPython UF2 for RPI_PICO_W," \
 	  "from micropython.org/download/RPI_PICO_W" >&2; exit 2; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,pico-w]'
