@@ -197,4 +197,6 @@ def _wait_for_room(pid, most=_QUEUE_OCTETS):
         if sum(int(f[4].partition(":")[2], 16) for f in read) <= most:
             return
         time.sleep(0.001)
-    raise AssertionError("the daemon doesn't read any more")
+    state = Path(f"/proc/{pid}/stat").read_text().split()[2]
+    waits = Path(f"/proc/{pid}/wchan").read_text()
+    raise AssertionError(f"the daemon ({state}, in {waits}) doesn't read any more: {read}")
