@@ -31,8 +31,8 @@ $(STAMP): pyproject.toml | $(BIN)/python
 demo: $(STAMP) ## the main job on virtual boards: provision, register, move, lose power, come back
 	$(BIN)/roamkey lab demo --out demo-out
 
-test: $(STAMP) ## the tests, under CPython and MicroPython (about five minutes)
-	$(BIN)/python -m pytest -n 3 --dist loadfile
+test: $(STAMP) ## the tests, under CPython and MicroPython (about six minutes)
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-pico-w: $(STAMP) ## the agent on real Pico W firmware, emulated; PICO_W_UF2 names it (a quarter of an hour)
 	@test -n "$$PICO_W_UF2" || { echo "make: PICO_W_UF2 must name a MicroPython UF2 for RPI_PICO_W," \

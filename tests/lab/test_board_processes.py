@@ -33,7 +33,7 @@ def alive(pid: int) -> bool:
         return False
 
 
-def wait_for(condition, seconds=10.0) -> bool:
+def wait_for(condition, seconds=30.0) -> bool:
     until = time.monotonic() + seconds
     while not condition() and time.monotonic() < until:
         time.sleep(0.01)
