@@ -56,9 +56,14 @@ def test_nothing_is_left_running(board):
     assert open_descriptors() == descriptors
 
 
-@pytest.mark.parametrize("ending", ["", "import os; os.kill(os.getpid(), 9)"])
-def test_a_board_ends_with_its_host(tmp_path, ending):
-    argv = [sys.executable, "-c", HOLD + ending, str(tmp_path / "board.img")]
+KILLED = "import os; os.kill(os.getpid(), 9)"
+UNDER_NOHUP = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)"
+
+
+@pytest.mark.parametrize("beginning", ["", UNDER_NOHUP])
+@pytest.mark.parametrize("ending", ["", KILLED])
+def test_a_board_ends_with_its_host(tmp_path, beginning, ending):
+    argv = [sys.executable, "-c", beginning + HOLD + ending, str(tmp_path / "board.img")]
     host = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
     with host:
         pid = int(host.stdout.readline())

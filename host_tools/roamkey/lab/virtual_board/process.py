@@ -41,6 +41,16 @@ class Setup:
     spawn: Spawn
 
 
+def _hangup_ignored() -> bool:
+    """Whether what we start would ignore SIGHUP, as under nohup."""
+    return signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+
+
+def _heed_hangup() -> None:
+    """A board ends by the hang-up of its terminal, whatever its host ignores."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 class Interpreter:
     """One run of MicroPython, from power-on or reset to the next."""
 
@@ -73,6 +83,7 @@ class Interpreter:
                 env=_environment(),
                 cwd="/",
                 start_new_session=True,
+                preexec_fn=_heed_hangup if _hangup_ignored() else None,
             )
         except BaseException as error:
             self.control.close()
