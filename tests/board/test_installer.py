@@ -1,6 +1,7 @@
 """Installing the agent on virtual boards: what is sent, and what boots after a power cut."""
 
 import dataclasses
+import random
 import threading
 import time
 from collections.abc import Iterator
@@ -211,11 +212,18 @@ def test_a_power_cut_while_it_installs(
 ) -> None:
     install(bare.port, image=of_version(image, "9.1"))
     monkeypatch.setattr(repl, "EXEC_S", 2.0)
-    cut = threading.Timer(0.6, bare.power_cut)
-    cut.start()
+    big = random.Random(1).randbytes(300_000)
+
+    def cut_halfway(done: int, total: int) -> None:
+        if bare.powered and done > total // 2:
+            assert done < total
+            bare.power_cut()
+
     with pytest.raises(BoardError, match=r"gives no REPL|stopped answering"):
-        install(bare.port, image=of_version(image, "9.2", **{"big.bin": bytes(300_000)}))
-    cut.join()
+        install(
+            bare.port, image=of_version(image, "9.2", **{"big.bin": big}), progress=cut_halfway
+        )
+    assert not bare.powered
     bare.power_on()
     assert running(bare) == "9.1"
 
