@@ -1,11 +1,12 @@
 """What the kernel's netlink messages say: made here, cut short, and with flags of all kinds."""
 
+import asyncio
 import struct
 import sys
 
 from peer import COA1
 
-from mip6.ports import netlink
+from mip6.ports import netlink, posix
 
 NATIVE = "<" if sys.byteorder == "little" else ">"
 
@@ -27,10 +28,11 @@ def address_message(kind=20, flags=0x80, address=COA1, scope=0, family=10, index
     return message(kind, body)
 
 
-def link_message(kind=16, flags=0x10043, name=b"eth0", index=3):
+def link_message(kind=16, flags=0x10043, name=b"eth0", index=3, changes=2):
     """RTM_NEWLINK or RTM_DELLINK."""
     body = struct.pack(NATIVE + "BBHiII", 0, 0, 1, index, flags, 0)
-    return message(kind, body + attribute(3, name + b"\0") + attribute(4, bytes(4)))
+    body += attribute(3, name + b"\0") + attribute(4, bytes(4))
+    return message(kind, body + attribute(35, struct.pack(NATIVE + "I", changes)))
 
 
 def test_addresses():
@@ -55,9 +57,11 @@ def test_addresses_that_never_are_care_of_addresses():
 
 
 def test_links():
-    assert list(netlink.read(link_message())) == [(netlink.LINK, 3, "eth0", True)]
+    assert list(netlink.read(link_message())) == [(netlink.LINK, 3, "eth0", True, 2)]
     for flags in (0x43, 0x10042, 0x1004B):  # no carrier, switched off, loopback
-        assert list(netlink.read(link_message(flags=flags))) == [(netlink.LINK, 3, "eth0", False)]
+        assert list(netlink.read(link_message(flags=flags))) == [
+            (netlink.LINK, 3, "eth0", False, 2)
+        ]
     assert list(netlink.read(link_message(kind=17))) == [(netlink.NO_LINK, 3)]
 
 
@@ -82,3 +86,52 @@ def test_every_truncation():
 def test_requests():
     assert len(netlink.ask_links()) == 32
     assert len(netlink.ask_addresses()) == 24
+
+
+class Sink:
+    """Notes what the port tells."""
+
+    def __init__(self):
+        self.usable = []
+
+    def address_usable(self, uplink, priority, address):
+        self.usable.append((uplink, priority, address))
+
+
+class Port(posix.Port):
+    """A port of a machine that grants every socket, none of them real."""
+
+    def _open_at(self, link, address):
+        self._open[address] = (link.name, {}, [])
+        return True
+
+
+def test_a_carrier_whose_short_failure_only_its_count_tells():
+    """Routers are asked, and an address that is advertised again counts as new."""
+    asked = []
+
+    async def work():
+        port = Port(["eth0"])
+        port._sink, port._seen = Sink(), set()
+        sink = port._sink
+
+        def hear(octets):
+            for event in netlink.read(octets):
+                port._take(event)
+            return asyncio.sleep(0)
+
+        await hear(link_message() + address_message())
+        await hear(link_message() + address_message())  # nothing new
+        assert sink.usable == [("eth0", 0, COA1)] and not asked
+        sink.usable.clear()
+        await hear(link_message(changes=4))
+        assert asked == ["eth0"] and not sink.usable
+        await hear(address_message())
+        assert sink.usable == [("eth0", 0, COA1)]
+        port._links[3].asking.cancel()
+
+    solicit, posix.solicit = posix.solicit, asked.append
+    try:
+        asyncio.run(work())
+    finally:
+        posix.solicit = solicit

@@ -34,6 +34,7 @@ _AF_INET6 = const(10)
 _IFA_ADDRESS = const(1)
 _IFA_FLAGS = const(8)
 _IFLA_IFNAME = const(3)
+_IFLA_CARRIER_CHANGES = const(35)
 _IFF_LOOPBACK = const(0x8)
 _IFF_LOWER_UP = const(0x10000)
 _IFF_UP = const(0x1)
@@ -62,10 +63,11 @@ def read(octets):
     """What a datagram of the kernel says, one tuple a message:
 
     (ADDRESS, interface index, address, usable), (NO_ADDRESS, interface index, address),
-    (LINK, interface index, name, up), (NO_LINK, interface index), (DONE, None).
+    (LINK, interface index, name, up, changes), (NO_LINK, interface index), (DONE, None).
     `usable`: global in scope, neither deprecated nor temporary, duplicate address detection
-    passed; `up`: switched on, with a carrier, no loopback. Other messages, and what is cut short,
-    are passed over.
+    passed; `up`: switched on, with a carrier, no loopback; `changes`: how often the carrier came
+    or went (0 before Linux 3.15), for of a short failure the kernel may tell no more than that.
+    Other messages, and what is cut short, are passed over.
     """
     at = 0
     while at + 16 <= len(octets):
@@ -106,11 +108,14 @@ def _link(kind, body):
     if kind == _RTM_DELLINK:
         return NO_LINK, index
     name = ""
+    changes = 0
     for attribute, value in _attributes(body[16:]):
         if attribute == _IFLA_IFNAME:
             name = bytes(value[:-1]).decode()
+        elif attribute == _IFLA_CARRIER_CHANGES and len(value) == 4:
+            changes = struct.unpack(_NATIVE + "I", value)[0]
     up = flags & _IFF_UP and flags & _IFF_LOWER_UP and not flags & _IFF_LOOPBACK
-    return LINK, index, name, bool(up)
+    return LINK, index, name, bool(up), changes
 
 
 def _attributes(octets):

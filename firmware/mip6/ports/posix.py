@@ -37,6 +37,7 @@ class _Link:
     def __init__(self):
         self.name = ""
         self.up = False
+        self.changes = 0  # of its carrier, as the kernel counts them
         self.told = {}  # address -> usable, as the kernel says
         self.confirmed = set()  # addresses that the kernel spoke of since the carrier came
         self.asking = None  # the task that asks for advertisements
@@ -153,7 +154,7 @@ class Port:
             link = self._links[index] = _Link()
         if kind == netlink.LINK:
             self._seen.add(index)
-            self._take_link(link, event[2], event[3])
+            self._take_link(link, event[2], event[3], event[4])
         elif kind == netlink.ADDRESS:
             self._seen.add((index, event[2]))
             self._take_address(link, event[2], event[3])
@@ -162,7 +163,10 @@ class Port:
             link.confirmed.discard(event[2])
         self._settle(link)
 
-    def _take_link(self, link, name, up):
+    def _take_link(self, link, name, up, changes):
+        if link.up and up and link.changes != changes:  # it failed so shortly that nobody said so
+            self._take_link(link, name, False, changes)
+        link.changes = changes
         if link.up != up and self._priority(name) is not None:
             self.note("link", name + (" up" if up else " down"))
         if link.up and not up:
