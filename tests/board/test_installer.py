@@ -45,7 +45,7 @@ def of_version(image: Image, version: str, **more: bytes) -> Image:
 
 def running(board: VirtualBoard) -> str:
     """The version of the agent that runs."""
-    with SerialClient(board.port, answer_s=10) as client:
+    with SerialClient(board.port, answer_s=30) as client:
         return client.identify().agent
 
 

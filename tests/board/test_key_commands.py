@@ -81,7 +81,7 @@ def test_old_keys_are_overwritten_while_the_board_is_idle(virtual, both, roamkey
     virtual.power_on()
     assert roamkey("rekey", *both)[0] == 0
     end = time.monotonic() + 60
-    with SerialClient(virtual.port, answer_s=10) as client:
+    with SerialClient(virtual.port, answer_s=30) as client:
         while client.status()["keystore"]["scrub_due"]:
             assert time.monotonic() < end
             time.sleep(0.2)

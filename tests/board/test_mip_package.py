@@ -25,7 +25,7 @@ def test_mip_installs_what_boots(tmp_path: Path) -> None:
         )
         assert done.returncode == 0, done.stdout + done.stderr
         board.reset()
-        with SerialClient(board.port, answer_s=10) as client:
+        with SerialClient(board.port, answer_s=30) as client:
             assert client.identify().keystore == "empty"
 
 

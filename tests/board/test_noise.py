@@ -171,7 +171,7 @@ def test_power_cuts_on_the_real_board(job, virtual: VirtualBoard, registry, hast
         cut.join()
         known = {old, *states(registry, board)}
         virtual.power_on()
-        with SerialClient(virtual.port, answer_s=20) as client:
+        with SerialClient(virtual.port, answer_s=30) as client:
             assert client.identify().set_id in known
         old = patient(job, registry, virtual.port)
         assert states(registry, board) == {old: CONFIRMED}

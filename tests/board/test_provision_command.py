@@ -136,13 +136,13 @@ def test_a_board_that_does_not_answer(roamkey, tmp_path: Path) -> None:
 def test_control_c_gives_the_repl_and_loses_no_number(virtual: VirtualBoard, roamkey) -> None:
     with SerialClient(virtual.port) as client:
         client.identify()
-    with serial.Serial(virtual.port, timeout=5) as line:
+    with serial.Serial(virtual.port, timeout=30) as line:
         line.write(b"half a line\x03")  # drops the line
         line.write(b"\x03")
         assert line.read_until(b">>> ").endswith(b">>> ")
     code, _, error = roamkey("status", "--port", virtual.port)
     assert code == 3 and one_line(error) and "REPL" in error
-    with serial.Serial(virtual.port, timeout=5) as line:
+    with serial.Serial(virtual.port, timeout=30) as line:
         line.write(b"\x04")
         assert b"soft reboot" in line.read_until(b"soft reboot")
     assert roamkey("status", "--port", virtual.port)[0] == 0
@@ -160,7 +160,7 @@ def test_mpremote_takes_the_line_and_gives_it_back(virtual: VirtualBoard) -> Non
 
 
 def test_reboot(virtual: VirtualBoard) -> None:
-    with SerialClient(virtual.port, answer_s=10) as client:
+    with SerialClient(virtual.port, answer_s=30) as client:
         client.identify()
         boots = virtual.boots
         client.reboot()
@@ -172,7 +172,7 @@ def test_reboot(virtual: VirtualBoard) -> None:
 
 
 def test_noise_on_the_line(virtual: VirtualBoard) -> None:
-    with SerialClient(virtual.port, answer_s=10) as client:
+    with SerialClient(virtual.port, answer_s=30) as client:
         for octets in (b"\x00\xff\x01\x02\x04\r\x80", b"x" * 5000, b"{" * 300 + b"\n" * 20):
             client._serial.write(octets)
             client.identify()

@@ -21,7 +21,7 @@ PLAN = Plan(
 
 
 def identify(port: str) -> str | None:
-    with SerialClient(port, answer_s=20) as client:
+    with SerialClient(port, answer_s=30) as client:
         return client.identify().set_id
 
 

@@ -64,7 +64,7 @@ class Router:
     def stop(self):
         """As the init script does; the exit codes of roamkey-console and of the service."""
         asked = console("--stop", self.socket, timeout=20)
-        return asked.returncode, self._process.wait(10)
+        return asked.returncode, self._process.wait(30)
 
     def running(self):
         return self._process.poll() is None
@@ -99,7 +99,7 @@ def serial_port(path):
         os.close(theirs)
 
 
-def wait_for(condition, told, seconds=20.0):
+def wait_for(condition, told, seconds=30.0):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, told()

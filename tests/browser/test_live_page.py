@@ -21,7 +21,7 @@ TABLE = """return [...document.querySelectorAll('#nodes tbody tr')].map(
   (row) => [...row.children].map((cell) => cell.innerText.trim()))"""
 
 
-def until(condition, timeout=10.0):
+def until(condition, timeout=30.0):
     """Seconds until it held."""
     start = time.monotonic()
     while not condition():

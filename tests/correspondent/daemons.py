@@ -36,7 +36,7 @@ class Daemon:
 
     def end(self, number=signal.SIGTERM):
         self.process.send_signal(number)
-        code = self.process.wait(20)
+        code = self.process.wait(30)
         return code, self.process.stdout.read(), self.process.stderr.read()
 
 
@@ -58,12 +58,12 @@ class Station:
         }
         for one in self.sockets.values():
             one.bind((care_of, 0))
-            one.settimeout(10)
+            one.settimeout(30)
 
     def send(self, inbound, target=ADDRESS):
         self.sockets[inbound.next_header].sendto(inbound.payload, (target, 0))
 
-    def receive(self, protocol, timeout=10):
+    def receive(self, protocol, timeout=30):
         """(source, octets) of what arrives at this header; raises TimeoutError."""
         self.sockets[protocol].settimeout(timeout)
         payload, source = self.sockets[protocol].recvfrom(2048)

@@ -56,7 +56,7 @@ class Roaming:
             pass
         return care_of
 
-    def wait_for_route(self, timeout=10):
+    def wait_for_route(self, timeout=30):
         """The route follows the binding, and the node's acknowledgement is on its way."""
         correspondent = self.network.namespace("correspondent")
         deadline = time.monotonic() + timeout

@@ -150,7 +150,7 @@ def test_a_signal_drains_what_waits(lab_network, scene):
     wait_until_queued(daemon.process.pid, 20)
     daemon.process.send_signal(signal.SIGTERM)
     daemon.process.send_signal(signal.SIGCONT)
-    assert daemon.process.wait(20) == 0
+    assert daemon.process.wait(30) == 0
     for _ in range(20):
         station.receive(packets.ROUTING)
 
@@ -186,7 +186,7 @@ def test_what_is_wrong_is_one_line(lab_network, scene, tmp_path):
     daemon = Daemon(lab_network, scene.path)
     daemon.ready()
     daemon.process.kill()
-    daemon.process.wait(20)
+    daemon.process.wait(30)
     daemon = Daemon(lab_network, scene.path)
     daemon.ready()
     daemon.end()
@@ -229,7 +229,7 @@ def test_the_human_log_and_the_table(lab_network, scene):
     daemon.process.stdout.close()  # a reader that goes away takes only the log with it
     station.exchange(node, node.update(1, station.address))
     daemon.process.send_signal(signal.SIGTERM)
-    assert daemon.process.wait(20) == 0
+    assert daemon.process.wait(30) == 0
     assert daemon.process.stderr.read() == ""
 
 

@@ -45,7 +45,7 @@ def routes(network):
     return [route.get_attr("RTA_DST") for route in found if route["proto"] == 107]
 
 
-def wait_until(true, seconds=10):
+def wait_until(true, seconds=30.0):
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline
@@ -153,7 +153,7 @@ def test_data_are_believed_from_the_bound_address_alone(lab_network, scene):
     station = Station(lab_network, "visited1")
     program = lab_network.namespace("correspondent").socket(socket.AF_INET6, socket.SOCK_DGRAM)
     program.bind((ADDRESS, 7))
-    program.settimeout(10)
+    program.settimeout(30)
     away = station.sockets[packets.DESTINATION_OPTIONS]
 
     away.sendto(data_of(node), (ADDRESS, 0))
@@ -233,13 +233,13 @@ def test_nothing_stays_behind(lab_network, scene):
     assert "roamkey0" in namespace.interfaces()
     assert bool(tables()) == bool(NFT)
     daemon.process.kill()
-    daemon.process.wait(20)
+    daemon.process.wait(30)
     wait_until(lambda: "roamkey0" not in namespace.interfaces() and not tables())
 
     daemon = Daemon(lab_network, scene.path, data_plane=True)
     daemon.ready()
     os.kill(plane_of(daemon), signal.SIGKILL)
-    assert daemon.process.wait(20) == 5
+    assert daemon.process.wait(30) == 5
     assert daemon.process.stderr.read() == "roamkey: the data plane ended unexpectedly\n"
     wait_until(lambda: "roamkey0" not in namespace.interfaces())
     assert bool(tables()) == bool(NFT)

@@ -100,7 +100,7 @@ def test_a_full_queue_counts_and_says_so(tmp_path):
         for n in range(100):
             recorder.verdict(NOW, accepted(n))
             recorder.flush()
-        assert time.monotonic() - started < 1  # the file's trouble is not the loop's
+        assert time.monotonic() - started < 10  # the file's trouble is not the loop's
         other.execute("ROLLBACK")
     recorder.close()
     with closing(Reader(path)) as reader:

@@ -256,12 +256,12 @@ def test_a_real_server_streams_and_ends(events):
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
     )  # fmt: skip
     assert process.stdout.readline() == f"http://{where}/\n"
-    with urllib.request.urlopen(f"http://{where}/state", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://{where}/state", timeout=30) as answer:
         assert "server" not in answer.headers
         last = json.load(answer)["last"]
     with pytest.raises(urllib.error.HTTPError):
-        urllib.request.urlopen(f"http://{where}/events?after=x", timeout=10)
-    with urllib.request.urlopen(f"http://{where}/events?after={last}", timeout=10) as stream:
+        urllib.request.urlopen(f"http://{where}/events?after=x", timeout=30)
+    with urllib.request.urlopen(f"http://{where}/events?after={last}", timeout=30) as stream:
         assert stream.headers["content-type"] == "text/event-stream"
         ids = []
         for number in range(20):

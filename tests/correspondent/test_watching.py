@@ -38,7 +38,7 @@ def told(network, command, *arguments):
 def scrape(network, path="/metrics"):
     one = network.namespace("correspondent").socket(socket.AF_INET6, socket.SOCK_STREAM)
     with one:
-        one.settimeout(10)
+        one.settimeout(30)
         one.connect(("::1", 9464))
         one.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
         text = b"".join(iter(lambda: one.recv(65536), b"")).decode()
@@ -255,7 +255,7 @@ def test_the_units_rights_suffice(lab_network, scene):
     shutil.copy(scene.path, state / "registry.sqlite")
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     listening.bind(str(state / "notify"))
-    listening.settimeout(10)
+    listening.settimeout(30)
     for path in (state, *state.iterdir()):
         os.chown(path, user, user)
     open_tun(state / "tun")
@@ -289,5 +289,5 @@ def test_the_units_rights_suffice(lab_network, scene):
     assert scrape(lab_network)
     assert listening.recv(4096).startswith(b"READY=1\nSTATUS=correspondent 2001:db8:c::2, 1 nodes")
     process.terminate()
-    assert process.wait(20) == 0 and process.stderr.read() == ""
+    assert process.wait(30) == 0 and process.stderr.read() == ""
     shutil.rmtree(state)

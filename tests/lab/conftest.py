@@ -19,11 +19,11 @@ def board(tmp_path: Path) -> Iterator[VirtualBoard]:
 
 @pytest.fixture
 def open_console() -> Iterator[Callable[[VirtualBoard], serial.Serial]]:
-    """Opens a board's port as a client does; `read_until` waits for at most ten seconds."""
+    """Opens a board's port as a client does; `read_until` waits for half a minute at most."""
     opened = []
 
     def open_port(board: VirtualBoard) -> serial.Serial:
-        opened.append(serial.Serial(board.port, timeout=10))
+        opened.append(serial.Serial(board.port, timeout=30))
         return opened[-1]
 
     yield open_port

@@ -148,7 +148,7 @@ def test_registers_moves_and_says_goodbye(lab: Lab, interpreter: str) -> None:
     node.say("stop")
     assert cn.wait(lambda line: "sequence" in line)["lifetime"] == 0
     assert node.wait(lambda line: "status" in line)["status"]["bindings"][0]["state"] == "closed"
-    assert node.process.wait(5) == 0
+    assert node.process.wait(30) == 0
 
 
 def test_waits_for_duplicate_address_detection(lab: Lab, interpreter: str) -> None:
@@ -175,7 +175,7 @@ def test_another_network_at_the_same_plug(lab: Lab, interpreter: str) -> None:
         bound_at(cn, prefix)
         node.wait(lambda line: line.get("event", [""])[0] == "attached")
     node.say("stop")
-    node.process.wait(5)
+    node.process.wait(30)
 
 
 def test_uplinks_by_priority(lab: Lab, interpreter: str) -> None:
@@ -189,11 +189,11 @@ def test_uplinks_by_priority(lab: Lab, interpreter: str) -> None:
     lab.network.detach("board", "eth0")  # gone: the other one without waiting
     lost = time.monotonic()
     bound_at(cn, "2001:db8:2:")
-    assert time.monotonic() - lost < 2.0
+    assert time.monotonic() - lost < 10  # far less than an update is given up after
     lab.network.attach("board", "eth0", "visited1", dad=False)
     bound_at(cn, "2001:db8:1:")
     node.say("stop")
-    node.process.wait(5)
+    node.process.wait(30)
 
 
 def test_returns_home(lab: Lab, interpreter: str) -> None:

@@ -79,7 +79,7 @@ def test_sixteen_boards_at_once_and_idle(tmp_path):
         for board in boards:
             board.install({"/main.py": program})
             board.start(power=False)
-            consoles.append(serial.Serial(board.port, timeout=10))
+            consoles.append(serial.Serial(board.port, timeout=30))
             board.power_on()
         for board, console in zip(boards, consoles, strict=True):
             assert console.readline().strip().decode() == board.unique_id.hex()
@@ -109,7 +109,7 @@ def test_a_board_runs_in_a_namespace(tmp_path, lab_network):
     with VirtualBoard(tmp_path / "board.img", spawn=spawn) as board:
         board.install({"/main.py": program})
         board.start(power=False)
-        with serial.Serial(board.port, timeout=10) as console:
+        with serial.Serial(board.port, timeout=30) as console:
             board.power_on()
             ours, theirs = (Path(f"/proc/{pid}/ns/net").readlink() for pid in ("self", board.pid))
             assert ours != theirs

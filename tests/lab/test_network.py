@@ -27,8 +27,8 @@ def echo(network: Network, node: str, address: str, payload: bytes = b"hello") -
     ):
         server.bind(("::", 7))
         client.bind((address, 0))
-        server.settimeout(5)
-        client.settimeout(5)
+        server.settimeout(30)
+        client.settimeout(30)
         client.sendto(payload, (CORRESPONDENT_ADDRESS, 7))
         received, source = server.recvfrom(2000)
         assert source[0] == address
@@ -80,7 +80,7 @@ def test_a_process_runs_in_its_namespace_and_ends_with_the_network():
         listing = network.spawn(
             "board", ["cat", "/proc/net/if_inet6"], stdout=subprocess.PIPE, text=True
         )
-        assert "20010db80001" in listing.communicate(timeout=10)[0]
+        assert "20010db80001" in listing.communicate(timeout=30)[0]
         sleeper = network.spawn("board", [sys.executable, "-c", "import time; time.sleep(99)"])
         assert sleeper.poll() is None
     assert sleeper.poll() is not None

@@ -17,7 +17,7 @@ from roamkey.lab.network import CORRESPONDENT_ADDRESS, Network
 
 ROUND_TRIPS = 20
 IN_A_BURST = 150
-ROOM_MS = 10  # for a machine that is busy with something else
+ROOM_MS = 25  # for a machine that is busy with something else
 
 
 class Pair:
@@ -33,7 +33,7 @@ class Pair:
         self.board.bind((self.address, 5000))
         self.correspondent.bind((CORRESPONDENT_ADDRESS, 5000))
         for end in (self.board, self.correspondent):
-            end.settimeout(5)
+            end.settimeout(30)
         self.trip()
         self.trip(up=False)
 
@@ -58,7 +58,8 @@ class Pair:
         for start in range(0, count, IN_A_BURST):
             for number in range(start, min(count, start + IN_A_BURST)):
                 self.board.sendto(str(number).encode(), (CORRESPONDENT_ADDRESS, 5000))
-            self.correspondent.settimeout(0.2)
+            last = start + IN_A_BURST >= count
+            self.correspondent.settimeout(2.0 if last else 0.2)
             with contextlib.suppress(TimeoutError):
                 while True:
                     arrived.append(self.correspondent.recv(100))
@@ -221,7 +222,7 @@ def test_the_home_link_has_its_own_delay(lab_network):
     address = lab_network.wait_for_address("home-agent", "eth0", "home")
     agent = lab_network.namespace("home-agent").socket(socket.AF_INET6, socket.SOCK_DGRAM)
     agent.bind((address, 5000))
-    agent.settimeout(5)
+    agent.settimeout(30)
     pair = Pair(lab_network)
     assert pair.trips() < ROOM_MS
     sent = time.monotonic()

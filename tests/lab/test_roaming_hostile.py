@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.timeout(900)]
 
 FULL = os.environ.get("CAMPAIGN") == "full"
 FLAPPING_S = 10.0 if FULL else 2.0
-SETTLED_WITHIN_S = 15.0
+SETTLED_WITHIN_S = 40.0
 
 NETWORKS = ("visited1", "visited2")
 STRANGER = socket.inet_pton(socket.AF_INET6, "2001:db8:c::bad")
@@ -96,7 +96,7 @@ def node_of(scene):
     return scene.status()["node"]
 
 
-def wait_for_state(scene, state, timeout=10.0):
+def wait_for_state(scene, state, timeout=30.0):
     deadline = time.monotonic() + timeout
     while (node := node_of(scene))["bindings"][0]["state"] != state:
         assert time.monotonic() < deadline, node
@@ -118,7 +118,7 @@ def count_drops(scene, before, expected, timeout=2.0):
         time.sleep(0.05)
 
 
-def wait_for_empty_way(network, timeout=10.0):
+def wait_for_empty_way(network, timeout=30.0):
     """Wait until nothing is on its way to the board any more."""
     deadline = time.monotonic() + timeout
     while network.statistics()["down"]["waiting"]:
