@@ -54,8 +54,9 @@ def all_but_data(one: socket.socket, protocol: int) -> None:
 
 
 def nothing(one: socket.socket) -> None:
-    """Let a socket receive nothing: it is there to send."""
+    """Let a socket receive nothing: it is there to send. What came before is gone."""
     _attach(one, [(_RETURN, 0, 0, 0)])
+    _drain(one)
 
 
 def _program(protocol: int, data: int, other: int) -> list[_Instruction]:
