@@ -13,7 +13,7 @@ import typer
 from mip6 import addresses
 from roamkey.cli import correspondent_events, correspondent_page, correspondent_watch
 from roamkey.cli.options import EventsOption, PassphraseOption, RegistryOption
-from roamkey.correspondent import daemon, view
+from roamkey.correspondent import daemon, privileges, view
 from roamkey.correspondent.events.file import place
 from roamkey.correspondent.events.recorder import KEEP_DAYS
 from roamkey.correspondent.log import Log
@@ -109,10 +109,12 @@ def run(
     passphrase_file: PassphraseOption = None,
 ) -> None:
     """Serve an address until SIGTERM (exit code 0) or Ctrl-C (130). Needs CAP_NET_RAW,
-    and CAP_NET_ADMIN for the data plane.
+    and CAP_NET_ADMIN for the data plane. Under sudo it goes on as the user who called it,
+    with these rights alone, unless the registry is another's.
 
     SIGHUP reads the registry anew and reopens the log file.
     """
+    told = privileges.leave_root(registry)
     settings = daemon.Settings(
         bindings_max=bindings_max,
         refresh=refresh.value,
@@ -123,6 +125,8 @@ def run(
         events_days=events_days,
     )
     with closing(Log(log.value, log_file)) as lines:
+        if told is not None:
+            lines.event(daemon.wall_ms(), "privileges", told, detail=told)
         ended_by = daemon.serve(
             lambda create: Registry.open(registry, create, passphrase_file),
             address,
