@@ -62,14 +62,27 @@ def status_table(facts: dict[str, Any]) -> Table:
     }
     for name, part in facts.items():
         if isinstance(part, dict) and name not in ("packets", "dropped", "refused"):
-            told = ", ".join(f"{key.replace('_', ' ')}: {value}" for key, value in part.items())
-            lines[name.replace("_", " ")] = told
+            lines.update(_part(name.replace("_", " "), part))
     shown = Table(box=None, pad_edge=False, show_header=False)
     shown.add_column(no_wrap=True)
     shown.add_column(overflow="fold")
     for name, text in lines.items():
         shown.add_row(Text(name), Text(text))
     return shown
+
+
+def _part(name: str, facts: dict[str, Any]) -> dict[str, str]:
+    """A part's lines: its own facts, then those it groups, a line a group."""
+    plain = {
+        key: value
+        for key, value in facts.items()
+        if value is not None and not isinstance(value, dict)
+    }
+    lines = {name: ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in plain.items())}
+    for key, value in facts.items():
+        if isinstance(value, dict):
+            lines[f"  {key}"] = ", ".join(f"{count} {what}" for what, count in value.items())
+    return lines
 
 
 def _data_plane(facts: dict[str, Any]) -> dict[str, int]:
