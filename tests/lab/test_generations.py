@@ -91,7 +91,7 @@ def test_an_exhausted_key_gives_way_to_the_next_for_good(tmp_path) -> None:
 
         # A recorded update of the earlier key is dropped without a word, then and after a restart.
         bound_to = scene.bound_to()
-        recorded = [s for s in scene.wire.signals if s.is_update and s.sequence > NEARLY_SPENT]
+        recorded = [s for s in scene.wire.seen if s.is_update and s.sequence > NEARLY_SPENT]
         assert first in recorded
         turned_away = 0
         switch = network.namespace("switch")
@@ -102,7 +102,7 @@ def test_an_exhausted_key_gives_way_to_the_next_for_good(tmp_path) -> None:
                 for signal in recorded:
                     line.send(signal.frame)
                 time.sleep(1.0)
-                answers = [s for s in scene.wire.signals if s.time > since and not s.is_update]
+                answers = [s for s in scene.wire.seen if s.time > since and not s.is_update]
                 assert not answers, answers
                 assert scene.bound_to() == bound_to
                 turned_away += len(recorded)
@@ -110,5 +110,5 @@ def test_an_exhausted_key_gives_way_to_the_next_for_good(tmp_path) -> None:
                 scene.correspondent.kill()
                 scene.correspondent.start()
         assert rows(scene)[1][1] == RETIRED
-    sequences = [s.sequence for s in scene.wire.signals if s.is_acceptance]
+    sequences = [s.sequence for s in scene.wire.seen if s.is_acceptance]
     assert len(sequences) == len(set(sequences))

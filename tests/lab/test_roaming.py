@@ -21,6 +21,7 @@ import pytest
 
 from mip6 import packets
 from roamkey.lab import tap
+from roamkey.lab.background import Background
 from roamkey.lab.network import CORRESPONDENT_ADDRESS, Network
 from roamkey.lab.scene import BOARD, HOME_ADDRESS, Scene
 
@@ -47,7 +48,7 @@ HOME = socket.inet_pton(socket.AF_INET6, HOME_ADDRESS)
 CORRESPONDENT = socket.inet_pton(socket.AF_INET6, CORRESPONDENT_ADDRESS)
 
 
-class Talker(tap.Background):
+class Talker(Background):
     """The correspondent's application: numbered datagrams to wherever the board is bound.
 
     What comes before the thread runs waits in the socket. `heard`: the numbers that came from the
@@ -55,7 +56,7 @@ class Talker(tap.Background):
     """
 
     def __init__(self, scene):
-        super().__init__(self.step)
+        super().__init__(self.step, every_s=0.05)
         self._scene = scene
         self.heard = Counter()
         self.sent = 0
@@ -263,8 +264,8 @@ def test_every_binding_is_right_and_every_datagram_accounted_for(tmp_path):
     passed = read_capture(scene.capture)
     print_summary(waits, node, talker, statistics)
     assert not FORGED & set(node["drops"]), node
-    check_bridge(up.frames, passed["up"], statistics["up"])
-    check_bridge(down.frames, passed["down"], statistics["down"])
-    check_upwards(left.frames, up.frames, passed["up"], node["app"], talker, route)
-    emitted = emitted1.frames + emitted2.frames
-    check_downwards(down.frames, passed["down"], emitted, node["app"], talker, route)
+    check_bridge(up.seen, passed["up"], statistics["up"])
+    check_bridge(down.seen, passed["down"], statistics["down"])
+    check_upwards(left.seen, up.seen, passed["up"], node["app"], talker, route)
+    emitted = emitted1.seen + emitted2.seen
+    check_downwards(down.seen, passed["down"], emitted, node["app"], talker, route)

@@ -26,7 +26,7 @@ def settled(scene: Scene, address: str) -> None:
 
 def updates(scene: Scene, since: float) -> list:
     """The Binding Updates and Acknowledgements seen on the way since then."""
-    return [signal for signal in scene.wire.signals if signal.time >= since]
+    return [signal for signal in scene.wire.seen if signal.time >= since]
 
 
 def last_accepted(scene: Scene) -> int:

@@ -34,7 +34,7 @@ def _registered(wire: Wire, care_of: str, since: float) -> Signal:
     answer = wire.wait_for(
         lambda s: s.is_acceptance and s.care_of_address == care_of, since, _WAIT_S
     )
-    return next(s for s in wire.signals if s.is_update and s.sequence == answer.sequence)
+    return next(s for s in wire.seen if s.is_update and s.sequence == answer.sequence)
 
 
 def _readings(station: socket.socket) -> Iterator[dict[str, Any]]:
@@ -91,7 +91,7 @@ def test_pico_w_registers_moves_and_resumes(lab_network: Network, tmp_path: Path
         station.power_on()
         first = _registered(wire, VISITED_1, since)
         assert first.home_address == HOME_ADDRESS
-        assert next(s.sequence for s in wire.signals if s.is_update) == 0
+        assert next(s.sequence for s in wire.seen if s.is_update) == 0
         assert correspondent.bound_to(HOME_ADDRESS) == VISITED_1
 
         # Readings come from the home address; what is sent there sets their interval (seconds).
@@ -114,7 +114,7 @@ def test_pico_w_registers_moves_and_resumes(lab_network: Network, tmp_path: Path
         assert correspondent.bound_to(HOME_ADDRESS) == VISITED_2
         _drain(program)
         assert next(readings)["n"] > early[1]["n"]
-        used = {s.sequence for s in wire.signals if s.is_update}
+        used = {s.sequence for s in wire.seen if s.is_update}
 
         board.power_cut()
         since = time.time()
@@ -151,5 +151,5 @@ def test_pico_w_registers_moves_and_resumes(lab_network: Network, tmp_path: Path
         opened = station.mpremote("exec", "print(6 * 7)")
         assert opened.stdout.strip() == "42", opened.stdout + opened.stderr
 
-        sent = [s.sequence for s in wire.signals if s.is_update]
+        sent = [s.sequence for s in wire.seen if s.is_update]
         assert len(sent) == len(set(sent))

@@ -6,10 +6,9 @@ where a node lets go of it, one where it enters the bridge.
 
 import socket
 import struct
-import threading
 from collections.abc import Callable
-from types import TracebackType
 
+from roamkey.lab.background import Collector
 from roamkey.lab.namespaces import Namespace
 from roamkey.lab.ring import Ring
 
@@ -27,50 +26,11 @@ _MISSED = "a tap missed frames"
 Frame = tuple[float, bytes]
 
 
-class Background:
-    """Calls `step` again and again in a thread, from entering the context until leaving it.
-
-    Once more at the end; what it raises ends it, and is raised on leaving.
-    """
-
-    def __init__(self, step: Callable[[], None], every_s: float = _EVERY_S) -> None:
-        self._step = step
-        self._every = every_s
-        self._failure: Exception | None = None
-        self._ending = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def __enter__(self) -> "Background":
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._ending.set()
-        self._thread.join()
-        if self._failure is not None and value is None:
-            raise self._failure
-
-    def _run(self) -> None:
-        ending = False
-        while not ending and self._failure is None:
-            ending = self._ending.wait(self._every)
-            try:
-                self._step()
-            except Exception as failure:  # whatever it is, it belongs to who waits for us
-                self._failure = failure
-
-
-class Tap(Background):
-    """Collects `frames` as (seconds since the epoch, octets) while its context is open."""
+class Tap(Collector[Frame]):
+    """Collects frames as (seconds since the epoch, octets) while its context is open."""
 
     def __init__(self, take: Callable[[], list[Frame]]) -> None:
-        super().__init__(lambda: self.frames.extend(take()))
-        self.frames: list[Frame] = []
+        super().__init__(take, _EVERY_S)
 
 
 def arriving(namespace: Namespace, interface: str) -> Tap:

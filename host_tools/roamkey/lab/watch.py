@@ -8,11 +8,11 @@ what takes a few milliseconds itself; so a thread listens to rtnetlink.
 import ipaddress
 import socket
 import struct
-import threading
 import time
 from dataclasses import dataclass
 from types import TracebackType
 
+from roamkey.lab.background import Collector
 from roamkey.lab.namespaces import Namespace
 
 _RTMGRP_IPV6_IFADDR = 0x100
@@ -21,6 +21,7 @@ _IFA_ADDRESS = 1
 _IFA_FLAGS = 8
 _UNUSABLE = 0x40 | 0x08  # IFA_F_TENTATIVE, IFA_F_DADFAILED
 _SCOPE_GLOBAL = 0
+_ENDS_WITHIN_S = 0.05
 
 
 @dataclass(frozen=True)
@@ -32,19 +33,14 @@ class Usable:
     address: str
 
 
-class AddressWatch:
+class AddressWatch(Collector[Usable]):
     """Collects `Usable` in `seen`, in order, from entering the context until leaving it."""
 
     def __init__(self, namespace: Namespace) -> None:
-        self.seen: list[Usable] = []
+        super().__init__(self._listen, every_s=0)
         self._socket = namespace.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)
         self._socket.bind((0, _RTMGRP_IPV6_IFADDR))
-        self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._listen, daemon=True)
-
-    def __enter__(self) -> "AddressWatch":
-        self._thread.start()
-        return self
+        self._socket.settimeout(_ENDS_WITHIN_S)
 
     def __exit__(
         self,
@@ -52,6 +48,7 @@ class AddressWatch:
         value: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        super().__exit__(kind, value, trace)
         self._socket.close()
 
     def wait_for(self, prefix: str, since: float, timeout: float = 15.0) -> Usable:
@@ -59,26 +56,18 @@ class AddressWatch:
 
         Raises TimeoutError after `timeout` seconds.
         """
-        deadline = time.monotonic() + timeout
-        with self._changed:
-            while True:
-                for usable in self.seen:
-                    if usable.time >= since and usable.address.startswith(prefix):
-                        return usable
-                left = deadline - time.monotonic()
-                if left <= 0 or not self._changed.wait(left):
-                    raise TimeoutError(f"no address {prefix}… within {timeout:g} s")
+        return self.wait_until(
+            lambda usable: usable.time >= since and usable.address.startswith(prefix),
+            f"no address {prefix}…",
+            timeout,
+        )
 
-    def _listen(self) -> None:
-        while True:
-            try:
-                data = self._socket.recv(65536)
-            except OSError:  # closed
-                return
-            now = time.time()
-            with self._changed:
-                self.seen.extend(_usable(data, now))
-                self._changed.notify_all()
+    def _listen(self) -> list[Usable]:
+        try:
+            data = self._socket.recv(65536)
+        except TimeoutError:
+            return []
+        return _usable(data, time.time())
 
 
 def _usable(data: bytes, now: float) -> list[Usable]:

@@ -1,16 +1,16 @@
 """What crosses the link to the correspondent: signalling read from a capture while it grows."""
 
 import ipaddress
-import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from struct import unpack
 from types import TracebackType
+from typing import BinaryIO
 
 from mip6 import messages, packets
 from mip6.errors import Violation
+from roamkey.lab.background import Collector
 
 _PCAP_HEADER_OCTETS = 24
 _RECORD_HEADER_OCTETS = 16
@@ -47,19 +47,27 @@ class Signal:
         return self.status is not None and self.status < messages.REASON_UNSPECIFIED
 
 
-class Wire:
-    """Follows a pcap file in a thread and collects `signals`; use it as a context manager."""
+class Wire(Collector[Signal]):
+    """Follows a pcap file and collects its signals; use it as a context manager."""
 
     def __init__(self, capture: Path) -> None:
-        self.signals: list[Signal] = []
+        super().__init__(self._read, _PAUSE_S)
         self._capture = capture
-        self._changed = threading.Condition()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._follow, daemon=True)
+        self._file: BinaryIO
+
+    def wait_for(
+        self, wanted: Callable[[Signal], bool], since: float = 0.0, timeout: float = 15.0
+    ) -> Signal:
+        """The first signal not before `since` that is `wanted`; raises TimeoutError."""
+        return self.wait_until(
+            lambda signal: signal.time >= since and wanted(signal),
+            "not seen on the wire",
+            timeout,
+        )
 
     def __enter__(self) -> "Wire":
-        self._thread.start()
-        return self
+        self._file = self._capture.open("rb")
+        return super().__enter__()
 
     def __exit__(
         self,
@@ -67,41 +75,17 @@ class Wire:
         value: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._stop.set()
-        self._thread.join()
+        super().__exit__(kind, value, trace)
+        self._file.close()
 
-    def wait_for(
-        self, wanted: Callable[[Signal], bool], since: float = 0.0, timeout: float = 15.0
-    ) -> Signal:
-        """The first signal not before `since` that is `wanted`; raises TimeoutError."""
-        deadline = time.monotonic() + timeout
-        with self._changed:
-            while True:
-                for signal in self.signals:
-                    if signal.time >= since and wanted(signal):
-                        return signal
-                left = deadline - time.monotonic()
-                if left <= 0 or not self._changed.wait(left):
-                    raise TimeoutError(f"not seen on the wire within {timeout:g} s")
-
-    def _follow(self) -> None:
-        with self._capture.open("rb") as file:
-            while True:
-                ending = self._stop.is_set()  # once more after the last frame
-                new = list(_records(file))
-                if new:
-                    with self._changed:
-                        for at, frame in new:
-                            signal = read_signal(at, frame)
-                            if signal is not None:
-                                self.signals.append(signal)
-                        self._changed.notify_all()
-                if ending:
-                    return
-                self._stop.wait(_PAUSE_S)
+    def _read(self) -> Iterator[Signal]:
+        for at, frame in _records(self._file):
+            signal = read_signal(at, frame)
+            if signal is not None:
+                yield signal
 
 
-def _records(file) -> Iterator[tuple[float, bytes]]:  # type: ignore[no-untyped-def]
+def _records(file: BinaryIO) -> Iterator[tuple[float, bytes]]:
     """The whole records that have been written since the last call (little-endian pcap)."""
     if file.tell() == 0 and len(file.read(_PCAP_HEADER_OCTETS)) < _PCAP_HEADER_OCTETS:
         file.seek(0)

@@ -9,17 +9,19 @@ import ipaddress
 import json
 import select
 import socket
-import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from types import TracebackType
 
 from mip6 import packets
 from mip6.errors import Violation
+from roamkey.lab.background import Collector
 from roamkey.lab.namespaces import Namespace
 
 PORT = 5005  # firmware/examples/sensor.py
 _IPPROTO_DSTOPTS = 60
+_ENDS_WITHIN_S = 0.05
 
 
 @dataclass(frozen=True)
@@ -32,21 +34,15 @@ class Reading:
     care_of_address: str
 
 
-class Readings:
+class Readings(Collector[Reading]):
     """Collects `seen`, in order of arrival, from entering the context until leaving it."""
 
     def __init__(self, host: Namespace, address: str) -> None:
-        self.seen: list[Reading] = []
+        super().__init__(self._listen, every_s=0)
         self._address = socket.inet_pton(socket.AF_INET6, address)
         self._routed = host.socket(socket.AF_INET6, socket.SOCK_RAW, _IPPROTO_DSTOPTS)
         self._plain = host.socket(socket.AF_INET6, socket.SOCK_DGRAM)
         self._plain.bind((address, PORT))
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._listen, daemon=True)
-
-    def __enter__(self) -> "Readings":
-        self._thread.start()
-        return self
 
     def __exit__(
         self,
@@ -54,8 +50,7 @@ class Readings:
         value: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._stop.set()
-        self._thread.join()
+        super().__exit__(kind, value, trace)
         self._routed.close()
         self._plain.close()
 
@@ -63,17 +58,16 @@ class Readings:
         """How many arrived in this time."""
         return sum(start <= reading.time < end for reading in self.seen)
 
-    def _listen(self) -> None:
-        while not self._stop.is_set():
-            readable, _, _ = select.select([self._routed, self._plain], [], [], 0.05)
-            for ready in readable:
-                data, sender = ready.recvfrom(65536)
-                source = socket.inet_pton(socket.AF_INET6, sender[0].partition("%")[0])
-                home = source
-                if ready is self._routed:
-                    data, home = self._datagram(data, source)
-                if data:
-                    self._keep(data, home, source)
+    def _listen(self) -> Iterator[Reading]:
+        readable, _, _ = select.select([self._routed, self._plain], [], [], _ENDS_WITHIN_S)
+        for ready in readable:
+            data, sender = ready.recvfrom(65536)
+            source = socket.inet_pton(socket.AF_INET6, sender[0].partition("%")[0])
+            home = source
+            if ready is self._routed:
+                data, home = self._datagram(data, source)
+            if data:
+                yield _reading(data, home, source)
 
     def _datagram(self, payload: bytes, source: bytes) -> tuple[bytes, bytes]:
         """The data and the home address of a datagram behind a Home Address option."""
@@ -85,9 +79,8 @@ class Readings:
             return b"", b""
         return bytes(packet.payload[packets.UDP_HEADER_OCTETS :]), packet.logical_source
 
-    def _keep(self, data: bytes, home: bytes, care_of: bytes) -> None:
-        number = json.loads(data)["n"]
-        home_text, care_of_text = (
-            str(ipaddress.IPv6Address(octets)) for octets in (home, care_of)
-        )
-        self.seen.append(Reading(time.time(), number, home_text, care_of_text))
+
+def _reading(data: bytes, home: bytes, care_of: bytes) -> Reading:
+    number = json.loads(data)["n"]
+    home_text, care_of_text = (str(ipaddress.IPv6Address(octets)) for octets in (home, care_of))
+    return Reading(time.time(), number, home_text, care_of_text)

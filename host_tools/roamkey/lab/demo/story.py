@@ -74,7 +74,7 @@ class Story:
             self.facts.ended = time.time()
             self.facts.readings = list(self._readings.seen)
         network.stop_capture()
-        return self._wire.signals
+        return self._wire.seen
 
     # The acts
 
@@ -129,7 +129,7 @@ class Story:
     def _lose_power(self) -> None:
         tell = self._timeline
         tell.act("Power fails, and comes back")
-        self.facts.before_cut = max(s.sequence for s in self._wire.signals if s.is_update)
+        self.facts.before_cut = max(s.sequence for s in self._wire.seen if s.is_update)
         self._board.power_cut()
         left = time.time()
         self.facts.marks.append((left, "power cut"))
@@ -215,9 +215,9 @@ class Story:
             attacker.send(frame)
 
     def _tell_signals(self) -> None:
-        for signal in self._wire.signals[self._told :]:
+        for signal in self._wire.seen[self._told :]:
             self._timeline.signal(signal)
-        self._told = len(self._wire.signals)
+        self._told = len(self._wire.seen)
 
     def _handover(self, number: int) -> Handover:
         try:
