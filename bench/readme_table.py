@@ -55,7 +55,7 @@ def cuts(found: dict) -> list[tuple[str, str, str]]:
 
 def correspondent(found: dict) -> list[tuple[str, str, str]]:
     """Rows on the daemon."""
-    return [
+    rows = [
         (
             "Binding Updates a second, durable before the answer, one core, SQLite",
             f"{found['durable_bu_per_s']:,}",
@@ -68,6 +68,15 @@ def correspondent(found: dict) -> list[tuple[str, str, str]]:
             "",
         ),
     ]
+    if "throughput_ratio" in found:
+        rows.append(
+            (
+                "a download of 50 MB to a home address, through the data plane",
+                f"{found['throughput_ratio']:.2f} of the plain path's speed",
+                "a plain host beside it, same server",
+            )
+        )
+    return rows
 
 
 def provisioning(found: dict) -> list[tuple[str, str, str]]:
