@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import serial
+from mobility_samples import vector
 
 from roamkey.board.serial_client import SerialClient
 from roamkey.errors import BoardError
@@ -53,6 +54,20 @@ def test_provision_and_status(virtual: VirtualBoard, roamkey, tmp_path: Path) ->
     assert status["node"]["state"]
     code, out, _ = roamkey("status", "--port", virtual.port)
     assert code == 0 and "2001:db8:c::2, key generation 3" in out
+
+
+def test_an_encrypted_registry(virtual: VirtualBoard, roamkey, tmp_path: Path) -> None:
+    """Provisioned into with its passphrase, and read by `decode` with the same option."""
+    registry, passphrase = tmp_path / "registry.sqlite", tmp_path / "passphrase"
+    passphrase.write_text("correct horse battery staple\n")
+    passphrase.chmod(0o600)
+    both = ("--registry", registry, "--passphrase-file", passphrase)
+    code, _, error = roamkey("provision", "--port", virtual.port, *both, *ADDRESSES)
+    assert (code, error) == (0, "")
+    code, _, error = roamkey("decode", vector("kcn20-nonce0-bu").hex(), "--registry", registry)
+    assert code == 4 and one_line(error) and "--passphrase-file" in error
+    code, out, error = roamkey("decode", vector("kcn20-nonce0-bu").hex(), *both)
+    assert (code, error) == (0, "") and "Binding Update" in out
 
 
 def test_a_key_file(virtual: VirtualBoard, roamkey, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from roamkey import keyfile
+from roamkey.cli.options import PassphraseOption
 from roamkey.decode import captures
 from roamkey.decode.facts import Facts
 from roamkey.decode.reading import Reading
@@ -37,6 +38,7 @@ def decode(
     registry: str = typer.Option(
         "", metavar="URL", help="Check authenticators with the live keys of this registry."
     ),
+    passphrase_file: PassphraseOption = None,
     everything: bool = typer.Option(
         False, "--all", help="Show also the packets of a capture that aren't of mobility."
     ),
@@ -63,7 +65,7 @@ def decode(
         raise typer.BadParameter("stdin can't give both the keys and the packets")
     if keys and registry:
         raise typer.BadParameter("take the keys from a file or from a registry, not from both")
-    reading = Reading(_pairs(keys, registry), everything)
+    reading = Reading(_pairs(keys, registry, passphrase_file), everything)
     file = _open(source)
     if file is None:
         _print(reading, reading.hexadecimal(source), as_json)
@@ -75,13 +77,13 @@ def decode(
         raise BadInputError(f"{name}{reading.failure}")
 
 
-def _pairs(keys: str, registry: str) -> Sequence[PairKeys] | None:
+def _pairs(keys: str, registry: str, passphrase: Path | None) -> Sequence[PairKeys] | None:
     """The keys to check with; None where none were named."""
     if not registry:
         return keyfile.read_pairs(keys) if keys else None
     from roamkey.registry import Registry  # a database library: only where it is needed
 
-    with Registry.open(registry, create=False) as opened:
+    with Registry.open(registry, create=False, passphrase_file=passphrase) as opened:
         return opened.live_keys()
 
 

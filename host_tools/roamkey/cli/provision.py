@@ -11,6 +11,7 @@ from mip6 import addresses
 from roamkey import provisioning
 from roamkey.board.serial_client import SerialClient
 from roamkey.cli.board_options import BoardOption, JsonOption, PortOption, port_of
+from roamkey.cli.options import PassphraseOption, RegistryOption
 from roamkey.delivery import Held
 from roamkey.errors import BadInputError
 from roamkey.keyfile import read_kcn
@@ -44,9 +45,8 @@ def provision(
     replace: Annotated[
         bool, typer.Option("--replace", help="Also where the board holds keys already.")
     ] = False,
-    registry: Annotated[
-        str | None, typer.Option(help="The registry's file or URL.", metavar="URL")
-    ] = None,
+    registry: RegistryOption = None,
+    passphrase_file: PassphraseOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Put keys on a board and into the registry, whole or not at all.
@@ -62,7 +62,7 @@ def provision(
     )
     plan.check()
     where = port_of(port, board)
-    with Registry.open(registry) as opened:
+    with Registry.open(registry, passphrase_file=passphrase_file) as opened:
         held = provisioning.provision(opened, where, plan, replace=replace)
     if as_json:
         typer.echo(json.dumps(_as_json(held)))
