@@ -19,6 +19,7 @@ from pathlib import Path
 from fleet import CORRESPONDENT
 
 from mip6 import packets
+from roamkey.correspondent import buffers
 from roamkey.correspondent.entries import Inbound
 from roamkey.lab.namespaces import Namespace
 
@@ -28,7 +29,6 @@ _CABLE = "cable"
 _MACS = "02:00:00:00:00:01", "02:00:00:00:00:02"
 _READY_S = 120.0
 _BUFFER = 16 << 20
-_SO_RCVBUFFORCE = 33
 _CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -128,7 +128,7 @@ class Site:
         made = self._there.socket(socket.AF_INET6, socket.SOCK_RAW, protocol)
         made.bind((address, 0))
         made.setblocking(False)
-        made.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
+        buffers.widen(made, _BUFFER)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
         return made
 

@@ -39,6 +39,7 @@ def verdicts(facts: Facts, **changes: object) -> dict[str, doctor.Check]:
     return {check.name: check for check in checks if check.verdict != doctor.OK}
 
 
+@pytest.mark.lab
 def test_a_board_with_an_agent(virtual: VirtualBoard) -> None:
     found = doctor.examine(virtual.port)
     assert found.fit and found.board == virtual.unique_id.hex()

@@ -22,6 +22,7 @@ def test_schemas_are_schemas(name: str) -> None:
     jsonschema.Draft202012Validator.check_schema(schema(name))
 
 
+@pytest.mark.lab
 def test_boards_doctor_install(
     virtual: VirtualBoard, roamkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -39,6 +40,7 @@ def test_boards_doctor_install(
     assert (code, checked("install", out)["slot"]) == (0, "a")  # type: ignore[index]
 
 
+@pytest.mark.lab
 def test_for_people_at_80_columns(
     virtual: VirtualBoard, roamkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:

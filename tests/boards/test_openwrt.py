@@ -157,6 +157,7 @@ def test_a_router_registers_moves_crashes_and_stops(lab_network, tmp_path):
     assert f" state {CORRESPONDENT_ADDRESS} bound" in block.read_text()
 
 
+@pytest.mark.lab
 def test_main_without_a_terminal_neither_ends_nor_spins(tmp_path):
     program = f"from mip6 import agent\nagent.ROOT = {str(tmp_path)!r}\nagent.main()"
     process = subprocess.Popen(

@@ -26,6 +26,7 @@ from ipaddress import IPv6Address
 from pathlib import Path
 
 from mip6 import packets
+from roamkey.correspondent import buffers
 from roamkey.correspondent.dataplane import filters
 from roamkey.correspondent.entries import Inbound, Reply
 from roamkey.errors import SystemRefusedError
@@ -35,7 +36,6 @@ _RECEIVE_BUFFER = 8 << 20  # a burst waits here while the one before is being co
 _ANCILLARY = 4096
 _TENTATIVE = 0x40  # IFA_F_TENTATIVE
 _TENTATIVE_S = 5
-_SO_RCVBUFFORCE = 33  # Linux; not in the socket module
 _SO_MEMINFO = 55
 _PACKET_INFO = struct.Struct("@16sI")  # struct in6_pktinfo: address, interface's index
 _MEMINFO = struct.Struct("9I")  # linux/sock_diag.h; the last: drops
@@ -61,7 +61,7 @@ class RawSockets:
         # makes right, and count them with what it has no room for. Ours are always filled in.
         self.home.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_CHECKSUM, -1)
         for one in (self.away, self.home):
-            _widen(one)
+            buffers.widen(one, _RECEIVE_BUFFER)
         self._routed.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
         self.send_errors = 0
 
@@ -149,13 +149,6 @@ def _is_tentative(address: IPv6Address) -> bool:
     # address, interface's index, prefix length, scope, flags, name; all in hexadecimal
     found = (line.split() for line in lines if line.startswith(address.packed.hex()))
     return any(int(fields[4], 16) & _TENTATIVE for fields in found)
-
-
-def _widen(one: socket.socket) -> None:
-    try:
-        one.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _RECEIVE_BUFFER)
-    except PermissionError:
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
 
 
 def _overflows(one: socket.socket) -> int:

@@ -16,6 +16,7 @@ from contextlib import ExitStack
 from ipaddress import IPv6Address
 
 from mip6 import packets
+from roamkey.correspondent import buffers
 from roamkey.correspondent.dataplane import control, filters, routes, tun
 from roamkey.correspondent.dataplane.firewall import Firewall
 from roamkey.correspondent.dataplane.forward import Forwarder
@@ -26,7 +27,6 @@ from roamkey.errors import SystemRefusedError
 _PATTERN = "roamkey%d"
 _REPORT_S = 1.0
 _RECEIVE_BUFFER = 8 << 20
-_SO_RCVBUFFORCE = 33
 _MESSAGES = 16  # from the daemon before packets have their turn
 
 
@@ -148,10 +148,7 @@ def _open_raw(address: IPv6Address) -> socket.socket:
     """Where data from nodes arrive."""
     one = socket.socket(socket.AF_INET6, socket.SOCK_RAW, packets.DESTINATION_OPTIONS)
     try:
-        try:
-            one.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _RECEIVE_BUFFER)
-        except PermissionError:
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
+        buffers.widen(one, _RECEIVE_BUFFER)
         one.setblocking(False)
         one.bind((str(address), 0))
         filters.only_data(one, packets.DESTINATION_OPTIONS)

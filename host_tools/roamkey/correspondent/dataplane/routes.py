@@ -125,12 +125,17 @@ class Routes:
 
 def _request(what: str, index: int, address: IPv6Address) -> bytes:
     """An octet string in which `_NOBODY` stands for the home address; wants no acknowledgement."""
-    batch = IPBatch()
     source = {} if what == "del" else {"prefsrc": str(address)}
-    batch.route(
-        what, family=socket.AF_INET6, dst=f"{_NOBODY}/128", oif=index, proto=_PROTOCOL, **source
-    )
-    made = bytes(batch.batch)
+    with IPBatch() as batch:
+        batch.route(
+            what,
+            family=socket.AF_INET6,
+            dst=f"{_NOBODY}/128",
+            oif=index,
+            proto=_PROTOCOL,
+            **source,
+        )
+        made = bytes(batch.batch)
     length, kind, flags, sequence, port = _HEADER.unpack_from(made)
     if length != len(made) or made.count(_NOBODY.packed) != 1:
         raise SystemRefusedError("pyroute2 makes requests that this program doesn't understand")
