@@ -8,6 +8,7 @@ does the same for what a former run left. See `provisioning` for the whole order
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import select
 
@@ -40,6 +41,20 @@ class Held:
     correspondents: tuple[tuple[str, tuple[int, ...]], ...]
     lifetime: int
     finished: bool
+
+    def plain(self) -> dict[str, Any]:
+        """The same in plain values, for JSON."""
+        return {
+            "board": self.board,
+            "set_id": self.set_id,
+            "home_address": self.home_address,
+            "correspondents": [
+                {"address": name, "generations": list(numbers)}
+                for name, numbers in self.correspondents
+            ],
+            "lifetime": self.lifetime,
+            "finished_earlier_run": self.finished,
+        }
 
 
 def settle_earlier(registry: Registry, identity: Identity) -> bytes | None:

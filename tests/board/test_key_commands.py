@@ -64,7 +64,7 @@ def test_rekey_gives_the_next_generations(virtual, both, roamkey, tmp_path) -> N
             assert (key.home_nonce, key.care_of_nonce) == (before.home_nonce, before.care_of_nonce)
             assert (key.lifetime, key.state) == (600, CONFIRMED) and key.kcn != before.kcn
         told = json.loads(roamkey("rekey", *both, "--json")[1])
-        assert told["correspondents"] == [["2001:db8:c::2", [3]]]
+        assert told["correspondents"] == [{"address": "2001:db8:c::2", "generations": [3]}]
     code, out, _ = roamkey("status", "--port", virtual.port, "--json")
     status = json.loads(out)
     assert status["identity"]["set_id"] == told["set_id"]

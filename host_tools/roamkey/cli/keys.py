@@ -36,7 +36,7 @@ def rekey(
     with Registry.open(registry, create=False, passphrase_file=passphrase_file) as opened:
         held = rekeying.rekey(opened, where, generations)
     if as_json:
-        typer.echo(json.dumps(asdict(held)))
+        typer.echo(json.dumps(held.plain()))
         return
     typer.echo(f"board {held.board}, home address {held.home_address}")
     for name, numbers in held.correspondents:

@@ -12,7 +12,6 @@ from roamkey import provisioning
 from roamkey.board.serial_client import SerialClient
 from roamkey.cli.board_options import BoardOption, JsonOption, PortOption, port_of
 from roamkey.cli.options import PassphraseOption, RegistryOption
-from roamkey.delivery import Held
 from roamkey.errors import BadInputError
 from roamkey.keyfile import read_kcn
 from roamkey.registry import Registry
@@ -65,7 +64,7 @@ def provision(
     with Registry.open(registry, passphrase_file=passphrase_file) as opened:
         held = provisioning.provision(opened, where, plan, replace=replace)
     if as_json:
-        typer.echo(json.dumps(_as_json(held)))
+        typer.echo(json.dumps(held.plain()))
         return
     _row("board", f"{held.board}")
     _row("home address", f"{held.home_address}")
@@ -148,20 +147,6 @@ def _show_node(node: dict[str, Any]) -> None:
     for name in ("fault", "faults", "drops"):
         if node.get(name):
             _row(name, node[name] if isinstance(node[name], str) else json.dumps(node[name]))
-
-
-def _as_json(held: Held) -> dict[str, Any]:
-    return {
-        "board": held.board,
-        "set_id": held.set_id,
-        "home_address": held.home_address,
-        "correspondents": [
-            {"address": name, "generations": list(numbers)}
-            for name, numbers in held.correspondents
-        ],
-        "lifetime": held.lifetime,
-        "finished_earlier_run": held.finished,
-    }
 
 
 def _address(text: str, option: str) -> bytes:
