@@ -1,14 +1,13 @@
 """Which board becomes which line, and whole batches on virtual boards."""
 
-import json
 import os
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-import jsonschema
 import pytest
+from json_output import checked
 
 from roamkey import cli
 from roamkey.board import discovery
@@ -21,7 +20,6 @@ from roamkey.fleet.rows import Outcome, Row, read_results
 from roamkey.fleet.station import Progress, Wish
 from roamkey.lab.board import VirtualBoard
 from roamkey.registry import Registry
-from roamkey.schemas import schema
 
 COMMON = ("--home-prefix", "2001:db8:a::/64", "--correspondent", "2001:db8:c::2")
 
@@ -178,8 +176,7 @@ def test_a_batch_and_its_failures_again(lab_network, roamkey, tmp_path: Path) ->
         options = (*COMMON, "--wait", "1", "--labels", labels)
         code, out, error = roamkey("batch", fleet, *options, "--json")
         assert code == 3 and "2 of 4 boards not done" in error and error.count("\n") == 1
-        told = json.loads(out)
-        jsonschema.validate(told, schema("batch"))
+        told = checked("batch", out)
         roof, mine, gone, some = told["boards"]
         assert [each["result"] for each in told["boards"]] == ["ok", "failed", "missing", "ok"]
         assert (roof["board"], roof["home_address"]) == (
@@ -225,8 +222,7 @@ def test_a_batch_and_its_failures_again(lab_network, roamkey, tmp_path: Path) ->
         # One board by itself.
         code, out, error = roamkey("setup", "--port", boards[3].port, *COMMON, "--json")
         assert code == 0, error
-        told = json.loads(out)
-        jsonschema.validate(told, schema("setup"))
+        told = checked("setup", out)
         assert told["home_address"] == "2001:db8:a::3"
         code, _, error = roamkey("setup", "--port", boards[3].port, *COMMON, "--registered", "0.5")
         assert code == 3 and "not registered after" in error
