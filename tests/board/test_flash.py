@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from json_output import checked
 
 from roamkey.board import bootloader, discovery, flasher
 from roamkey.board.images import ESP_CHIPS, read_firmware
@@ -144,7 +145,7 @@ def test_rp2_on_a_real_fat_volume(rp2: VirtualBoard, tmp_path: Path) -> None:
 
 
 def test_a_drive_that_appears_is_found(
-    rp2: VirtualBoard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    rp2: VirtualBoard, roamkey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drive = drive_at(tmp_path)
     mounts = tmp_path / "mounts"
@@ -153,12 +154,16 @@ def test_a_drive_that_appears_is_found(
     monkeypatch.setattr(bootloader, "_MOUNTS", mounts)
     firmware = read_firmware(images.uf2(tmp_path / "new.uf2", images.names(*facts(rp2))))
     with BootRom(rp2, drive, tmp_path / _SIGNAL):
-        assert flasher.flash(firmware, rp2.port, start_s=20).checked
+        code, out, error = roamkey("flash", firmware.path, "--port", rp2.port, "--json")
+    assert code == 0, error
+    assert checked("flash", out)["checked"]
     with pytest.raises(BadInputError, match="0 bootloaders' drives"):
         flasher.flash(firmware, None)
     (drive / "INFO_UF2.TXT").write_text(_INFO.replace("RPI-RP2", "RP2350"))
     with pytest.raises(RefusedError, match="is for RP2040"):
         flasher.flash(firmware, None)
+    found = checked("boards", roamkey("boards", "--json")[1])
+    assert [one["volume"] for one in found if one["state"] == "bootloader"] == [str(drive)]
     assert not (drive / "firmware.uf2").exists()
 
 
