@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from roamkey.cli.board_options import BoardOption, JsonOption, PortOption, port_of
+from roamkey.cli.board_options import BoardOption, PortOption, port_of
 from roamkey.cli.lazy import lazy_app
 from roamkey.errors import SystemRefusedError
 
@@ -31,7 +31,7 @@ def pull(
     out: Annotated[
         Path | None, typer.Option("--out", help="Write it here, for `roamkey field report`.")
     ] = None,
-    as_json: JsonOption = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON: an object a line.")] = False,
 ) -> None:
     """Fetch a board's event log: links, addresses, updates, acknowledgements, restarts, errors.
 
@@ -53,9 +53,10 @@ def pull(
             boardlog.write(out, log)
         except OSError as error:
             raise SystemRefusedError(f"{out}: {error.strerror}") from None
-        typer.echo(f"{len(log.events)} events of board {log.board}: {out}")
-    elif as_json:
+    if as_json:
         typer.echo(boardlog.as_lines(log), nl=False)
+    elif out is not None:
+        typer.echo(f"{len(log.events)} events of board {log.board}: {out}")
     else:
         for event in log.events:
             at = f"{event.ms / 1000:12,.3f} s"
