@@ -1,11 +1,11 @@
 """`roamkey rekey`, `retire`, `erase`, `networks`, `export`, `import`, on a virtual board."""
 
 import io
-import json
 import time
 from pathlib import Path
 
 import pytest
+from json_output import checked, checked_lines
 
 from mip6 import addresses
 from mip6.credentials import Keystore
@@ -63,10 +63,10 @@ def test_rekey_gives_the_next_generations(virtual, both, roamkey, tmp_path) -> N
         for key in pair.keys:
             assert (key.home_nonce, key.care_of_nonce) == (before.home_nonce, before.care_of_nonce)
             assert (key.lifetime, key.state) == (600, CONFIRMED) and key.kcn != before.kcn
-        told = json.loads(roamkey("rekey", *both, "--json")[1])
+        told = checked("rekey", roamkey("rekey", *both, "--json")[1])
         assert told["correspondents"] == [{"address": "2001:db8:c::2", "generations": [3]}]
     code, out, _ = roamkey("status", "--port", virtual.port, "--json")
-    status = json.loads(out)
+    status = checked("status", out)
     assert status["identity"]["set_id"] == told["set_id"]
     (peer,) = status["keystore"]["peers"]
     assert peer["key"]["uses_left"] > 65000 and peer["key"]["warning"] is None
@@ -167,7 +167,7 @@ def test_erase(virtual, both, roamkey, private) -> None:
     code, out, error = roamkey("erase", *both, "--yes")
     assert (code, error) == (0, "") and "2001:db8:a::1: its keys are retired" in out
     assert "no keys: provision the board" in roamkey("status", "--port", virtual.port)[1]
-    told = json.loads(roamkey("erase", *both, "--yes", "--json")[1])
+    told = checked("erase", roamkey("erase", *both, "--yes", "--json")[1])
     assert told == {"board": virtual.unique_id.hex(), "home_addresses": []}
     virtual.power_cut()
     assert not [name for name in virtual.list_files() if name.startswith("/roamkey/")]
@@ -206,7 +206,7 @@ def test_retire(both, roamkey, tmp_path, virtual) -> None:
         code, _, error = roamkey("retire", *registry, *name, "--yes")
         assert code == 4 and one_line(error)
     code, out, _ = roamkey("retire", *registry, *ADDRESSES[:2], "--yes", "--json")
-    assert code == 0 and json.loads(out)["home_addresses"] == ["2001:db8:a::1"]
+    assert code == 0 and checked("retire", out)["home_addresses"] == ["2001:db8:a::1"]
     assert roamkey("retire", *registry, "--yes")[0] == 2
     with Registry.open(tmp_path / "registry.sqlite") as opened:
         (pair,) = opened.pairs_for_correspondent(PEER)
@@ -224,15 +224,18 @@ def test_networks(virtual, roamkey, private) -> None:
         *("networks", "set", "depot", "--password-file", file, "--priority", "1", *port)
     )
     assert (code, error) == (0, "") and "depot  (with a password)" in out
-    assert roamkey("networks", "set", "guests", *port)[0] == 0
+    code, out, _ = roamkey("networks", "set", "guests", *port, "--json")
+    guests, depot = checked("networks-set", out)
+    assert (code, guests["ssid"], depot["ssid"]) == (0, "guests", "depot")
     virtual.reset()
     code, out, _ = roamkey("networks", "list", *port, "--json")
-    assert json.loads(out) == [
+    assert checked("networks-list", out) == [
         {"ssid": "guests", "priority": 0, "open": True},
         {"ssid": "depot", "priority": 1, "open": False},
     ]
     assert PASSWORD not in out
-    assert "depot" not in roamkey("networks", "remove", "depot", *port)[1]
+    code, out, _ = roamkey("networks", "remove", "depot", *port, "--json")
+    assert code == 0 and [one["ssid"] for one in checked("networks-remove", out)] == ["guests"]
     code, _, error = roamkey("networks", "remove", "depot", *port)
     assert code == 4 and one_line(error)
     short = private("short", "1234567")
@@ -241,6 +244,17 @@ def test_networks(virtual, roamkey, private) -> None:
 
 
 # time, log
+
+
+def test_the_log_as_it_is_printed_and_written(virtual, roamkey, tmp_path) -> None:
+    file = tmp_path / "board.jsonl"
+    pull = ("log", "pull", "--port", virtual.port, "--out", file)
+    code, out, error = roamkey(*pull, "--json")
+    assert (code, error) == (0, "") and file.read_text() == out
+    board, clock, *events = checked_lines("log-pull", out)
+    assert (board["board"], board["home_address"]) == (virtual.unique_id.hex(), None)
+    assert clock["type"] == "clock" and events[0]["kind"] == "boot"
+    assert f"{len(events)} events of board" in roamkey(*pull)[1]
 
 
 def test_the_clock_of_the_system_is_not_set(virtual) -> None:

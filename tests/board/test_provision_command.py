@@ -1,6 +1,5 @@
 """`roamkey provision` and `roamkey status` as a technician meets them, on a virtual board."""
 
-import json
 import os
 import pty
 import subprocess
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import serial
+from json_output import checked
 from mobility_samples import vector
 
 from roamkey.board.serial_client import SerialClient
@@ -29,6 +29,8 @@ def test_provision_and_status(virtual: VirtualBoard, roamkey, tmp_path: Path) ->
     registry = tmp_path / "registry.sqlite"
     code, out, _ = roamkey("status", "--port", virtual.port)
     assert code == 0 and "no keys: provision the board" in out
+    status = checked("status", roamkey("status", "--port", virtual.port, "--json")[1])
+    assert (status["keystore"]["status"], status["node"]["state"]) == ("empty", "keyless")
 
     options = ("provision", "--port", virtual.port, "--registry", registry, *ADDRESSES)
     code, out, error = roamkey(*options, "--generations", "3", "--lifetime", "600")
@@ -41,12 +43,12 @@ def test_provision_and_status(virtual: VirtualBoard, roamkey, tmp_path: Path) ->
     assert code == 4 and one_line(error) and "--replace" in error
 
     code, out, _ = roamkey(*options, "--replace", "--json")
-    told = json.loads(out)
+    told = checked("provision", out)
     assert told["board"] == board_id and told["correspondents"][0]["generations"] == [3]
 
     virtual.reset()
     code, out, _ = roamkey("status", "--port", virtual.port, "--json")
-    status = json.loads(out)
+    status = checked("status", out)
     assert status["identity"]["set_id"] == told["set_id"]
     assert status["identity"]["board"] == board_id
     (peer,) = status["keystore"]["peers"]

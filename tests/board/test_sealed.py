@@ -1,6 +1,5 @@
 """Sealed boards: no REPL by any way of the serial line, and the seal opens to its key alone."""
 
-import json
 import re
 import subprocess
 import sys
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import serial
+from json_output import checked
 
 from mip6.seal import response
 from roamkey import boardseal
@@ -44,7 +44,7 @@ def sealed(virtual: VirtualBoard, roamkey, tmp_path: Path):
     assert roamkey("provision", *both, *ADDRESSES)[0] == 0
     code, out, error = roamkey("seal", *both, "--json")
     assert (code, error) == (0, "")
-    told = json.loads(out)
+    told = checked("seal", out)
     assert told["board"] == virtual.unique_id.hex() and not told["finished"]
     return virtual, both
 
@@ -121,6 +121,8 @@ def test_no_repl_where_the_agent_is_broken(sealed, tmp_path: Path) -> None:
 
 def test_it_answers_who_and_how_it_is_and_nothing_else(sealed, roamkey) -> None:
     board, both = sealed
+    status = checked("status", roamkey("status", "--port", board.port, "--json")[1])
+    assert status["identity"]["sealed"]
     code, out, _ = roamkey("status", "--port", board.port)
     assert code == 0 and "seal" in out and "2001:db8:a::1" in out
     for command in (
@@ -165,8 +167,8 @@ def test_the_right_key_opens_it_and_wrong_ones_wait(sealed, roamkey, monkeypatch
         client.ask("unseal", {"response": "00" * 20})
     assert refused.value.code == -32004
     time.sleep(int(found[1]) + 0.1)
-    code, out, _ = roamkey("unseal", *both)
-    assert code == 0 and "is open" in out
+    code, out, _ = roamkey("unseal", *both, "--json")
+    assert code == 0 and checked("unseal", out)["finished"] is False
     code, _, error = roamkey("unseal", *both)
     assert code == 4 and "is not sealed" in error
     assert roamkey("rekey", *both)[0] == 0
