@@ -1,12 +1,12 @@
 """Encryption at rest: nothing in the files without the passphrase, everything with it."""
 
-import json
 import stat
 import subprocess
 import sys
 from ipaddress import IPv6Address
 
 import pytest
+from json_output import checked
 from sqlalchemy import bindparam, text
 
 from roamkey.errors import BadInputError, RefusedError
@@ -276,7 +276,7 @@ def test_the_command_tells_without_the_passphrase(registry_url, passphrase_file)
     with Registry.open(registry_url, passphrase_file=passphrase_file) as registry:
         provision(registry, 1)
     done = run("info", registry_url, "--json")
-    found = json.loads(done.stdout)
+    found = checked("registry-info", done.stdout)
     assert (found["encrypted"], found["nodes"], found["live_keys"]) == (True, 1, 1)
     assert "yes" in run("info", registry_url).stdout
     assert run("encrypt", registry_url).returncode == 1

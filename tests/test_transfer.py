@@ -1,10 +1,10 @@
 """Keys to another machine's registry: whole, encrypted, and never backwards."""
 
-import json
 import stat
 from pathlib import Path
 
 import pytest
+from json_output import checked
 from sqlalchemy import update
 
 from mip6 import addresses
@@ -215,10 +215,10 @@ def test_the_commands(two, tmp_path, monkeypatch, capsys) -> None:
         *("export", out, "--correspondent", "2001:db8:c::2", *options),
         *("--registry", tmp_path / "here.sqlite"),
     )
-    assert code == 0 and json.loads(said) == {"file": str(out), "nodes": 2, "keys": 3}
+    assert code == 0 and checked("export", said) == {"file": str(out), "nodes": 2, "keys": 3}
     target = ("--registry", tmp_path / "there.sqlite")
     code, said, _ = roamkey("import", out, *options, *target)
-    assert code == 0 and json.loads(said)["added"] == 3
+    assert code == 0 and checked("import", said)["added"] == 3
     code, said, _ = roamkey("import", out, *options[:2], "--new-only", *target)
     assert code == 0 and "0 key(s) added" in said
     for bad, words in ((tmp_path / "none", "No such file"), (file, "no file of")):
