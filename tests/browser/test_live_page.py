@@ -1,13 +1,13 @@
 """The live page in a real browser, over a real daemon and nodes with the agent's own core."""
 
 import importlib.util
-import json
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+from json_output import checked
 
 from roamkey.correspondent.events import kinds
 from roamkey.lab import browser
@@ -146,4 +146,5 @@ def look_closely(driver):
 def events(crowd, *arguments):
     command = [sys.executable, "-m", "roamkey", "correspondent", "events", "--json"]
     command += ["--registry", str(crowd.registry_path), *arguments]
-    return json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    done = subprocess.run(command, capture_output=True, check=True, text=True)
+    return checked("correspondent-events", done.stdout)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from daemons import ADDRESS, CLI, Daemon, Station, run_cli
+from json_output import checked
 
 from mip6 import packets
 
@@ -17,7 +18,7 @@ from mip6 import packets
 def bindings(network, path):
     code, out, err = run_cli(network, "bindings", "--json", "--registry", str(path))
     assert (code, err) == (0, "")
-    return json.loads(out)
+    return checked("correspondent-bindings", out)
 
 
 @pytest.mark.lab

@@ -1,6 +1,5 @@
 """What happened, as the daemon records it: complete, bounded, and never in the way of packets."""
 
-import json
 import sqlite3
 import stat
 import time
@@ -9,6 +8,7 @@ from ipaddress import IPv6Address
 
 import pytest
 from daemons import ADDRESS, Daemon, Station, run_cli
+from json_output import checked
 
 from mip6 import messages
 from roamkey.cli.correspondent_events import _instant
@@ -178,7 +178,7 @@ def test_the_daemon_records(lab_network, scene):
             lab_network, "events", "--registry", registry, "--json", "--since", "1h"
         )
         assert (code, err) == (0, "")
-        found = json.loads(out)
+        found = checked("correspondent-events", out)
         if found[-1]["kind"] == "expired":
             break
         assert time.monotonic() < deadline, found

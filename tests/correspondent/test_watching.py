@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 from daemons import ADDRESS, Daemon, Station, run_cli
+from json_output import checked
 
 import roamkey
 from mip6 import packets
@@ -32,7 +33,7 @@ ROOTS = [Path(roamkey.__file__).parents[1], Path(packets.__file__).parents[1]]
 def told(network, command, *arguments):
     code, out, err = run_cli(network, command, "--json", *arguments)
     assert (code, err) == (0, "")
-    return json.loads(out)
+    return checked(f"correspondent-{command}", out)
 
 
 def scrape(network, path="/metrics"):
