@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import typer
+from json_output import checked
 from mobility_samples import (
     CARE_OF,
     HOME,
@@ -44,8 +45,7 @@ def run(*arguments: str, stdin: str | bytes = "") -> Result:
 def document(*arguments: str, stdin: str | bytes = "") -> dict[str, Any]:
     result = run("--json", *arguments, stdin=stdin)
     assert result.exit_code == 0, (result.output, result.exception)
-    found: dict[str, Any] = json.loads(result.stdout)
-    return found
+    return dict(checked("decode", result.stdout))
 
 
 def packet_of(octets: bytes, *arguments: str) -> dict[str, Any]:
@@ -267,6 +267,13 @@ def test_icmpv6_errors_about_mobility() -> None:
     assert "no harm" in run(octets.hex()).stdout
 
 
+def test_one_of_each_is_as_the_schema_says(tmp_path: Path) -> None:
+    path = capture_of(tmp_path, one_of_each())
+    found = document(path, "--keys", keys_for(tmp_path, key_file()))
+    kinds = {facts["mobility"]["type"] for facts in found["packets"] if "mobility" in facts}
+    assert kinds == set(range(8))
+
+
 # Authenticators
 
 
@@ -384,7 +391,7 @@ def test_one_damaged_packet_among_several() -> None:
     result = run("--json", stdin=f"{good}\n{good[:-2]}\n{good}")
     assert isinstance(result.exception, RoamkeyError)
     assert str(result.exception).endswith("packet 2: packet shorter than its payload length")
-    found = json.loads(result.stdout)
+    found = checked("decode", result.stdout)
     assert found["damaged"] == 1 and found["packets"][1]["damaged"]["reason"] == "truncated"
     assert "mobility" in found["packets"][2]
 
@@ -437,7 +444,7 @@ def test_a_capture_that_ends_early_still_gives_what_it_has(tmp_path: Path) -> No
     path = Path(capture_of(tmp_path, [vector("no-ack"), vector("no-ack")]))
     path.write_bytes(path.read_bytes()[:-1])
     result = run("--json", str(path))
-    found = json.loads(result.stdout)
+    found = checked("decode", result.stdout)
     assert found["truncated"] and len(found["packets"]) == 1
     assert isinstance(result.exception, RoamkeyError)
 
