@@ -5,8 +5,11 @@ import json
 
 import pytest
 import samples
+from json_output import checked
 from samples import HOME, ONE, START, TWO
+from typer.testing import CliRunner
 
+from roamkey.cli import app
 from roamkey.errors import BadInputError, BoardError
 from roamkey.field import boardlog, clocks, compare, figures, folder, output, page, report
 
@@ -155,6 +158,23 @@ def test_what_is_written_agrees_and_needs_nothing_else(walk):
     assert compare.write(made, made, walk / "out").exists()
     differences = json.loads((walk / "out" / "compare.json").read_text())["differences"]
     assert all(not any(one.values()) for one in differences.values())
+
+
+def test_the_command_prints_a_walk_and_two_walks(walk):
+    script = {"name": "errand", "networks": {}, "steps": [{"at_ms": START, "kind": "move"}]}
+    (walk / "walk.json").write_text(json.dumps(script))
+
+    def printed(*options):
+        done = CliRunner().invoke(app, ["field", "report", str(walk), *options, "--json"])
+        assert done.exit_code == 0, done.output
+        return checked("field-report", done.stdout)
+
+    told = printed()
+    assert (told["name"], len(told["nodes"][0]["handovers"])) == ("errand", 4)
+    both = printed("--compare", str(walk))
+    assert both["first"] == both["second"] == told
+    assert not any(both["differences"]["total"].values())
+    assert not (walk / "report").exists()
 
 
 def test_folders_that_hold_nothing_or_nonsense(tmp_path):

@@ -15,7 +15,10 @@ import os
 
 import oracle
 import pytest
+from json_output import checked
+from typer.testing import CliRunner
 
+from roamkey.cli import app
 from roamkey.field import figures, folder, report
 from roamkey.lab.walk import script
 from roamkey.lab.walk.run import Walk
@@ -56,6 +59,8 @@ def test_every_number_holds_against_the_capture(walked):
     scripted, out = walked
     walk = folder.read(out)
     made = report.make(walk)
+    done = CliRunner().invoke(app, ["field", "report", str(out), "--json"])
+    assert len(checked("field-report", done.stdout)["nodes"]) == 1
     (node,) = made.nodes
     seen = oracle.messages(out / "way.pcap")
     check_handovers_are_all(scripted, node)
