@@ -195,7 +195,7 @@ def test_folders_that_hold_nothing_or_nonsense(tmp_path):
 def test_signal_strength_is_of_the_network_joined(tmp_path):
     lines = ["0 boot 1 1 0", "10 link cafe up", "11 signal -61", f"900 attached {ONE}"]
     lines += [f"901 update {samples.PEER} 0", f"950 acknowledged {samples.PEER} 0"]
-    lines += ["2000 link down", "2001 detached", "2500 link my office up", "2501 signal None"]
+    lines += ["2000 link down", "2001 detached", "2500 link my  office up", "2501 signal None"]
     lines += [f"3000 attached {TWO}", f"3001 update {samples.PEER} 1"]
     log = boardlog.pull(samples.answers("\n".join(lines)), "aa", HOME)
     boardlog.write(tmp_path / "board.jsonl", log)
@@ -203,3 +203,33 @@ def test_signal_strength_is_of_the_network_joined(tmp_path):
     first, second = made.nodes[0].handovers
     assert first.signal_dbm == -61 and second.joined_ms - second.left_ms == 500
     assert "dBm" in page.render(made) and len(made.nodes[0].joined.signal) == 1
+
+
+def test_a_value_that_is_none_is_one_line(walk):
+    """Whatever stands in a field of a log: a report, or an error that names the folder or file."""
+    events = [
+        {"at_ms": START + 10, "kind": "bound", "home_address": HOME, "care_of_address": ONE,
+         "sequence": 9, "generation": 0, "lifetime_s": 4, "reason": None, "gap_ms": None},
+        {"at_ms": START + 20, "kind": "gap", "home_address": HOME, "gap_ms": 7, "count": 1},
+    ]  # fmt: skip
+    (walk / "events.jsonl").write_text("".join(json.dumps(one) + "\n" for one in events))
+    strange = (None, "", "x", "1", -1, 0.5, 1e300, 2**70, True, [], ["x"], {})
+    refused = 0
+    for path in sorted(walk.iterdir()):
+        lines = path.read_text().splitlines()
+        for number in {0, 1, 2, len(lines) // 2, len(lines) - 1} & set(range(len(lines))):
+            try:
+                whole = json.loads(lines[number])
+            except ValueError:  # one of those is there on purpose
+                continue
+            for name in whole:
+                for value in strange:
+                    torn = json.dumps({**whole, name: value})
+                    path.write_text("\n".join([*lines[:number], torn, *lines[number + 1 :]]))
+                    try:
+                        report.make(folder.read(walk))
+                    except BadInputError as error:
+                        refused += 1
+                        assert str(walk) in str(error)
+        path.write_text("\n".join(lines))
+    assert refused > 100

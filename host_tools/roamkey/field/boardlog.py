@@ -18,6 +18,7 @@ from typing import Any
 
 from roamkey.board.serial_client import SerialClient
 from roamkey.errors import BadInputError, BoardError
+from roamkey.field import values
 
 #: What asks a board for a block of its log: number (None: the newest) to the console's answer.
 Ask = Callable[[int | None], dict[str, Any]]
@@ -124,8 +125,8 @@ def merge(objects: Iterable[dict[str, Any]], name: str) -> list[BoardLog]:
     try:
         for one in objects:
             if one["type"] == "board":
-                board = str(one["board"])
-                home_address = one["home_address"]
+                board = values.text(one["board"])
+                home_address = one["home_address"] and values.address(one["home_address"])
                 current = logs.setdefault(home_address or board, BoardLog(board, home_address))
                 if board != home_address:
                     current.board = board
@@ -133,15 +134,21 @@ def merge(objects: Iterable[dict[str, Any]], name: str) -> list[BoardLog]:
                 raise BadInputError(f"{name}: an event before the line that names its board")
             elif one["type"] == "clock":
                 current.clocks.append(
-                    ClockReading(one["boot"], one["ms"], one["unix_ms"], one["error_ms"])
+                    ClockReading(
+                        values.integer(one["boot"]),
+                        values.integer(one["ms"]),
+                        values.number(one["unix_ms"]),
+                        values.number(one["error_ms"]),
+                    )
                 )
             else:
-                detail = tuple(str(word) for word in one["detail"])
-                current.events.append(Event(one["boot"], one["ms"], str(one["kind"]), detail))
+                boot, ms = values.integer(one["boot"]), values.integer(one["ms"])
+                detail = tuple(values.word(word) for word in one["detail"])
+                current.events.append(Event(boot, ms, values.text(one["kind"]), detail))
         for log in logs.values():
             unique = dict.fromkeys(log.events)  # of one millisecond, in the order of the log
             log.events = sorted(unique, key=lambda event: (event.boot, event.ms))
             log.clocks = sorted(set(log.clocks))
-    except (KeyError, TypeError):
+    except (KeyError, TypeError, ValueError):
         raise BadInputError(f"{name}: not a board's log") from None
     return list(logs.values())

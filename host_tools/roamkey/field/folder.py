@@ -13,17 +13,18 @@ Other files are left alone.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from roamkey.errors import BadInputError
-from roamkey.field import boardlog
+from roamkey.field import boardlog, values
 from roamkey.field.boardlog import BoardLog
 
 _ENDINGS = (".json", ".jsonl", ".log")
+_SHOWN = 80  # characters of a line that is wrong
 _LOG_OUTCOMES = ("accepted", "removed", "refused", "expired")
 _EVENT_KINDS = {
     "bound": "accepted", "refreshed": "accepted", "moved": "accepted", "removed": "removed",
@@ -45,6 +46,18 @@ class Told:
     reason: str | None = None
     gap_ms: int | None = None
     count: int = 1
+
+
+# Fields that an event may have, and what may stand in them.
+_KNOWN: dict[str, Callable[[object], Any]] = {
+    "care_of_address": values.address,
+    "sequence": values.integer,
+    "generation": values.integer,
+    "lifetime_s": values.integer,
+    "reason": str,
+    "gap_ms": values.integer,
+    "count": values.integer,
+}
 
 
 @dataclass(frozen=True)
@@ -82,15 +95,20 @@ def read(folder: Path) -> Walk:
             _take_script(walk, path)
             continue
         for one in _objects(path):
-            if one.get("type") in ("board", "clock", "event"):
-                board_objects.append(one)
-            elif "number" in one and "at_ms" in one:
-                arrived = Datagram(float(one["at_ms"]), int(one["number"]))
-                walk.data.setdefault(str(one["home_address"]), []).append(arrived)
-            elif one.get("event") in _LOG_OUTCOMES and "home_address" in one:
-                told.append(_from_log(one, path))
-            elif one.get("kind") in _EVENT_KINDS and "home_address" in one:
-                recorded.append(_from_event(one, path))
+            try:
+                if one.get("type") in ("board", "clock", "event"):
+                    board_objects.append(one)
+                elif "number" in one and "at_ms" in one:
+                    arrived = Datagram(values.number(one["at_ms"]), values.integer(one["number"]))
+                    home_address = values.address(one.get("home_address"))
+                    walk.data.setdefault(home_address, []).append(arrived)
+                elif _is_one_of(one.get("event"), _LOG_OUTCOMES) and "home_address" in one:
+                    told.append(_from_log(one))
+                elif _is_one_of(one.get("kind"), _EVENT_KINDS) and "home_address" in one:
+                    recorded.append(_from_event(one))
+            except ValueError:
+                line = json.dumps(one)
+                raise BadInputError(f"{path}: not as a log has it: {line[:_SHOWN]}") from None
     walk.boards = boardlog.merge(board_objects, str(folder))
     walk.told = _united(told, recorded)
     for arrived_of_one in walk.data.values():
@@ -136,28 +154,24 @@ def _objects(path: Path) -> Iterator[dict[str, Any]]:
             yield one
 
 
-def _from_log(one: dict[str, Any], path: Path) -> Told:
-    try:
-        at = datetime.fromisoformat(one["time"].replace("Z", "+00:00"))
-        at_ms = round(at.timestamp() * 1000)
-        return _told(one, at_ms, one["event"])
-    except (KeyError, ValueError, AttributeError):
-        raise BadInputError(f"{path}: an event without a time") from None
+def _is_one_of(value: object, known: Container[str]) -> bool:
+    return isinstance(value, str) and value in known
 
 
-def _from_event(one: dict[str, Any], path: Path) -> Told:
-    try:
-        return _told(one, int(one["at_ms"]), _EVENT_KINDS[one["kind"]])
-    except (KeyError, ValueError):
-        raise BadInputError(f"{path}: an event without a time") from None
+def _from_log(one: dict[str, Any]) -> Told:
+    at = datetime.fromisoformat(values.text(one.get("time")).replace("Z", "+00:00"))
+    return _told(one, round(at.timestamp() * 1000), one["event"])
+
+
+def _from_event(one: dict[str, Any]) -> Told:
+    return _told(one, values.integer(one.get("at_ms")), _EVENT_KINDS[one["kind"]])
 
 
 def _told(one: dict[str, Any], at_ms: int, outcome: str) -> Told:
-    return Told(
-        at_ms, outcome, str(one["home_address"]), one.get("care_of_address"), one.get("sequence"),
-        one.get("generation"), one.get("lifetime_s"), one.get("reason"), one.get("gap_ms"),
-        one.get("count") or 1,
-    )  # fmt: skip
+    if outcome == "accepted":
+        values.address(one.get("care_of_address"))
+    known = {name: check(one[name]) for name, check in _KNOWN.items() if one.get(name) is not None}
+    return Told(at_ms, outcome, values.address(one["home_address"]), **known)
 
 
 def _take_script(walk: Walk, path: Path) -> None:

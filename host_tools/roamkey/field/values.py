@@ -1,0 +1,40 @@
+"""What the fields of a log's lines may hold; each raises ValueError for anything else."""
+
+import ipaddress
+
+_MOST = 1 << 53  # what a time or a number may be: JSON numbers are exact so far
+
+
+def integer(value: object) -> int:
+    """A whole number, not negative."""
+    if type(value) is not int or not 0 <= value < _MOST:
+        raise ValueError
+    return value
+
+
+def number(value: object) -> float:
+    """A number, not negative."""
+    if type(value) not in (int, float) or not 0 <= value < _MOST:  # type: ignore[operator]
+        raise ValueError
+    return float(value)  # type: ignore[arg-type]
+
+
+def address(value: object) -> str:
+    """An IPv6 address, as text in its usual form."""
+    if type(value) is not str:
+        raise ValueError
+    return str(ipaddress.IPv6Address(value))
+
+
+def word(value: object) -> str:
+    """Text, which may be empty: a name with two blanks in a row has such words."""
+    if type(value) is not str:
+        raise ValueError
+    return value
+
+
+def text(value: object) -> str:
+    """Text, not empty."""
+    if not value:
+        raise ValueError
+    return word(value)
