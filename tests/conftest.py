@@ -31,10 +31,6 @@ _LONGEST_S = 300.0
 
 secrets_search.collect_from(keyset.Peer)
 
-# A shell has its background jobs ignore Ctrl-C, and so would all that the tests start.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item):

@@ -20,8 +20,10 @@ from roamkey.lab.namespaces import Namespace
 MARK = "ROAMKEY_TEST_MARK"
 NOBODY = 65534
 SCRIPT = """
-import os, sys, time
+import os, signal, sys, time
 from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it,
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # and so does nohup
 from roamkey.lab import sandbox
 sandbox.ensure()
 from roamkey.lab.network import Network
@@ -87,7 +89,11 @@ class Run:
         self.inodes = {int(inode) for inode in first}
 
     def finish(self) -> tuple[int, str, str]:
-        out, error = self.process.communicate(timeout=30)
+        try:
+            out, error = self.process.communicate(timeout=30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
         deadline = time.monotonic() + 10
         while marked_processes(self.mark) and time.monotonic() < deadline:
             time.sleep(0.05)  # the kernel is still at it
