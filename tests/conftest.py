@@ -30,6 +30,7 @@ _LONGEST_S = 300.0
 
 
 secrets_search.collect_from(keyset.Peer)
+os.environ.pop("SUDO_UID", None)  # under sudo all that is made here is root's, daemons too
 
 
 @pytest.hookimpl(wrapper=True)

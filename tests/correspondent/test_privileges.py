@@ -102,6 +102,8 @@ def test_a_registry_is_served_as_its_owner(home, tmp_path):
     assert run(ROAMKEY_REGISTRY=str(theirs), **caller)["told"]
     assert stays(run(tmp_path / "new.sqlite", **caller))  # in a folder of root's
     assert run("postgresql+psycopg://host/database", **caller)["told"]
+    assert run(f"sqlite:///{theirs}", **caller)["told"]
+    assert stays(run(f"sqlite:///{ours}", **caller))
 
 
 def test_where_the_caller_cannot_read_the_installation(home):

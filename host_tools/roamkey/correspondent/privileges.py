@@ -63,9 +63,9 @@ def _is_for(user: pwd.struct_passwd, registry: str | None) -> bool:
     if registry is None:
         roots = database.default_path()
         return _default_of(user).exists() or not roots.exists()
-    if "://" in registry:
+    path = database.file_of(registry)
+    if path is None:
         return True
-    path = Path(registry)
     try:
         return (path if path.exists() else path.absolute().parent).stat().st_uid == user.pw_uid
     except OSError:

@@ -35,6 +35,15 @@ def default_path() -> Path:
     return user_data_path("roamkey", appauthor=False) / "registry.sqlite"
 
 
+def file_of(url_or_path: str) -> Path | None:
+    """The file of a registry that is one, None for one on a server. Raises BadInputError."""
+    if "://" not in url_or_path:
+        return Path(url_or_path)
+    url = _parsed(url_or_path)
+    is_file = url.get_backend_name() == "sqlite" and url.database
+    return Path(str(url.database)) if is_file else None
+
+
 class ContendedError(SystemRefusedError):
     """Another transaction stood in the way: nothing has changed, the same may work at once."""
 
@@ -98,12 +107,16 @@ def scrub(engine: Engine) -> None:
             raw.invalidate()
 
 
+def _parsed(text: str) -> URL:
+    try:
+        return make_url(text)
+    except ArgumentError:
+        raise BadInputError("the registry's URL is malformed") from None
+
+
 def _url(url_or_path: str | Path | None, create: bool) -> URL:
     if url_or_path is not None and "://" in str(url_or_path):
-        try:
-            url = make_url(str(url_or_path))
-        except ArgumentError:
-            raise BadInputError("the registry's URL is malformed") from None
+        url = _parsed(str(url_or_path))
         if "password" in url.query:  # to where it is hidden
             password = url.normalized_query["password"][0]
             url = url.difference_update_query(["password"]).set(password=password)

@@ -24,8 +24,6 @@ from pathlib import Path
 from typing import Any
 
 from platformdirs import user_data_path
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
 
 from roamkey.errors import BadInputError, SystemRefusedError
 from roamkey.registry import database
@@ -109,16 +107,10 @@ def place(registry: str | None) -> Path:
     """Where events are kept: beside the registry's file; for a registry on a server, in the
     service's own folder, else the user's data folder. Raises BadInputError."""
     registry = registry or os.environ.get(database.REGISTRY_VARIABLE) or None
-    path = database.default_path() if registry is None else Path(registry)
-    if registry is not None and "://" in registry:
-        try:
-            url = make_url(registry)
-        except ArgumentError:
-            raise BadInputError("the registry's URL is malformed") from None
-        if url.get_backend_name() != "sqlite" or not url.database:
-            folder = os.environ.get("STATE_DIRECTORY") or user_data_path("roamkey", False)
-            return Path(folder) / "events.sqlite"
-        path = Path(url.database)
+    path = database.default_path() if registry is None else database.file_of(registry)
+    if path is None:
+        folder = os.environ.get("STATE_DIRECTORY") or user_data_path("roamkey", False)
+        return Path(folder) / "events.sqlite"
     return path.with_suffix(".events.sqlite")
 
 
