@@ -51,10 +51,11 @@ class _Platform:
 class FakeBoard:
     """The console behind a pty. `hears` and `says` change what crosses the line, or drop it (b"").
 
-    After `unplug_after` octets from the host the port is gone and the board without power.
+    After `unplug_after` octets from the host the port is gone and the board without power. `port`
+    is a link that goes with it: the pty's own name may be the next board's, another test's even.
     """
 
-    def __init__(self, board_id: str = "fa4e") -> None:
+    def __init__(self, link: Path, board_id: str = "fa4e") -> None:
         self.store = MemoryStore()
         self.board_id = board_id
         self.hears: Callable[[bytes], bytes] = bytes
@@ -62,6 +63,8 @@ class FakeBoard:
         self.unplug_after: int | None = None
         self.heard = bytearray()
         self._stop: int | None = None
+        self._link = link
+        self.port = str(link)
 
     @property
     def set_id(self) -> str | None:
@@ -83,7 +86,7 @@ class FakeBoard:
         self._reader = lines.LineReader()
         self._master, self._slave = pty.openpty()
         tty.setraw(self._slave)
-        self.port = os.ttyname(self._slave)
+        self._link.symlink_to(os.ttyname(self._slave))
         self.heard.clear()
         stopped, self._stop = os.pipe()
         self._thread = threading.Thread(target=self._run, args=(stopped,), daemon=True)
@@ -101,6 +104,7 @@ class FakeBoard:
             while stopped not in select.select([self._master, stopped], [], [])[0]:
                 if not self._take(os.read(self._master, 4096)):
                     break
+        self._link.unlink()
         for descriptor in (self._master, self._slave, stopped):
             os.close(descriptor)
 
@@ -124,9 +128,9 @@ class FakeBoard:
 
 
 @pytest.fixture
-def fake() -> Iterator[FakeBoard]:
+def fake(tmp_path: Path) -> Iterator[FakeBoard]:
     """A plugged-in FakeBoard without keys."""
-    board = FakeBoard()
+    board = FakeBoard(tmp_path / "port")
     board.plug()
     yield board
     board.unplug()
