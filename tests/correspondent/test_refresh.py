@@ -61,6 +61,31 @@ def test_long_lifetimes_are_asked_for_half_a_minute_before_their_end():
     assert refresher.due(START + 262_110_000) != []
 
 
+@pytest.mark.parametrize(("lifetime", "first"), [(4, 3.2), (8, 6.4), (12, 10.0), (60, 57.0)])
+def test_short_lifetimes_leave_time_for_an_answer(lifetime, first):
+    """After the node's own renewal, three quarters into the lifetime, and before the end."""
+    _, refresher = scene(lifetime=lifetime)
+    refresher.used(HOME, START)
+    assert refresher.wakes_at() == START + 1000 * first
+    assert times(refresher, lifetime)[0] == first
+
+
+def test_many_are_asked_a_few_at_a_time():
+    ends = START + 400_000
+    cache = Binding(CARE_OF, 400, START, ends, 1)
+    refresher = Refresher(US, lambda home, now: cache if now < ends else None, ALWAYS)
+    homes = [HOME[:14] + n.to_bytes(2, "big") for n in range(1000)]
+    for home in homes:
+        refresher.registered(home, START)
+    at = refresher.wakes_at()
+    assert len(refresher.due(at)) == 512
+    assert refresher.wakes_at() == at + 1000 and refresher.due(at + 999) == []
+    asked = {request.payload[8:24] for request in refresher.due(at + 1000)}
+    assert asked <= set(homes) and len(asked) == 512
+    assert refresher.due(at) == []  # the clock was set back: nothing is due yet
+    assert refresher.due(START - 10_000_000) == [] and refresher.wakes_at() <= at + 2000
+
+
 @pytest.mark.parametrize(("policy", "asked"), [(USED, 0), (ALWAYS, 5), (NEVER, 0)])
 def test_a_binding_that_nobody_uses(policy, asked):
     _, refresher = scene(policy)

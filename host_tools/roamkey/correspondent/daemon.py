@@ -149,7 +149,7 @@ class Daemon:
                 selector.register(self._plane, selectors.EVENT_READ, self._hear_plane)
             tick = time.monotonic() + _TICK_S
             while signals.stopped_by is None:
-                ready = selector.select(max(0, tick - time.monotonic()))
+                ready = selector.select(self._wait_s(tick))
                 for serve_one in dict.fromkeys(key.data for key, _ in ready):
                     serve_one()
                 if signals.take_reload():
@@ -157,6 +157,7 @@ class Daemon:
                 if time.monotonic() >= tick:
                     tick = time.monotonic() + _TICK_S
                     self._housekeep()
+                self._ask_for_renewal()
         supervisor.notify(STOPPING="1")
         for _ in range(_DRAIN_BURSTS):
             if not self._serve_burst():
@@ -235,13 +236,23 @@ class Daemon:
             if self._events is not None:
                 self._events.expired(now, home_address, binding)
         self._tell_plane(now)
-        for request in self._refresher.due(now):
-            self._sockets.send(request)
         self._log.drops(now)
         self._log.flush()
         if self._events is not None:
             self._record_nodes()
             self._events.tick(now)
+
+    def _wait_s(self, tick: float) -> float:
+        """How long to wait for something to happen; `tick`: when to keep house."""
+        wait = tick - time.monotonic()
+        asks_at = self._refresher.wakes_at()
+        if asks_at is not None:
+            wait = min(wait, (asks_at - wall_ms()) / 1000)
+        return max(0.0, wait)
+
+    def _ask_for_renewal(self) -> None:
+        for request in self._refresher.due(wall_ms()):
+            self._sockets.send(request)
 
     def _record_nodes(self) -> None:
         if self._events is not None:

@@ -3,8 +3,9 @@
 RFC 6275 section 9.5.5: whoever knows that a binding is in active use may ask for a new one, and
 ask again, until an update comes or the binding is over. The node renews its binding by itself in
 time (section 11.7.2); a request is for the node whose updates were lost, or that went by another
-clock. So it comes later than the node's own renewal: in the last twentieth of the lifetime, 30 s
-at most; then 1, 2, 4 and 8 s later, while nothing changes.
+clock. So it comes later than the node's own renewal, which is a quarter of the lifetime before its
+end: in the last twentieth, 30 s at most, but 2 s at least, or a fifth of what is shorter than ten;
+then 1, 2, 4 and 8 s later, while nothing changes.
 """
 
 from collections.abc import Callable
@@ -17,11 +18,14 @@ from roamkey.correspondent.entries import Binding, Reply
 POLICIES = USED, ALWAYS, NEVER = ("used", "always", "never")
 
 _LAST = 20  # the last 1/20 of a lifetime
+_LAST_OF_SHORT = 5
+_MARGIN_MIN_MS = 2_000  # for an answer to come in time
 _MARGIN_MAX_MS = 30_000
 _FIRST_WAIT_MS = 1_000
 _REQUESTS_MAX = 5
 _IN_USE_MS = 300_000  # without data for longer, a binding may end
-_AT_ONCE = 512  # requests a call, so that they don't leave in one burst
+_AT_ONCE = 512  # requests a second, so that they don't leave in one burst
+_REST_MS = 1_000
 
 
 class _Watch:
@@ -51,6 +55,7 @@ class Refresher:
         self._policy = policy
         self._watched: dict[bytes, _Watch] = {}
         self._heap: list[tuple[int, bytes]] = []  # entries may be out of date
+        self._rests_until = 0
         self.requests = 0
 
     def used(self, home_address: bytes, now: int) -> None:
@@ -72,9 +77,15 @@ class Refresher:
         elif self._policy == ALWAYS:
             self._watch(home_address, now)
 
+    def wakes_at(self) -> int | None:
+        """When to call `due` next, at the latest; None: not before something happens."""
+        return max(self._heap[0][0], self._rests_until) if self._heap else None
+
     def due(self, now: int) -> list[Reply]:
         """The requests to send now."""
         requests: list[Reply] = []
+        if now < self._rests_until <= now + _REST_MS:  # and no clock was set back
+            return requests
         while self._heap and self._heap[0][0] <= now and len(requests) < _AT_ONCE:
             at, home_address = heappop(self._heap)
             watch = self._watched.get(home_address)
@@ -93,6 +104,8 @@ class Refresher:
                 requests.append(_request(self._correspondent, home_address, binding))
                 self._look(home_address, watch, now + (_FIRST_WAIT_MS << watch.asked))
                 watch.asked += 1
+        if len(requests) == _AT_ONCE:
+            self._rests_until = now + _REST_MS
         self.requests += len(requests)
         return requests
 
@@ -108,8 +121,9 @@ class Refresher:
 
 
 def _ask_at(binding: Binding) -> int:
-    margin = min(1000 * binding.lifetime // _LAST, _MARGIN_MAX_MS)
-    return binding.expires_ms - margin
+    lifetime = 1000 * binding.lifetime
+    least = min(lifetime // _LAST_OF_SHORT, _MARGIN_MIN_MS)
+    return binding.expires_ms - min(max(lifetime // _LAST, least), _MARGIN_MAX_MS)
 
 
 def _request(correspondent: bytes, home_address: bytes, binding: Binding) -> Reply:
