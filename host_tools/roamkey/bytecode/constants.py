@@ -11,6 +11,8 @@ import ast
 from collections.abc import Iterable, Mapping
 from typing import TypeGuard
 
+from roamkey.bytecode import naming
+
 Numbers = dict[str, int]
 
 
@@ -25,7 +27,7 @@ def inline(sources: Mapping[str, str]) -> dict[str, str]:
     known = {name: _numbers(tree) for name, tree in trees.items()}
     for name, tree in trees.items():
         imports = _Imports(name, name in packages, known)
-        _Inliner(imports, known[name], _bound_inside(tree)).visit(tree)
+        _Inliner(imports, known[name], naming.bound_inside(tree)).visit(tree)
     return {name: ast.unparse(ast.fix_missing_locations(tree)) for name, tree in trees.items()}
 
 
@@ -62,19 +64,6 @@ def _numbers(tree: ast.Module) -> Numbers:
             if isinstance(value, int):
                 found[_name_of(statement)] = value
     return found
-
-
-def _bound_inside(tree: ast.Module) -> set[str]:
-    """Names that functions of a module bind for themselves: there they mean something else."""
-    bound: set[str] = set()
-    for function in ast.walk(tree):
-        if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
-            for node in ast.walk(function):
-                if isinstance(node, ast.arg):
-                    bound.add(node.arg)
-                elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-                    bound.add(node.id)
-    return bound
 
 
 class _Imports:

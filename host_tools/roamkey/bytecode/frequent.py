@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import Mapping
 from keyword import iskeyword
 
+from roamkey.bytecode import naming
+
 _ONE_OCTET = 124  # numbers below 128, less those that the compiler itself gives out first
 
 
@@ -30,14 +32,7 @@ def _front(text: str) -> str:
 
 def _mentioned(tree: ast.Module) -> list[str]:
     """Every name that bytecode mentions, once for each place: not the variables of functions."""
-    local = set()
-    for function in ast.walk(tree):
-        if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
-            for node in ast.walk(function):
-                if isinstance(node, ast.arg):
-                    local.add(node.arg)
-                elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-                    local.add(node.id)
+    local = naming.bound_inside(tree)
     found = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute):

@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping
 from itertools import count
 from string import ascii_lowercase
 
+from roamkey.bytecode import naming
+
 
 def shorten(sources: Mapping[str, str]) -> dict[str, str]:
     """The sources of a package's modules, by any key, with private names shortened."""
@@ -26,7 +28,8 @@ def shorten(sources: Mapping[str, str]) -> dict[str, str]:
         private = sorted(name for name in _defined(tree) - kept if _is_private(name))
         taken = _used(tree) | _defined(tree)
         fresh = (name for name in _short_names() if name not in taken)
-        _Renamer(dict(zip(private, fresh, strict=False))).visit(tree)
+        names = dict(zip(private, fresh, strict=False))
+        naming.Renamer(names, imported=False).visit(tree)
     return {name: ast.unparse(tree) for name, tree in trees.items()}
 
 
@@ -80,20 +83,3 @@ def _used(tree: ast.Module) -> set[str]:
 
 def _defined(tree: ast.Module) -> set[str]:
     return {name for name, defined in _names(tree) if defined}
-
-
-class _Renamer(ast.NodeTransformer):
-    def __init__(self, names: Mapping[str, str]) -> None:
-        self._names = names
-
-    def generic_visit(self, node: ast.AST) -> ast.AST:
-        super().generic_visit(node)
-        for field in ("id", "attr", "arg", "name", "asname"):
-            value = getattr(node, field, None)
-            if isinstance(value, str) and not isinstance(node, ast.alias):
-                setattr(node, field, self._names.get(value, value))
-        if isinstance(node, ast.alias) and node.asname:
-            node.asname = self._names.get(node.asname, node.asname)
-        if isinstance(node, (ast.Global, ast.Nonlocal)):
-            node.names = [self._names.get(name, name) for name in node.names]
-        return node

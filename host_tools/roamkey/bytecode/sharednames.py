@@ -32,6 +32,7 @@ from itertools import product
 from keyword import iskeyword
 from string import ascii_lowercase, ascii_uppercase
 
+from roamkey.bytecode import naming
 from roamkey.bytecode.privatenames import inherits
 
 #: Modules whose names are for programs outside the agent.
@@ -82,9 +83,9 @@ def shorten_shared(sources: Mapping[str, str]) -> dict[str, str]:
                 names[name] = next(own)
             elif name not in shared:
                 shared[name] = next(fresh)
-        trees[module] = _Renamer(names).visit(tree)
+        trees[module] = naming.Renamer(names, imported=True).visit(tree)
     for module, tree in trees.items():
-        _Renamer(shared).visit(tree)
+        naming.Renamer(shared, imported=True).visit(tree)
         _Parameters(keywords, module == "mip6.datagrams").visit(tree)
     return {name: ast.unparse(tree) for name, tree in trees.items()}
 
@@ -162,21 +163,6 @@ def _outside(tree: ast.Module, modules: Mapping[str, object]) -> Iterator[str]:
 def _is_ours(node: ast.ImportFrom, modules: Mapping[str, object]) -> bool:
     first = (node.module or "").split(".")[0]
     return node.level > 0 or first in {name.split(".")[0] for name in modules}
-
-
-class _Renamer(ast.NodeTransformer):
-    def __init__(self, names: Mapping[str, str]) -> None:
-        self._names = names
-
-    def generic_visit(self, node: ast.AST) -> ast.AST:
-        super().generic_visit(node)
-        for field in ("id", "attr", "arg", "name", "asname"):
-            value = getattr(node, field, None)
-            if isinstance(value, str):
-                setattr(node, field, self._names.get(value, value))
-        if isinstance(node, (ast.Global, ast.Nonlocal)):
-            node.names = [self._names.get(name, name) for name in node.names]
-        return node
 
 
 class _Parameters(ast.NodeTransformer):
