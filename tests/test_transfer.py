@@ -1,8 +1,10 @@
 """Keys to another machine's registry: whole, encrypted, and never backwards."""
 
 import stat
+from functools import partial
 from pathlib import Path
 
+import command
 import pytest
 from json_output import checked
 from sqlalchemy import update
@@ -189,10 +191,6 @@ def test_seals_are_encrypted_with_the_rest(two, tmp_path) -> None:
 
 
 def test_the_commands(two, tmp_path, monkeypatch, capsys) -> None:
-    import sys
-
-    from roamkey import cli
-
     here, there = two
     for opened in two:
         opened.close()
@@ -200,15 +198,7 @@ def test_the_commands(two, tmp_path, monkeypatch, capsys) -> None:
     file.write_bytes(PASSPHRASE)
     file.chmod(0o600)
 
-    def roamkey(*words: object) -> tuple[object, str, str]:
-        monkeypatch.setattr(sys, "argv", ["roamkey", *map(str, words)])
-        code: object = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            code = end.code or 0
-        return code, *capsys.readouterr()
-
+    roamkey = partial(command.run, monkeypatch, capsys)
     options = ("--file-passphrase", file, "--json")
     out = tmp_path / "out"
     code, said, _ = roamkey(

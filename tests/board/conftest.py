@@ -4,12 +4,13 @@ import contextlib
 import os
 import pty
 import select
-import sys
 import threading
 import tty
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
+import command
 import pytest
 from stores import MemoryStore
 
@@ -20,7 +21,6 @@ from mip6.eventlog import EventLog
 from mip6.ports import networklist
 from mip6.seal import Seal
 from mip6.upkeep import Upkeep
-from roamkey import cli
 from roamkey.board.serial_client import SerialClient
 from roamkey.firmware import board_files
 from roamkey.lab.board import VirtualBoard
@@ -178,15 +178,4 @@ def roamkey(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., tuple[int, str, str]]:
     """Runs the command in this process: exit code, stdout, stderr."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["roamkey", *map(str, arguments)])
-        code: object = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            code = end.code
-        captured = capsys.readouterr()
-        return int(str(code or 0)), captured.out, captured.err
-
-    return run
+    return partial(command.run, monkeypatch, capsys)

@@ -1,15 +1,15 @@
 """Which board becomes which line, and whole batches on virtual boards."""
 
 import os
-import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+import command
 import pytest
 from json_output import checked
 
-from roamkey import cli
 from roamkey.board import discovery
 from roamkey.board.discovery import Found, Port
 from roamkey.board.serial_client import SerialClient
@@ -138,18 +138,7 @@ def roamkey(
 ) -> Callable[..., tuple[int, str, str]]:
     """Runs the command in this process with a registry of its own: exit code, stdout, stderr."""
     monkeypatch.setenv("ROAMKEY_REGISTRY", str(tmp_path / "registry.sqlite"))
-
-    def run_it(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["roamkey", *map(str, arguments)])
-        code: object = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            code = end.code
-        captured = capfd.readouterr()
-        return int(str(code or 0)), captured.out, captured.err
-
-    return run_it
+    return partial(command.run, monkeypatch, capfd)
 
 
 @pytest.mark.lab
