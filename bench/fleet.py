@@ -10,7 +10,9 @@ from ipaddress import IPv6Address
 from sqlalchemy import insert, update
 
 from mip6 import keys as core
-from mip6 import messages, packets, updates
+from mip6 import messages, packets
+from mip6.bindings import updates
+from mip6.limits import LIFETIME_UNIT_S
 from roamkey.correspondent.entries import Inbound
 from roamkey.registry import CONFIRMED, Registry
 from roamkey.registry.provisioning import fingerprint
@@ -49,7 +51,7 @@ class Node:
     def update(self, sequence: int, care_of: bytes) -> Inbound:
         """A signed Binding Update from `care_of` (16 octets)."""
         made = updates.Update(self.home_address, CORRESPONDENT.packed)
-        made.aim(care_of, self.key(care_of), LIFETIME_S // messages.LIFETIME_UNIT_S)
+        made.aim(care_of, self.key(care_of), LIFETIME_S // LIFETIME_UNIT_S)
         made.number(sequence)
         return Inbound(made.next_header, bytes(made.payload), care_of)
 

@@ -26,9 +26,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from mip6.credentials import Keystore
-from mip6.keyset import Credentials, Peer
-from roamkey.bytecode import compile_board_files
+from mip6.keystore.keyset import Credentials, Peer
+from mip6.keystore.keystore import Keystore
+from roamkey.build import compile_board_files
 from roamkey.errors import RoamkeyError
 from roamkey.lab.pico_w import EmulatedPicoW
 from roamkey.lab.virtual_board.flash import RP2, FlashImage

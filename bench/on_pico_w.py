@@ -67,7 +67,7 @@ class Moves:
 
     def __init__(self, node):
         self.bindings = node.bindings
-        self.now = node._now()
+        self.now = node.now()
         self.number = 1
 
     def build(self):
@@ -125,10 +125,10 @@ async def main(node):
     if len(node.bindings.bindings) == 1:
         measure_times(node)
         before = free()
-        from mip6 import workshop
+        from mip6 import status  # noqa: F401
+        from mip6.console import methods, upkeep  # noqa: F401
+        from mip6.maintenance import facts  # noqa: F401
 
-        for name in workshop.MODULES:
-            workshop.load(name)
         found["console_ram_octets"] = before - free()
     raise KeyboardInterrupt
 

@@ -16,7 +16,7 @@ OUT = PROJECT / "bench" / "out"
 
 def run(script: str, *arguments: object) -> dict:
     """Run one script; its last line is JSON. Anything else it prints, or a failure, ends us."""
-    folders = (STORAGE, PROJECT / "firmware", PROJECT / "bench")
+    folders = (STORAGE, PROJECT / "tests" / "support", PROJECT / "firmware", PROJECT / "bench")
     done = subprocess.run(
         [micropython(), "-X", "heapsize=32M", script, *map(str, arguments)],
         env={**os.environ, "MICROPYPATH": ":".join([*map(str, folders), ".frozen"])},

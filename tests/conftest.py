@@ -20,7 +20,7 @@ import pytest
 import secrets_search
 from _pytest.runner import runtestprotocol
 
-from mip6 import keyset
+from mip6.keystore import keyset
 from roamkey.errors import SystemRefusedError
 from roamkey.lab import sandbox
 

@@ -10,11 +10,12 @@ from roamkey.lab.interpreter import micropython
 
 CORE = Path(__file__).parent / "core"
 FIRMWARE = Path(__file__).parent.parent / "firmware"
+SUPPORT = CORE.parent / "support"
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in CORE.glob("test_*.py")))
 def test_core_under_micropython(name: str) -> None:
-    environment = {**os.environ, "MICROPYPATH": f"{CORE}:{FIRMWARE}:.frozen"}
+    environment = {**os.environ, "MICROPYPATH": f"{CORE}:{SUPPORT}:{FIRMWARE}:.frozen"}
     done = subprocess.run(
         [micropython(), "-X", "heapsize=4M", str(CORE / "run.py"), name],
         env=environment,

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mip6 import states
+from mip6.bindings import states
 from roamkey import state_table
 
 DESIGN = Path(__file__).parents[1] / "docs" / "DESIGN.md"

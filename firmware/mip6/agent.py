@@ -1,27 +1,35 @@
-"""The board's main program: the node and the console side by side, on what the platform has.
+"""The board's main program: node, serial line and application side by side, on what there is.
 
 A board that lacks something (keys, a port for its platform) still answers its console, and the
-status says what is missing. With node.py and main.py this is the only importer of `ports`.
+status says what is missing.
+
+While nothing else is due the agent overwrites old keys, and keeps its log. Old keys stay in unused
+flash until a scrub has erased every free block, seconds to a minute of work. It goes a page or an
+erase at a time, everybody else having a turn between, and not while an update is on its way: a
+handover waits for one slice at most.
 """
 
 import asyncio
 import gc
 import sys
 
-from . import clock, idle, terminal
+from . import clock, terminal
 from .application import Application
 from .compat import const
-from .credentials import Keystore
-from .desk import Desk
-from .errors import StorageError
-from .eventlog import EventLog
+from .errors import StorageError, Unsupported, traceback_of
+from .eventlog import AirLog, EventLog
+from .keystore.keystore import Keystore
+from .node import Node
 from .ports import board
 from .ports.files import FileStore
 
 ROOT = "/roamkey"
 
-_SEAL = "seal"  # seal.RECORD
+_SEAL = "seal"  # lock.RECORD
 _QUIET = const(200)  # ms with nothing due in which old keys may be overwritten
+_LOOK_S = const(1)
+_BUSY_S = 0.05
+_AGAIN_S = const(60)
 
 
 class NoNode:
@@ -49,15 +57,19 @@ class Guarded:
     def __init__(self, node, port=None):
         self._node = node
         self._port = port
-        self._fault = None
+        self._fault = self._traceback = None
         self._application = Application()
 
     def status(self):
-        """The node's status, under `fault` what stopped it, and how the application fares."""
+        """The node's status, how the application fares, and what stopped either: `fault` and
+        `traceback` of the node, `application_traceback`."""
         status = dict(self._node.status())
         if self._fault:
             status["fault"] = self._fault
+            status["traceback"] = self._traceback
         status["application"] = self._application.status
+        if self._application.traceback:
+            status["application_traceback"] = self._application.traceback
         return status
 
     def reload(self):
@@ -79,9 +91,8 @@ class Guarded:
         """Have all that happens noted in `log`, and the log read over the air."""
         if self._port is not None:
             self._port.note = log.add
-            log.node = self._node
-            self._node.log = log
-            self._node.add_socket(log)
+            self._node.emit = log.emit
+            self._node.add_socket(AirLog(log, self._node, clock.now))
             self._node.reload()
 
     async def run(self):
@@ -91,6 +102,7 @@ class Guarded:
             await self._node.run()
         except Exception as error:  # whatever it is, the console must stay to report it
             self._fault = "%s: %s" % (type(error).__name__, error)
+            self._traceback = traceback_of(error)
         finally:
             beside.cancel()
 
@@ -98,30 +110,33 @@ class Guarded:
 def make_node(keystore):
     """The node of this platform and its port; or a NoNode that says what is missing, and None."""
     try:
-        from .node import Node
-
         port = board.open_port()
         return Node(keystore, port), port
-    except ImportError:
-        return NoNode("no port for the platform %s yet" % sys.platform), None
+    except Unsupported as error:
+        return NoNode(str(error)), None
     except Exception as error:  # whatever it is, the console must stay to report it
         return NoNode("the node can't start: %s: %s" % (type(error).__name__, error)), None
 
 
-def make_console(keystore, node, store, log, service):
-    """The console with all its methods, over what this platform has.
+async def make_console(keystore, node, store, log, service):
+    """The console with all its methods, over what this platform has. A load point.
 
-    `service`: a system is round the agent, which joins networks itself and has no REPL to seal.
+    Its files load one by one, the node having its turn between them. `service`: a system is round
+    the agent, which joins networks itself and has no REPL to seal.
     """
-    from .console import Console
-    from .ports import facts
-    from .seal import Seal
-    from .upkeep import Upkeep
+    from .maintenance import facts, networklist
 
-    try:
-        from .ports import networklist
-    except ImportError:  # left out where no port joins Wi-Fi
-        networklist = None
+    await asyncio.sleep(0)
+    from . import status  # noqa: F401 (which the next imports: a turn for the node before that)
+
+    await asyncio.sleep(0)
+    from .keychange import check  # noqa: F401
+
+    await asyncio.sleep(0)
+    from .console.lock import Seal
+    from .console.methods import Console
+    from .console.upkeep import Upkeep
+
     seal = Seal(store, facts.random, clock.now)
     upkeep = Upkeep(store, seal, log, facts, None if service else networklist, node)
     if service:
@@ -130,15 +145,18 @@ def make_console(keystore, node, store, log, service):
 
 
 def make_log(store, root):
-    """The log of events, with this start in it. Makes the board's id, too, where it has none."""
-    from .ports import facts
+    """The log of events, with this start in it. Makes the board's id, too, where it has none.
+
+    A load point.
+    """
+    from .maintenance import facts
 
     facts.identity(store)
     return EventLog(clock.now, FileStore(root + "/log"), facts.start())
 
 
 def is_sealed(store):
-    """Whether the board is sealed, or may be (see seal.py)."""
+    """Whether the board is sealed, or may be (see console/lock.py)."""
     try:
         return bool(store.read(_SEAL))
     except OSError:
@@ -150,11 +168,38 @@ async def on_terminal(desk):
     return await terminal.serve(desk, sys.stdin.buffer, sys.stdout.buffer)
 
 
+async def tend(keystore, node, log, desk):
+    """Work for ever. `node`: Guarded; `log`: EventLog; `desk`: terminal.Desk."""
+    while True:
+        log.tend(node.idle())
+        if keystore.scrub_due and node.idle() and not await _scrub(keystore, node, log):
+            await asyncio.sleep(_AGAIN_S)
+        desk.tidy()
+        await asyncio.sleep(_LOOK_S)
+
+
+async def _scrub(keystore, node, log):
+    """Overwrite old keys, as slowly as the node's work demands; whether it came to its end."""
+    slices = keystore.scrubbing()
+    try:
+        for _ in slices:
+            await asyncio.sleep(0)
+            while not node.idle():
+                await asyncio.sleep(_BUSY_S)
+    except StorageError as error:
+        log.add("storage", str(error))
+        return False
+    finally:
+        slices.close()
+    log.add("scrubbed", "old keys are overwritten")
+    return True
+
+
 async def run(keystore, node, desk, log, serve):
     """Have `serve(desk)` run beside the node and return what it does; see `operate`."""
     tasks = [
         asyncio.create_task(node.run()),
-        asyncio.create_task(idle.tend(keystore, node, log, desk)),
+        asyncio.create_task(tend(keystore, node, log, desk)),
     ]
     try:
         reboot = await serve(desk)
@@ -185,7 +230,7 @@ def operate(root, make, serve, service=False):
     node.reload()
     log = make_log(store, root)
     node.open(log)
-    desk = Desk(
+    desk = terminal.Desk(
         lambda: make_console(keystore, node, store, log, service),
         lambda: is_sealed(store),
     )
@@ -194,7 +239,7 @@ def operate(root, make, serve, service=False):
         return asyncio.run(run(keystore, node, desk, log, serve))
     finally:
         asyncio.new_event_loop()
-        log.settle()
+        log.write_lines()
         log.save()
         try:
             keystore.release()  # the numbers reserved and not used aren't lost

@@ -6,14 +6,19 @@ It runs until it ends; what it raises is kept for the console's status and harms
 import asyncio
 import os
 
+from .errors import traceback_of
+
 _NAMES = ("/app.py", "/app.mpy")
 
 
 class Application:
-    """`status` says how it fares: "none", "running", "ended", or the error that ended it."""
+    """`status` says how it fares: "none", "running", "ended", or the error that ended it;
+    `traceback`: where that came from.
+    """
 
     def __init__(self):
         self.status = "none"
+        self.traceback = None
 
     async def run(self, node):
         """Run /app.py's `main(node)` to its end; `node`: a node.Node."""
@@ -27,6 +32,7 @@ class Application:
             self.status = "ended"
         except Exception as error:  # whatever it is: it is the user's, and the console must stay
             self.status = "%s: %s" % (type(error).__name__, error)
+            self.traceback = traceback_of(error)
         except asyncio.CancelledError:
             self.status = "ended"
             raise

@@ -17,11 +17,10 @@ from . import packets
 from .addresses import parse, text
 from .compat import const
 from .errors import Misuse
+from .limits import DATAGRAM_OCTETS_MAX
 
-DATA_MAX = const(1208)  # octets: what a link of 1280 octets carries with the Home Address option
 _FIRST_FREE = const(49152)  # ports given out where none is named, RFC 6335 section 6
 _LAST_PORT = const(65535)
-_HEADER = const(8)  # of UDP
 
 
 def bind(node, port=0, waiting=8, receiving=8):
@@ -117,10 +116,10 @@ class Socket:
     def flush(self):
         """The way may be free: send what waits."""
         if self._waiting:
-            self._waiting = [entry for entry in self._waiting if not self._settled(*entry)]
+            self._waiting = [entry for entry in self._waiting if not self._done_with(*entry)]
         self._moved.set()
 
-    def _settled(self, address, port, data):
+    def _done_with(self, address, port, data):
         """Whether a waiting datagram was sent, or never can be: the keys changed meanwhile."""
         bindings = self._node.bindings
         if bindings is not None and bindings.find(address) is None:
@@ -136,7 +135,9 @@ class Socket:
             return
         self.counts["received"] += 1
         port = header[0] << 8 | header[1]
-        self._received.append((bytes(header[_HEADER:octets]), (self._text(source), port)))
+        self._received.append(
+            (bytes(header[packets.UDP_HEADER_OCTETS : octets]), (self._text(source), port))
+        )
         self._arrived.set()
 
     def _send(self, address, port, data):
@@ -154,7 +155,7 @@ class Socket:
 
     def _checked(self, data, destination):
         self._check_open()
-        if len(data) > DATA_MAX:
+        if len(data) > DATAGRAM_OCTETS_MAX:
             raise Misuse("a datagram holds 1208 octets at most")
         address, port = destination
         if isinstance(address, str):

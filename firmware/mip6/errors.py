@@ -1,4 +1,11 @@
-"""The kinds of failure that the core knows apart."""
+"""The kinds of failure that the agent knows apart, and the text of a traceback."""
+
+import io
+import sys
+
+from .compat import MICROPYTHON, const
+
+_TRACEBACK_OCTETS_MAX = const(600)
 
 
 class Violation(ValueError):
@@ -23,3 +30,20 @@ class StorageError(Exception):
 
 class Exhausted(Exception):
     """All 65,536 sequence numbers of a key are used: the next generation's turn, or the end."""
+
+
+class Unsupported(Exception):
+    """The platform lacks what was asked for; `str()` says it in a line."""
+
+
+def traceback_of(error):
+    """The traceback of `error`, its last 600 characters: functions, files, what it said."""
+    if MICROPYTHON:
+        text = io.StringIO()
+        sys.print_exception(error, text)
+        text = text.getvalue()
+    else:
+        import traceback
+
+        text = "".join(traceback.format_exception(error))
+    return text[-_TRACEBACK_OCTETS_MAX:]

@@ -6,8 +6,11 @@ over resets. A block is one file, written whole: again while it grows, at most e
 and no more once it is full. The oldest of 32 goes. See docs/SPEC.md, "The event log".
 """
 
-from . import addresses
+import json
+
+from . import addresses, packets
 from .compat import const
+from .limits import DATAGRAM_OCTETS_MAX
 
 _BLOCK = const(1024)  # octets
 _BLOCKS = const(32)
@@ -20,11 +23,8 @@ class EventLog:
     """`now()`: milliseconds since the start. `store`: keeps blocks (a FileStore of their own) or
     None. `start`: why the board started and when, for people and as Unix time.
 
-    It may stand for the list that a Binding Update List puts its events in: what it puts here has
-    the time of that moment, and costs no more.
+    An event has the time of that moment; lines are made of it later (`write_lines`).
     """
-
-    port = 4449  # as a socket of the node: who asks here is told (airlog.py)
 
     def __init__(self, now, store=None, start="0 0"):
         self._now = now
@@ -33,8 +33,7 @@ class EventLog:
         self._lines = []
         self._octets = 0
         self._blocks = []
-        self._dirty = self._answered = 0
-        self.node = None
+        self._dirty = 0
         self.block = self._boot = 0
         try:
             self._blocks = store.names()
@@ -51,23 +50,16 @@ class EventLog:
         self._boot += 1
         self.add("boot", "%d %s" % (self._boot, start))
 
-    def __len__(self):
-        return 0  # never full, to whoever appends
-
     def emit(self, kind, subject, detail):
         """Note a kind, address or None, detail or None with the time of now, if there is room."""
         if len(self._waiting) < _WAITING:
             self._waiting.append((self._now(), kind, subject, detail))
 
-    def append(self, event):
-        """Note (kind, address or None, detail or None) likewise."""
-        self.emit(*event)
-
     def add(self, kind, text=None):
         """Note an event: a short fixed word and a line for a person, without secrets."""
         self.emit(kind, None, text)
 
-    def settle(self):
+    def write_lines(self):
         """Make lines of what waits."""
         while self._waiting:
             at, kind, subject, detail = self._waiting.pop(0)
@@ -91,7 +83,7 @@ class EventLog:
 
     def tend(self, idle):
         """Once a second: make lines, and save when it is time and the board `idle`."""
-        self.settle()
+        self.write_lines()
         if self._dirty and idle and self._now() >= self._dirty:
             self.save()
 
@@ -117,21 +109,51 @@ class EventLog:
         octets = self._store and self._store.read("%06d" % number)
         return octets.decode() if octets else ""
 
-    def flush(self):
-        """As a socket: nothing waits."""
-
-    def deliver(self, source, header):
-        """As a socket: somebody asks."""
-        if self._now() - self._answered >= _ANSWER_MS:
-            from . import airlog
-
-            self._answered = self._now()
-            airlog.answer(self, source, header)
-
     def tell(self, number):
         """What the console's `log` answers: the text of a block (None: the newest), and the
         numbers of the newest and the oldest."""
-        self.settle()
+        self.write_lines()
         oldest = int(self._blocks[0]) if self._blocks else self.block
         text = self.read(self.block if number is None else number)
         return {"block": self.block, "oldest": oldest, "ms": self._now(), "text": text}
+
+
+class AirLog:
+    """Answers who asks for the event log over the air: UDP port 4449 of the home address.
+
+    A datagram holds the number of a block in decimal digits, or nothing: the newest. Only
+    correspondents with a binding are answered, one datagram each 100 ms at most; whoever asks sees
+    to it that what is lost is asked for again. `node`: node.Node, which takes this for a socket.
+    """
+
+    port = 4449
+
+    def __init__(self, log, node, now):
+        self._log = log
+        self._node = node
+        self._now = now
+        self._answered = 0
+
+    def flush(self):
+        """The way may be free: nothing waits here."""
+
+    def deliver(self, source, header):
+        """A datagram came from 16 octets of address; `header`: UDP header and data."""
+        bindings = self._node.bindings
+        if self._now() - self._answered < _ANSWER_MS:
+            return
+        if bindings.find(source) is None or not bindings.reaches(source):
+            return
+        asked = bytes(header[packets.UDP_HEADER_OCTETS : header[4] << 8 | header[5]])
+        try:
+            number = int(asked) if asked else None
+        except ValueError:
+            return
+        self._answered = self._now()
+        told = self._log.tell(number)
+        told["asked"] = number
+        data = json.dumps(told).encode()
+        if len(data) <= DATAGRAM_OCTETS_MAX:
+            port = header[0] << 8 | header[1]
+            datagram = packets.udp(bindings.home_address, source, self.port, port, data)
+            self._node.send_data(bindings.carry(source, packets.UDP, datagram))

@@ -10,14 +10,11 @@ used again, `hmac_key` prepares it once and the functions here take the prepared
 import hashlib
 
 from .compat import MICROPYTHON, const
+from .limits import ADDRESS_OCTETS, KCN_OCTETS_MIN, NONCE_OCTETS_MAX, NONCE_OCTETS_MIN
 
-ADDRESS_OCTETS = const(16)
 TOKEN_OCTETS = const(8)  # keygen tokens: First(64, HMAC_SHA1(...)), RFC 6275 section 5.2.5
 KBM_OCTETS = const(20)  # RFC 6275 section 5.2.6
 AUTHENTICATOR_OCTETS = const(12)  # First(96, MAC), RFC 6275 section 6.2.7
-KCN_OCTETS_MIN = const(20)  # draft, section 2
-NONCE_OCTETS_MIN = const(8)
-NONCE_OCTETS_MAX = const(32)
 
 _SHA1_BLOCK = const(64)
 _AUTHORIZATION_OPTION = b"\x05\x0c"  # type and length of Binding Authorization Data

@@ -59,8 +59,6 @@ ALTERNATE_CARE_OF_ADDRESS = const(3)
 NONCE_INDICES = const(4)
 BINDING_AUTHORIZATION_DATA = const(5)
 
-LIFETIME_UNIT_S = const(4)  # lifetimes count units of four seconds
-LIFETIME_MAX_S = const(262140)
 CHECKSUM_AT = const(4)
 
 _FIXED = const(6)  # payload protocol, header length, type, reserved, checksum

@@ -7,12 +7,12 @@ There are no queues between the port and the bindings, so none can grow. What wa
 
 import asyncio
 
-from . import clock, echo, packets
-from .bindings import BindingUpdateList
+from . import clock, packets
+from .bindings.update_list import BindingUpdateList
+from .bindings.uplinks import Uplinks
 from .compat import const
-from .credentials import READY
 from .errors import StorageError
-from .uplinks import Uplinks
+from .keystore.records import READY
 
 _SLEEP_MAX = const(60000)  # ms
 _WATCHDOG_MAX = const(1000)  # ms between calls of the watchdog
@@ -20,27 +20,37 @@ _QUIET = const(200)  # ms with nothing to do in which flash is written ahead
 _GOODBYE = const(1500)  # ms that a shutdown waits for acknowledgements
 _GOODBYE_STEP = const(50)
 
+# ICMPv6 echo, RFC 4443 section 4
+_ECHO_REQUEST = const(128)
+_ECHO_REPLY = const(129)
+_ECHO_OCTETS_MIN = const(8)
+
+
+def _nowhere(kind, subject, detail):
+    pass
+
 
 class Node:
-    """A mobile node. `keystore`: credentials.Keystore, loaded; `port`: see ports/posix.py.
+    """A mobile node. `keystore`: keystore.Keystore, loaded; `port`: see ports/posix.py.
 
     `watchdog`: called at least once a second while all is well. `now`: milliseconds, for tests.
+    `emit(kind, address, detail)`: where events go (eventlog.py); set it before `reload`.
     """
 
     def __init__(self, keystore, port, watchdog=None, now=clock.now):
-        self._keystore = keystore
-        self._port = port
+        self.keystore = keystore
+        self.port = port
         self._watchdog = watchdog
-        self._now = now
+        self.now = now
         self._ended = None
         self._failure = None
         self._timer = None
         self._timer_at = 0
-        self._uplinks = Uplinks()
+        self.uplinks = Uplinks()
         self._top_up_due = False
-        self._fault = ""
+        self.fault = ""
         self.bindings = None
-        self.log = None  # an eventlog.EventLog in place of the bindings' list of events
+        self.emit = _nowhere
         self.sockets = {}  # UDP port -> datagrams.Socket
         self.unsent = 0  # packets that the port didn't take
         self.reload()
@@ -48,13 +58,10 @@ class Node:
     def reload(self):
         """Read the keys from the key store, after they changed; bindings start afresh."""
         self.bindings = None
-        self._uplinks.home_address = None
-        if self._keystore.status == READY:
-            self.bindings = BindingUpdateList(self._keystore, self._now())
-            self._uplinks.home_address = self.bindings.home_address
-            if self.log is not None:
-                self.bindings.events = self.log
-                self.bindings.emit = self.log.emit  # in a handover each call counts
+        self.uplinks.home_address = None
+        if self.keystore.status == READY:
+            self.bindings = BindingUpdateList(self.keystore, self.now(), self.emit)
+            self.uplinks.home_address = self.bindings.home_address
         self._attend()
 
     async def run(self):
@@ -65,7 +72,7 @@ class Node:
         self._ended = asyncio.Event()
         self._failure = None
         try:
-            self._port.start(self)
+            self.port.start(self)
             self._attend()
             await self._ended.wait()
             raise self._failure
@@ -73,7 +80,7 @@ class Node:
             await self._say_goodbye()
             raise
         finally:
-            self._port.stop()
+            self.port.stop()
             if self._timer is not None:
                 self._timer.cancel()
             self._timer = self._ended = None
@@ -85,12 +92,12 @@ class Node:
 
     def _attend(self):
         """Use the best address, send what is due, set the timer for what comes."""
-        now = self._now()
+        now = self.now()
         if self._watchdog is not None:
             self._watchdog()
         bindings = self.bindings
         if bindings is not None:
-            best = self._uplinks.best(now)
+            best = self.uplinks.best(now)
             if best is None:
                 bindings.detach(now)
             elif best[1] != bindings.care_of:
@@ -107,7 +114,7 @@ class Node:
         """Have `_attend` called at the next deadline; a timer that rings before it may stand."""
         soonest = now + (_SLEEP_MAX if self._watchdog is None else _WATCHDOG_MAX)
         if self.bindings is not None:
-            for at in (self.bindings.wakes_at(), self._uplinks.wakes_at(now)):
+            for at in (self.bindings.wakes_at(), self.uplinks.wakes_at(now)):
                 if at is not None and at < soonest:
                     soonest = at
         if self._top_up_due and soonest - now > 2 * _QUIET:
@@ -131,7 +138,7 @@ class Node:
 
     def _quiet(self):
         """Whether nothing is due for a while, so that flash may be written."""
-        now = self._now()
+        now = self.now()
         at = None if self.bindings is None else self.bindings.wakes_at()
         return at is None or at - now > _QUIET
 
@@ -147,35 +154,35 @@ class Node:
         """Reserve sequence numbers ahead, so that a move never waits for flash."""
         self._top_up_due = False
         try:
-            self._keystore.top_up()
-            self._fault = ""
+            self.keystore.top_up()
+            self.fault = ""
         except StorageError as error:
-            self._fault = "sequence counter: %s" % error
+            self.fault = "sequence counter: %s" % error
 
     async def _say_goodbye(self):
         """Have the bindings deleted before the end, as long as somebody answers."""
         bindings = self.bindings
         if bindings is None:
             return
-        until = self._now() + _GOODBYE
-        bindings.shutdown(self._now())
-        self._send(self._now())
-        while not bindings.closed and self._now() < until:
+        until = self.now() + _GOODBYE
+        bindings.shutdown(self.now())
+        self._send(self.now())
+        while not bindings.closed and self.now() < until:
             await asyncio.sleep(_GOODBYE_STEP / 1000)
-            self._send(self._now())
+            self._send(self.now())
 
     # What the port tells
 
     def address_usable(self, uplink, priority, address):
         """An address (16 octets) of an uplink can be used as of now."""
-        self._uplinks.usable(uplink, priority, address, self._now())
+        self.uplinks.usable(uplink, priority, address, self.now())
         self._attend()
         if self.bindings is not None:
             self.bindings.prepare(address)
 
     def address_gone(self, uplink, address):
         """An address can't be used any more."""
-        self._uplinks.gone(uplink, address, self._now())
+        self.uplinks.gone(uplink, address, self.now())
         self._attend()
         if self.bindings is not None:
             self.bindings.forget(address)
@@ -184,7 +191,7 @@ class Node:
         """A packet came; `payload` from the header of type `next_header` on."""
         if self.bindings is None:
             return
-        now = self._now()
+        now = self.now()
         packet = self.bindings.receive(source, destination, next_header, payload, now)
         if packet is None:
             self._attend()
@@ -213,7 +220,7 @@ class Node:
 
     def _echo(self, packet):
         bindings = self.bindings
-        answer = echo.answer(packet, bindings.home_address)
+        answer = _echo_reply(packet, bindings.home_address)
         if answer is None or not bindings.reaches(packet.logical_source):
             bindings.drop("icmpv6")
         else:
@@ -234,12 +241,12 @@ class Node:
         """At home there is no routing header to catch datagrams by: the platform has to."""
         bindings = self.bindings
         at_home = bindings is not None and bindings.care_of == bindings.home_address
-        if at_home and hasattr(self._port, "listen"):
-            self._port.listen(bindings.home_address, port)
+        if at_home and hasattr(self.port, "listen"):
+            self.port.listen(bindings.home_address, port)
 
     def send_data(self, packet):
         """Send what `bindings.carry` made; whether the platform took it."""
-        taken = self._port.send(*packet)
+        taken = self.port.send(*packet)
         if not taken:
             self.unsent += 1
         return taken
@@ -247,7 +254,25 @@ class Node:
     # What the console tells
 
     def status(self):
-        """What a person wants to know, in plain values; no secrets."""
+        """What a person wants to know, in plain values; no secrets. A load point: status.py."""
         from .status import of_node
 
         return of_node(self)
+
+
+def _echo_reply(packet, home_address):
+    """The message that answers `packet` (packets.Packet, checksum right); None for no request.
+
+    So anyone at a correspondent can ping the node.
+    """
+    if len(packet.payload) < _ECHO_OCTETS_MIN or packet.payload[0] != _ECHO_REQUEST:
+        return None
+    if packet.payload[1]:
+        return None
+    reply = bytearray(packet.payload)
+    reply[0] = _ECHO_REPLY
+    reply[2] = reply[3] = 0
+    value = packets.checksum(home_address, packet.logical_source, packets.ICMPV6, reply)
+    reply[2] = value >> 8
+    reply[3] = value & 255
+    return bytes(reply)

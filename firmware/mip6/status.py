@@ -1,12 +1,16 @@
-"""What is told to a person: status of node, bindings and keys, and a line for each code.
+"""What is told to a person: status of node, bindings and keys, how long keys last, a line a code.
 
-A board has this file in memory only while somebody asks (workshop.py). No secrets here.
+A board has this file in memory only while somebody asks. No secrets here.
 """
 
-from . import binding, states
 from .addresses import text
-from .credentials import DAMAGED, EMPTY, NO_COUNTER, READY, STORAGE_ERROR, UNFINISHED
-from .sequence import LIMIT
+from .bindings import binding, states
+from .compat import const
+from .keystore.ledger import warning
+from .keystore.records import DAMAGED, EMPTY, NO_COUNTER, READY, STORAGE_ERROR, UNFINISHED
+from .limits import SEQUENCE_NUMBERS
+
+_DAY = const(86400000)  # ms
 
 #: What Keystore.load() found.
 KEYSTORE = {
@@ -27,7 +31,7 @@ _REASONS = {
 }
 
 #: What the statuses of an acknowledgement mean to a person (RFC 6275 section 6.1.8).
-_STATUSES = {
+STATUSES = {
     0: "no lifetime granted",
     128: "reason unspecified",
     129: "administratively prohibited",
@@ -52,16 +56,43 @@ def reason(why):
         return "sequence counter: " + why
     if why in _REASONS:
         return _REASONS[why]
-    return "refused: " + _STATUSES.get(why, "status %d" % why)
+    return "refused: " + STATUSES.get(why, "status %d" % why)
 
 
-def of_binding(entry, now):
-    """What BindingUpdateList.status() says of one correspondent, in plain values."""
+def keystore_text(keystore):
+    """One line for a person on what Keystore.load() found."""
+    return KEYSTORE[keystore.status] + (" (%s)" % keystore.detail if keystore.detail else "")
+
+
+def outlook(keystore, index, uses, elapsed):
+    """How long the keys of peer `index` last, at `uses` numbers in `elapsed` ms: a dictionary.
+
+    `uses_left` (numbers), `generations_left`, `days_left` (a whole number, None where nothing was
+    used to judge by), `used_percent` (of the current generation), `warning` (80, 95 or 100, which
+    is exhausted: per cent of the last generation used; None on earlier ones).
+    """
+    following, later = keystore.left(index)
+    left = SEQUENCE_NUMBERS - following + SEQUENCE_NUMBERS * later
+    return {
+        "uses_left": left,
+        "generations_left": later,
+        "days_left": left * elapsed // uses // _DAY if uses > 0 and elapsed > 0 else None,
+        "used_percent": following * 100 // SEQUENCE_NUMBERS,
+        "warning": None if later else warning(following),
+    }
+
+
+def of_bindings(bindings, now):
+    """A list with a dictionary of plain values for each correspondent of an update list."""
+    return [_of_binding(entry, bindings.keystore, now) for entry in bindings.bindings]
+
+
+def _of_binding(entry, keystore, now):
     left = entry.expires_at
     answer = {
         "correspondent": text(entry.correspondent),
         "state": states.STATES[entry.state],
-        "reason": entry.reason,
+        "reason": reason(entry.why),
         "care_of_address": text(entry.care_of) if entry.care_of else None,
         "generation": entry.generation,
         "sequence": entry.sequence,
@@ -69,34 +100,34 @@ def of_binding(entry, now):
         "lifetime_left_s": None if left is None else max(0, left - now) // 1000,
     }
     if entry.state != states.UNKEYED:
-        answer["key"] = entry.outlook(now)
+        answer["key"] = outlook(keystore, entry.index, entry.pace.sent, now - entry.since)
     return answer
 
 
 def of_node(node):
     """What Node.status() says, in plain values."""
-    now = node._now()
+    now = node.now()
     answer = {
         "uptime_s": now // 1000,
         "uplinks": [
             {"uplink": uplink, "priority": priority, "address": text(address)}
-            for uplink, priority, address in node._uplinks.all()
+            for uplink, priority, address in node.uplinks.all()
         ],
         "unsent": node.unsent,
-        "faults": dict(node._port.faults),
+        "faults": dict(node.port.faults),
     }
     bindings = node.bindings
     if bindings is None:
         answer["state"] = "keyless"
-        answer["text"] = node._keystore.text
+        answer["text"] = keystore_text(node.keystore)
         return answer
     care_of = bindings.care_of
     home = care_of == bindings.home_address
     answer["state"] = "detached" if care_of is None else "home" if home else "away"
-    answer["text"] = node._fault
+    answer["text"] = node.fault
     answer["home_address"] = text(bindings.home_address)
     answer["care_of_address"] = text(care_of) if care_of else None
-    answer["bindings"] = bindings.status(now)
+    answer["bindings"] = of_bindings(bindings, now)
     answer["drops"] = dict(bindings.drops)
     return answer
 
@@ -108,7 +139,7 @@ def of_keystore(keystore, node):
     """
     answer = {
         "status": keystore.status,
-        "text": keystore.text,
+        "text": keystore_text(keystore),
         "scrub_due": keystore.scrub_due,
         "peers": [],
     }
@@ -127,8 +158,8 @@ def of_keystore(keystore, node):
                 "lifetime": peer.lifetime,
                 "generation": generation,
                 "generations": [number for number, _ in peer.generations],
-                "uses_left": LIMIT - keystore.peek(index),
-                "key": rated or keystore.outlook(index, 0, 0),
+                "uses_left": SEQUENCE_NUMBERS - keystore.peek(index),
+                "key": rated or outlook(keystore, index, 0, 0),
             }
         )
     return answer

@@ -1,21 +1,143 @@
-"""The board's end of the serial line: waits for lines, and has the console answer them."""
+"""The board's end of the serial line: waits for lines, and has the console answer them.
+
+The console and what it needs are in memory while somebody talks, no longer: on a board their code
+would take a third of the agent's RAM for good. So everyday code imports those packages at the
+named load points, and here they are forgotten again. Whoever still uses one keeps it until done;
+who imports it next loads it anew.
+"""
 
 import asyncio
+import gc
 import select
+import sys
 
-from .compat import const
-from .linereader import LineReader, Oversized
+from . import clock
+from .compat import MICROPYTHON, const
+
+#: What comes and goes: packages and modules of mip6 that everyday work doesn't need.
+TRANSIENT = ("console", "keychange", "maintenance", "status")
+
+LINE_OCTETS_MAX = const(2048)  # what a board takes in one line, without the line's end
+INTERRUPT = const(0x03)  # Ctrl-C
+
+_USUAL = const(256)  # octets of a line
+_CR = const(0x0D)
+_LF = const(0x0A)
 
 _BURST = const(64)  # octets taken before others have their turn
 _REST_S = 0.3  # between an answer and the reboot it announces
+_KEEP_MS = const(10000)  # the console, after the last line
 
 _NO_MEMORY = b'{"jsonrpc":"2.0","id":null,"error":{"code":-32603,"message":"no memory left"}}\n'
+
+
+class Oversized(ValueError):
+    """A line or a message that is longer than a board takes."""
+
+
+class LineReader:
+    """Octets in, lines out. The buffer fits the lines that hosts send; a longer one has it grow.
+
+    `interrupted`: whether an INTERRUPT came. It counts only at the start of a line (inside a line
+    it drops the line, as in a shell), so that noise seldom stops a board.
+    """
+
+    def __init__(self, limit=LINE_OCTETS_MAX):
+        self._line = bytearray(min(limit, _USUAL))
+        self._length = 0
+        self._limit = limit
+        self.interrupted = False
+
+    def feed(self, octet):
+        """Take one octet; return None, or a line (bytes, its end removed; never empty).
+
+        Raises Oversized at the end of a line that exceeded the limit; the next one is whole.
+        """
+        if octet in (_LF, _CR):
+            length = self._length
+            line = bytes(memoryview(self._line)[: min(length, self._limit)]) if length else None
+            self._drop()
+            if length > self._limit:
+                raise Oversized("a line longer than %d octets" % self._limit)
+            return line
+        if octet == INTERRUPT:
+            self.interrupted = not self._length
+            self._drop()
+        elif self._length < self._limit:
+            if self._length == len(self._line):
+                self._resize(self._limit)
+            self._line[self._length] = octet
+            self._length += 1
+        else:
+            self._length = self._limit + 1
+        return None
+
+    def _resize(self, octets):
+        """Another buffer, with as much of the line as it holds; the old one is wiped."""
+        old = self._line
+        self._line = bytearray(octets)
+        kept = min(octets, self._length)
+        self._line[:kept] = memoryview(old)[:kept]
+        for i in range(len(old)):
+            old[i] = 0
+
+    def _drop(self):
+        length, self._length = self._length, 0
+        if len(self._line) > _USUAL:
+            self._resize(_USUAL)
+        for i in range(min(length, len(self._line))):  # it may have held a key
+            self._line[i] = 0
+
+
+def forget():
+    """Forget what comes and goes, on a board (CPython has memory, and keeps what has heirs)."""
+    found = False
+    for name in list(sys.modules) if MICROPYTHON else ():
+        package, _, rest = name.partition(".")
+        if package == "mip6" and rest.split(".")[0] in TRANSIENT:
+            above, _, last = name.rpartition(".")
+            del sys.modules[name]
+            if hasattr(sys.modules.get(above), last):
+                delattr(sys.modules[above], last)
+            found = True
+    if found:
+        gc.collect()
+
+
+class Desk:
+    """Where a technician sits down. `make()`: a coroutine that gives a methods.Console.
+    `sealed()`: whether the board is sealed and 0x03 void.
+    """
+
+    def __init__(self, make, sealed):
+        self._make = make
+        self.sealed = sealed
+        self._console = None
+        self._counts = None  # of lines refused, over the consoles there were
+        self._until = 0
+
+    async def open(self):
+        """The console, loaded where it isn't there."""
+        self._until = clock.now() + _KEEP_MS
+        if self._console is None:
+            gc.collect()
+            self._console = await self._make()
+            if self._counts is not None:
+                self._console.counts = self._counts
+            self._counts = self._console.counts
+        return self._console
+
+    def tidy(self):
+        """Once a second: put everything away that nobody has asked for in a while."""
+        if clock.now() >= self._until and (self._console is None or self._console.idle):
+            self._console = None
+            forget()
 
 
 async def serve(desk, source, sink):
     """Answer the lines of `source` on `sink` until 0x03 or a reboot is asked for.
 
-    `desk`: a desk.Desk. `source`: a stream that select.poll knows and whose read(1) gives octets
+    `desk`: a Desk. `source`: a stream that select.poll knows and whose read(1) gives octets
     (`sys.stdin.buffer`: its read(n) blocks for exactly n, hence one at a time); `sink`: has
     write(octets). Returns True for a reboot, False for 0x03 on a board that isn't sealed, None
     when the line is closed (a service without a terminal). For MicroPython's asyncio alone.

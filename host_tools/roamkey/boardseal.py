@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from mip6 import jsonrpc
-from mip6.seal import CHALLENGE_OCTETS, ID_OCTETS, KEY_OCTETS, response
+from mip6.console import jsonrpc
+from mip6.console.lock import CHALLENGE_OCTETS, ID_OCTETS, KEY_OCTETS, response
 from roamkey.board.serial_client import ConsoleRefusedError, Identity, SerialClient
 from roamkey.errors import BoardError, RefusedError
 from roamkey.registry import Registry

@@ -13,8 +13,8 @@ from typing import Any
 from sqlalchemy import select
 
 from mip6 import addresses
-from mip6.credentials import STORAGE_ERROR
-from mip6.keyset import Credentials
+from mip6.keystore.keyset import Credentials
+from mip6.keystore.records import STORAGE_ERROR
 from roamkey.board.serial_client import Identity, SerialClient
 from roamkey.errors import BoardError, RoamkeyError
 from roamkey.keyfile import GenerationKey, PairKeys

@@ -24,13 +24,12 @@ from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Any
 
-from mip6 import keys
+from mip6.limits import KCN_OCTETS_MAX, KCN_OCTETS_MIN, NONCE_OCTETS_MAX, NONCE_OCTETS_MIN
 from roamkey.errors import BadInputError
 
 STDIN = "-"
 PASSPHRASE_OCTETS_MIN = 8
 _PASSPHRASE_OCTETS_MAX = 1024
-_KCN_OCTETS_MAX = 1024  # far beyond use: HMAC hashes what exceeds 64 octets
 _PAIRS_OCTETS_MAX = 1 << 20
 _WIFI_OCTETS_MIN, _WIFI_OCTETS_MAX = 8, 64
 _HEX = re.compile(r"(?:[0-9a-fA-F]{2})+", re.ASCII)
@@ -60,7 +59,7 @@ def read_kcn(path: str | Path) -> bytes:
 
     Raises BadInputError (one line, without the secret).
     """
-    name, content = _read(path, 2 * _KCN_OCTETS_MAX + 2)
+    name, content = _read(path, 2 * KCN_OCTETS_MAX + 2)
     return _kcn(content.strip(), name)
 
 
@@ -170,7 +169,7 @@ def _octets(value: Any, least: int, most: int, what: str) -> bytes:
 
 
 def _kcn(value: Any, where: str) -> bytes:
-    return _octets(value, keys.KCN_OCTETS_MIN, _KCN_OCTETS_MAX, f"{where}: the Kcn")
+    return _octets(value, KCN_OCTETS_MIN, KCN_OCTETS_MAX, f"{where}: the Kcn")
 
 
 def _address(value: Any, what: str) -> bytes:
@@ -196,7 +195,7 @@ def _pair(entry: Any, where: str) -> PairKeys:
     generations = tuple(_generation(key, f"{where}, key {i}") for i, key in enumerate(found, 1))
     if len({key.generation for key in generations}) != len(generations):
         raise BadInputError(f"{where}: a generation stands there twice")
-    limits = keys.NONCE_OCTETS_MIN, keys.NONCE_OCTETS_MAX
+    limits = NONCE_OCTETS_MIN, NONCE_OCTETS_MAX
     return PairKeys(
         _address(home_address, f"{where}: home_address"),
         _address(correspondent, f"{where}: correspondent"),

@@ -15,9 +15,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from mip6 import addresses
+from mip6.console.params import parameters_of
 from mip6.errors import Misuse
-from mip6.keyset import Credentials, Peer
-from mip6.provisioning import parameters_of
+from mip6.keychange.check import check_credentials
+from mip6.keystore.keyset import Credentials, Peer
 from roamkey.board.serial_client import Identity, SerialClient
 from roamkey.delivery import (
     ASK_AGAIN_S,
@@ -74,7 +75,7 @@ class Plan:
             self.kcns or [os.urandom(KCN_OCTETS) for _ in self.correspondents * self.generations]
         )
         try:
-            return Credentials(
+            made = Credentials(
                 os.urandom(SET_ID_OCTETS),
                 self.home_address,
                 [
@@ -91,8 +92,10 @@ class Plan:
                     for correspondent in self.correspondents
                 ],
             )
+            check_credentials(made)
         except Misuse as error:
             raise BadInputError(str(error)) from None
+        return made
 
 
 def provision(

@@ -3,8 +3,9 @@
 import os
 from collections.abc import Callable
 
-from mip6.keyset import Credentials, Peer
-from mip6.provisioning import new_keys_of
+from mip6.console.params import new_keys_of
+from mip6.keychange.check import check_credentials
+from mip6.keystore.keyset import Credentials, Peer
 from roamkey.board.serial_client import Identity, SerialClient
 from roamkey.delivery import (
     ASK_AGAIN_S,
@@ -82,6 +83,7 @@ def _next_keys(
             "provision it with --replace"
         )
     made = Credentials(os.urandom(SET_ID_OCTETS), rows[0].home_address, list(peers.values()))
+    check_credentials(made)
     return made, int(rows[0].lifetime)
 
 

@@ -1,4 +1,4 @@
-"""The mobile node's state table in Markdown, made from firmware/mip6/states.py.
+"""The mobile node's state table in Markdown, made from firmware/mip6/bindings/states.py.
 
 `python -m roamkey.state_table` prints it; with a file name it puts it between the two marks there,
 and exits with 1 if the file has no marks.
@@ -12,9 +12,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from mip6 import states
+from mip6.bindings import states
 
-BEGIN = "<!-- state table: made by `make docs` from firmware/mip6/states.py -->"
+BEGIN = "<!-- state table: made by `make docs` from firmware/mip6/bindings/states.py -->"
 END = "<!-- end of the state table -->"
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mip6 import addresses
-from mip6 import keys as core
+from mip6.limits import KCN_OCTETS_MIN
 from roamkey.errors import BadInputError, RefusedError, SystemRefusedError
 from roamkey.registry import Registry
 from roamkey.registry.schema import CONFIRMED, SENT
@@ -119,7 +119,7 @@ def _key_in(entry: dict[str, Any]) -> MovedKey:
         bytes.fromhex(entry[name]) for name in ("set_id", "kcn", "home_nonce", "care_of_nonce")
     )
     last = entry["last_sequence"]
-    if len(kcn) < core.KCN_OCTETS_MIN or entry["state"] not in (SENT, CONFIRMED):
+    if len(kcn) < KCN_OCTETS_MIN or entry["state"] not in (SENT, CONFIRMED):
         raise ValueError
     if last is not None and not 0 <= int(last) <= 65535:
         raise ValueError

@@ -14,13 +14,13 @@ import command
 import pytest
 from stores import MemoryStore
 
-from mip6 import clock, lines
-from mip6.console import Console
-from mip6.credentials import Keystore
+from mip6 import clock, terminal
+from mip6.console.lock import Seal
+from mip6.console.methods import Console
+from mip6.console.upkeep import Upkeep
 from mip6.eventlog import EventLog
-from mip6.ports import networklist
-from mip6.seal import Seal
-from mip6.upkeep import Upkeep
+from mip6.keystore.keystore import Keystore
+from mip6.maintenance import networklist
 from roamkey.board.serial_client import SerialClient
 from roamkey.firmware import board_files
 from roamkey.lab.board import VirtualBoard
@@ -83,7 +83,7 @@ class FakeBoard:
         seal = Seal(self.store, os.urandom, clock.now)
         upkeep = Upkeep(self.store, seal, log, _Platform, networklist, node)
         self._console = Console(keystore, node, identity, upkeep)
-        self._reader = lines.LineReader()
+        self._reader = terminal.LineReader()
         self._master, self._slave = pty.openpty()
         tty.setraw(self._slave)
         self._link.symlink_to(os.ttyname(self._slave))
@@ -121,7 +121,7 @@ class FakeBoard:
         try:
             line = self._reader.feed(octet)
             answer = self._console.handle(line) if line else None
-        except lines.Oversized as error:
+        except terminal.Oversized as error:
             answer = self._console.refuse(error)
         if answer:
             os.write(self._master, self.says(answer + b"\n"))

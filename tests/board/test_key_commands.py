@@ -5,10 +5,11 @@ import time
 from pathlib import Path
 
 import pytest
+from counter import counter_of
 from json_output import checked, checked_lines
 
 from mip6 import addresses
-from mip6.credentials import Keystore
+from mip6.keystore.keystore import Keystore
 from roamkey import provisioning, rekeying
 from roamkey.board.serial_client import SerialClient
 from roamkey.errors import BoardError, RefusedError
@@ -151,7 +152,7 @@ def test_status_tells_how_long_the_keys_last(
     fake.unplug()
     keystore = Keystore(fake.store)
     keystore.load()
-    keystore.counter(0).advance(accepted)
+    counter_of(keystore, 0).advance(accepted)
     fake.plug()
     code, out, error = roamkey("status", "--port", fake.port)
     assert (code, error) == (0, "") and words in out

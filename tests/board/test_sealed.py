@@ -10,7 +10,7 @@ import pytest
 import serial
 from json_output import checked
 
-from mip6.seal import response
+from mip6.console.lock import response
 from roamkey import boardseal
 from roamkey.board.serial_client import ConsoleRefusedError, SerialClient
 from roamkey.errors import BoardError, RefusedError
@@ -100,7 +100,10 @@ def test_no_repl_while_it_starts(sealed) -> None:
 def test_no_repl_where_the_agent_is_broken(sealed, tmp_path: Path) -> None:
     """A file that is missing or wrong leads to restarts, not to a prompt."""
     board, _ = sealed
-    for name, content in (("agent", b"raise KeyError(5)"), ("console", b"this is no program")):
+    for name, content in (
+        ("agent", b"raise KeyError(5)"),
+        ("console/methods", b"this is no program"),
+    ):
         path = f"/lib/mip6/{name}.py"
         board.power_cut()
         whole = board.read_file(path)

@@ -1,8 +1,8 @@
 """A correspondent in a few lines, and a key store in memory: what the node's tests talk to."""
 
 from mip6 import addresses, keys, messages, packets
-from mip6.credentials import Keystore
-from mip6.keyset import Credentials, Peer
+from mip6.keystore.keyset import Credentials, Peer
+from mip6.keystore.keystore import Keystore
 
 HOME = addresses.parse("2001:db8:a::100")
 CN = addresses.parse("2001:db8:c::2")

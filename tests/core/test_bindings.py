@@ -13,8 +13,8 @@ from peer import (
     receive,
 )
 
-from mip6 import states
-from mip6.bindings import BindingUpdateList
+from mip6.bindings import states
+from mip6.bindings.update_list import BindingUpdateList
 
 
 def bound(now=0, **how):

@@ -14,7 +14,8 @@ from peer import (
 from test_bindings import bound, state
 
 from mip6 import messages, packets
-from mip6.bindings import BindingUpdateList
+from mip6.bindings.update_list import BindingUpdateList
+from mip6.status import of_bindings
 
 
 def registering(correspondents=(CN,)):
@@ -160,7 +161,7 @@ def test_binding_error_2_stops_and_is_tried_again():
     bindings, cn, _, _ = registering()
     receive(bindings, cn.binding_error(COA1, 2), 40)
     assert state(bindings) == "unsupported"
-    assert "Binding Error 2" in bindings.status(40)[0]["reason"]
+    assert "Binding Error 2" in of_bindings(bindings, 40)[0]["reason"]
     assert bindings.wakes_at() == 600040
     assert len(drain(bindings, 600040)) == 1
 
@@ -183,7 +184,7 @@ def test_parameter_problems():
     assert state(bindings) == "registering"
     receive(bindings, whole, 40)
     assert state(bindings) == "unsupported"
-    assert "ICMPv6" in bindings.status(40)[0]["reason"]
+    assert "ICMPv6" in of_bindings(bindings, 40)[0]["reason"]
 
 
 def test_parameter_problem_at_home():

@@ -4,6 +4,7 @@ For each row the binding is brought into the state, the event is made to happen,
 action promises is checked. For everything that is no row: it raises, and nothing has changed.
 """
 
+from counter import counter_of
 from harness import raises
 from peer import (
     CN,
@@ -18,8 +19,9 @@ from peer import (
     receive,
 )
 
-from mip6 import states
-from mip6.bindings import BindingUpdateList
+from mip6.bindings import states
+from mip6.bindings.update_list import BindingUpdateList
+from mip6.status import reason
 
 
 class Scene:
@@ -73,7 +75,7 @@ class Scene:
         pace = self.binding.pace
         own["pace"] = [getattr(pace, name) for name in sorted(pace.__dict__)]
         own["pace"] = str(own["pace"])
-        own["next"] = self.keystore.counter(0).peek
+        own["next"] = counter_of(self.keystore, 0).peek
         return own
 
 
@@ -134,7 +136,7 @@ def blocked():
 
 def exhausted():
     scene = Scene()
-    scene.keystore.counter(0).advance(65535)
+    counter_of(scene.keystore, 0).advance(65535)
     scene.attach(COA1)
     scene.run()
     return scene
@@ -243,7 +245,7 @@ def unrecognized(scene):
 
 
 def spent(scene):
-    scene.keystore.counter(0).advance(65535)
+    counter_of(scene.keystore, 0).advance(65535)
     scene.go(scene.binding.transmit_at)
 
 
@@ -291,7 +293,7 @@ def delete(scene, before, following):
 
 def send(scene, before, following):
     (update,) = scene.sent
-    assert update.sequence == before["next"] == scene.keystore.counter(0).peek - 1
+    assert update.sequence == before["next"] == counter_of(scene.keystore, 0).peek - 1
     assert scene.binding.transmit_at >= scene.now + 1000
 
 
@@ -303,14 +305,14 @@ def accept(scene, before, following):
 
 def refuse(scene, before, following):
     assert scene.binding.transmit_at == scene.now + 32000
-    assert scene.binding.reason == "refused: administratively prohibited"
+    assert reason(scene.binding.why) == "refused: administratively prohibited"
     assert scene.binding.expires_at is None
 
 
 def jump(scene, before, following):
-    assert scene.keystore.counter(0).peek == scene.cn.read(scene.last).sequence + 1001
+    assert counter_of(scene.keystore, 0).peek == scene.cn.read(scene.last).sequence + 1001
     scene.go(scene.binding.transmit_at)
-    assert scene.sent[0].sequence == scene.keystore.counter(0).peek - 1
+    assert scene.sent[0].sequence == counter_of(scene.keystore, 0).peek - 1
 
 
 def lapse(scene, before, following):
@@ -320,17 +322,17 @@ def lapse(scene, before, following):
 
 def slow(scene, before, following):
     assert scene.binding.transmit_at == scene.now + 32000
-    assert scene.binding.reason
+    assert reason(scene.binding.why)
 
 
 def cease(scene, before, following):
     assert scene.binding.transmit_at is None
     assert scene.binding.expires_at == before["expires_at"]
-    assert "provision" in scene.binding.reason
+    assert "provision" in reason(scene.binding.why)
 
 
 def pause(scene, before, following):
-    assert scene.binding.reason
+    assert reason(scene.binding.why)
     assert scene.binding.transmit_at is None
     scene.store.broken = False
     scene.go(scene.binding.retry_at)

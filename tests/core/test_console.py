@@ -2,12 +2,15 @@
 
 import json
 
+from counter import counter_of
 from harness import raises
 from stores import MemoryStore
 
-from mip6 import lines, provisioning
-from mip6.console import Console
-from mip6.credentials import Keystore
+from mip6 import terminal
+from mip6.console import framing
+from mip6.console import params as console_params
+from mip6.console.methods import Console
+from mip6.keystore.keystore import Keystore
 
 KCN = "5ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2"
 OTHER = "07e2" + KCN[4:]
@@ -227,13 +230,13 @@ def test_reboot():
 
 def test_a_sealed_line_gets_a_sealed_answer():
     console, _, _ = board()
-    text, sealed = lines.unseal(console.handle(lines.seal(request("identify"))))
+    text, sealed = framing.uncover(console.handle(framing.cover(request("identify"))))
     assert sealed and json.loads(text)["id"] == 7
 
 
 def test_every_bit_turned_in_a_sealed_line_is_noticed():
     console, _, _ = board()
-    line = lines.seal(request("reboot"))
+    line = framing.cover(request("reboot"))
     for bit in range(8 * len(line)):
         damaged = bytearray(line)
         damaged[bit // 8] ^= 1 << bit % 8
@@ -244,7 +247,7 @@ def test_every_bit_turned_in_a_sealed_line_is_noticed():
 
 def test_every_octet_lost_or_doubled_in_a_sealed_line_is_noticed():
     console, _, _ = board()
-    line = lines.seal(request("reboot"))
+    line = framing.cover(request("reboot"))
     for at in range(len(line)):
         console.handle(line[:at] + line[at + 1 :])
         console.handle(line[:at] + line[at : at + 1] + line[at:])
@@ -260,31 +263,31 @@ def long_request():
 
 def test_pieces():
     console, _, _ = board()
-    *pieces, last = lines.cut(long_request())
+    *pieces, last = framing.cut(long_request())
     assert len(pieces) >= 3
     for number, piece in enumerate(pieces):
-        assert len(piece) + 2 <= lines.LINE_OCTETS_SENT
+        assert len(piece) + 2 <= framing.LINE_OCTETS_SENT
         for _ in range(2):  # as if the acknowledgement had been lost
-            assert console.handle(piece) == lines.seal(lines.acknowledgement(number))
-    answer, sealed = lines.unseal(console.handle(last))
+            assert console.handle(piece) == framing.cover(framing.acknowledgement(number))
+    answer, sealed = framing.uncover(console.handle(last))
     assert sealed and json.loads(answer)["result"] == {"set_id": SET_ID}
 
 
 def test_a_missing_piece_is_noticed_and_nothing_done():
-    pieces = lines.cut(long_request())
+    pieces = framing.cut(long_request())
     for missing in range(len(pieces) - 1):
         store = MemoryStore()
         console, _, _ = board(store)
         for number, piece in enumerate(pieces):
             if number != missing:
                 answer = console.handle(piece)
-        assert json.loads(lines.unseal(answer)[0])["error"]["code"] == -32700
+        assert json.loads(framing.uncover(answer)[0])["error"]["code"] == -32700
         assert not store.records
 
 
 def test_a_damaged_piece_can_be_sent_again():
     console, _, _ = board()
-    *pieces, last = lines.cut(long_request())
+    *pieces, last = framing.cut(long_request())
     for piece in pieces:
         console.handle(piece[:20] + b"?" + piece[21:])
         console.handle(piece)
@@ -294,7 +297,7 @@ def test_a_damaged_piece_can_be_sent_again():
 
 def test_an_interrupted_message_makes_room_for_the_next():
     console, _, _ = board()
-    pieces = lines.cut(long_request())
+    pieces = framing.cut(long_request())
     console.handle(pieces[0])
     for piece in pieces:
         answer = console.handle(piece)
@@ -305,20 +308,20 @@ def test_pieces_need_a_crc_and_a_number():
     console, _, _ = board()
     assert error_code(console, b"+00 {") == -32700
     for text in (b"+", b"+0", b"+0g x", b"+-1 x", b"+00x", b".00", b"+0A x"):
-        answer = lines.unseal(console.handle(lines.seal(text)))[0]
+        answer = framing.uncover(console.handle(framing.cover(text)))[0]
         assert json.loads(answer)["error"]["code"] == -32700, text
 
 
 def test_a_message_beyond_the_limit_is_refused():
     console, _, _ = board()
-    raises(lines.Oversized, lines.cut, bytes(lines.MESSAGE_OCTETS_MAX + 1))
+    raises(terminal.Oversized, framing.cut, bytes(framing.MESSAGE_OCTETS_MAX + 1))
     for number in range(100):
-        text = b"+%02x %s" % (number, b"x" * lines.PIECE_OCTETS)
-        answer = lines.unseal(console.handle(lines.seal(text)))[0]
+        text = b"+%02x %s" % (number, b"x" * framing.PIECE_OCTETS)
+        answer = framing.uncover(console.handle(framing.cover(text)))[0]
         if answer[:1] != b"+":
             break
     assert json.loads(answer)["error"]["code"] == -32600
-    assert number == lines.MESSAGE_OCTETS_MAX // lines.PIECE_OCTETS
+    assert number == framing.MESSAGE_OCTETS_MAX // framing.PIECE_OCTETS
 
 
 def read(reader, octets):
@@ -327,7 +330,7 @@ def read(reader, octets):
     for octet in octets:
         try:
             line = reader.feed(octet)
-        except lines.Oversized:
+        except terminal.Oversized:
             line = "oversized"
         if line is not None:
             found.append(line)
@@ -335,7 +338,7 @@ def read(reader, octets):
 
 
 def test_lines_end_with_lf_or_cr_and_empty_ones_are_none():
-    reader = lines.LineReader(8)
+    reader = terminal.LineReader(8)
     assert read(reader, b"ab\ncd\r\n\n\r\nx") == [b"ab", b"cd"]
     assert read(reader, b"\n") == [b"x"]
     assert read(reader, bytes(range(4, 10)) + b"\n\xff\x00\n") == [
@@ -346,14 +349,14 @@ def test_lines_end_with_lf_or_cr_and_empty_ones_are_none():
 
 def test_a_line_of_any_length_loses_nothing_after_it():
     for length in range(1, 40):
-        reader = lines.LineReader(8)
+        reader = terminal.LineReader(8)
         first = b"x" * length if length <= 8 else "oversized"
         assert read(reader, b"x" * length + b"\nnext\n") == [first, b"next"]
 
 
 def test_an_interrupt_counts_at_the_start_of_a_line():
     for before, after in ((b"", True), (b"ab\n", True), (b"\r", True), (b"ab", False)):
-        reader = lines.LineReader(8)
+        reader = terminal.LineReader(8)
         read(reader, before + b"\x03")
         assert reader.interrupted == after
     assert read(reader, b"new\n") == [b"new"]  # what stood in the line is gone
@@ -362,8 +365,8 @@ def test_an_interrupt_counts_at_the_start_of_a_line():
 
 
 def test_parameters_say_what_they_are_made_of():
-    credentials = provisioning.credentials_from(params())
-    assert provisioning.parameters_of(credentials) == params()
+    credentials = console_params.credentials_from(params())
+    assert console_params.parameters_of(credentials) == params()
 
 
 def new_keys(set_id="ffeeddccbbaa9988", kcn=OTHER, generation=1, address="2001:db8:c::2"):
@@ -385,7 +388,7 @@ def test_rekey_changes_the_keys_and_nothing_else():
     assert after.home_address == before.home_address
     for field in ("correspondent", "home_nonce", "care_of_nonce", "lifetime"):
         assert getattr(after.peers[0], field) == getattr(before.peers[0], field)
-    assert keystore.counter(0).peek == 0
+    assert counter_of(keystore, 0).peek == 0
 
 
 def test_rekeys_that_are_refused():
@@ -424,7 +427,7 @@ def test_erase():
 def test_status_tells_how_long_the_keys_last():
     console, keystore, node = board()
     ask(console, request("provision", params()))
-    keystore.counter(0).advance(53000)
+    counter_of(keystore, 0).advance(53000)
     (peer,) = ask(console, request("status"))["result"]["keystore"]["peers"]
     assert peer["key"]["uses_left"] == 65536 - 53001
     assert peer["key"]["warning"] == 80 and peer["key"]["days_left"] is None

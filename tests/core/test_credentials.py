@@ -1,9 +1,14 @@
 """The key store: sets that are replaced whole, keys that keep their counters, clear refusals."""
 
+from counter import counter_of
 from harness import raises
 from stores import MemoryStore, Retained
 
-from mip6.credentials import (
+from mip6.errors import Exhausted, Misuse, StorageError
+from mip6.keychange.check import check_credentials, check_peer, decode, encode
+from mip6.keystore.keyset import Credentials, Peer
+from mip6.keystore.keystore import Keystore
+from mip6.keystore.records import (
     DAMAGED,
     EMPTY,
     KEYS,
@@ -12,13 +17,10 @@ from mip6.credentials import (
     SLOTS,
     STORAGE_ERROR,
     UNFINISHED,
-    Keystore,
+    Damaged,
 )
-from mip6.errors import Exhausted, Misuse, StorageError
-from mip6.keycheck import decode, encode
-from mip6.keyset import Credentials, Peer
-from mip6.records import Damaged
-from mip6.sequence import LIMIT
+from mip6.limits import SEQUENCE_NUMBERS
+from mip6.status import keystore_text, outlook
 
 A = b"\x20\x01\x0d\xb8" + bytes(11)
 HOME, FIRST, SECOND, THIRD = A + b"\x01", A + b"\x02", A + b"\x03", A + b"\x04"
@@ -29,11 +31,19 @@ def kcn(name):
 
 
 def peer(address=FIRST, keys=((0, b"k0"),), lifetime=600, home=b"h" * 8, care_of=b"c" * 8):
-    return Peer(address, home, care_of, lifetime, [(n, kcn(k)) for n, k in keys])
+    return checked(address, home, care_of, lifetime, [(n, kcn(k)) for n, k in keys])
+
+
+def checked(*fields):
+    found = Peer(*fields)
+    check_peer(found)
+    return found
 
 
 def key_set(set_id=b"set-0000", peers=None, home=HOME):
-    return Credentials(set_id, home, peers if peers is not None else [peer()])
+    found = Credentials(set_id, home, peers if peers is not None else [peer()])
+    check_credentials(found)
+    return found
 
 
 def ready(credentials=None):
@@ -75,14 +85,14 @@ def test_damaged_sets_are_refused():
 
 
 def test_rules_of_a_set():
-    raises(Misuse, Peer, FIRST, b"h" * 8, b"c" * 8, 600, [(0, b"k" * 19)])
-    raises(Misuse, Peer, FIRST, b"h" * 8, b"c" * 8, 600, [(0, b"k" * 256)])
-    Peer(FIRST, b"h" * 8, b"c" * 8, 600, [(0, b"k" * 255)])
+    raises(Misuse, checked, FIRST, b"h" * 8, b"c" * 8, 600, [(0, b"k" * 19)])
+    raises(Misuse, checked, FIRST, b"h" * 8, b"c" * 8, 600, [(0, b"k" * 256)])
+    checked(FIRST, b"h" * 8, b"c" * 8, 600, [(0, b"k" * 255)])
     for bad in (b"h" * 7, b"h" * 33, b""):
-        raises(Misuse, Peer, FIRST, bad, b"c" * 8, 600, [(0, b"k" * 20)])
-        raises(Misuse, Peer, FIRST, b"c" * 8, bad, 600, [(0, b"k" * 20)])
+        raises(Misuse, checked, FIRST, bad, b"c" * 8, 600, [(0, b"k" * 20)])
+        raises(Misuse, checked, FIRST, b"c" * 8, bad, 600, [(0, b"k" * 20)])
     for lifetime in (0, 3, 262141, -1, 4.5, "600"):
-        raises(Misuse, Peer, FIRST, b"h" * 8, b"c" * 8, lifetime, [(0, b"k" * 20)])
+        raises(Misuse, checked, FIRST, b"h" * 8, b"c" * 8, lifetime, [(0, b"k" * 20)])
     for numbers in (tuple(range(17)), (1, 0), (0, 0), (-1,), (32768,)):
         raises(Misuse, peer, FIRST, [(n, b"%d" % i) for i, n in enumerate(numbers)])
     raises(Misuse, key_set, b"short")
@@ -92,6 +102,19 @@ def test_rules_of_a_set():
     many = [peer(A[:-2] + bytes([1, n, n]), [(0, b"%d" % n)]) for n in range(17)]
     key_set(peers=many[:16])
     raises(Misuse, key_set, b"set-0000", many)
+
+
+def test_no_set_that_breaks_a_rule_is_stored():
+    store, keystore = ready()
+    before = dict(store.records)
+    for bad in (
+        Credentials(b"short", HOME, [peer(SECOND, [(0, b"k1")])]),
+        Credentials(b"set-1111", HOME, [Peer(SECOND, b"h" * 8, b"c" * 8, 600, [(0, b"k" * 19)])]),
+        Credentials(b"set-1111", HOME, [Peer(HOME, b"h" * 8, b"c" * 8, 600, [(0, b"k" * 20)])]),
+    ):
+        raises(Misuse, keystore.provision, bad)
+    raises(Misuse, keystore.rekey, b"set-1111", {0: [(0, b"k" * 19)]})
+    assert store.records == before
 
 
 def test_addresses_are_unicast_and_global():
@@ -119,14 +142,20 @@ def test_a_kcn_given_twice_is_refused():
 def test_secrets_are_not_shown():
     whole = key_set()
     _, keystore = ready(whole)
-    for shown in (repr(whole), repr(whole.peers), repr(keystore), str(whole), keystore.text):
+    for shown in (
+        repr(whole),
+        repr(whole.peers),
+        repr(keystore),
+        str(whole),
+        keystore_text(keystore),
+    ):
         assert "k0" not in shown and "hhhh" not in shown and "cccc" not in shown
 
 
 def test_nothing_provisioned_is_empty_and_sends_nothing():
     keystore = load(MemoryStore())
     assert keystore.status == EMPTY and keystore.credentials is None
-    for call in (keystore.counter, keystore.take, keystore.current, keystore.move_on):
+    for call in (keystore.take, keystore.current, keystore.move_on, keystore.peek):
         raises(Misuse, call, 0)
     keystore.top_up()
     keystore.release()
@@ -163,7 +192,7 @@ def test_every_damage_has_a_clear_status():
             else:
                 records[name] = record
         keystore = load(MemoryStore(records))
-        assert keystore.text
+        assert keystore_text(keystore)
         if keystore.status != READY:
             assert keystore.credentials is None
             raises(Misuse, keystore.take, 0)
@@ -192,7 +221,7 @@ def test_flash_that_cannot_be_read():
             raise OSError(5)
 
     keystore = load(Unreadable())
-    assert keystore.status == STORAGE_ERROR and "5" in keystore.text
+    assert keystore.status == STORAGE_ERROR and "5" in keystore_text(keystore)
 
 
 def test_the_same_set_again_is_no_change():
@@ -243,7 +272,7 @@ def test_a_key_left_behind_never_comes_back():
 
 def test_a_key_used_up_never_comes_back():
     _, keystore = ready()
-    keystore.counter(0).advance(LIMIT - 1)
+    counter_of(keystore, 0).advance(SEQUENCE_NUMBERS - 1)
     raises(Misuse, keystore.provision, key_set(b"set-1111"))
     keys = [(0, b"k0"), (1, b"k1")]
     assert keystore.provision(key_set(b"set-1111", [peer(keys=keys)]))
@@ -300,16 +329,16 @@ def test_a_peer_without_a_key_gives_no_number_until_it_has_one():
 def test_generations_follow_one_another():
     keys = [(0, b"k0"), (2, b"k2"), (3, b"k3")]
     store, keystore = ready(key_set(peers=[peer(keys=keys)]))
-    old = keystore.counter(0)
-    old.advance(LIMIT - 2)
+    old = counter_of(keystore, 0)
+    old.advance(SEQUENCE_NUMBERS - 2)
     assert keystore.take(0) == (0, 65535)
     assert keystore.take(0) == (2, 0)
     raises(Misuse, old.take)
     assert keystore.current(0) == (2, kcn(b"k2"))
     assert load(store).take(0) == (2, 1)
-    keystore.counter(0).advance(LIMIT - 1)
+    counter_of(keystore, 0).advance(SEQUENCE_NUMBERS - 1)
     assert keystore.take(0) == (3, 0)
-    keystore.counter(0).advance(LIMIT - 1)
+    counter_of(keystore, 0).advance(SEQUENCE_NUMBERS - 1)
     raises(Exhausted, keystore.take, 0)
     raises(Exhausted, keystore.move_on, 0)
     after = load(store)
@@ -322,7 +351,7 @@ def test_a_counter_held_over_a_change_gives_nothing():
         store, keystore = ready()
         for _ in range(20):
             keystore.take(0)
-        old = keystore.counter(0)
+        old = counter_of(keystore, 0)
         before = dict(store.records)
         if change == "load":
             keystore.load()
@@ -339,7 +368,6 @@ def test_a_counter_held_over_a_change_gives_nothing():
         for call in (old.take, old.top_up, old.release):
             raises(Misuse, call)
         raises(Misuse, old.advance, 500)
-        assert repr(old) == "Counter(generation=0, left behind)"
         assert store.records == after
         if change != "erase":
             assert keystore.take(0)[1] >= 20
@@ -418,9 +446,9 @@ def test_an_older_image_put_back_moves_forward_only():
     last = [keystore.take(0)[1] for _ in range(300)][-1]
     keystore = load(MemoryStore(image))
     assert keystore.take(0)[1] <= last  # refused by the correspondent, with 135 and `last`
-    assert keystore.counter(0).advance(last)
+    assert counter_of(keystore, 0).advance(last)
     assert keystore.take(0) == (0, last + 1)
-    assert not keystore.counter(0).advance(last - 100)
+    assert not counter_of(keystore, 0).advance(last - 100)
     assert keystore.take(0) == (0, last + 2)
 
 
@@ -441,14 +469,14 @@ def test_outlook_counts_uses_and_days():
     keys = [(0, b"k0"), (1, b"k1")]
     _, keystore = ready(key_set(peers=[peer(keys=keys)]))
     keystore.take(0)
-    seen = keystore.outlook(0, 0, 0)
-    assert seen["uses_left"] == 2 * LIMIT - 1 and seen["days_left"] is None
+    seen = outlook(keystore, 0, 0, 0)
+    assert seen["uses_left"] == 2 * SEQUENCE_NUMBERS - 1 and seen["days_left"] is None
     assert seen["generations_left"] == 1
-    assert keystore.outlook(0, 100, day)["days_left"] == (2 * LIMIT - 1) // 100
-    keystore.counter(0).advance(LIMIT - 1)
-    assert keystore.outlook(0, 1, day)["warning"] is None  # another generation follows
+    assert outlook(keystore, 0, 100, day)["days_left"] == (2 * SEQUENCE_NUMBERS - 1) // 100
+    counter_of(keystore, 0).advance(SEQUENCE_NUMBERS - 1)
+    assert outlook(keystore, 0, 1, day)["warning"] is None  # another generation follows
     keystore.take(0)
     for at, warning in ((52427, None), (52428, 80), (62258, 80), (62259, 95), (65535, 100)):
-        keystore.counter(0).advance(at)
-        assert keystore.outlook(0, 1, day)["warning"] == warning, at
-    assert keystore.outlook(0, 10, day)["days_left"] == 0
+        counter_of(keystore, 0).advance(at)
+        assert outlook(keystore, 0, 1, day)["warning"] == warning, at
+    assert outlook(keystore, 0, 10, day)["days_left"] == 0

@@ -23,8 +23,8 @@ def test_an_event_has_the_time_of_its_moment():
     clock = Clock()
     log = started(MemoryStore(), clock)
     clock.ms = 1234
-    log.append(("attached", COA, None))
-    log.append(("update", COA, 17))
+    log.emit("attached", COA, None)
+    log.emit("update", COA, 17)
     clock.ms = 5000
     assert log.tell(None)["text"].split("\n") == [
         "0 boot 1 1 1700000000",
@@ -52,7 +52,7 @@ def test_a_reset_goes_on_in_the_same_block_with_the_next_number():
     clock, store = Clock(), MemoryStore()
     for boot in (1, 2, 3):
         log = started(store, clock)
-        log.settle()
+        log.write_lines()
         log.save()
         assert ("0 boot %d 1 1700000000" % boot) in log.tell(None)["text"]
     assert len(store.records) == 1
@@ -66,8 +66,8 @@ def test_the_ring_is_bounded_and_each_block_says_which_boot_it_is_of():
     log = started(store, clock)
     for number in range(3000):
         clock.ms += 100
-        log.append(("update", COA, number))
-        log.settle()
+        log.emit("update", COA, number)
+        log.write_lines()
     log.save()
     assert len(store.records) == 32
     assert max(len(record) for record in store.records.values()) <= 1024
@@ -84,26 +84,26 @@ def test_a_flood_within_a_second_is_bounded():
     clock = Clock()
     log = started(MemoryStore(), clock)
     for number in range(1000):
-        log.append(("update", COA, number))
-    log.settle()
+        log.emit("update", COA, number)
+    log.write_lines()
     assert len(log.tell(None)["text"]) <= 1024 and log.block <= 4
 
 
 def test_a_store_that_fails_or_is_torn_costs_events_and_nothing_else():
     clock, store = Clock(), MemoryStore()
     log = started(store, clock)
-    log.settle()
+    log.write_lines()
     store.full = True
     log.save()
     store.full = False
     log.add("warning", "80")
-    log.settle()
+    log.write_lines()
     log.save()
     name = sorted(store.records)[-1]
     for torn in (b"", b"\xff\xfe", b"12 boot", b"12 boot x"):
         store.records[name] = torn
         again = started(store, clock)
-        again.settle()
+        again.write_lines()
         again.save()
         assert "boot 1 1 1700000000" in again.tell(None)["text"]
         store.records.pop("%06d" % again.block)

@@ -5,8 +5,9 @@ import os
 from harness import on_micropython, raises
 from stores import MemoryStore
 
-from mip6.credentials import KEYS, READY, SLOTS, Keystore
-from mip6.keyset import Credentials, Peer
+from mip6.keystore.keyset import Credentials, Peer
+from mip6.keystore.keystore import Keystore
+from mip6.keystore.records import KEYS, READY, SLOTS
 from mip6.ports.files import FileStore
 
 A = b"\x20\x01\x0d\xb8" + bytes(11)

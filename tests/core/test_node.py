@@ -13,7 +13,7 @@ from peer import (
     keystore,
 )
 
-from mip6.credentials import Keystore
+from mip6.keystore.keystore import Keystore
 from mip6.node import Node
 
 
@@ -264,7 +264,6 @@ def test_a_thousand_flaps():
             node.address_gone("eth0", COA1)
             await asyncio.sleep(0)
         assert len(port.sent) < 100
-        assert len(node.bindings.events) <= 32
         assert node.status()["care_of_address"] == "2001:db8:2::100"
         now[0] += 40000
         node.address_usable("eth0", 0, COA1)

@@ -2,7 +2,7 @@
 
 from peer import COA1, COA2, COA3, HOME
 
-from mip6.uplinks import ADDRESSES_MAX, Uplinks
+from mip6.bindings.uplinks import ADDRESSES_MAX, Uplinks
 
 
 def test_priority_then_the_newest():

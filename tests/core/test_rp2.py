@@ -7,7 +7,8 @@ import sys
 from harness import raises
 
 from mip6 import addresses
-from mip6.ports import lwip, networklist, networks, station, wifi
+from mip6.maintenance import networklist
+from mip6.ports import lwip, station, wifi
 
 _OBJECT = 0x20010000
 _PCB = 0x20020000
@@ -100,7 +101,7 @@ def test_networks_in_reach_come_first_then_by_priority_and_signal():
         (b"last", b"", 1, -20, 0, 1),
         (b"stranger", b"", 1, -10, 0, 1),
     ]
-    order = [network.ssid for network in networks.in_order(known, scanned)]
+    order = [network.ssid for network in station._in_order(known, scanned)]
     assert order == ["strong", "weak", "last", "far"]
 
 
@@ -258,11 +259,11 @@ def test_two_prefixes_of_one_advertisement_stay():
     assert not scene.asked("ipconfig")
 
 
-class _Deaf(wifi.Port):
+class _Deaf(wifi.WifiPort):
     """A port that sends into the void."""
 
     def __init__(self):
-        wifi.Port.__init__(self, _Store(None))
+        wifi.WifiPort.__init__(self, _Store(None))
         self.renewals = 0
         self._told = ("a", bytes(16))
         self._station.renew = self.renew

@@ -3,8 +3,8 @@
 from harness import raises
 from stores import MemoryStore
 
+from mip6.console.lock import RECORD, TRIES, Seal, TooSoon, response, wait_after
 from mip6.errors import Misuse, StorageError
-from mip6.seal import RECORD, TRIES, Seal, TooSoon, response, wait_after
 
 KEY = b"0123456789abcdef0123456789abcdef"
 ID = b"seal-001"

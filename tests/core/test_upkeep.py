@@ -5,11 +5,13 @@ import json
 from harness import raises
 from stores import MemoryStore
 
-from mip6 import console, lines, seal
-from mip6.credentials import Keystore
+from mip6.console import framing
+from mip6.console import lock as seal
+from mip6.console import methods as console
+from mip6.console.upkeep import Upkeep
 from mip6.eventlog import EventLog
-from mip6.ports import networklist, networks
-from mip6.upkeep import Upkeep
+from mip6.keystore.keystore import Keystore
+from mip6.maintenance import networklist
 
 KEY = "6b" * 32
 SEAL_ID = "0011223344556677"
@@ -81,8 +83,8 @@ class Board:
         line = {"jsonrpc": "2.0", "id": 1, "method": method}
         if params:
             line["params"] = params
-        said = self.console.handle(lines.seal(json.dumps(line).encode()))
-        text, covered = lines.unseal(said)
+        said = self.console.handle(framing.cover(json.dumps(line).encode()))
+        text, covered = framing.uncover(said)
         assert covered and PASSWORD.encode() not in text and KEY.encode() not in text
         answer = json.loads(text)
         return answer.get("result"), answer.get("error", {}).get("code")
@@ -216,5 +218,5 @@ def test_erase_takes_passwords_along():
 
 
 def test_repr_shows_nothing():
-    assert "hidden" in repr(networks.WifiNetwork("a", PASSWORD, 0))
+    assert "hidden" in repr(networklist.WifiNetwork("a", PASSWORD, 0))
     raises(ValueError, networklist.put, MemoryStore(), {"ssid": "a", "password": 5})

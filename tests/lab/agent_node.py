@@ -26,14 +26,10 @@ def tell(**what):
         sys.stdout.flush()
 
 
-async def report(node):
-    """Print the events of the bindings as they come."""
-    while True:
-        while node.bindings.events:
-            kind, subject, detail = node.bindings.events.pop(0)
-            subject = None if subject is None else addresses.text(subject)
-            tell(event=[kind, subject, detail], at=clock.now())
-        await asyncio.sleep(0.005)
+def report(kind, subject, detail):
+    """Print an event of the bindings."""
+    subject = None if subject is None else addresses.text(subject)
+    tell(event=[kind, subject, detail], at=clock.now())
 
 
 async def obey(node):
@@ -56,8 +52,9 @@ async def main(configuration):
     home = addresses.parse(configuration["home"])
     port = Port(configuration["uplinks"])
     node = Node(peer.keystore((peer.CN,), home=home), port)
+    node.emit = report
+    node.reload()
     running = asyncio.create_task(node.run())
-    reporting = asyncio.create_task(report(node))
     if configuration.get("sensor"):
         import sensor
 
@@ -72,8 +69,6 @@ async def main(configuration):
         await running
     except asyncio.CancelledError:
         pass
-    await asyncio.sleep(0.05)
-    reporting.cancel()
     tell(status=node.status())
 
 

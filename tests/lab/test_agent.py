@@ -18,7 +18,7 @@ from roamkey.lab.interpreter import micropython
 HERE = Path(__file__).parent
 TESTS = HERE.parent
 FIRMWARE = TESTS.parent / "firmware"
-PATHS = f"{TESTS / 'core'}:{FIRMWARE}:{FIRMWARE / 'examples'}"
+PATHS = f"{TESTS / 'core'}:{TESTS / 'support'}:{FIRMWARE}:{FIRMWARE / 'examples'}"
 HOME = "2001:db8:a::100"
 TIMEOUT_S = 40.0  # a machine may be busy; nothing here measures time
 

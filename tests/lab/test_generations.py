@@ -6,10 +6,11 @@ import time
 from pathlib import PurePosixPath
 
 import pytest
+from counter import counter_of
 from stores import MemoryStore
 
 from mip6 import addresses
-from mip6.credentials import Keystore
+from mip6.keystore.keystore import Keystore
 from roamkey.lab.network import CORRESPONDENT_ADDRESS, Network
 from roamkey.lab.scene import HOME_ADDRESS, Scene
 from roamkey.provisioning import Plan, provision
@@ -36,7 +37,7 @@ def spend(board, number: int) -> None:
     store = MemoryStore(records)
     keystore = Keystore(store)
     keystore.load()
-    assert keystore.counter(0).advance(number)
+    assert counter_of(keystore, 0).advance(number)
     keystore.release()
     changed = {
         name: store.records[name] for name in records if store.records[name] != records[name]

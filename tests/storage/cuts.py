@@ -6,7 +6,7 @@ import sys
 
 from story import Story
 
-from mip6 import sequence
+from mip6.keystore import ledger as sequence
 
 
 def break_counter():

@@ -11,6 +11,7 @@ import os
 import sys
 
 import vfs
+from counter import counter_of
 from flash import EIO, GEOMETRY, Flash, Noise
 from story import key_set
 from truth import Truth, mount
@@ -49,7 +50,7 @@ class Board:
             except StorageError:
                 self.refused += 1
                 continue
-            number = self.keystore.counter(0).peek - 1
+            number = counter_of(self.keystore, 0).peek - 1
             self.truth.took(self.keystore.current(0)[1], number)
             self.attempt(self.keystore.top_up)
 

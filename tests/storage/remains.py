@@ -9,8 +9,8 @@ from flash import GEOMETRY, Flash, Noise
 from story import key_set
 from truth import mount
 
-from mip6.credentials import EMPTY
 from mip6.errors import StorageError
+from mip6.keystore.records import EMPTY
 
 ROOT = "/board"
 BLOCKS = 32

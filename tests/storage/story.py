@@ -5,11 +5,12 @@ end of a generation, a larger set, relocation of worn blocks, erasing, provision
 """
 
 import vfs
+from counter import counter_of
 from flash import GEOMETRY, Flash, Noise
 from truth import Cutter, Tally, Truth, mount
 
-from mip6.keyset import Credentials, Peer
-from mip6.sequence import LIMIT
+from mip6.keystore.keyset import Credentials, Peer
+from mip6.limits import SEQUENCE_NUMBERS
 
 ROOT = "/board"
 
@@ -115,15 +116,17 @@ class Story:
 
     def deep_sleep(self, count):
         for _ in range(count):
-            expected = self.keystore.counter(0).peek
+            expected = counter_of(self.keystore, 0).peek
             self.use()
             self.keystore.release()
             self.reset()
-            assert self.keystore.counter(0).peek == expected + 1, "a planned reset lost numbers"
+            assert counter_of(self.keystore, 0).peek == expected + 1, (
+                "a planned reset lost numbers"
+            )
 
     def rekey(self, first):
         """Peer 0 keeps generation 0 and its counter, with new ones behind; peer 1 starts anew."""
-        running = self.keystore.counter(0).peek
+        running = counter_of(self.keystore, 0).peek
         kept = first.peers[0].generations[0]
         lists = {
             0: [kept, (2, self.noise.octets(20)), (3, self.noise.octets(20))],
@@ -139,17 +142,17 @@ class Story:
         self.keystore.rekey(set_id, lists)
         self.cutter.again = None
         self.truth.sets = [set_id]
-        assert self.keystore.counter(0).peek == running
-        assert self.keystore.counter(1).peek == 0
+        assert counter_of(self.keystore, 0).peek == running
+        assert counter_of(self.keystore, 1).peek == 0
         self.long_session(self.times(100))
 
     def end_of_generation(self):
         """The correspondent names a number near the end; then the last ones, then the next key."""
         kcn = self.keystore.current(0)[1]
         self.cutter.jump = True
-        self.keystore.counter(0).advance(LIMIT - 40)
+        counter_of(self.keystore, 0).advance(SEQUENCE_NUMBERS - 40)
         self.cutter.jump = False
-        self.truth.given[kcn] = LIMIT - 40
+        self.truth.given[kcn] = SEQUENCE_NUMBERS - 40
         while self.keystore.current(0)[1] == kcn:
             self.use()
         self.long_session(self.times(100))

@@ -42,7 +42,7 @@ def test_no_cut_repeats_a_number_or_loses_a_key_set(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("geometry", ["rp2", "esp32"])
 def test_the_cuts_would_show_a_counter_that_reserves_too_late(geometry: str) -> None:
-    folders = (HERE, PROJECT / "firmware")
+    folders = (HERE, PROJECT / "tests" / "support", PROJECT / "firmware")
     done = subprocess.run(
         [micropython(), "-X", "heapsize=32M", "cuts.py", geometry, "0.02", "1", "0", "broken"],
         env={**os.environ, "MICROPYPATH": ":".join([*map(str, folders), ".frozen"])},

@@ -3,9 +3,10 @@
 import vfs
 from flash import GEOMETRY, Flash, torn
 
-from mip6.credentials import EMPTY, READY, UNFINISHED, Keystore
+from mip6.keystore.keystore import Keystore
+from mip6.keystore.records import EMPTY, READY, UNFINISHED
+from mip6.limits import SEQUENCE_NUMBERS
 from mip6.ports.files import FileStore
-from mip6.sequence import LIMIT
 
 
 def mount(flash, geometry, path):
@@ -19,7 +20,7 @@ def mount(flash, geometry, path):
 class Truth:
     """The witness of one board. `sets` are the set ids that a boot may find now; `none`: or none.
 
-    `given` maps a Kcn to the highest number taken from it (LIMIT once it was left behind).
+    `given` maps a Kcn to the highest number taken from it (65536 once it was left behind).
     """
 
     def __init__(self, sets=(), none=True, given=None):
@@ -123,7 +124,7 @@ class Cutter:
                 if keystore.current(index)[1] != kcn:  # the generation ended just now
                     kcn = keystore.current(index)[1]
                     expected = truth.given.get(kcn, -1) + 1
-                if number < expected or expected > LIMIT:
+                if number < expected or expected > SEQUENCE_NUMBERS:
                     self.tally.reused += 1
                     print("number used twice:", number, "after", expected - 1)
                 if self.level == 1 and not self.jump:

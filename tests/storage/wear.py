@@ -9,10 +9,11 @@ import json
 import sys
 
 import vfs
+from counter import counter_of
 from flash import BLOCK, GEOMETRY, Flash, Noise
 from story import key_set
 
-from mip6.credentials import Keystore
+from mip6.keystore.keystore import Keystore
 from mip6.ports.files import FileStore
 
 BLOCKS = {"rp2": 212, "esp32": 512}  # 848 KiB on a Pico W, 2 MiB on an ESP32 of 4 MiB
@@ -73,12 +74,12 @@ class Board:
 
     def reset(self):
         """Memory forgets; note how many numbers that cost."""
-        before = self.keystore.counter(0)
+        before = counter_of(self.keystore, 0)
         expected, generation = before.peek, before.generation
         vfs.umount(ROOT)
         self._mount()
-        if self.keystore.counter(0).generation == generation:
-            self.lost.append(self.keystore.counter(0).peek - expected)
+        if counter_of(self.keystore, 0).generation == generation:
+            self.lost.append(counter_of(self.keystore, 0).peek - expected)
 
 
 def naive(board, uses):

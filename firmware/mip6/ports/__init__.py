@@ -1,1 +1,4 @@
-"""One file per platform: uplinks, raw IPv6, storage. Imported only by node.py and main.py."""
+"""What each platform does its own way: uplinks, raw IPv6, files, reboot; one file a platform.
+
+`agent` asks board.py for the port of the platform it runs on; a service brings its own.
+"""

@@ -4,21 +4,30 @@ import sys
 
 import micropython
 
-_NAMES = {"linux": "posix", "darwin": "posix"}  # sys.platform of the unix port
+from ..errors import Unsupported
 
 
 def open_port():
-    """The port of this platform (see posix.py); raises ImportError where none is built."""
-    name = _NAMES.get(sys.platform, sys.platform)
-    package = __import__("mip6.ports." + name)
-    return getattr(package.ports, name).Port()
+    """The port of this platform (see posix.py). A load point: no other platform's files are there.
+
+    Raises Unsupported where none is built.
+    """
+    if sys.platform in ("linux", "darwin"):
+        from .posix import Port
+    elif sys.platform == "rp2":
+        from .rp2 import Port
+    elif sys.platform == "esp32":
+        from .esp32 import Port
+    else:
+        raise Unsupported("no port for the platform %s yet" % sys.platform)
+    return Port()
 
 
 def retained(platform=sys.platform):
     """Memory that outlives deep sleep and watchdog resets (ports/retained.py), None without."""
     if platform != "esp32":
         return None  # the RTC of other chips has no memory
-    from machine import RTC
+    from machine import RTC  # no other chip's firmware has it
 
     from .retained import RtcMemory
 

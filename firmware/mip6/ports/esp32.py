@@ -10,7 +10,7 @@ import time
 
 from .. import addresses, packets
 from ..compat import const
-from . import wifi
+from .wifi import WifiPort
 
 _SOCK_RAW = const(3)
 _EAGAIN = const(11)
@@ -211,7 +211,7 @@ def _is_link_local(octets):
     return octets[0] == 0xFE and octets[1] & 0xC0 == 0x80
 
 
-class Port(wifi.Port):
+class Port(WifiPort):
     """The ESP32's port. Raises OSError where the firmware has no `ip6sta`."""
 
     protocols = (packets.ROUTING, packets.MOBILITY, packets.ICMPV6)

@@ -77,7 +77,7 @@ class FileStore:
         try:
             self._put(name, data)
         except OSError as error:
-            from . import scrubbing
+            from ..maintenance import scrubbing
 
             if _missing(error):
                 scrubbing.make_folders(self.path(name))
@@ -114,12 +114,12 @@ class FileStore:
 
     def names(self):
         """The names of the records, sorted."""
-        from . import scrubbing
+        from ..maintenance import scrubbing
 
         return sorted(scrubbing.names(self))
 
     def scrubbing(self):
         """Overwrite what removed records left behind: a generator, see scrubbing.py."""
-        from . import scrubbing
+        from ..maintenance import scrubbing
 
         return scrubbing.scrub(self) if self._kind == _LITTLEFS else iter(())

@@ -9,7 +9,7 @@ import sys
 
 from ..compat import const
 
-_NATIVE = "<" if sys.byteorder == "little" else ">"  # MicroPython has no "="
+NATIVE = "<" if sys.byteorder == "little" else ">"  # MicroPython has no "="
 
 FAMILY = const(16)  # AF_NETLINK
 GROUPS = const(0x101)  # RTMGRP_LINK | RTMGRP_IPV6_IFADDR
@@ -49,13 +49,13 @@ _TENTATIVE = const(0x40)
 
 def ask_links():
     """The octets that ask for all interfaces."""
-    return struct.pack(_NATIVE + "IHHIIBBHiII", 32, _RTM_GETLINK, _NLM_F_REQUEST_DUMP, 1, 0,
+    return struct.pack(NATIVE + "IHHIIBBHiII", 32, _RTM_GETLINK, _NLM_F_REQUEST_DUMP, 1, 0,
                        0, 0, 0, 0, 0, 0)  # fmt: skip
 
 
 def ask_addresses():
     """The octets that ask for all IPv6 addresses."""
-    return struct.pack(_NATIVE + "IHHIIBBBBI", 24, _RTM_GETADDR, _NLM_F_REQUEST_DUMP, 2, 0,
+    return struct.pack(NATIVE + "IHHIIBBBBI", 24, _RTM_GETADDR, _NLM_F_REQUEST_DUMP, 2, 0,
                        _AF_INET6, 0, 0, 0, 0)  # fmt: skip
 
 
@@ -71,7 +71,7 @@ def read(octets):
     """
     at = 0
     while at + 16 <= len(octets):
-        size, kind = struct.unpack(_NATIVE + "IH", octets[at : at + 6])
+        size, kind = struct.unpack(NATIVE + "IH", octets[at : at + 6])
         if size < 16 or at + size > len(octets):
             return
         body = octets[at + 16 : at + size]
@@ -87,13 +87,13 @@ def read(octets):
 
 
 def _address(kind, body):
-    family, _, flags, scope, index = struct.unpack(_NATIVE + "BBBBI", body[:8])
+    family, _, flags, scope, index = struct.unpack(NATIVE + "BBBBI", body[:8])
     address = None
     for attribute, value in _attributes(body[8:]):
         if attribute == _IFA_ADDRESS:
             address = value
         elif attribute == _IFA_FLAGS and len(value) == 4:
-            flags = struct.unpack(_NATIVE + "I", value)[0]
+            flags = struct.unpack(NATIVE + "I", value)[0]
     if family != _AF_INET6 or address is None or len(address) != 16 or scope != _SCOPE_GLOBAL:
         return None
     if kind == _RTM_DELADDR:
@@ -104,7 +104,7 @@ def _address(kind, body):
 
 
 def _link(kind, body):
-    _, _, _, index, flags, _ = struct.unpack(_NATIVE + "BBHiII", body[:16])
+    _, _, _, index, flags, _ = struct.unpack(NATIVE + "BBHiII", body[:16])
     if kind == _RTM_DELLINK:
         return NO_LINK, index
     name = ""
@@ -113,7 +113,7 @@ def _link(kind, body):
         if attribute == _IFLA_IFNAME:
             name = bytes(value[:-1]).decode()
         elif attribute == _IFLA_CARRIER_CHANGES and len(value) == 4:
-            changes = struct.unpack(_NATIVE + "I", value)[0]
+            changes = struct.unpack(NATIVE + "I", value)[0]
     up = flags & _IFF_UP and flags & _IFF_LOWER_UP and not flags & _IFF_LOOPBACK
     return LINK, index, name, bool(up), changes
 
@@ -121,7 +121,7 @@ def _link(kind, body):
 def _attributes(octets):
     at = 0
     while at + 4 <= len(octets):
-        size, kind = struct.unpack(_NATIVE + "HH", octets[at : at + 4])
+        size, kind = struct.unpack(NATIVE + "HH", octets[at : at + 4])
         if size < 4 or at + size > len(octets):
             return
         yield kind & 0x3FFF, bytes(octets[at + 4 : at + size])

@@ -147,7 +147,7 @@ class Port:
             link = self._links.pop(index, None)
             if link is not None:
                 link.up = False
-                self._settle(link)
+                self._follow(link)
             return
         link = self._links.get(index)
         if link is None:
@@ -161,7 +161,7 @@ class Port:
         else:
             link.told.pop(event[2], None)
             link.confirmed.discard(event[2])
-        self._settle(link)
+        self._follow(link)
 
     def _take_link(self, link, name, up, changes):
         if link.up and up and link.changes != changes:  # it failed so shortly that nobody said so
@@ -211,7 +211,7 @@ class Port:
                 for address in list(link.told):
                     if (index, address) not in self._seen:
                         del link.told[address]
-                self._settle(link)
+                self._follow(link)
             self._seen = set()
 
     def _priority(self, name):
@@ -223,7 +223,7 @@ class Port:
                 return priority
         return _OTHER_KIND
 
-    def _settle(self, link):
+    def _follow(self, link):
         """Open what became usable on a link and close what ceased to be."""
         priority = self._priority(link.name)
         for address, entry in list(self._open.items()):
@@ -260,7 +260,7 @@ class Port:
         self._retrying = None
         try:
             for link in self._links.values():
-                self._settle(link)
+                self._follow(link)
         except Exception as error:
             self._sink.failed(error)
 

@@ -5,8 +5,8 @@ docs/LIMITS.md, "Pico W", says what the stack denies.
 
 from .. import packets
 from ..compat import const
-from . import wifi
 from .lwip import Receiver, Sender
+from .wifi import WifiPort
 
 # RFC 4861 section 4.1: to all routers, from the unspecified address, hop limit 255
 _ALL_ROUTERS = b"\xff\x02" + bytes(13) + b"\x02"
@@ -21,7 +21,7 @@ def _solicitation():
     return body[:2] + bytes((value >> 8, value & 255)) + body[4:]
 
 
-class Port(wifi.Port):
+class Port(WifiPort):
     """The Pico W's port. A raw socket of ICMPv6 would break neighbour discovery: there is none."""
 
     protocols = (packets.ROUTING, packets.MOBILITY)

@@ -3,14 +3,11 @@
 import errno
 import socket
 import struct
-import sys
 
 from .. import packets
-from ..compat import const
+from ..compat import MICROPYTHON, const
 from . import netlink
 
-_MICROPYTHON = sys.implementation.name == "micropython"
-_NATIVE = "<" if sys.byteorder == "little" else ">"  # MicroPython has no "="
 _SOCK_RAW = const(3)
 _SOL_SOCKET = const(1)
 _SO_RCVBUF = const(8)
@@ -26,10 +23,10 @@ _NETLINK_RECEIVE = const(262144)  # octets: a storm of address changes shouldn't
 
 def _place(address, port=0):
     """A sockaddr_in6 for 16 octets, as the interpreter wants it."""
-    if not _MICROPYTHON:
+    if not MICROPYTHON:
         return socket.inet_ntop(socket.AF_INET6, address), port
     return (
-        struct.pack(_NATIVE + "H", socket.AF_INET6)
+        struct.pack(netlink.NATIVE + "H", socket.AF_INET6)
         + struct.pack(">HI", port, 0)
         + address
         + bytes(4)
@@ -38,13 +35,13 @@ def _place(address, port=0):
 
 def _origin(place):
     """The 16 octets in what recvfrom() calls the sender."""
-    if not _MICROPYTHON:
+    if not MICROPYTHON:
         return socket.inet_pton(socket.AF_INET6, place[0].partition("%")[0])
     return bytes(place[8:24])
 
 
 def _origin_port(place):
-    return place[1] if not _MICROPYTHON else place[2] << 8 | place[3]
+    return place[1] if not MICROPYTHON else place[2] << 8 | place[3]
 
 
 def _receive(stream, octets):
@@ -68,7 +65,9 @@ class Raw:
             if icmp_type is not None:  # a set bit keeps a type out (RFC 3542 section 3.2)
                 words = [0xFFFFFFFF] * 8
                 words[icmp_type >> 5] &= ~(1 << (icmp_type & 31)) & 0xFFFFFFFF
-                self.socket.setsockopt(_ICMPV6, _ICMP6_FILTER, struct.pack(_NATIVE + "8I", *words))
+                self.socket.setsockopt(
+                    _ICMPV6, _ICMP6_FILTER, struct.pack(netlink.NATIVE + "8I", *words)
+                )
             # Not the routing table but the address decides which way a packet leaves.
             self.socket.setsockopt(_SOL_SOCKET, _SO_BINDTODEVICE, interface.encode() + b"\0")
             self.socket.bind(_place(address))
@@ -139,8 +138,8 @@ def solicit(interface):
 def open_netlink():
     """A netlink socket that hears of interfaces and IPv6 addresses; doesn't block. OSError."""
     stream = socket.socket(netlink.FAMILY, _SOCK_RAW, 0)
-    if _MICROPYTHON:
-        stream.bind(struct.pack(_NATIVE + "HHII", netlink.FAMILY, 0, 0, netlink.GROUPS))
+    if MICROPYTHON:
+        stream.bind(struct.pack(netlink.NATIVE + "HHII", netlink.FAMILY, 0, 0, netlink.GROUPS))
     else:
         stream.bind((0, netlink.GROUPS))
     stream.setsockopt(_SOL_SOCKET, _SO_RCVBUF, _NETLINK_RECEIVE)

@@ -14,7 +14,6 @@ import asyncio
 from ..addresses import parse
 from ..clock import now
 from ..compat import const
-from .networks import in_order
 
 # WLAN.status(): CYW43_LINK_* of the driver
 _JOINING = const(1)
@@ -109,7 +108,7 @@ class Station:
             return self._known
         try:
             self._nic.active(True)
-            return in_order(self._known, self._nic.scan())
+            return _in_order(self._known, self._nic.scan())
         except OSError as error:
             self._fault(error)
             return self._known
@@ -195,3 +194,22 @@ class Station:
                 self._nic.ipconfig(autoconf6=True)
                 self._solicit()
                 return
+
+
+def _in_order(known, scanned):
+    """The known networks to try: those in reach by priority, then signal; then the others,
+
+    which may be hidden. `scanned`: what WLAN.scan() gives, tuples with the name first and the
+    signal strength (dBm) at index 3.
+    """
+    strength = {}
+    for entry in scanned:
+        name = bytes(entry[0])
+        if entry[3] > strength.get(name, -1000):
+            strength[name] = entry[3]
+
+    def rank(network):
+        signal = strength.get(network.ssid.encode())
+        return signal is None, network.priority, -(signal or 0)
+
+    return sorted(known, key=rank)

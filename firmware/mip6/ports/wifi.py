@@ -19,8 +19,8 @@ _SILENCE_MS = const(8000)  # updates go unanswered: the fourth leaves ten second
 _BURST = const(6)  # lwIP queues no more for a socket
 
 
-class Port:
-    """The Wi-Fi uplink and raw IPv6. `store`: holds the record of networks (see networklist.py).
+class WifiPort:
+    """The Wi-Fi uplink and raw IPv6. `store`: holds the record of networks.
 
     It tells its `sink` what happens: `address_usable(uplink, priority, address)`,
     `address_gone(uplink, address)`, `received(source, destination, next_header, payload)`,
@@ -29,8 +29,7 @@ class Port:
     Raises OSError where this firmware lacks raw IPv6, or all sockets are in use.
 
     A platform says: `protocols` to receive, `_open_sender()`, `_open_receiver(protocol)`,
-    `_interface()` (what Station calls `nic`), `_ask_routers()`. It keeps nothing of its own under
-    private names: those are shortened module by module before a board's files are compiled.
+    `_interface()` (what Station calls `nic`), `_ask_routers()`.
     """
 
     protocols = ()
@@ -72,7 +71,7 @@ class Port:
 
     def reload(self):
         """Read the record of networks again."""
-        from . import networklist
+        from ..maintenance import networklist
 
         try:
             self._station.use(networklist.read(self._store))

@@ -10,7 +10,7 @@ from typing import Any
 from mip6 import __version__
 from roamkey.board import installer
 from roamkey.board.repl import Facts, Repl
-from roamkey.bytecode import fits
+from roamkey.build import fits
 from roamkey.errors import BoardError
 
 #: What becomes of a check: fine; essential and lacking; worth doing.

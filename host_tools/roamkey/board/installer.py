@@ -22,7 +22,7 @@ from roamkey.board.patience import patient
 from roamkey.board.repl import Facts, Repl
 from roamkey.board.serial_client import Identity, SerialClient
 from roamkey.board.slots import SLOTS, Flash, Survey
-from roamkey.bytecode import compile_board_files, fits
+from roamkey.build import compile_board_files, fits
 from roamkey.errors import BoardError, RefusedError
 from roamkey.firmware import board_files
 

@@ -1,9 +1,9 @@
 """The host's end of a board's console: one request at a time over a serial port.
 
-Frames come from `mip6.lines`, the file that the board reads them with. Every request is sealed
-with a CRC, long ones go in acknowledged pieces. What isn't a sealed answer to the request at hand
-(noise, echo, a late answer, prints of a program) is skipped. A piece of a key is sent only after
-the board has acknowledged the piece before it, which a REPL wouldn't.
+Frames come from `mip6.console.framing`, the file that the board reads them with. Every request is
+covered by a CRC, long ones go in acknowledged pieces. What isn't a covered answer to the request
+at hand (noise, echo, a late answer, prints of a program) is skipped. A piece of a key is sent only
+after the board has acknowledged the piece before it, which a REPL wouldn't.
 """
 
 import contextlib
@@ -18,7 +18,8 @@ from typing import Any, TypeVar
 
 import serial
 
-from mip6 import lines
+from mip6 import terminal
+from mip6.console import framing
 from roamkey.board.patience import patient
 from roamkey.errors import BoardError, RefusedError
 
@@ -194,11 +195,11 @@ class SerialClient:
         if params is not None:
             request["params"] = params
         try:
-            *pieces, last = lines.cut(json.dumps(request, separators=(",", ":")).encode())
-        except lines.Oversized as error:
+            *pieces, last = framing.cut(json.dumps(request, separators=(",", ":")).encode())
+        except terminal.Oversized as error:
             raise RefusedError(str(error)) from None
         for number, piece in enumerate(pieces):
-            self._send_piece(piece, lines.acknowledgement(number))
+            self._send_piece(piece, framing.acknowledgement(number))
         end = time.monotonic() + answer_s
         for attempt in range(_TRIES):
             self.delivered = True
@@ -243,7 +244,7 @@ class SerialClient:
         raise ConsoleRefusedError(code if isinstance(code, int) else 0, _printable(str(message)))
 
     def _await(self, wanted: Callable[[bytes], _T | None], wait: float) -> _T:
-        """What `wanted` makes of the first sealed line that it doesn't make None of.
+        """What `wanted` makes of the first covered line that it doesn't make None of.
 
         Raises TimeoutError after `wait` seconds; _Damaged if the board complained of a damaged
         line and then fell silent (an earlier line of noise may have been meant, not ours).
@@ -265,7 +266,7 @@ class SerialClient:
                 return found
 
     def _line(self, end: float) -> bytes:
-        """The text of the next sealed line before `end`; raises TimeoutError."""
+        """The text of the next covered line before `end`; raises TimeoutError."""
         while True:
             at = self._input.find(b"\n")
             if at < 0:
@@ -275,10 +276,10 @@ class SerialClient:
             del self._input[: at + 1]
             text: bytes
             try:
-                text, sealed = lines.unseal(line)
-            except lines.Damaged:
+                text, covered = framing.uncover(line)
+            except framing.BadLine:
                 continue
-            if not sealed:
+            if not covered:
                 continue
             self._heard = True
             return text

@@ -1,6 +1,7 @@
 """A Binding Update whose authenticator verified, and under which key (RFC 6275 section 9.5.1)."""
 
-from mip6 import keys, messages
+from mip6 import keys
+from mip6.limits import LIFETIME_UNIT_S
 from roamkey.correspondent import replies
 from roamkey.correspondent.entries import Inbound, LiveKey, Peer, Reply, Verdict
 from roamkey.correspondent.updates import Update
@@ -56,8 +57,8 @@ class AuthenticUpdate:
 
     def lifetime(self) -> int:
         """What to grant: what it asks for, the configured maximum at most. Seconds."""
-        most = self.key.lifetime // messages.LIFETIME_UNIT_S
-        seconds: int = min(self.requested, most) * messages.LIFETIME_UNIT_S
+        most = self.key.lifetime // LIFETIME_UNIT_S
+        seconds: int = min(self.requested, most) * LIFETIME_UNIT_S
         return seconds
 
     def verdict(self, outcome: str, status: int, lifetime: int) -> Verdict:

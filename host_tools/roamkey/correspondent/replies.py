@@ -8,9 +8,10 @@ and a busy daemon does little else.
 import struct
 
 from mip6 import keys, messages, packets
+from mip6.limits import ADDRESS_OCTETS, LIFETIME_UNIT_S
 from roamkey.correspondent.entries import Inbound, Reply
 
-_NO_ADDRESS = bytes(keys.ADDRESS_OCTETS)
+_NO_ADDRESS = bytes(ADDRESS_OCTETS)
 
 _LAID_OUT = messages.Message(
     messages.BINDING_ACKNOWLEDGEMENT,
@@ -42,9 +43,7 @@ def acknowledgement(
     source = update.source
     if not _is_unicast(source):
         return None
-    fields = (
-        _FIELDS.pack(status, 0, sequence, lifetime // messages.LIFETIME_UNIT_S) + _BEHIND_FIELDS
-    )
+    fields = _FIELDS.pack(status, 0, sequence, lifetime // LIFETIME_UNIT_S) + _BEHIND_FIELDS
     mac = keys.hmac_sha1(kbm, care_of_address, correspondent, _BEFORE_FIELDS, fields)
     header = fields + mac[: keys.AUTHENTICATOR_OCTETS]
     checksum = packets.checksum(

@@ -3,6 +3,7 @@
 from typing import Any
 
 from mip6 import messages
+from mip6.limits import LIFETIME_UNIT_S
 from roamkey.decode.meanings import (
     ACKNOWLEDGEMENT_STATUS,
     ERROR_STATUS,
@@ -26,7 +27,7 @@ def mobility_facts(message: messages.Message, octets: int) -> Facts:
         if field == "flags":
             facts |= _flags(message.kind, value, size)
         elif field == "lifetime":
-            seconds = value * messages.LIFETIME_UNIT_S
+            seconds = value * LIFETIME_UNIT_S
             facts |= {"lifetime_s": seconds, "lifetime": duration(seconds)}
         elif field != "reserved":
             facts[field] = value
@@ -64,7 +65,7 @@ def _option(kind: int, data: bytes) -> Facts:
         name = OTHER_OPTIONS.get(kind, f"unknown option {kind}")
     facts: Facts = {"type": kind, "name": name, "octets": len(data)}
     if kind == messages.BINDING_REFRESH_ADVICE:
-        seconds = int.from_bytes(data, "big") * messages.LIFETIME_UNIT_S
+        seconds = int.from_bytes(data, "big") * LIFETIME_UNIT_S
         facts |= {"interval_s": seconds, "interval": duration(seconds)}
     elif kind == messages.ALTERNATE_CARE_OF_ADDRESS:
         facts["address"] = text_of(data)

@@ -18,9 +18,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from mip6 import packets, states
-from mip6.bindings import BindingUpdateList
-from mip6.credentials import Keystore
+from mip6 import packets
+from mip6.bindings import states
+from mip6.bindings.update_list import BindingUpdateList
+from mip6.keystore.keystore import Keystore
 from roamkey.keyfile import GenerationKey, PairKeys
 from roamkey.lab.namespaces import Namespace
 from roamkey.lab.network import CORRESPONDENT_ADDRESS

@@ -22,7 +22,7 @@ from typing import Any
 from pyroute2 import IPRoute
 
 from mip6 import packets
-from mip6.credentials import Keystore
+from mip6.keystore.keystore import Keystore
 from mip6.node import Node
 from mip6.ports.files import FileStore
 from mip6.ports.posix import Port

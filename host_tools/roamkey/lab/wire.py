@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 from mip6 import messages, packets
 from mip6.errors import Violation
+from mip6.limits import LIFETIME_UNIT_S
 from roamkey.lab.background import Collector
 
 _PCAP_HEADER_OCTETS = 24
@@ -126,7 +127,7 @@ def read_signal(at: float, frame: bytes) -> Signal | None:
         str(ipaddress.IPv6Address(home)),
         str(ipaddress.IPv6Address(care_of)),
         message.sequence,
-        message.lifetime * messages.LIFETIME_UNIT_S,
+        message.lifetime * LIFETIME_UNIT_S,
         getattr(message, "status", None),
         frame,
     )

@@ -22,8 +22,15 @@ from sqlalchemy import (
 )
 
 from mip6 import addresses
-from mip6 import keys as core
-from mip6.messages import LIFETIME_MAX_S, LIFETIME_UNIT_S
+from mip6.limits import (
+    ADDRESS_OCTETS,
+    GENERATION_MAX,
+    KCN_OCTETS_MIN,
+    LIFETIME_S_MAX,
+    LIFETIME_UNIT_S,
+    NONCE_OCTETS_MAX,
+    NONCE_OCTETS_MIN,
+)
 from roamkey.errors import BadInputError, RefusedError
 from roamkey.keyfile import GenerationKey, PairKeys
 from roamkey.registry.schema import (
@@ -41,7 +48,6 @@ from roamkey.registry.vault import Vault
 
 SET_ID_OCTETS = 8
 _SHA1_BLOCK = 64
-_GENERATION_MAX = 65535
 
 
 def add_sent(
@@ -150,8 +156,8 @@ def _check(set_id: bytes, board_id: str, given: Sequence[PairKeys], lifetime: in
         raise BadInputError(f"a set's name has {SET_ID_OCTETS} octets")
     if not 1 <= len(board_id) <= 64 or not board_id.isprintable():
         raise BadInputError("a board's name has 1 to 64 printable characters")
-    if not LIFETIME_UNIT_S <= lifetime <= LIFETIME_MAX_S:
-        raise BadInputError(f"a lifetime is {LIFETIME_UNIT_S} to {LIFETIME_MAX_S} s")
+    if not LIFETIME_UNIT_S <= lifetime <= LIFETIME_S_MAX:
+        raise BadInputError(f"a lifetime is {LIFETIME_UNIT_S} to {LIFETIME_S_MAX} s")
     if not given or not all(pair.keys for pair in given):
         raise BadInputError("a set holds at least one pair, a pair at least one key")
     if len({pair.home_address for pair in given}) != 1:
@@ -160,16 +166,16 @@ def _check(set_id: bytes, board_id: str, given: Sequence[PairKeys], lifetime: in
         raise BadInputError("a correspondent stands in the set twice")
     for pair in given:
         for address in (pair.home_address, pair.correspondent):
-            if len(address) != core.ADDRESS_OCTETS or not addresses.is_unicast_global(address):
+            if len(address) != ADDRESS_OCTETS or not addresses.is_unicast_global(address):
                 raise BadInputError("home and correspondent addresses are unicast and global")
         for nonce in (pair.home_nonce, pair.care_of_nonce):
-            if not core.NONCE_OCTETS_MIN <= len(nonce) <= core.NONCE_OCTETS_MAX:
+            if not NONCE_OCTETS_MIN <= len(nonce) <= NONCE_OCTETS_MAX:
                 raise BadInputError("a nonce has 8 to 32 octets")
         for key in pair.keys:
-            if len(key.kcn) < core.KCN_OCTETS_MIN:
-                raise BadInputError(f"a Kcn has at least {core.KCN_OCTETS_MIN} octets")
-            if not 0 <= key.generation <= _GENERATION_MAX:
-                raise BadInputError(f"a generation is 0 to {_GENERATION_MAX}")
+            if len(key.kcn) < KCN_OCTETS_MIN:
+                raise BadInputError(f"a Kcn has at least {KCN_OCTETS_MIN} octets")
+            if not 0 <= key.generation <= GENERATION_MAX:
+                raise BadInputError(f"a generation is 0 to {GENERATION_MAX}")
 
 
 def raise_revision(c: Connection, pair_ids: Collection[int] = ()) -> int:

@@ -1,0 +1,292 @@
+"""One entry of the Binding Update List: what happens with one correspondent (see states.py).
+
+The actions of the state table, and the timers that bring its events about. Times are whole
+milliseconds of any clock that never goes back. Nothing here reads a clock or sends: `run` returns
+the packet that is due.
+"""
+
+from .. import messages
+from ..compat import const
+from ..errors import Exhausted, StorageError
+from ..limits import LIFETIME_UNIT_S
+from . import states, updates
+from .pace import Pace
+
+# Milliseconds
+_UNSUPPORTED_PAUSE = const(600000)  # RFC 6275 section 11.3.5 wants one and names none
+_BLOCKED_PAUSE = const(32000)
+_UNPROVEN_GAP = const(10000)  # between updates that unauthenticated messages may cause
+_MARGIN_MAX = const(60000)  # refresh so long before the end: room for five retransmissions
+
+_NEVER = const(-10000000)
+
+# Why a binding isn't as the user wants it: the status of an acknowledgement, the text of a storage
+# failure, or one of these. status.py has a line for a person on each.
+UNKEYED = const(256)
+SPENT = const(257)
+BINDING_ERROR = const(258)
+PARAMETER_PROBLEM = const(259)
+
+
+class Binding:
+    """The state of one correspondent. `owner`: the BindingUpdateList it stands in."""
+
+    def __init__(self, owner, index, peer, now):
+        self._owner = owner
+        self.index = index
+        self._peer = peer
+        self.correspondent = peer.correspondent
+        self.state = states.DETACHED
+        self.why = None  # see above
+        self.keys = None
+        self.generation = None
+        if not peer.generations:
+            self.state = states.UNKEYED
+            self.why = UNKEYED
+        self.update = updates.Update(owner.home_address, peer.correspondent)
+        self.care_of = None  # the address that the updates on their way register
+        self.sequence = None  # of the update sent last
+        self.accepted = None  # of the update acknowledged last
+        self.granted = 0  # milliseconds
+        self.pace = Pace()
+        self.transmit_at = None
+        self.refresh_at = None
+        self.expires_at = None
+        self.retry_at = None
+        # Before a restart there may have been a binding, so one may exist that nobody here knows.
+        self._may_exist_until = now + 1000 * peer.lifetime
+        self._acknowledged = False
+        self.deleting = False
+        self._aimed = False  # whether `update` is laid out for now
+        self._held = None  # (address, refresh at, expires at): what the correspondent surely holds
+        self._jumped = False
+        self._unproven_at = _NEVER
+        self.since = now  # when the counting of updates began
+        self._warning = None  # per cent of the last key used that were told of
+        self._packet = None
+
+    @property
+    def usable(self):
+        """Whether data may go over the optimized route."""
+        return self.state == states.BOUND or self.state == states.REFRESHING
+
+    def feed(self, event, now, what=None):
+        """Let an event of states.py happen; raises UnknownEvent, and then nothing has changed."""
+        action, following = states.row(self.state, event)
+        try:
+            _ACTIONS[action](self, now, what)
+        except Exhausted:
+            self.why = SPENT
+            self.feed(states.SPENT, now)
+            return
+        except StorageError as error:
+            self.why = str(error)
+            self.feed(states.STORAGE_FAILED, now)
+            return
+        if following != self.state:
+            self.state = following
+            self._owner.emit("state", self.correspondent, states.STATES[following])
+
+    def run(self, now):
+        """Let the timers that are due happen; returns a packet as next_packet() does, or None."""
+        if self.refresh_at is not None and now >= self.refresh_at:
+            self.feed(states.REFRESH, now)
+        if self.expires_at is not None and now >= self.expires_at:
+            self.feed(states.EXPIRED, now)
+        if self.retry_at is not None and now >= self.retry_at:
+            self.feed(self._owner.attachment, now)
+        if self.transmit_at is None or now < self.transmit_at:
+            return None
+        self.feed(states.TRANSMIT, now)
+        packet = self._packet
+        self._packet = None
+        return packet
+
+    def wakes_at(self):
+        """When `run` has something to do next, or None."""
+        soonest = None
+        for at in (self.refresh_at, self.expires_at, self.retry_at, self.transmit_at):
+            if at is not None and (soonest is None or at < soonest):
+                soonest = at
+        return soonest
+
+    def prepare(self, care_of_address):
+        """Make Kbm for an address that may come into use."""
+        if self._peer.generations:
+            self._ready_keys().registration(care_of_address)
+
+    def forget(self, care_of_address):
+        """An address won't come into use any more."""
+        if self.keys is not None:
+            self.keys.forget(care_of_address)
+
+    def holds(self, care_of_address, now):
+        """Whether the correspondent holds a binding to this address, and no update may undo it."""
+        held = self._held
+        return held is not None and held[0] == care_of_address and now < held[2]
+
+    def unproven(self, now):
+        """Whether an unauthenticated message may cause an update now; notes that one did."""
+        if now - self._unproven_at < _UNPROVEN_GAP:
+            return False
+        self._unproven_at = now
+        return True
+
+    def _ready_keys(self):
+        """The prepared keys of the generation in use."""
+        generation, kcn = self._owner.keystore.current(self.index)
+        if self.keys is None or generation != self.generation:
+            if self.generation is not None:
+                self._owner.emit("generation", self.correspondent, generation)
+            peer = self._peer
+            self.keys = updates.PreparedKeys(
+                kcn, self._owner.home_address, peer.home_nonce, peer.care_of_nonce
+            )
+            self.generation = generation
+        return self.keys
+
+    def _aim(self):
+        """Lay the update out for the care-of address and the keys of now."""
+        prepared = self._ready_keys()
+        if self.deleting:
+            self.update.aim(self.care_of, prepared.deletion(), 0)
+        else:
+            key = prepared.registration(self.care_of)
+            self.update.aim(self.care_of, key, self._peer.lifetime // LIFETIME_UNIT_S)
+
+    def _begin(self, now):
+        """Old updates on their way are forgotten; the next goes as soon as the rate allows."""
+        self.care_of = self._owner.care_of
+        self.refresh_at = self.retry_at = None
+        self._jumped = self._aimed = False
+        self.transmit_at = self.pace.begin(not self._acknowledged, now)
+
+    # The actions of states.py, in its order. Each raises before it changes anything.
+
+    def _nothing(self, now, what):
+        pass
+
+    def _drop(self, now, what):
+        self._owner.drop("unexpected")
+
+    def _register(self, now, what):
+        self.deleting = False
+        if self.care_of != self._owner.care_of:
+            self.expires_at = None
+        self._begin(now)
+
+    def _delete(self, now, what):
+        self.deleting = True
+        self._begin(now)
+        self.expires_at = self._may_exist_until
+
+    def _send(self, now, what):
+        generation, sequence = self._owner.keystore.take(self.index)
+        if generation != self.generation:
+            self.pace.give_up()  # numbers count anew under the next key
+        if not self._aimed or generation != self.generation:
+            self._aim()
+            self._aimed = True
+        if self._held is not None and (self.deleting or self._held[0] != self.care_of):
+            self._held = None
+        self.update.number(sequence)
+        self.sequence = sequence
+        if not self.deleting:
+            self._may_exist_until = now + 1000 * self._peer.lifetime
+        self.transmit_at = self.pace.note(sequence, now)
+        update = self.update
+        self._packet = (update.source, self.correspondent, update.next_header, update.payload)
+        self._owner.emit("update", self.correspondent, sequence)
+
+    def _accept(self, now, what):
+        message, sent_at = what
+        self.granted = 1000 * min(LIFETIME_UNIT_S * message.lifetime, self._peer.lifetime)
+        self.expires_at = self._may_exist_until = sent_at + self.granted
+        self.refresh_at = sent_at + _refresh_after(self.granted, message)
+        self._held = (self.care_of, self.refresh_at, self.expires_at)
+        self.accepted = message.sequence
+        self._acknowledged = True
+        self.why = None
+        self._halt()
+        warning = self._owner.keystore.warning(self.index)
+        if warning != self._warning:
+            self._warning = warning
+            self._owner.emit("warning", self.correspondent, warning)
+
+    def _refuse(self, now, what):
+        self.expires_at = self.refresh_at = self._held = None
+        self._acknowledged = False
+        self._slow(now, what)
+
+    def _jump(self, now, what):
+        self._owner.keystore.advance(self.index, what.sequence)
+        # A correspondent that names ever higher numbers mustn't hurry the key to its end.
+        if not self._jumped:
+            self.transmit_at = self.pace.allowed(now)
+        self._jumped = True
+
+    def _lapse(self, now, what):
+        self.expires_at = self._held = None
+        self._acknowledged = False
+        if self.transmit_at is None:
+            self._begin(now)
+
+    def _slow(self, now, what):
+        if what is not None:
+            self.why = what[0].status
+        self.transmit_at = self.pace.slow_down(now)
+
+    def _cease(self, now, what):
+        self.transmit_at = None
+
+    def _pause(self, now, what):
+        self._stop(now, what)
+        if what is None:
+            self.retry_at = now + _BLOCKED_PAUSE
+        else:
+            self.why = what
+            self.retry_at = now + _UNSUPPORTED_PAUSE
+
+    def _stop(self, now, what):
+        self.expires_at = self.refresh_at = self.retry_at = None
+        self._halt()
+
+    def _unbind(self, now, what):
+        self._stop(now, what)
+        self._may_exist_until = now
+        self._acknowledged = False
+        self._held = None
+        if isinstance(what, tuple):
+            self.accepted = what[0].sequence
+        self.why = None
+
+    def _resume(self, now, what):
+        self._stop(now, what)
+        self.deleting = False
+        self.care_of, self.refresh_at, self.expires_at = self._held
+
+    def _halt(self):
+        """Nothing is on its way any more."""
+        self.transmit_at = None
+        self.pace.give_up()
+
+
+_ACTIONS = (
+    Binding._nothing, Binding._drop, Binding._register, Binding._delete, Binding._send,
+    Binding._accept, Binding._refuse, Binding._jump, Binding._lapse, Binding._slow,
+    Binding._cease, Binding._pause, Binding._stop, Binding._unbind, Binding._resume,
+)  # fmt: skip
+
+
+def _refresh_after(granted, message):
+    """Milliseconds after the update was sent at which it is renewed.
+
+    At the Binding Refresh Advice (section 6.2.4) where that lies within the lifetime; else a
+    quarter of the lifetime before its end, and a minute at most.
+    """
+    advice = message.option(messages.BINDING_REFRESH_ADVICE)
+    if advice is not None:
+        interval = 1000 * LIFETIME_UNIT_S * int.from_bytes(advice, "big")
+        if 0 < interval < granted:
+            return interval
+    return granted - min(_MARGIN_MAX, granted // 4)

@@ -1,0 +1,65 @@
+"""When the updates to one correspondent may go, and which of them await an answer.
+
+RFC 6275 sections 11.7 (retransmission), 11.8 (rate limit) and 12 (the numbers).
+"""
+
+from ..compat import const
+
+_FIRST_TIMEOUT = const(1500)  # ms: no binding there yet
+_TIMEOUT = const(1000)  # ms
+_TIMEOUT_MAX = const(32000)  # ms
+_UPDATES_PER_SECOND = const(3)
+_AWAITED = const(8)  # updates; the oldest is given up for the ninth
+
+_NEVER = const(-10000000)
+
+
+class Pace:
+    """Times in milliseconds. `sent`: how many updates went out in all."""
+
+    def __init__(self):
+        self.sent = 0
+        self._timeout = _FIRST_TIMEOUT
+        self._recent = [_NEVER] * _UPDATES_PER_SECOND
+        self._numbers = [-1] * _AWAITED
+        self._times = [0] * _AWAITED
+
+    def begin(self, first, now):
+        """Start a series of updates; returns when the first may go.
+
+        `first`: whether the correspondent holds no binding yet. Earlier updates are given up.
+        """
+        self.give_up()
+        self._timeout = _FIRST_TIMEOUT if first else _TIMEOUT
+        return self.allowed(now)
+
+    def slow_down(self, now):
+        """Go on at the slowest rate; returns when the next update may go."""
+        self._timeout = _TIMEOUT_MAX
+        return now + _TIMEOUT_MAX
+
+    def allowed(self, now):
+        """The first moment from `now` on at which the rate limit lets an update go."""
+        return max(now, min(self._recent) + 1000)
+
+    def note(self, sequence, now):
+        """An update goes out; returns when the next is to follow if nothing is heard."""
+        slot = self.sent % _AWAITED
+        self._numbers[slot] = sequence
+        self._times[slot] = now
+        self._recent[self.sent % _UPDATES_PER_SECOND] = now
+        self.sent += 1
+        following = max(now + self._timeout, min(self._recent) + 1000)
+        self._timeout = min(2 * self._timeout, _TIMEOUT_MAX)
+        return following
+
+    def sent_at(self, sequence):
+        """When the update with this number was sent, if its answer is awaited; else None."""
+        if sequence in self._numbers:
+            return self._times[self._numbers.index(sequence)]
+        return None
+
+    def give_up(self):
+        """No answer is awaited any more."""
+        for slot in range(_AWAITED):
+            self._numbers[slot] = -1

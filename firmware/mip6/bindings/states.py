@@ -1,0 +1,290 @@
+"""What a mobile node knows of one correspondent, as a table: state x event -> action, next state.
+
+The states (RFC 6275 sections 11.1 and 11.7):
+
+`unkeyed`       No Kcn was provisioned for the peer. Return routability isn't built yet, so nothing
+                is sent.
+`detached`      There is no care-of address. The correspondent may still hold an older binding.
+`registering`   The correspondent was not heard to accept the present care-of address; an update is
+                on its way or due. Data waits.
+`bound`         The correspondent accepted the present care-of address; the lifetime runs. Data
+                flows.
+`refreshing`    As bound, and an update that renews the binding is on its way or due.
+`refused`       The correspondent said no, with a status in `reason`; it is asked again slowly.
+`unsupported`   The correspondent's host doesn't know mobility messages. Asked again after a while.
+`blocked`       The sequence counter can't be read or written. Nothing is sent: a number used twice
+                would open the door to replay. Tried again after a while.
+`exhausted`     Every number of every generation is used. Only new keys help.
+`returning`     The node is at home; the correspondent is being told to forget the binding.
+`home`          The node is at home and the correspondent holds no binding. Data flows plainly.
+`closing`       The node shuts down; the correspondent is being told to forget the binding.
+`closed`        The end. Nothing more is sent.
+
+The events come from three sides. From the node: an address to use away from home (`away`; `back`,
+where it is the one that the correspondent accepted and still holds), the home address itself on an
+uplink (`home`), no address (`lost`), `shutdown`; `away` and `home` come again when a pause in
+`unsupported` or `blocked` ends. From the clock: `transmit`, `refresh`, `expired`.
+From the network, after the checks in update_list.py: an authentic acknowledgement that is
+`accepted`, `rejected`, or says that the number was `behind` (status 135); the unauthenticated
+`requested` (Binding Refresh Request), `unknown` (Binding Error 1) and `unrecognized` (Binding
+Error 2, ICMPv6 Parameter Problem code 1). While sending: the counter is `spent`, or
+`storage_failed`.
+
+What no key vouches for can make the node ask again (now and then), and can stop it only while the
+correspondent has not accepted the present address. An event that a state doesn't know can't
+happen; if it does, it raises and nothing has changed.
+"""
+
+from ..compat import const
+
+UNKEYED = const(0)
+DETACHED = const(1)
+REGISTERING = const(2)
+BOUND = const(3)
+REFRESHING = const(4)
+REFUSED = const(5)
+UNSUPPORTED = const(6)
+BLOCKED = const(7)
+EXHAUSTED = const(8)
+RETURNING = const(9)
+AT_HOME = const(10)
+CLOSING = const(11)
+CLOSED = const(12)
+STATES = ("unkeyed", "detached", "registering", "bound", "refreshing", "refused", "unsupported",
+          "blocked", "exhausted", "returning", "home", "closing", "closed")  # fmt: skip
+
+AWAY = const(0)
+HOME = const(1)
+LOST = const(2)
+SHUTDOWN = const(3)
+TRANSMIT = const(4)
+REFRESH = const(5)
+EXPIRED = const(6)
+ACCEPTED = const(7)
+REJECTED = const(8)
+BEHIND = const(9)
+REQUESTED = const(10)
+UNKNOWN = const(11)
+UNRECOGNIZED = const(12)
+SPENT = const(13)
+STORAGE_FAILED = const(14)
+BACK = const(15)
+EVENTS = ("away", "home", "lost", "shutdown", "transmit", "refresh", "expired", "accepted",
+          "rejected", "behind", "requested", "unknown", "unrecognized", "spent",
+          "storage_failed", "back")  # fmt: skip
+
+NOTHING = const(0)  # stay as it is
+DROP = const(1)  # count the message as unexpected
+REGISTER = const(2)  # begin anew with updates for the present care-of address
+DELETE = const(3)  # begin anew with updates that delete the binding
+SEND = const(4)  # take a number, send the update, set the next retransmission
+ACCEPT = const(5)  # note the granted lifetime, set refresh and expiry
+REFUSE = const(6)  # forget the binding, go on at the slowest rate
+JUMP = const(7)  # persist the number that the correspondent named, send again behind it
+LAPSE = const(8)  # the binding is no longer good; the update on its way goes on
+SLOW = const(9)  # go on at the slowest rate
+CEASE = const(10)  # send no more updates, use the binding while it lasts
+PAUSE = const(11)  # all timers off but one that tries again
+STOP = const(12)  # all timers off, what was on its way is forgotten
+UNBIND = const(13)  # as stop, and the correspondent holds no binding any more
+RESUME = const(14)  # the binding last accepted is good again, its lifetime still runs
+ACTIONS = ("nothing", "drop", "register", "delete", "send", "accept", "refuse", "jump", "lapse",
+           "slow", "cease", "pause", "stop", "unbind", "resume")  # fmt: skip
+
+_ABSENT = const(0xFF)
+_EVENTS = const(16)  # len(EVENTS): the texts of events and actions are for hosts alone
+
+
+def _packed(rows):
+    """The rows as one octet for each (state, event): 4 bits of action, 4 bits of next state.
+
+    A dictionary of tuples would hold some 5 KB of a board's RAM for good, and this 208 octets. A
+    board's compiled file holds the octets alone.
+    """
+    table = bytearray(bytes([_ABSENT]) * (len(STATES) * _EVENTS))
+    for state, events in rows:
+        for event, action, following in events:
+            at = state * _EVENTS + event
+            if table[at] != _ABSENT:
+                raise ValueError("two rows for one state and event")
+            table[at] = action << 4 | following
+    return bytes(table)
+
+
+_TABLE = _packed([
+    [UNKEYED, [
+        [AWAY, NOTHING, UNKEYED],
+        [HOME, NOTHING, UNKEYED],
+        [LOST, NOTHING, UNKEYED],
+        [SHUTDOWN, STOP, CLOSED],
+        [REQUESTED, DROP, UNKEYED],
+        [UNKNOWN, DROP, UNKEYED],
+        [UNRECOGNIZED, DROP, UNKEYED],
+    ]],
+    [DETACHED, [
+        [AWAY, REGISTER, REGISTERING],
+        [BACK, RESUME, BOUND],
+        [HOME, DELETE, RETURNING],
+        [SHUTDOWN, STOP, CLOSED],
+        [REQUESTED, DROP, DETACHED],
+        [UNKNOWN, DROP, DETACHED],
+        [UNRECOGNIZED, DROP, DETACHED],
+    ]],
+    [REGISTERING, [
+        [AWAY, REGISTER, REGISTERING],
+        [BACK, RESUME, BOUND],
+        [HOME, DELETE, RETURNING],
+        [LOST, STOP, DETACHED],
+        [SHUTDOWN, DELETE, CLOSING],
+        [TRANSMIT, SEND, REGISTERING],
+        [ACCEPTED, ACCEPT, BOUND],
+        [REJECTED, REFUSE, REFUSED],
+        [BEHIND, JUMP, REGISTERING],
+        [REQUESTED, DROP, REGISTERING],
+        [UNKNOWN, DROP, REGISTERING],
+        [UNRECOGNIZED, PAUSE, UNSUPPORTED],
+        [SPENT, STOP, EXHAUSTED],
+        [STORAGE_FAILED, PAUSE, BLOCKED],
+    ]],
+    [BOUND, [
+        [AWAY, REGISTER, REGISTERING],
+        [HOME, DELETE, RETURNING],
+        [LOST, STOP, DETACHED],
+        [SHUTDOWN, DELETE, CLOSING],
+        [REFRESH, REGISTER, REFRESHING],
+        [REQUESTED, REGISTER, REFRESHING],
+        [UNKNOWN, LAPSE, REGISTERING],
+        [UNRECOGNIZED, DROP, BOUND],
+    ]],
+    [REFRESHING, [
+        [AWAY, REGISTER, REGISTERING],
+        [HOME, DELETE, RETURNING],
+        [LOST, STOP, DETACHED],
+        [SHUTDOWN, DELETE, CLOSING],
+        [TRANSMIT, SEND, REFRESHING],
+        [EXPIRED, LAPSE, REGISTERING],
+        [ACCEPTED, ACCEPT, BOUND],
+        [REJECTED, REFUSE, REFUSED],
+        [BEHIND, JUMP, REFRESHING],
+        [REQUESTED, DROP, REFRESHING],
+        [UNKNOWN, LAPSE, REGISTERING],
+        [UNRECOGNIZED, DROP, REFRESHING],
+        [SPENT, CEASE, REFRESHING],
+        [STORAGE_FAILED, SLOW, REFRESHING],
+    ]],
+    [REFUSED, [
+        [AWAY, REGISTER, REGISTERING],
+        [HOME, DELETE, RETURNING],
+        [LOST, STOP, DETACHED],
+        [SHUTDOWN, DELETE, CLOSING],
+        [TRANSMIT, SEND, REFUSED],
+        [ACCEPTED, ACCEPT, BOUND],
+        [REJECTED, REFUSE, REFUSED],
+        [BEHIND, JUMP, REGISTERING],
+        [REQUESTED, DROP, REFUSED],
+        [UNKNOWN, DROP, REFUSED],
+        [UNRECOGNIZED, PAUSE, UNSUPPORTED],
+        [SPENT, STOP, EXHAUSTED],
+        [STORAGE_FAILED, PAUSE, BLOCKED],
+    ]],
+    [UNSUPPORTED, [
+        [AWAY, REGISTER, REGISTERING],
+        [HOME, DELETE, RETURNING],
+        [LOST, STOP, DETACHED],
+        [SHUTDOWN, STOP, CLOSED],
+        [REQUESTED, DROP, UNSUPPORTED],
+        [UNKNOWN, DROP, UNSUPPORTED],
+        [UNRECOGNIZED, DROP, UNSUPPORTED],
+    ]],
+    [BLOCKED, [
+        [AWAY, REGISTER, REGISTERING],
+        [HOME, DELETE, RETURNING],
+        [LOST, STOP, DETACHED],
+        [SHUTDOWN, STOP, CLOSED],
+        [REQUESTED, DROP, BLOCKED],
+        [UNKNOWN, DROP, BLOCKED],
+        [UNRECOGNIZED, DROP, BLOCKED],
+    ]],
+    [EXHAUSTED, [
+        [AWAY, NOTHING, EXHAUSTED],
+        [HOME, NOTHING, EXHAUSTED],
+        [LOST, NOTHING, EXHAUSTED],
+        [SHUTDOWN, STOP, CLOSED],
+        [REQUESTED, DROP, EXHAUSTED],
+        [UNKNOWN, DROP, EXHAUSTED],
+        [UNRECOGNIZED, DROP, EXHAUSTED],
+    ]],
+    [RETURNING, [
+        [AWAY, REGISTER, REGISTERING],
+        [BACK, RESUME, BOUND],
+        [LOST, STOP, DETACHED],
+        [SHUTDOWN, DELETE, CLOSING],
+        [TRANSMIT, SEND, RETURNING],
+        [EXPIRED, UNBIND, AT_HOME],
+        [ACCEPTED, UNBIND, AT_HOME],
+        [REJECTED, SLOW, RETURNING],
+        [BEHIND, JUMP, RETURNING],
+        [REQUESTED, DROP, RETURNING],
+        [UNKNOWN, DROP, RETURNING],
+        [UNRECOGNIZED, UNBIND, AT_HOME],
+        [SPENT, STOP, EXHAUSTED],
+        [STORAGE_FAILED, PAUSE, BLOCKED],
+    ]],
+    [AT_HOME, [
+        [AWAY, REGISTER, REGISTERING],
+        [LOST, STOP, DETACHED],
+        [SHUTDOWN, STOP, CLOSED],
+        [REQUESTED, DROP, AT_HOME],
+        [UNKNOWN, DROP, AT_HOME],
+        [UNRECOGNIZED, DROP, AT_HOME],
+    ]],
+    [CLOSING, [
+        [AWAY, DELETE, CLOSING],
+        [HOME, DELETE, CLOSING],
+        [LOST, STOP, CLOSED],
+        [SHUTDOWN, NOTHING, CLOSING],
+        [TRANSMIT, SEND, CLOSING],
+        [EXPIRED, UNBIND, CLOSED],
+        [ACCEPTED, UNBIND, CLOSED],
+        [REJECTED, STOP, CLOSED],
+        [BEHIND, JUMP, CLOSING],
+        [REQUESTED, DROP, CLOSING],
+        [UNKNOWN, DROP, CLOSING],
+        [UNRECOGNIZED, STOP, CLOSED],
+        [SPENT, STOP, CLOSED],
+        [STORAGE_FAILED, STOP, CLOSED],
+    ]],
+    [CLOSED, [
+        [AWAY, NOTHING, CLOSED],
+        [HOME, NOTHING, CLOSED],
+        [LOST, NOTHING, CLOSED],
+        [SHUTDOWN, NOTHING, CLOSED],
+        [REQUESTED, DROP, CLOSED],
+        [UNKNOWN, DROP, CLOSED],
+        [UNRECOGNIZED, DROP, CLOSED],
+    ]],
+])  # fmt: skip
+
+
+class UnknownEvent(Exception):
+    """A state doesn't know the event it was given: a mistake in this program. Nothing changed."""
+
+
+def row(state, event):
+    """The (action, next state) for an event in a state; raises UnknownEvent."""
+    packed = _TABLE[state * _EVENTS + event]
+    if packed == _ABSENT:
+        raise UnknownEvent("event %d in state %s" % (event, STATES[state]))
+    return packed >> 4, packed & 15
+
+
+def rows():
+    """Every row as (state, event, action, next state), in order: for tests and docs."""
+    for at, packed in enumerate(_TABLE):
+        if packed != _ABSENT:
+            yield at // _EVENTS, at % _EVENTS, packed >> 4, packed & 15
+
+
+def knows(state, event):
+    """Whether the table has a row for an event in a state."""
+    return _TABLE[state * _EVENTS + event] != _ABSENT

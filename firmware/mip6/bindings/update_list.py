@@ -1,0 +1,254 @@
+"""The Binding Update List (RFC 6275 section 11.1): a node's bindings at its correspondents.
+
+How it works. The list holds a `Binding` for each correspondent and the one care-of address in use.
+Its user says which address that is (`attach`, `detach`), hands over every packet received
+(`receive`) and, whenever `wakes_at` has come and after every other call, draws packets with
+`next_packet` until there is none. Packets are made when they are drawn: the first correspondent's
+update is on its way before the second's is computed. The states and what moves between them stand
+in states.py, what each action does in binding.py; here is what stands between the network and the
+table: which message is which event, and which is none because a check failed.
+
+No I/O: `now` is an argument, a whole number of milliseconds of a clock that never goes back.
+"""
+
+from .. import messages, packets
+from ..compat import const
+from ..errors import Violation
+from . import states
+from .binding import BINDING_ERROR, PARAMETER_PROBLEM, Binding
+
+# ICMPv6, RFC 4443
+_PARAMETER_PROBLEM = const(4)
+_UNRECOGNIZED_NEXT_HEADER = const(1)
+_ICMP_ERROR_OCTETS = const(8)
+
+
+def _nowhere(kind, subject, detail):
+    pass
+
+
+class BindingUpdateList:
+    """The bindings of one home address. `keystore`: a loaded keystore.Keystore.
+
+    `bindings`: in the order of the credentials. `care_of`: the address in use (16 octets), the
+    home address itself at home, or None. `emit(kind, address or None, detail or None)` is called
+    with what happens, a short fixed word first. `drops`: what was dropped, counted by reason.
+    """
+
+    def __init__(self, keystore, now, emit=_nowhere):
+        self.keystore = keystore
+        self.home_address = keystore.credentials.home_address
+        self.care_of = None
+        self.drops = {}
+        self.emit = emit
+        self.closing = False
+        self._options = {}  # protocol -> header with the Home Address option
+        self.bindings = [
+            Binding(self, index, peer, now)
+            for index, peer in enumerate(keystore.credentials.peers)
+        ]
+
+    @property
+    def attachment(self):
+        """The event that says where the node is."""
+        if self.care_of is None:
+            return states.LOST
+        return states.HOME if self.care_of == self.home_address else states.AWAY
+
+    @property
+    def closed(self):
+        """Whether a shutdown has come to its end with every correspondent."""
+        return all(binding.state == states.CLOSED for binding in self.bindings)
+
+    def find(self, correspondent):
+        """The Binding of a correspondent (16 octets), or None."""
+        for binding in self.bindings:
+            if binding.correspondent == correspondent:
+                return binding
+        return None
+
+    def attach(self, care_of_address, now):
+        """Use this address (16 octets) from now on; the home address itself means: at home."""
+        if care_of_address == self.care_of:
+            return
+        self.care_of = care_of_address
+        self.emit("attached", care_of_address, None)
+        for binding in self.bindings:
+            back = binding.holds(care_of_address, now) and states.knows(binding.state, states.BACK)
+            binding.feed(states.BACK if back else self.attachment, now)
+
+    def detach(self, now):
+        """There is no address to use."""
+        if self.care_of is not None:
+            self.care_of = None
+            self.emit("detached", None, None)
+            for binding in self.bindings:
+                binding.feed(states.LOST, now)
+
+    def shutdown(self, now):
+        """Delete all bindings; `closed` says when that is done."""
+        self.closing = True
+        for binding in self.bindings:
+            binding.feed(states.SHUTDOWN, now)
+
+    def prepare(self, care_of_address):
+        """Compute the keys for an address that is usable but not in use yet."""
+        if care_of_address != self.home_address:
+            for binding in self.bindings:
+                binding.prepare(care_of_address)
+
+    def forget(self, care_of_address):
+        """An address is gone."""
+        for binding in self.bindings:
+            binding.forget(care_of_address)
+
+    def next_packet(self, now):
+        """The next packet to send now: (source, destination, next header, payload), or None.
+
+        `payload` begins with the header of type `next header` and is valid until the next call.
+        """
+        for binding in self.bindings:
+            packet = binding.run(now)
+            if packet is not None:
+                return packet
+        return None
+
+    def reaches(self, destination):
+        """Whether data can go there: the node is at home, or bound at this correspondent."""
+        if self.attachment == states.HOME:
+            return True
+        binding = self.find(destination)
+        return binding is not None and binding.usable
+
+    def carry(self, destination, protocol, payload):
+        """A packet that carries data from the home address, as `next_packet` gives them.
+
+        `payload` begins with the header of `protocol`; its checksum covers the home address. Only
+        while `reaches` says so.
+        """
+        if self.attachment == states.HOME:
+            return self.home_address, destination, protocol, payload
+        binding = self.find(destination)
+        option = self._options.get(protocol)
+        if option is None:
+            option = packets.home_address_option(self.home_address, protocol)
+            self._options[protocol] = option
+        return binding.care_of, destination, packets.DESTINATION_OPTIONS, option + payload
+
+    def wakes_at(self):
+        """When `next_packet` has to be called again though nothing happened, or None."""
+        soonest = None
+        for binding in self.bindings:
+            at = binding.wakes_at()
+            if at is not None and (soonest is None or at < soonest):
+                soonest = at
+        return soonest
+
+    def receive(self, source, destination, next_header, payload, now):
+        """Take a packet from the network; returns it parsed if it isn't ours but the user's data.
+
+        Addresses as in the IPv6 header (`destination` may be None where a routing header tells);
+        `payload` from the header of type `next_header` on. Whatever is wrong is counted.
+        """
+        try:
+            if next_header == packets.ICMPV6:
+                self._icmp(payload, now)
+                return None
+            packet = packets.parse_payload(next_header, payload, source, destination)
+            if packet.protocol != packets.MOBILITY:
+                return self._data(packet)
+            self._mobility(packet, now)
+        except Violation as violation:
+            self.drop(violation.reason)
+        return None
+
+    def _data(self, packet):
+        """Data are the user's if they were sent to the home address."""
+        if packet.logical_destination != self.home_address:
+            raise Violation("not for the home address", "data to another address")
+        return packet
+
+    def _mobility(self, packet, now):
+        binding = self.find(packet.source)
+        if binding is None:
+            raise Violation("unknown correspondent", "mobility message from a stranger")
+        if not packet.checksum_ok():
+            raise Violation("checksum", "wrong checksum")
+        message = messages.decode(packet.payload)
+        if message.kind == messages.BINDING_ERROR:
+            self._binding_error(binding, packet, message, now)
+            return
+        if packet.logical_destination != self.home_address:
+            raise Violation("not for the home address", "mobility message to another address")
+        if message.kind == messages.BINDING_ACKNOWLEDGEMENT:
+            self._acknowledgement(binding, packet, message, now)
+        elif message.kind == messages.BINDING_REFRESH_REQUEST:
+            self._unproven(binding, states.REQUESTED, now)
+        else:
+            raise Violation("unexpected", "a message that a mobile node doesn't take")
+
+    def _acknowledgement(self, binding, packet, message, now):
+        behind = message.status == messages.SEQUENCE_OUT_OF_WINDOW
+        if behind:
+            fresh = message.sequence >= self.keystore.peek(binding.index)
+            event = states.BEHIND
+        else:
+            fresh = binding.pace.sent_at(message.sequence) is not None
+            accepted = message.status < 128 and (message.lifetime or binding.deleting)
+            event = states.ACCEPTED if accepted else states.REJECTED
+        if not fresh or not states.knows(binding.state, event):
+            replayed = not behind and message.sequence == binding.accepted
+            raise Violation("replayed" if replayed else "old sequence", "not an answer to us")
+        if not binding.update.authentic(packet.payload):
+            raise Violation("authenticator", "wrong authenticator")
+        self.emit("acknowledged", binding.correspondent, message.status)
+        if behind:
+            binding.feed(event, now, message)
+        else:
+            binding.feed(event, now, (message, binding.pace.sent_at(message.sequence)))
+
+    def _binding_error(self, binding, packet, message, now):
+        if message.home_address != self.home_address:
+            raise Violation("not for the home address", "Binding Error for another home address")
+        if message.status == messages.UNKNOWN_BINDING:
+            self._unproven(binding, states.UNKNOWN, now)
+        elif message.status == messages.UNRECOGNIZED_MESSAGE:
+            binding.feed(states.UNRECOGNIZED, now, BINDING_ERROR)
+        else:
+            raise Violation("unexpected", "Binding Error of unknown status")
+
+    def _unproven(self, binding, event, now):
+        """An event that anybody could have caused may cost a sequence number only now and then."""
+        if states.row(binding.state, event)[0] != states.DROP and not binding.unproven(now):
+            raise Violation("too soon", "unauthenticated request again")
+        binding.feed(event, now)
+
+    def _icmp(self, payload, now):
+        """A Parameter Problem counts if it quotes our last update whole, its MAC included.
+
+        Codes 0 and 2 come from any kernel without Mobile IPv6, even if a program beside it
+        understands us (RFC 6275 section 11.3.5 means those without one).
+        """
+        problem = memoryview(payload)
+        if len(problem) < _ICMP_ERROR_OCTETS + packets.IPV6_HEADER_OCTETS:
+            raise Violation("truncated", "ICMPv6 error too short")
+        if problem[0] != _PARAMETER_PROBLEM or problem[1] != _UNRECOGNIZED_NEXT_HEADER:
+            raise Violation("expected parameter problem", "the kernel there has no Mobile IPv6")
+        quoted = problem[_ICMP_ERROR_OCTETS:]
+        binding = self.find(bytes(quoted[24:40]))
+        if binding is None or quoted[8:24] != binding.update.source:
+            raise Violation("unexpected", "ICMPv6 error about a stranger's packet")
+        update = binding.update
+        octets = len(update.payload)
+        if quoted[6] != update.next_header or quoted[40 : 40 + octets] != update.payload:
+            raise Violation("unexpected", "ICMPv6 error about something else than our update")
+        # It points at the octet that says 135, or at the header that this octet announces.
+        pointer = int.from_bytes(bytes(problem[4:8]), "big")
+        expected = (6, 40) if update.next_header == packets.MOBILITY else (40, 64)
+        if pointer not in expected:
+            raise Violation("unexpected", "ICMPv6 error about something else than mobility")
+        binding.feed(states.UNRECOGNIZED, now, PARAMETER_PROBLEM)
+
+    def drop(self, reason):
+        """Count what was dropped."""
+        self.drops[reason] = self.drops.get(reason, 0) + 1

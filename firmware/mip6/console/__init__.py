@@ -1,0 +1,1 @@
+"""What a host asks a board over the serial line: in memory while somebody talks, no longer."""

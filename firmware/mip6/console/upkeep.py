@@ -1,0 +1,150 @@
+"""What a technician does to a board besides keys: Wi-Fi networks, clock, log, seal.
+
+The console's methods of these names. Whatever depends on the platform comes in with `platform`
+(maintenance/facts.py: `random`, `clock`, `set_clock`) and `networks` (maintenance/networklist.py):
+this file does no I/O of its own.
+"""
+
+import binascii
+
+from ..compat import const
+from ..errors import Misuse, StorageError
+from . import jsonrpc
+from .jsonrpc import INVALID_PARAMS, REFUSED, SEALED, STORAGE_FAILED, WAIT, Refusal
+from .lock import TooSoon
+
+_EARLIEST = const(1577836800)  # 2020-01-01: no clock that was ever set is before it
+
+
+class Upkeep:
+    """`store`: where networks are kept; `seal`: lock.Seal; `log`: eventlog.EventLog.
+
+    `networks`: the module of that name, or None on a platform without; `node.networks_changed()`
+    is called after a change.
+    """
+
+    def __init__(self, store, seal, log, platform, networks, node):
+        self._store = store
+        self._seal = seal
+        self._log = log
+        self._platform = platform
+        self._networks = networks
+        self._node = node
+        self.methods = {
+            "networks": self._change_networks,
+            "log": self._tell_log,
+            "time": self._time,
+            "seal": self._close,
+            "unseal": self._open,
+        }
+
+    @property
+    def sealed(self):
+        """Whether the board is sealed."""
+        return self._seal.closed
+
+    @property
+    def seal_id(self):
+        """The id of the seal in hexadecimal, None on a board that isn't sealed."""
+        return self._seal.id.hex() if self._seal.closed else None
+
+    @property
+    def idle(self):
+        """Whether nobody is opening the seal: no challenge is out, no time to wait for runs."""
+        return self._seal.idle
+
+    def forget(self):
+        """Remove what else is secret: the passwords of networks. Raises OSError."""
+        if self._networks is not None:
+            self._store.remove(self._networks.RECORD)
+            self._node.networks_changed()
+
+    def _change_networks(self, params):
+        entry, name = jsonrpc.some_params(params, "set", "remove")
+        if self._networks is None:
+            raise Refusal(REFUSED, "Wi-Fi is not this agent's business here")
+        problem = failure = None
+        try:
+            if entry is not None:
+                self._networks.put(self._store, entry)
+            if name is not None:
+                self._networks.remove(self._store, name)
+            known = self._networks.read(self._store)
+        except ValueError as error:  # raised again out here: a traceback may hold a password
+            problem = str(error)
+        except OSError as error:
+            failure = "networks not stored: %s" % error
+        if failure:
+            raise Refusal(STORAGE_FAILED, failure)
+        if problem:
+            raise Refusal(INVALID_PARAMS, problem)
+        if entry is not None or name is not None:
+            self._node.networks_changed()
+        return {
+            "networks": [
+                {"ssid": one.ssid, "priority": one.priority, "open": one.password is None}
+                for one in known
+            ]
+        }
+
+    def _tell_log(self, params):
+        return self._log.tell(jsonrpc.some_params(params, "block")[0])
+
+    def _time(self, params):
+        wanted = jsonrpc.some_params(params, "set")[0]
+        if wanted is not None:
+            if type(wanted) is not int or not _EARLIEST <= wanted < 1 << 32:
+                raise Refusal(INVALID_PARAMS, "set is in seconds since 1970, from 2020 on")
+            try:
+                self._platform.set_clock(wanted)
+            except OSError:
+                raise Refusal(REFUSED, "the system of this board keeps its own clock") from None
+            self._log.add("clock", wanted)
+        seconds = self._platform.clock()
+        return {"unix_s": seconds if seconds >= _EARLIEST else None}
+
+    def _close(self, params):
+        seal_id, key = jsonrpc.some_params(params, "seal_id", "key")
+        problem = self._platform.opening()
+        if problem:
+            raise Refusal(REFUSED, problem)
+        try:
+            self._seal.close(_unhex(seal_id), _unhex(key))
+        except Misuse as error:
+            raise Refusal(REFUSED, str(error)) from None
+        except StorageError as error:
+            raise Refusal(STORAGE_FAILED, str(error)) from None
+        return {"seal_id": self.seal_id}
+
+    def _open(self, params):
+        answer = jsonrpc.some_params(params, "response")[0]
+        if not self._seal.closed:
+            raise Refusal(REFUSED, "the board is not sealed")
+        if answer is None:
+            return {
+                "seal_id": self.seal_id,
+                "challenge": self._seal.challenge().hex(),
+                "wait_s": self._seal.wait,
+            }
+        try:
+            self._seal.open(_unhex(answer))
+        except TooSoon as error:
+            raise Refusal(WAIT, str(error)) from None
+        except Misuse as error:
+            self._log.add("unseal", str(error))
+            raise Refusal(SEALED, str(error)) from None
+        except StorageError as error:
+            raise Refusal(STORAGE_FAILED, str(error)) from None
+        return {}
+
+
+def _unhex(value):
+    octets = None
+    if isinstance(value, str):
+        try:
+            octets = binascii.unhexlify(value)
+        except ValueError:
+            pass
+    if octets is None:
+        raise Refusal(INVALID_PARAMS, "not hexadecimal")
+    return octets

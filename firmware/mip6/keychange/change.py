@@ -1,0 +1,91 @@
+"""Changes of keys: which new set may be put in place, and where its counters start.
+
+How a set is put in place is the key store's own business (keystore/keystore.py).
+"""
+
+from ..errors import Misuse
+from ..keystore.keyset import Credentials, Peer
+from ..keystore.records import DAMAGED, READY, STORAGE_ERROR
+from ..limits import SEQUENCE_NUMBERS
+from ..status import keystore_text
+from .check import check_credentials, encode
+
+
+def provision(keystore, credentials):
+    """Put `credentials` in place of whatever is there, atomically with its counters.
+
+    Returns False if this very set is in place already (a repeated command), else True. Raises
+    Misuse (nothing has changed) and StorageError (the old set or the new one is in place:
+    `status` and `credentials` say which, read back from flash).
+    """
+    check_credentials(credentials)
+    if keystore.known is not None and keystore.known.set_id == credentials.set_id:
+        return _repeated(keystore, credentials)
+    rows = [_start_of(keystore, peer) for peer in credentials.peers]
+    # With the old set unreadable its id may still be in a counter record.
+    if keystore.status in (DAMAGED, STORAGE_ERROR) and keystore.counted(credentials.set_id):
+        raise Misuse("this set was in place before: provision new keys")
+    keystore.replace(credentials, rows, encode)
+    return True
+
+
+def _repeated(keystore, credentials):
+    """The set's id is known: the same set again is no error, another under its id is."""
+    if encode(keystore.known, 0) != encode(credentials, 0):
+        raise Misuse("another key set under the id of the one in place")
+    if keystore.status != READY:
+        raise Misuse(keystore_text(keystore))
+    return False
+
+
+def _start_of(keystore, peer):
+    """(generation, first number) at which a new set's `peer` starts."""
+    if not peer.generations:
+        return 0, SEQUENCE_NUMBERS  # without a key there is nothing to count
+    start = None
+    for number, kcn in peer.generations:
+        used = _use_of(keystore, kcn)
+        if used is None:  # never used: start here unless a running key comes before
+            if start is None:
+                start = (number, 0)
+        elif used >= SEQUENCE_NUMBERS and start is not None:
+            raise Misuse("a key that was left behind comes after one to be used")
+        elif used < SEQUENCE_NUMBERS:
+            start = (number, used)
+    if start is None:
+        raise Misuse("every key given for a correspondent is used up or was left behind")
+    return start
+
+
+def _use_of(keystore, kcn):
+    """Next number of a Kcn of the set in place; 65536 if left behind, None if never used."""
+    if keystore.known is None:
+        return None
+    for index, peer in enumerate(keystore.known.peers):
+        for number, known in peer.generations:
+            if known != kcn:
+                continue
+            if keystore.ledger is None:
+                raise Misuse("the counter of a key given again is lost: give new keys")
+            current = keystore.ledger.generations[index]
+            if number == current:
+                return keystore.ledger.nexts[index]
+            return SEQUENCE_NUMBERS if number < current else None
+    return None
+
+
+def rekey(keystore, set_id, generations):
+    """Give correspondents new lists of keys; the rest of the set stays.
+
+    `generations` maps a peer's index to its new [(generation, Kcn), …]. A key that stays keeps
+    its running counter. Returns and raises as provision().
+    """
+    if keystore.status != READY:
+        raise Misuse("no usable keys: " + keystore_text(keystore))
+    peers = []
+    for index, old in enumerate(keystore.credentials.peers):
+        keys = generations.get(index, old.generations)
+        peers.append(
+            Peer(old.correspondent, old.home_nonce, old.care_of_nonce, old.lifetime, keys)
+        )
+    return provision(keystore, Credentials(set_id, keystore.credentials.home_address, peers))

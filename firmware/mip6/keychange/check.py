@@ -1,0 +1,145 @@
+"""What a key set must fulfil, and its record in flash.
+
+Rules: RFC 4449 section 4 (a different Kcn for every correspondent, at least 20 octets) and
+docs/SPEC.md, "Stored records", for the octets. No I/O here.
+"""
+
+import struct
+
+from ..addresses import is_unicast_global
+from ..compat import const
+from ..errors import Misuse
+from ..keystore.keyset import Credentials, Peer
+from ..keystore.records import Damaged, pack, unpack
+from ..limits import (
+    ADDRESS_OCTETS,
+    GENERATION_MAX,
+    GENERATIONS_MAX,
+    KCN_OCTETS_MAX,
+    KCN_OCTETS_MIN,
+    LIFETIME_S_MAX,
+    LIFETIME_S_MIN,
+    NONCE_OCTETS_MAX,
+    NONCE_OCTETS_MIN,
+    PEERS_MAX,
+    SET_ID_OCTETS,
+)
+
+_KEY_SET = const(0x4B)  # "K", record kind
+_VERSION = const(1)
+
+
+def _check(condition, text):
+    if not condition:
+        raise Misuse(text)
+
+
+def check_peer(peer):
+    """Raise Misuse unless `peer` (keyset.Peer) keeps the rules."""
+    address = peer.correspondent
+    _check(len(address) == ADDRESS_OCTETS, "a correspondent's address has 16 octets")
+    _check(is_unicast_global(address), "a correspondent's address is unicast and global")
+    for nonce in (peer.home_nonce, peer.care_of_nonce):
+        _check(NONCE_OCTETS_MIN <= len(nonce) <= NONCE_OCTETS_MAX, "a nonce has 8 to 32 octets")
+    _check(
+        isinstance(peer.lifetime, int) and LIFETIME_S_MIN <= peer.lifetime <= LIFETIME_S_MAX,
+        "a lifetime is 4 to 262140 seconds",
+    )
+    count = len(peer.generations)
+    _check(count <= GENERATIONS_MAX, "a correspondent has 16 key generations at most")
+    last = -1
+    for number, kcn in peer.generations:
+        _check(isinstance(number, int) and number > last, "generations ascend from 0")
+        _check(number <= GENERATION_MAX, "a generation is at most 32767")
+        _check(len(kcn) >= KCN_OCTETS_MIN, "a Kcn has at least 20 octets")
+        _check(len(kcn) <= KCN_OCTETS_MAX, "a Kcn has at most 255 octets")
+        last = number
+
+
+def check_credentials(credentials):
+    """Raise Misuse unless `credentials` (keyset.Credentials) and their peers keep the rules."""
+    _check(len(credentials.set_id) == SET_ID_OCTETS, "a set id has 8 octets")
+    _check(len(credentials.home_address) == ADDRESS_OCTETS, "a home address has 16 octets")
+    _check(is_unicast_global(credentials.home_address), "a home address is unicast and global")
+    _check(1 <= len(credentials.peers) <= PEERS_MAX, "a key set has 1 to 16 correspondents")
+    addresses = {credentials.home_address}
+    keys = set()
+    for peer in credentials.peers:
+        check_peer(peer)
+        _check(peer.correspondent not in addresses, "an address is given twice")
+        addresses.add(peer.correspondent)
+        for _, kcn in peer.generations:
+            _check(kcn not in keys, "a Kcn is given twice: every one must be different")
+            keys.add(kcn)
+
+
+def encode(credentials, slot):
+    """The set as a record for flash; `slot` (0 or 1) names its counter record."""
+    body = bytearray(credentials.set_id + credentials.home_address)
+    body.extend(struct.pack("BB", slot, len(credentials.peers)))
+    for peer in credentials.peers:
+        body.extend(peer.correspondent)
+        body.extend(struct.pack(">I", peer.lifetime))
+        for field in (peer.home_nonce, peer.care_of_nonce):
+            body.append(len(field))
+            body.extend(field)
+        body.append(len(peer.generations))
+        for number, kcn in peer.generations:
+            body.extend(struct.pack(">HB", number, len(kcn)))
+            body.extend(kcn)
+    return pack(_KEY_SET, _VERSION, bytes(body))
+
+
+class _Reader:
+    """Takes fields off the front of a record's body; raises Damaged where it ends too soon."""
+
+    def __init__(self, body):
+        self._body = body
+        self._at = 0
+
+    def octets(self, count):
+        start = self._at
+        self._at += count
+        if self._at > len(self._body):
+            raise Damaged("key set cut short")
+        return self._body[start : self._at]
+
+    def number(self, count):
+        value = 0
+        for octet in self.octets(count):
+            value = value << 8 | octet
+        return value
+
+    def field(self):
+        return self.octets(self.number(1))
+
+    def done(self):
+        return self._at == len(self._body)
+
+
+def decode(record):
+    """Return (Credentials, slot) of a stored record; raises Damaged."""
+    reader = _Reader(unpack(_KEY_SET, _VERSION, record))
+    set_id, home_address = reader.octets(SET_ID_OCTETS), reader.octets(16)
+    slot = reader.number(1)
+    try:
+        peers = [_decode_peer(reader) for _ in range(reader.number(1))]
+        credentials = Credentials(set_id, home_address, peers)
+        check_credentials(credentials)
+    except Misuse:
+        raise Damaged("key set breaks its own rules") from None
+    if not reader.done() or slot > 1:
+        raise Damaged("key set of the wrong form")
+    return credentials, slot
+
+
+def _decode_peer(reader):
+    correspondent = reader.octets(16)
+    lifetime = reader.number(4)
+    home_nonce = reader.field()
+    care_of_nonce = reader.field()
+    generations = []
+    for _ in range(reader.number(1)):
+        number = reader.number(2)
+        generations.append((number, reader.field()))
+    return Peer(correspondent, home_nonce, care_of_nonce, lifetime, generations)

@@ -1,0 +1,1 @@
+"""Which keys a board holds and how far each is used: key set, records, ledger, key store."""

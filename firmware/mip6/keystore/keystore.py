@@ -1,0 +1,275 @@
+"""The key store: which keys the board holds and how far each is used, safe against power cuts.
+
+Three records in the store, so that each step is one atomic write:
+  `keys`             the key set, and which of two slots holds its counters
+  `seq/0`, `seq/1`   counters of a set (ledger.Ledger), one slot in use
+A new set is put in place thus: its counters go to the slot not in use, then `keys` is replaced
+(this write is the step: before it the board holds the old set with the old counters, after it the
+new with the new), then the old slot is removed. A key without its own counter is never used: there
+is no way to start at 0 but to provision a key that the board did not hold.
+
+A counter belongs to the key, not to its label: if a Kcn of the set in place comes again in a new
+set, it goes on where it was; one that was left behind, or whose counter is lost, is refused.
+"""
+
+from ..errors import Exhausted, Misuse, StorageError
+from .ledger import Ledger, warning
+from .records import (
+    DAMAGED,
+    EMPTY,
+    KEYS,
+    NO_COUNTER,
+    READY,
+    SCRUB,
+    SLOTS,
+    STORAGE_ERROR,
+    UNFINISHED,
+    Damaged,
+)
+
+
+class Keystore:
+    """Keys and counters over a `store`: read(name) -> bytes or None, write, remove, names.
+
+    `retained` is memory that outlives a reset (ports/retained.py), or None. `status` is a code of
+    records.py, `detail` says more, `credentials` is the set in place (only while `status` is
+    READY) and `ledger` its counters; `known` is a readable set, even one that can't be used.
+    """
+
+    def __init__(self, store, retained=None):
+        self._store = store
+        self._retained = retained
+        self.ledger = None
+        self._changes = 0  # of keys: a scrub that one came into has to begin again
+        self._forget(EMPTY)
+
+    def __repr__(self):
+        return "Keystore(%s)" % self.status
+
+    def _forget(self, status):
+        if self.ledger:
+            self.ledger.retire()  # a Counter that somebody still holds must not go on counting
+        self.status = status
+        self.detail = ""
+        self.credentials = None
+        self.known = None
+        self.ledger = None
+        self._slot = 1
+        self.scrub_due = False
+
+    def load(self):
+        """Read what the store holds, write nothing; returns and sets `status`."""
+        self._forget(EMPTY)
+        try:
+            self._load()
+        except OSError as error:
+            self._forget(STORAGE_ERROR)
+            self.detail = str(error)
+        return self.status
+
+    def _load(self):
+        from ..keychange.check import decode
+
+        self.scrub_due = self._store.read(SCRUB) is not None
+        record = self._store.read(KEYS)
+        if record is None:
+            return
+        if not record:
+            self.status = UNFINISHED
+            return
+        try:
+            credentials, self._slot = decode(record)
+        except Damaged as error:
+            self.status, self.detail = DAMAGED, str(error)
+            return
+        self.known = credentials
+        try:
+            ledger = Ledger.load(self._store, SLOTS[self._slot], self._retained)
+            self._check_belongs(ledger, credentials)
+        except Damaged as error:
+            self.status, self.detail = NO_COUNTER, str(error)
+            return
+        self.ledger, self.credentials, self.status = ledger, credentials, READY
+
+    @staticmethod
+    def _check_belongs(ledger, credentials):
+        """Raise Damaged unless these are the counters of these keys."""
+        if ledger.set_id != credentials.set_id or len(ledger.nexts) != len(credentials.peers):
+            raise Damaged("counters of another key set")
+        for index, peer in enumerate(credentials.peers):
+            if peer.generations and peer.kcn(ledger.generations[index]) is None:
+                raise Damaged("counter of a generation that is not there")
+
+    def _need_ready(self):
+        if self.status != READY:
+            raise Misuse("no usable keys: " + self.status)
+
+    # How keys change (keychange/change.py): the steps that are atomic, and the named load points.
+
+    def replace(self, credentials, rows, encode):
+        """Put a set that was checked in place of whatever is there, atomically with its counters.
+
+        `rows`: (generation, next number) of each peer; `encode(credentials, slot)`: the record.
+        Raises StorageError: the old set or the new one is in place, read back from flash.
+        """
+        slot = 1 - self._slot
+        ledger = Ledger(self._store, SLOTS[slot], credentials.set_id, rows, self._retained)
+        self._changes += 1
+        try:
+            if self.status != EMPTY:
+                self._store.write(SCRUB, b"old keys")
+            ledger.create(self.ledger.serial if self.ledger else 0)
+            self._store.write(KEYS, encode(credentials, slot))
+        except (OSError, StorageError) as error:
+            self.load()
+            raise StorageError("key set not written: %s" % error) from None
+        old = SLOTS[self._slot]
+        if self.load() != READY or self.credentials.set_id != credentials.set_id:
+            raise StorageError(
+                "flash did not keep the key set: %s %s" % (self.status, self.detail)
+            )
+        try:
+            self._store.remove(old)
+        except OSError:
+            pass  # nothing refers to it any more: clutter
+
+    def counted(self, set_id):
+        """Whether a counter record of this set is there, for a store whose set can't be read."""
+        for name in SLOTS:
+            try:
+                if Ledger.load(self._store, name).set_id == set_id:
+                    return True
+            except (Damaged, OSError):
+                pass
+        return False
+
+    def clear(self):
+        """Forget all keys; a scrub is due then. Raises StorageError; run it again then."""
+        self._changes += 1
+        try:
+            self._store.write(SCRUB, b"old keys")
+        except OSError:
+            pass  # a full flash must not keep the keys from being removed
+        try:
+            self._store.remove(KEYS)
+            for name in SLOTS:
+                self._store.remove(name)
+        except OSError as error:
+            self.load()
+            raise StorageError("keys not erased: %s" % error) from None
+        if self._retained is not None:
+            self._retained.write(b"")
+        self._forget(EMPTY)
+        self.scrub_due = True
+
+    def scrubbing(self):
+        """scrub() in slices, for who has other work: each step of this generator takes a page or
+        an erase of flash. Closed early it has changed nothing. Raises StorageError, also where
+        keys were changed between the slices: begin again then."""
+        changes = self._changes
+        try:
+            if hasattr(self._store, "scrubbing"):
+                yield from self._store.scrubbing()
+            if changes == self._changes:
+                self._store.remove(SCRUB)
+        except OSError as error:
+            raise StorageError("old keys not overwritten: %s" % error) from None
+        if changes != self._changes:
+            raise StorageError("old keys not overwritten: more came meanwhile")
+        self.scrub_due = False
+
+    def scrub(self, tick=None):
+        """Overwrite what old keys left in unused flash, as far as the store can reach.
+
+        Takes seconds: one erase of every free block. `tick()` is called in between (a watchdog).
+        """
+        for _ in self.scrubbing():
+            if tick:
+                tick()
+
+    def provision(self, credentials):
+        """Put `credentials` in place of whatever is there: see change.provision()."""
+        from ..keychange import change
+
+        return change.provision(self, credentials)
+
+    def rekey(self, set_id, generations):
+        """Give correspondents new lists of keys: see change.rekey()."""
+        from ..keychange import change
+
+        return change.rekey(self, set_id, generations)
+
+    def erase(self, tick=None):
+        """Forget all keys, then scrub. Raises StorageError; run it again then."""
+        self.clear()
+        self.scrub(tick)
+
+    # How keys are used
+
+    def current(self, index):
+        """(generation, Kcn) in use with peer `index`."""
+        self._need_ready()
+        generation = self.ledger.generations[index]
+        return generation, self.credentials.peers[index].kcn(generation)
+
+    def move_on(self, index):
+        """Leave the current generation of peer `index` for good; returns the new one's number.
+
+        Raises Exhausted where none is left, StorageError.
+        """
+        self._need_ready()
+        current = self.ledger.generations[index]
+        following = self.credentials.peers[index].after(current)
+        if following is None:
+            raise Exhausted("key exhausted and no further generation provisioned")
+        self.ledger.move_on(index, following)
+        return following
+
+    def take(self, index):
+        """(generation, number): the next number, from the next generation where one runs out."""
+        if self.status != READY:  # a handover waits for this: no call that it can do without
+            self._need_ready()
+        try:
+            number = self.ledger.take(index)
+        except Exhausted:
+            self.move_on(index)
+            number = self.ledger.take(index)
+        return self.ledger.generations[index], number
+
+    def peek(self, index):
+        """The number that take() would give peer `index` next in this generation, or 65536."""
+        self._need_ready()
+        return self.ledger.nexts[index]
+
+    def advance(self, index, last_accepted):
+        """Continue peer `index` after `last_accepted`, forwards only: see Ledger.advance()."""
+        self._need_ready()
+        return self.ledger.advance(index, last_accepted)
+
+    def warning(self, index):
+        """Per cent of the last key of peer `index` used: 80, 95, 100, or None before."""
+        next_number, later = self.left(index)
+        return None if later else warning(next_number)
+
+    def left(self, index):
+        """The next number of peer `index`, and how many generations follow this one."""
+        self._need_ready()
+        current = self.ledger.generations[index]
+        later = [number for number, _ in self.credentials.peers[index].generations]
+        return self.ledger.nexts[index], len([number for number in later if number > current])
+
+    def top_up(self):
+        """While idle: reserve ahead for every peer that is short; StorageError."""
+        if self.status == READY:
+            for index in range(len(self.credentials.peers)):
+                self.ledger.top_up(index)
+
+    def release(self):
+        """Before a planned reset or a sleep without retained memory: lose no number."""
+        if self.status == READY:
+            self.ledger.release()
+
+    def suspend(self):
+        """Before a sleep: as release(), but leave flash alone where memory outlives the sleep."""
+        if self.status == READY:
+            self.ledger.suspend()

@@ -1,0 +1,1 @@
+"""What start, technician and key changes need of a platform: in memory then, no longer."""

@@ -1,0 +1,84 @@
+"""What a board says of itself, its clock, its randomness: what start and console ask for."""
+
+import errno
+import os
+import sys
+import time
+
+from .. import __version__
+from ..compat import const
+
+_ID = "board-id"
+_ID_OCTETS = const(8)
+
+
+def identity(store):
+    """What `identify` says of the board: `board` (its id), `platform`, versions."""
+    return {
+        "board": _unique_id(store).hex(),
+        "platform": sys.platform,
+        "machine": getattr(sys.implementation, "_machine", sys.platform),
+        "micropython": ".".join(str(part) for part in sys.implementation.version[:3]),
+        "agent": __version__,
+    }
+
+
+def _unique_id(store):
+    """The id of the chip; where there is none (unix), 8 random octets kept in the store."""
+    try:
+        import machine
+
+        return machine.unique_id()
+    except (ImportError, AttributeError):
+        pass
+    kept = store.read(_ID)
+    if kept is None or len(kept) != _ID_OCTETS:
+        kept = os.urandom(_ID_OCTETS)
+        store.write(_ID, kept)
+    return kept
+
+
+def random(octets):
+    """So many random octets, of the chip's or the system's own source."""
+    return os.urandom(octets)
+
+
+_EPOCH = 946684800 if time.gmtime(0)[0] == 2000 else 0  # ESP32 counts from 2000
+
+
+def clock():
+    """Seconds since 1970; since the start or the year 2000 or so where nobody set the clock."""
+    return int(time.time()) + _EPOCH
+
+
+def set_clock(seconds):
+    """Set the clock to `seconds` since 1970; raises OSError where the system keeps it."""
+    try:
+        from machine import RTC
+    except ImportError:
+        raise OSError(errno.EPERM) from None
+    year, month, day, hour, minute, second, weekday, _ = time.gmtime(seconds - _EPOCH)
+    RTC().datetime((year, month, day, weekday, hour, minute, second, 0))
+
+
+def start():
+    """Why the board started (machine.reset_cause(), 0 where nobody knows), and the clock."""
+    try:
+        from machine import reset_cause
+    except ImportError:
+        return "0 %d" % clock()
+    return "%d %d" % (reset_cause(), clock())
+
+
+def opening():
+    """Why a seal would not hold here (a line), or no text.
+
+    0x03 in the moment in which boot.py runs ends it, and MicroPython then skips main.py.
+    """
+    for name in ("/boot.py", "/boot.mpy"):
+        try:
+            os.stat(name)
+        except OSError:
+            continue
+        return name + " can be interrupted: remove it before sealing"
+    return ""

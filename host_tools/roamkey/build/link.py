@@ -1,0 +1,263 @@
+"""The modules of a folder become one, before a board's files are compiled: a load unit.
+
+Each compiled file repeats the names it uses, takes whole blocks of flash, and each module has a
+dictionary and its own copy of what it imports. What a board has in memory together lies in one
+folder below mip6 (docs/DESIGN.md, "Load units"), and becomes one module of the folder's name here;
+files of mip6 itself stay files. Names stay what they are: two members of a folder may not define
+the same one.
+"""
+
+import ast
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from roamkey.errors import SystemRefusedError
+
+PACKAGE = "mip6"
+
+
+def unit_of(module: str) -> str:
+    """The full name of the module that a module of mip6 becomes a part of."""
+    return ".".join(module.split(".")[:2])
+
+
+def link(sources: Mapping[str, str]) -> dict[str, str]:
+    """The sources of mip6's modules, by full name (a folder's own file has the folder's name),
+    with those of each folder linked under the folder's name. Other modules are programs that use
+    them: what they import is found where it then is.
+
+    Raises SystemRefusedError where two members define one name, or use each other in a circle.
+    """
+    trees = {name: ast.parse(text) for name, text in sources.items()}
+    folders = {name for name in trees if name.count(".") == 1 and _members(name, trees)}
+    linked: dict[str, list[ast.stmt]] = {}
+    for module in trees:
+        if unit_of(module) not in folders:
+            tree = _Linker(module, trees, folders).visit(trees[module])
+            linked[module] = tree.body
+    for folder in sorted(folders):
+        linked[folder] = _unit(folder, trees, folders)
+    return {
+        module: ast.unparse(ast.fix_missing_locations(ast.Module(body, [])))
+        for module, body in linked.items()
+    }
+
+
+def _members(folder: str, modules: Mapping[str, Any]) -> list[str]:
+    return [name for name in modules if name.startswith(folder + ".")]
+
+
+def _unit(folder: str, trees: Mapping[str, ast.Module], folders: set[str]) -> list[ast.stmt]:
+    """The statements of a folder's modules, each behind those that it imports."""
+    meanings: dict[str, str] = {}
+    body: list[ast.stmt] = []
+    seen: set[str] = set()
+    for module in _in_order(_members(folder, trees), trees):
+        defined = dict.fromkeys(_defined(trees[module].body), module)
+        tree = _Linker(module, trees, folders).visit(trees[module])
+        for name, meaning in (defined | dict(_imported(tree.body))).items():
+            if meanings.setdefault(name, meaning) != meaning:
+                raise SystemRefusedError(
+                    f"{folder}: {name} means {meanings[name]} and {meaning}: give one another name"
+                )
+        for one in tree.body:
+            text = ast.unparse(one) if isinstance(one, (ast.Import, ast.ImportFrom)) else ""
+            if text not in seen:
+                body.append(one)
+                seen |= {text} - {""}
+    return body
+
+
+def _in_order(members: list[str], trees: Mapping[str, ast.Module]) -> Iterator[str]:
+    """The members, each after those that it imports at its top; in order of name otherwise."""
+    done: set[str] = set()
+
+    def visit(module: str, above: tuple[str, ...]) -> Iterator[str]:
+        if module in above:
+            raise SystemRefusedError(f"a circle of imports: {' -> '.join((*above, module))}")
+        if module in done:
+            return
+        for statement in trees[module].body:
+            if isinstance(statement, ast.ImportFrom):
+                origin = _origin(module, statement, trees)
+                wanted = {origin, *(f"{origin}.{one.name}" for one in statement.names)}
+                for other in sorted(wanted & set(members)):
+                    yield from visit(other, (*above, module))
+        done.add(module)
+        yield module
+
+    for module in sorted(members):
+        yield from visit(module, ())
+
+
+def _origin(module: str, node: ast.ImportFrom, modules: Mapping[str, Any]) -> str:
+    """The full name of the module that a `from ... import` names."""
+    if not node.level:
+        return node.module or ""
+    is_package = any(name.startswith(module + ".") for name in modules)
+    parts = module.split(".") + ([""] if is_package else [])
+    return ".".join([*parts[: -node.level], *([node.module] if node.module else [])])
+
+
+def _imported(body: list[ast.stmt]) -> Iterator[tuple[str, str]]:
+    """What the imports at a module's top bind, with what each means."""
+    for node in body:
+        if isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                origin = "." * node.level + (node.module or "")
+                yield alias.asname or alias.name, f"{alias.name} of {origin}"
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.asname or alias.name, f"module {alias.name}"
+
+
+def _defined(body: list[ast.stmt]) -> Iterator[str]:
+    """Names that a module defines at its top: not those that it imports."""
+    for node in body:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            yield node.name
+        elif isinstance(node, (ast.If, ast.Try)):
+            yield from _defined(node.body)
+            yield from _defined(node.orelse)
+            for handler in getattr(node, "handlers", ()):
+                yield from _defined(handler.body)
+        elif not isinstance(node, (ast.Import, ast.ImportFrom)):
+            yield from _stored(node)
+
+
+def _stored(node: ast.AST) -> Iterator[str]:
+    """Names that a statement or a function binds, not looking into functions within."""
+    if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+        yield node.id
+    elif isinstance(node, ast.ExceptHandler) and node.name:
+        yield node.name
+    elif isinstance(node, ast.alias):
+        yield (node.asname or node.name).split(".")[0]
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            yield child.name
+        elif not isinstance(child, (ast.Lambda, ast.ListComp, ast.GeneratorExp, ast.DictComp)):
+            yield from _stored(child)
+
+
+class _Linker(ast.NodeTransformer):
+    """Makes one module mean the same among linked ones. A linked module, like every file of mip6,
+    lies in mip6 itself: relative imports start there."""
+
+    def __init__(self, module: str, modules: Mapping[str, Any], folders: set[str]) -> None:
+        self._module = module
+        self._all = modules
+        self._folders = folders
+        self._home = unit_of(module) if unit_of(module) in folders else None
+        self._own: dict[str, str] = {}  # a name bound by an import -> its name in the unit
+        self._modules: set[str] = set()  # names bound to modules of the same unit
+        self._scopes: list[set[str]] = []
+
+    # Imports
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> Any:
+        origin = _origin(self._module, node, self._all)
+        if origin.partition(".")[0] != PACKAGE:
+            return node
+        if self._home and origin == self._home:  # modules of the same folder
+            self._modules |= {one.asname or one.name for one in node.names}
+            return self._nothing()
+        if self._home and unit_of(origin) == self._home:
+            self._own |= {one.asname: one.name for one in node.names if one.asname}
+            return self._nothing()
+        wanted = node.names
+        if origin in self._folders:  # modules of another folder: the folder's unit is each of them
+            folder = origin.rpartition(".")[2]
+            wanted = [ast.alias(folder, one.asname or one.name) for one in node.names]
+            origin = PACKAGE
+        if self._module.partition(".")[0] != PACKAGE:
+            return ast.ImportFrom(unit_of(origin), wanted, 0)
+        return ast.ImportFrom(unit_of(origin).partition(".")[2] or None, wanted, 1)
+
+    def _nothing(self) -> ast.stmt | None:
+        """In place of an import that the unit doesn't need: a branch may hold nothing else."""
+        return ast.Pass() if self._scopes else None
+
+    # Names
+
+    def visit_Name(self, node: ast.Name) -> Any:
+        if not self._is_local(node.id):
+            if node.id in self._modules:
+                raise SystemRefusedError(f"{self._module}: module {node.id} used as an object")
+            node.id = self._own.get(node.id, node.id)
+        return node
+
+    def visit_Attribute(self, node: ast.Attribute) -> Any:
+        base = node.value
+        if isinstance(base, ast.Name) and base.id in self._modules and not self._is_local(base.id):
+            if self._is_local(node.attr):
+                raise SystemRefusedError(
+                    f"{self._module}: {base.id}.{node.attr} would become the local {node.attr}: "
+                    "give one another name"
+                )
+            return ast.Name(node.attr, node.ctx)
+        return self.generic_visit(node)
+
+    # Scopes
+
+    def _is_local(self, name: str) -> bool:
+        return any(name in scope for scope in self._scopes)
+
+    def _function(self, node: Any) -> Any:
+        arguments = node.args
+        arguments.defaults = [self.visit(one) for one in arguments.defaults]
+        body = node.body if isinstance(node.body, list) else [node.body]
+        local = {one.arg for one in ast.walk(arguments) if isinstance(one, ast.arg)}
+        local.update(name for part in body for name in _bound(part))
+        for inner in body:
+            for one in ast.walk(inner):
+                if isinstance(one, ast.Global):
+                    local -= set(one.names)
+                elif isinstance(one, ast.ImportFrom):
+                    local -= self._linked(one)
+        self._scopes.append(local)
+        if isinstance(node.body, list):
+            visited = [self.visit(one) for one in body]
+            node.body = [one for one in visited if one is not None] or [ast.Pass()]
+            node.decorator_list = [self.visit(one) for one in node.decorator_list]
+        else:
+            node.body = self.visit(node.body)
+        self._scopes.pop()
+        return node
+
+    def _linked(self, node: ast.ImportFrom) -> set[str]:
+        """Names that an import inside a function binds to what is in the same unit."""
+        origin = _origin(self._module, node, self._all)
+        if self._home and unit_of(origin) == self._home:
+            return {one.asname or one.name for one in node.names}
+        return set()
+
+    visit_FunctionDef = visit_AsyncFunctionDef = visit_Lambda = _function
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
+        node.bases = [self.visit(one) for one in node.bases]
+        outer = self._scopes
+        for index, statement in enumerate(node.body):
+            # Functions don't see the names of the class; statements of the class do.
+            is_function = isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef))
+            hidden = set() if is_function else {name for one in node.body for name in _bound(one)}
+            self._scopes = [*outer, hidden]
+            node.body[index] = self.visit(statement)
+        self._scopes = outer
+        return node
+
+    def _comprehension(self, node: Any) -> Any:
+        self._scopes.append({name for one in node.generators for name in _stored(one.target)})
+        self.generic_visit(node)
+        self._scopes.pop()
+        return node
+
+    visit_ListComp = visit_GeneratorExp = visit_DictComp = visit_SetComp = _comprehension
+
+
+def _bound(node: ast.AST) -> Iterator[str]:
+    """Names that a statement binds in its function, its own name if it is one."""
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        yield node.name
+    else:
+        yield from _stored(node)

