@@ -167,6 +167,7 @@ def show(sizes: Mapping[str, int], result: Mapping[str, Any]) -> None:
 
 
 def main() -> int:
+    """Measure, print the tables, write JSON; 1 where a goal is missed."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--uf2", type=Path, default=os.environ.get("PICO_W_UF2"))
     parser.add_argument("--frozen-uf2", type=Path, default=os.environ.get("PICO_W_FROZEN_UF2"))

@@ -188,9 +188,10 @@ class Network:
         self._bridge.ask("stop_capture", link=link)
 
     def statistics(self, *, link: str = "correspondent") -> dict[str, dict[str, int]]:
-        """Per direction (`up`, `down`): frames and octets passed, lost (as set), waiting;
+        """Per direction (`up`, `down`): what became of frames.
 
-        unsent, overflowed and damaged are 0 unless the laboratory itself was too slow.
+        frames and octets passed, lost (as set), waiting; unsent, overflowed and damaged are 0
+        unless the laboratory itself was too slow.
         """
         found = self._bridge.ask("statistics", link=link)
         return {"up": found["forward"], "down": found["back"]}
