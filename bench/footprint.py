@@ -6,8 +6,9 @@ the board's own clock; with firmware that holds the agent (`--frozen-uf2`, PICO_
 boards/RPI_PICO_W), the same for that one. Emulated cycles are exact; waits for flash are not
 emulated, so times are lower bounds of hardware's. Exit code 1 where a goal is missed.
 
-agent_flash_octets      what the board's file system has less to give once the agent is installed:
-                        its files and folders in one slot, the slot's record, /main.py
+agent_flash_octets      what the installed agent takes in blocks of 4096 octets: files, folders of
+                        a slot, its record, /main.py. (What littlefs uses: os.statvfs() on a board
+                        counts the blocks of folders twice.)
 bu_ready_ms             an update drawn, numbered and authenticated, Kbm and its pads at hand
 bu_new_address_ms       from a new address: the state machine's part of the move, the token's HMAC,
                         Kbm and its pads, and all of the above

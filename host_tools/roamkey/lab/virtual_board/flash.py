@@ -86,7 +86,10 @@ class FlashImage:
         return dict(sorted(found.items()))
 
     def used_blocks(self) -> int:
-        """How many blocks the file system has given away, as os.statvfs() on the board says."""
+        """How many blocks the file system has given away.
+
+        os.statvfs() under MicroPython says two more for each folder: it counts their pairs twice.
+        """
         with self._mounted(keep=False) as flash:
             return int(flash.used_block_count)
 
