@@ -35,13 +35,14 @@ test: $(STAMP) ## the tests, under CPython and MicroPython (about six minutes)
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-pico-w: $(STAMP) ## the agent on real Pico W firmware, emulated; PICO_W_UF2 names it (a quarter of an hour)
-	@test -n "$$PICO_W_UF2" || { echo "make: PICO_W_UF2 must name a MicroPython UF2 for RPI_PICO_W," \
-	  "from micropython.org/download/RPI_PICO_W" >&2; exit 2; }
+	@test -n "$$PICO_W_UF2$$PICO_W_FROZEN_UF2" || { echo "make: PICO_W_UF2 must name a MicroPython UF2 for" \
+	  "RPI_PICO_W, from micropython.org/download/RPI_PICO_W," \
+	  "or PICO_W_FROZEN_UF2 one with the agent in it (boards/RPI_PICO_W)" >&2; exit 2; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,pico-w]'
 	$(BIN)/python -m pytest tests/pico_w
 
-size: $(STAMP) ## octets of each compiled file; with PICO_W_UF2 also RAM and times on a Pico W, emulated
-	@test -z "$$PICO_W_UF2" || $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+size: $(STAMP) ## octets and flash of the agent; with PICO_W_UF2, PICO_W_FROZEN_UF2 RAM and times, emulated
+	@test -z "$$PICO_W_UF2$$PICO_W_FROZEN_UF2" || $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	  --editable '.[dev,pico-w]'
 	$(BIN)/python bench/footprint.py
 

@@ -66,10 +66,12 @@ class Rates(list[Rate]):
 
     @property
     def wall(self) -> int:
+        """By the clock on the wall."""
         return round(statistics.median(rate.wall for rate in self))
 
     @property
     def cpu(self) -> int:
+        """By the time that the processor spent."""
         return round(statistics.median(rate.cpu for rate in self))
 
 

@@ -68,6 +68,7 @@ def show_faults(faults: dict, remains: dict) -> None:
 
 
 def main() -> int:
+    """Try them, print the table, write JSON; 1 where a cut cost what it must not."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="seconds instead of minutes")
     parser.add_argument("--out", type=Path, default=OUT / "cuts.json")

@@ -55,6 +55,7 @@ def failed(tally: dict) -> bool:
 
 
 def main() -> int:
+    """Send them, print what came of it, write JSON; 1 where anything was believed or crashed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--packets", type=int, default=1_000_000)
     parser.add_argument("--seconds", type=float, default=120, help="for the whole daemon")

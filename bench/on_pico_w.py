@@ -21,6 +21,7 @@ found = {}
 
 
 def free():
+    """Octets of RAM that are free, with all garbage collected."""
     gc.collect()
     return gc.mem_free()
 
@@ -40,6 +41,7 @@ def times(function, count=21, prepare=lambda: None):
 
 
 def care_of(number):
+    """An address in a visited network."""
     return b"\x20\x01\x0d\xb8\x00\x01" + bytes(8) + number.to_bytes(2, "big")
 
 
@@ -76,6 +78,7 @@ class Moves:
             raise RuntimeError("no update")
 
     def pass_time(self):
+        """A minute."""
         self.now += 60000
 
     def move(self):
@@ -85,14 +88,17 @@ class Moves:
         self.bindings.attach(care_of(self.number), self.now)
 
     def whole(self):
+        """All that a move takes until the update is ready."""
         self.move()
         self.build()
 
     def top_up(self):
+        """Reserve numbers, as the agent does where nothing else is due."""
         self.bindings.keystore.top_up()
 
 
 def measure_times(node):
+    """Times of an update, and what one allocates."""
     moves = Moves(node)
     moves.move()
     for _ in range(8):  # so that none of the numbers taken below waits for flash
@@ -134,6 +140,7 @@ async def main(node):
 
 
 def run():
+    """Run the agent until its application has measured, and print what it found."""
     sys.modules["app"] = sys.modules[__name__]
     found["free_before_octets"] = free()
     from mip6 import agent

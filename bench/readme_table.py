@@ -93,13 +93,20 @@ def provisioning(found: dict) -> list[tuple[str, str, str]]:
 
 def footprint(found: dict) -> list[tuple[str, str, str]]:
     """Rows on the Pico W (emulated)."""
-    rows = [("the agent compiled for a Pico W", f"{found['mpy_octets']:,} octets", "")]
-    board = found.get("pico_w")
-    if board:
+    board, frozen = found["pico_w"], found.get("pico_w_frozen", {})
+    rows = [
+        (
+            "the agent installed on a Pico W: flash, in whole blocks",
+            f"{board['agent_flash_octets']:,} octets",
+            "0, frozen into a firmware of one's own" if frozen else "",
+        )
+    ]
+    if "agent_ram_octets" in board:
+        frozen_ram = f"; {frozen['agent_ram_octets']:,}, frozen" if frozen else ""
         rows.append(
             (
                 "its RAM on a Pico W's firmware, emulated, registered",
-                f"{board['agent_ram_octets']:,} octets",
+                f"{board['agent_ram_octets']:,} octets{frozen_ram}",
                 f"{board['free_before_octets']:,} were free",
             )
         )

@@ -20,6 +20,7 @@ def microseconds(function, data, times):
 
 
 def main(folder):
+    """Print the times of the board's own SHA-1 and of the shim in `folder`, as JSON."""
     sys.path.insert(0, folder)
     own = __import__("hashlib._sha1", None, None, ("sha1",)).sha1
     data = bytes(60)  # an HMAC's inner hash, beyond its ready-made pad: two blocks

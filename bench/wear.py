@@ -130,6 +130,7 @@ def show_lifetimes(rows: list[dict]) -> None:
 
 
 def main() -> int:
+    """Measure, print the tables, write JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a sixteenth of a key's life")
     parser.add_argument("--out", type=Path, default=OUT / "wear.json")

@@ -1,5 +1,14 @@
 # The agent and the program that starts it, for freezing into any firmware: the manifests of the
-# boards include this file.
+# boards include this file. `without`: modules of mip6 that a board has no use for.
 # ruff: noqa: F821 (the names are those of MicroPython's manifestfile.py)
-package("mip6", base_path="../firmware")
+from pathlib import Path
+
+options.defaults(without=())
+agent = Path("../firmware/mip6")  # while a manifest is read, its own folder is the current one
+files = sorted(path.relative_to(agent).as_posix() for path in agent.rglob("*.py"))
+package(
+    "mip6",
+    files=[name for name in files if name.removesuffix(".py") not in options.without],
+    base_path="../firmware",
+)
 module("main.py", base_path="../firmware")

@@ -1,3 +1,5 @@
 """Host tools for boards that run the mip6 agent: provision, correspond, test in the field."""
 
-__version__ = "0.1.0"
+from mip6 import __version__
+
+__all__ = ["__version__"]

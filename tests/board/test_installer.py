@@ -228,6 +228,90 @@ def test_a_power_cut_while_it_installs(
     assert running(bare) == "9.1"
 
 
+FROZEN_MAIN = """
+import sys
+sys.path.append("/rom")
+exec(open("/rom/main.py").read())
+"""
+
+
+@pytest.fixture
+def with_frozen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[VirtualBoard]:
+    """A board whose firmware holds an agent and its main.py: /rom stands for the firmware.
+
+    A virtual board's own firmware can't be another; tests/pico_w has one with the agent frozen in.
+    """
+    monkeypatch.setattr(repl, "_FROZEN_PATH", "/rom")
+    monkeypatch.setattr(Repl, "_frozen_modules", lambda self: ["mip6/__init__", "main"])
+    files = {
+        there.replace("/lib/", "/rom/").replace("/main.py", "/rom/main.py"): here
+        for there, here in board_files().items()
+    }
+    with VirtualBoard(tmp_path / "board.img") as board:
+        board.install({**files, "/main.py": FROZEN_MAIN.encode()})
+        board.start()
+        yield board
+
+
+def test_the_firmware_has_this_version_already(with_frozen: VirtualBoard) -> None:
+    done = install(with_frozen.port)
+    assert (done.form, done.slot, done.frozen, done.previous) == (
+        "frozen", "", installer.__version__, None,
+    )  # fmt: skip
+    assert not done.changed and done.agent == installer.__version__
+    with pytest.raises(RefusedError, match="no earlier agent"):
+        roll_back(with_frozen.port)
+
+
+def test_a_copy_goes_before_the_firmwares_agent_and_back(
+    with_frozen: VirtualBoard, image: Image
+) -> None:
+    frozen = installer.__version__  # what the records of copies say, too, whatever they hold
+    first = install(with_frozen.port, image=of_version(image, "9.1"))
+    assert (first.agent, first.slot, first.frozen, first.previous) == ("9.1", "a", frozen, frozen)
+    back = roll_back(with_frozen.port)
+    assert (back.agent, back.slot, back.form, back.previous) == (frozen, "", "frozen", frozen)
+    again = roll_back(with_frozen.port)
+    assert (again.agent, again.slot, again.previous) == ("9.1", "a", frozen)
+
+    second = install(with_frozen.port, image=of_version(image, "9.2"))
+    assert (second.agent, second.slot, second.previous) == ("9.2", "b", frozen)
+    # The firmware's is the one that this host would install: its copies step back.
+    host = install(with_frozen.port)
+    assert (host.agent, host.slot, host.changed, host.previous) == (frozen, "", False, frozen)
+    copied = install(with_frozen.port, copy=True)
+    assert (copied.agent, copied.slot, copied.form) == (frozen, "a", "mpy")
+
+    removed = installer.remove(with_frozen.port)
+    assert (removed.agent, removed.slot, removed.previous) == (frozen, "", None)
+    with_frozen.power_cut()
+    assert not [path for path in with_frozen.list_files() if path.startswith("/agent/")]
+    # The main.py that boots is the firmware's: the one in flash is nobody's to change.
+    assert with_frozen.read_file("/main.py") == FROZEN_MAIN.encode()
+
+
+def test_a_copy_that_does_not_start_leaves_the_firmwares(
+    with_frozen: VirtualBoard, image: Image
+) -> None:
+    broken = of_version(image, "9.2", **{"mip6/agent.py": b"raise ValueError\n"})
+    files = {path: octets for path, octets in broken.files.items() if path != "mip6/agent.mpy"}
+    with pytest.raises(BoardError, match="the old one runs again"):
+        install(with_frozen.port, image=dataclasses.replace(broken, files=files), answer_s=3)
+    assert running(with_frozen) == installer.__version__
+
+
+def test_no_agent_in_the_firmware(bare: VirtualBoard) -> None:
+    done = install(bare.port)
+    assert done.frozen is None
+    with Repl(bare.port) as opened:
+        assert opened.frozen() is None
+        assert "_asyncio" in opened._frozen_modules()
+        opened.restart()
+    with pytest.raises(RefusedError, match="holds no agent"):
+        installer.remove(bare.port)
+    assert running(bare)
+
+
 def test_an_agent_in_lib_boots_without_slots(tmp_path: Path) -> None:
     """What mip and mpremote cp put there."""
     with VirtualBoard(tmp_path / "board.img") as board:

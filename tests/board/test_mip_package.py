@@ -1,4 +1,4 @@
-"""The agent by other ways than `roamkey install`: mip, and what is frozen."""
+"""The agent by another way than `roamkey install`: mip. What is frozen: tests/boards."""
 
 import subprocess
 import sys
@@ -27,20 +27,3 @@ def test_mip_installs_what_boots(tmp_path: Path) -> None:
         board.reset()
         with SerialClient(board.port, answer_s=30) as client:
             assert client.identify().keystore == "empty"
-
-
-def test_the_manifest_takes_it_all() -> None:
-    """The words of MicroPython's manifests, as far as ours use them."""
-    boards = FIRMWARE.parent / "boards"
-    taken: list[str] = []
-
-    def package(name: str, base_path: str) -> None:
-        base = boards / base_path
-        taken.extend(str(path.relative_to(base)) for path in (base / name).rglob("*.py"))
-
-    def module(name: str, base_path: str) -> None:
-        assert (boards / base_path / name).is_file()
-        taken.append(name)
-
-    exec((boards / "manifest.py").read_text(), {"package": package, "module": module})
-    assert {"main.py", "mip6/agent.py", "mip6/ports/esp32.py"} <= set(taken)

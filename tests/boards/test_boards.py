@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from roamkey.board.installer import image_for
 from roamkey.firmware import board_files
 from roamkey.lab.interpreter import micropython
 
@@ -70,43 +71,102 @@ def test_readme_links_lead_somewhere(name):
         assert (BOARDS / name / target).exists(), target
 
 
+class Options:
+    """What the including manifest passes on, over the defaults of the included one."""
+
+    def __init__(self, given):
+        self._given = given
+        self._default = {}
+
+    def defaults(self, **values):
+        self._default = values
+
+    def __getattr__(self, name):
+        return self._given.get(name, self._default.get(name))
+
+
 class Manifest:
-    """Stands in for MicroPython's manifestfile.py: the calls that our manifests make."""
+    """Stands in for MicroPython's manifestfile.py: the calls that our manifests make.
+
+    As there, the folder of the manifest that is being read is the current one, and paths are
+    relative to it; a file that isn't there is an error.
+    """
 
     def __init__(self, path):
         self.included = []
         self.frozen = {}
-        self._run(path)
+        self._run(path, {})
 
-    def _run(self, path):
-        self._folder = path.parent
+    def _run(self, path, given):
         names = {"include": self.include, "package": self.package, "module": self.module}
-        exec(path.read_text(), names)
+        before = Path.cwd()
+        os.chdir(path.parent)
+        try:
+            exec(path.read_text(), {**names, "options": Options(given)})
+        finally:
+            os.chdir(before)
 
-    def include(self, path):
+    def include(self, path, **given):
         self.included.append(path)
         if not path.startswith("$("):  # upstream's own are elsewhere
-            self._run((self._folder / path).resolve())
+            self._run(Path(path).resolve(), given)
 
-    def package(self, name, base_path):
-        base = (self._folder / base_path).resolve()
-        for path in (base / name).rglob("*.py"):
-            self.frozen[path.relative_to(base).as_posix()] = path
+    def package(self, name, files=None, base_path="."):
+        base = Path(base_path).resolve()
+        if files is None:
+            files = [p.relative_to(base / name).as_posix() for p in (base / name).rglob("*.py")]
+        for file in files:
+            self._add(f"{name}/{file}", base / name / file)
 
-    def module(self, name, base_path):
-        self.frozen[name] = (self._folder / base_path).resolve() / name
+    def module(self, name, base_path="."):
+        self._add(name, Path(base_path).resolve() / name)
+
+    def _add(self, there, here):
+        assert here.is_file() and there not in self.frozen, there
+        self.frozen[there] = here
+
+
+def agent_files():
+    """What a whole agent is, as a manifest names it, and `main.py`."""
+    return {
+        there.removeprefix("/lib/").removeprefix("/"): path.resolve()
+        for there, path in board_files().items()
+        if there == "/main.py" or there.startswith("/lib/mip6/")
+    }
 
 
 @pytest.mark.parametrize("name", ESP32)
 def test_manifest_freezes_the_agent_and_what_starts_it(name):
     manifest = Manifest(BOARDS / name / "manifest.py")
     assert manifest.included == ["$(PORT_DIR)/boards/manifest.py", "../manifest.py"]
-    agent = {
-        there.removeprefix("/lib/").removeprefix("/"): path
-        for there, path in board_files().items()
-        if there == "/main.py" or there.startswith("/lib/mip6/")
-    }
-    assert manifest.frozen == {there: path.resolve() for there, path in agent.items()}
+    assert manifest.frozen == agent_files()
+
+
+def test_pico_w_freezes_all_but_what_other_platforms_need():
+    manifest = Manifest(BOARDS / "RPI_PICO_W" / "manifest.py")
+    assert manifest.included == ["$(PORT_DIR)/boards/RPI_PICO_W/manifest.py", "../manifest.py"]
+    left_out = {*agent_files()} - {*manifest.frozen}
+    assert manifest.frozen.items() <= agent_files().items()
+    names = ("esp32", "netlink", "posix", "retained", "sockets")
+    assert left_out == {"mip6/counter.py", *(f"mip6/ports/{name}.py" for name in names)}
+
+
+def test_pico_w_lacks_nothing_of_what_is_installed_on_one():
+    """Every module that `roamkey install` puts on a stock board, by itself or within another."""
+    installed = image_for("rp2", 0x1306)
+    assert installed.form == "mpy"
+    names = {path.removesuffix(".mpy") + ".py" for path in installed.files}
+    assert names <= {*Manifest(BOARDS / "RPI_PICO_W" / "manifest.py").frozen}
+
+
+def test_a_module_left_out_exists():
+    for name in ("RPI_PICO_W",):
+        without = re.findall(
+            r'^        "([\w/]+)",', (BOARDS / name / "manifest.py").read_text(), re.M
+        )
+        assert without
+        for module in without:
+            assert (FIRMWARE / "mip6" / f"{module}.py").is_file(), module
 
 
 @pytest.mark.parametrize("name", ESP32)

@@ -78,6 +78,7 @@ def messages(capture: Path) -> list[Message]:
 
 
 def datagrams(capture: Path, port: int) -> list[tuple[float, bytes]]:
-    """(ms since 1970, data) of UDP datagrams to a port."""
-    rows = fields(capture, "frame.time_epoch", "udp.payload", only=f"udp.dstport == {port}")
+    """(ms since 1970, data) of UDP datagrams to a port; not those that an ICMPv6 error quotes."""
+    only = f"udp.dstport == {port} and not icmpv6"
+    rows = fields(capture, "frame.time_epoch", "udp.payload", only=only)
     return [(1000 * float(at), bytes.fromhex(data.replace(":", ""))) for at, data in rows]

@@ -65,11 +65,11 @@ class Station:
 
     def mpremote(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run it on the board without a soft reset."""
-        return _run("mpremote", "connect", self.board.repl, "resume", *arguments)
+        return run("mpremote", "connect", self.board.repl, "resume", *arguments)
 
     def roamkey(self, *command: str) -> Any:
         """Run a subcommand with the board as its --port; what it prints as JSON."""
-        done = _run("roamkey", *command, "--port", self.board.repl, "--json")
+        done = run("roamkey", *command, "--port", self.board.repl, "--json")
         assert done.returncode == 0, done.stdout + done.stderr
         return json.loads(done.stdout)
 
@@ -85,7 +85,8 @@ class Station:
         assert b">>>" not in heard and b"raw REPL" not in heard, heard[-500:]
 
 
-def _run(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a command that talks to an emulated board, with the patience that it needs."""
     return subprocess.run(
         [sys.executable, "-m", module, *arguments],
         capture_output=True,

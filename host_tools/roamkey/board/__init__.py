@@ -1,0 +1,1 @@
+"""Boards at a serial port: found, flashed, installed, asked."""

@@ -5,6 +5,9 @@ stay, files that the running copy has are copied on the board, the rest crosses 
 board's own SHA-256 of every file is right, one atomic write switches over. Whatever is cut off
 before that leaves the old agent to boot, whatever after it the new one. If the new agent then
 doesn't answer, the old one is switched back to.
+
+A firmware may hold an agent of its own (boards/RPI_PICO_W). A copy in flash goes before it, so one
+is made only where the versions differ, and switched off where the firmware's is the one wanted.
 """
 
 import hashlib
@@ -19,7 +22,7 @@ from pathlib import Path
 from mip6 import __version__
 from roamkey.board import discovery
 from roamkey.board.patience import patient
-from roamkey.board.repl import Facts, Repl
+from roamkey.board.repl import Facts, Frozen, Repl
 from roamkey.board.serial_client import Identity, SerialClient
 from roamkey.board.slots import SLOTS, Flash, Survey
 from roamkey.build import compile_board_files, fits
@@ -27,6 +30,8 @@ from roamkey.errors import BoardError, RefusedError
 from roamkey.firmware import board_files
 
 ANSWER_S = patient(30.0)  # for an agent to come up after a restart
+_FROZEN = "frozen"  # the form of an agent in the firmware
+_NOTHING = (0, 0, 0, 0)  # files sent, copied, kept, octets sent
 _LIB = "/lib/"
 _MAIN = "/main.py"
 _OURS = "mip6"  # what our /main.py imports, in whichever version
@@ -61,8 +66,10 @@ class Image:
 class Installed:
     """What an installation did. `sent`, `copied`, `kept`: numbers of files; `octets` were sent.
 
-    `port`: where the board is now. `slot`: the copy that runs ("" for the one in /lib).
-    `previous`: the agent version that a rollback would bring back, None without one.
+    `port`: where the board is now. `slot`: the copy that runs ("" for the one in the firmware).
+    `form`: as of an `Image`; "frozen" for the one in the firmware, "" after a rollback to a slot.
+    `previous`: the agent version that a rollback would bring back, None without one. `frozen`: the
+    version of the agent in the firmware, None without one.
     """
 
     port: str
@@ -76,6 +83,7 @@ class Installed:
     kept: int
     octets: int
     previous: str | None
+    frozen: str | None = None
 
     @property
     def changed(self) -> bool:
@@ -98,6 +106,7 @@ def install(
     *,
     image: Image | None = None,
     replace_main: bool = False,
+    copy: bool = False,
     progress: Progress | None = None,
     answer_s: float = ANSWER_S,
     power_cycle: Callable[[], None] | None = None,
@@ -105,47 +114,92 @@ def install(
     """Install the agent on the board at `port` and start it; see the top of this file.
 
     `image`: what to install, None for `image_for` the board. `replace_main`: also over a /main.py
-    that isn't ours. `progress`: called with octets sent and octets to send. `answer_s`: how long
-    the new agent may take to answer. `power_cycle`: starts a board afresh whose machine.reset()
-    doesn't, an emulated Pico W. Raises BoardError, and RefusedError where the board is sealed or
-    has a program of its own.
+    that isn't ours. `copy`: also where the firmware holds an agent of this version. `progress`:
+    called with octets sent and octets to send. `answer_s`: how long the new agent may take to
+    answer. `power_cycle`: starts a board afresh whose machine.reset() doesn't, an emulated Pico W.
+    Raises BoardError, and RefusedError where the board is sealed or has a program of its own.
     """
     refuse_sealed(port)
+    target: str | None = None
     with Repl(port) as repl:
-        facts = repl.facts()
+        facts, frozen = repl.facts(), repl.frozen()
         flash = Flash(repl)
         survey = flash.survey()
-        wanted = image or image_for(facts.platform, facts.mpy)
+        counts = _NOTHING
         try:
-            _refuse_strange_main(survey, replace_main)
-            target, counts = _fill(flash, survey, wanted, progress)
-            if survey.main != wanted.main.decode():
-                flash.write_main(wanted.main)
+            if frozen and frozen.agent == __version__ and image is None and not copy:
+                form = _FROZEN
+                flash.switch(None)
+            else:
+                wanted = image or image_for(facts.platform, facts.mpy)
+                form = wanted.form
+                if not (frozen and frozen.boots):
+                    _refuse_strange_main(survey, replace_main)
+                target, counts = _fill(flash, survey, wanted, progress)
+                if not (frozen and frozen.boots) and survey.main != wanted.main.decode():
+                    flash.write_main(wanted.main)
         finally:
             repl.restart()
     if power_cycle is not None:
         power_cycle()
-    where, identity = _await_new(port, facts, survey.pointer, target, answer_s)
-    return _installed(where, facts, identity, wanted, survey, target, counts)
+    where, identity = _await_new(port, facts, frozen, survey.pointer, target, answer_s)
+    return _installed(where, facts, frozen, identity, form, survey, target, counts)
 
 
-def roll_back(port: str, *, answer_s: float = ANSWER_S) -> Installed:
-    """Have the board run the copy before the last installation. Raises as `install` does."""
+def roll_back(
+    port: str, *, answer_s: float = ANSWER_S, power_cycle: Callable[[], None] | None = None
+) -> Installed:
+    """Have the board run the agent before the last installation: a copy, or the firmware's.
+
+    Raises as `install` does.
+    """
     refuse_sealed(port)
     with Repl(port) as repl:
-        facts = repl.facts()
+        facts, frozen = repl.facts(), repl.frozen()
         flash = Flash(repl)
         survey = flash.survey()
         try:
-            target = _other(survey.pointer)
-            if survey.pointer is None or not survey.slots[target].whole:
+            target = _earlier(survey, survey.pointer)
+            here, there = survey.pointer is not None or frozen, target is not None or frozen
+            if not here or not there or survey.pointer == target:
                 raise RefusedError(f"{port}: there is no earlier agent to go back to")
             flash.switch(target)
         finally:
             repl.restart()
-    where, identity = _await_new(port, facts, survey.pointer, target, answer_s)
-    whole = Image("", {}, b"")
-    return _installed(where, facts, identity, whole, survey, target, (0, 0, 0, 0))
+    if power_cycle is not None:
+        power_cycle()
+    where, identity = _await_new(port, facts, frozen, survey.pointer, target, answer_s)
+    form = "" if target else _FROZEN
+    return _installed(where, facts, frozen, identity, form, survey, target, _NOTHING)
+
+
+def remove(
+    port: str, *, answer_s: float = ANSWER_S, power_cycle: Callable[[], None] | None = None
+) -> Installed:
+    """Remove the copies in flash: the agent in the firmware runs, and their room is free.
+
+    Keys and settings stay. Raises as `install` does, and RefusedError where the firmware holds no
+    agent.
+    """
+    refuse_sealed(port)
+    with Repl(port) as repl:
+        facts, frozen = repl.facts(), repl.frozen()
+        flash = Flash(repl)
+        survey = flash.survey()
+        try:
+            if frozen is None:
+                raise RefusedError(f"{port}: the board's firmware holds no agent to go back to")
+            flash.switch(None)
+            for slot in SLOTS:
+                flash.forget(slot)
+                flash.remove(slot, list(survey.slots[slot].files))
+            survey = flash.survey()
+        finally:
+            repl.restart()
+    if power_cycle is not None:
+        power_cycle()
+    where, identity = await_agent(port, facts.board, answer_s)
+    return _installed(where, facts, frozen, identity, _FROZEN, survey, None, _NOTHING)
 
 
 def await_agent(
@@ -253,13 +307,18 @@ def _refuse_full(survey: Survey, wanted: Image, paths: list[str]) -> None:
 
 
 def _await_new(
-    port: str, facts: Facts, before: str | None, after: str, answer_s: float
+    port: str,
+    facts: Facts,
+    frozen: Frozen | None,
+    before: str | None,
+    after: str | None,
+    answer_s: float,
 ) -> tuple[str, Identity]:
     """`await_agent`; where it doesn't answer, switch back to what ran before and raise."""
     try:
         return await_agent(port, facts.board, answer_s)
     except BoardError as error:
-        if before in (None, after):
+        if before == after or (before is None and frozen is None):
             raise
         failure = error
     with Repl(port) as repl:
@@ -272,28 +331,41 @@ def _await_new(
 def _installed(
     port: str,
     facts: Facts,
+    frozen: Frozen | None,
     identity: Identity,
-    wanted: Image,
+    form: str,
     survey: Survey,
-    target: str,
+    target: str | None,
     counts: tuple[int, int, int, int],
 ) -> Installed:
     sent, copied, kept, octets = counts
-    older = survey.pointer if survey.pointer != target else _other(target)
-    previous = survey.slots[older] if older in SLOTS else None
+    version = None if frozen is None else frozen.agent
+    older = survey.pointer
+    if older in (None, target):
+        older = _earlier(survey, target)
+    previous = version if target is not None else None
+    if older is not None and survey.slots[older].whole:
+        previous = survey.slots[older].agent
     return Installed(
         port=port,
         board=facts.board,
         micropython=facts.micropython,
         agent=identity.agent,
-        form=wanted.form,
-        slot=target,
+        form=form,
+        slot=target or "",
         sent=sent,
         copied=copied,
         kept=kept,
         octets=octets,
-        previous=previous.agent if previous is not None and previous.whole else None,
+        previous=previous,
+        frozen=version,
     )
+
+
+def _earlier(survey: Survey, running: str | None) -> str | None:
+    """The slot to go back to from the one that runs, None for the agent in the firmware."""
+    slots = (slot for slot in SLOTS if slot != running and survey.slots[slot].whole)
+    return next(slots, None)
 
 
 def _other(slot: str | None) -> str:

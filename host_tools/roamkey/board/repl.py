@@ -44,6 +44,35 @@ print(json.dumps({
 }))
 """
 
+# The package's own file alone decides; what of it was in memory is there again afterwards.
+_FROZEN_AGENT = """
+import sys, json
+_path, _held = sys.path[:], sys.modules.pop("mip6", None)
+sys.path[:] = [%r]
+try:
+    import mip6
+    _found = str(getattr(mip6, "__version__", "unknown"))
+except ImportError:
+    _found = None
+sys.path[:] = _path
+sys.modules.pop("mip6", None)
+if _held:
+    sys.modules["mip6"] = _held
+print(json.dumps(_found))
+"""
+_FROZEN_PATH = ".frozen"  # the entry of sys.path that stands for what the firmware holds
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """An agent that is part of a board's firmware: its version.
+
+    `boots`: its main.py is, too. MicroPython then runs that one and never /main.py.
+    """
+
+    agent: str
+    boots: bool
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -195,6 +224,22 @@ class Repl:
             if not isinstance(text, str) or not text.isprintable():
                 raise BoardError(f"{self.port}: the board's answer makes no sense")
         return facts
+
+    def frozen(self) -> Frozen | None:
+        """The agent in the firmware, None without one."""
+        agent = self.ask(_FROZEN_AGENT % _FROZEN_PATH)
+        if agent is None:
+            return None
+        if not isinstance(agent, str) or not agent.isprintable():
+            raise BoardError(f"{self.port}: the board's answer makes no sense")
+        return Frozen(agent, "main" in self._frozen_modules())
+
+    def _frozen_modules(self) -> list[str]:
+        """Modules in the firmware by name, those in C among them; none where it doesn't tell."""
+        try:
+            return self.run("help('modules')").split()
+        except BoardProgramError:
+            return []
 
     def restart(self) -> None:
         """Start the board afresh, as its reset button does; the port may vanish meanwhile."""

@@ -7,7 +7,8 @@
     /agent/a.json   {"agent": version, "files": {path: sha256}}: there only while `a` is whole
     /agent/b.json
 
-Without `slot` the agent in /lib or in the firmware runs. `firmware/main.py` reads these names.
+Without `slot` the agent in the firmware runs, or in /lib where it has none. `firmware/main.py`
+reads these names; where it is frozen, too, MicroPython never runs /main.py.
 """
 
 import base64
@@ -136,7 +137,8 @@ class Slot:
 
 @dataclass(frozen=True)
 class Survey:
-    """What is in flash. `pointer`: the slot that runs, None for the agent in /lib or none.
+    """What is in flash. `pointer`: the slot that runs; without one the firmware's agent does,
+    or that in /lib, or none.
 
     `main`: the text of /main.py, None without one; `block`, `free` in octets.
     """
@@ -212,7 +214,7 @@ class Flash:
             pass
 
     def switch(self, slot: str | None) -> None:
-        """Have the next boot take this slot, None for the agent in /lib; checked by reading."""
+        """Have the next boot take this slot, None for what runs without; checked by reading."""
         if slot is None:
             self._repl.run(f"_rm('{POINTER}')")
         else:

@@ -12,7 +12,11 @@ from roamkey.cli.board_options import BoardOption, JsonOption, PortOption, port_
 from roamkey.cli.progress import bar
 from roamkey.cli.rows import row
 
-_FORMS = {"mpy": "bytecode", "py": "source (this MicroPython loads no bytecode of ours)"}
+_FORMS = {
+    "mpy": "bytecode",
+    "py": "source (this MicroPython loads no bytecode of ours)",
+    "frozen": "part of the firmware",
+}
 
 
 def install(
@@ -24,29 +28,43 @@ def install(
     replace_main: Annotated[
         bool, typer.Option("--replace-main", help="Also over a /main.py that isn't roamkey's.")
     ] = False,
+    copy: Annotated[
+        bool,
+        typer.Option("--copy", help="Also where the firmware holds an agent of this version."),
+    ] = False,
+    remove: Annotated[
+        bool, typer.Option("--remove", help="Go back to the firmware's agent; remove all copies.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Put the agent on a board, or update it, and start it.
 
     Only changed files are sent. The board checks their SHA-256 before it switches over in one
-    write; an interrupted update leaves the old agent in place. Keys and settings stay.
+    write; an interrupted update leaves the old agent in place. Keys and settings stay. A copy in
+    flash goes before an agent in the firmware; where that has this version, none is made.
     """
+    if rollback and remove:
+        raise typer.BadParameter("give either --rollback or --remove")
     where = port_of(port, board)
     started = time.monotonic()
     if rollback:
         done = installer.roll_back(where)
+    elif remove:
+        done = installer.remove(where)
     else:
         with bar("installing") as report:
-            done = installer.install(where, replace_main=replace_main, progress=report)
+            done = installer.install(where, replace_main=replace_main, copy=copy, progress=report)
     seconds = round(time.monotonic() - started, 1)
     if as_json:
         typer.echo(json.dumps({**asdict(done), "seconds": seconds}))
         return
     row("board", f"{done.board} on {done.port}")
     row("MicroPython", done.micropython)
-    row("agent", f"{done.agent} in slot {done.slot}")
+    row("agent", f"{done.agent} in " + (f"slot {done.slot}" if done.slot else "the firmware"))
+    if done.frozen and done.slot:
+        row("firmware", f"holds agent {done.frozen}, which the copy in flash goes before")
     row("rollback", "possible" if done.previous else "no earlier agent to go back to")
-    if not rollback:
+    if not (rollback or remove):
         row("form", _FORMS[done.form])
         same = done.copied + done.kept
         row("files", f"{done.sent} sent ({done.octets} octets), {same} unchanged")

@@ -1,0 +1,1 @@
+"""The laboratory: virtual boards and networks, for demo, tests and benches."""

@@ -25,6 +25,7 @@ from roamkey.lab.helper import Helper
 from roamkey.lab.namespaces import Namespace
 
 CORRESPONDENT_ADDRESS = "2001:db8:c::2"
+CORRESPONDENT_INTERFACE = "eth0"
 HOME_PREFIX = "2001:db8:a::/64"
 PREFIXES = {"home": HOME_PREFIX, "visited1": "2001:db8:1::/64", "visited2": "2001:db8:2::/64"}
 
@@ -187,9 +188,10 @@ class Network:
         self._bridge.ask("stop_capture", link=link)
 
     def statistics(self, *, link: str = "correspondent") -> dict[str, dict[str, int]]:
-        """Per direction (`up`, `down`): frames and octets passed, lost (as set), waiting;
+        """Per direction (`up`, `down`): what became of frames.
 
-        unsent, overflowed and damaged are 0 unless the laboratory itself was too slow.
+        frames and octets passed, lost (as set), waiting; unsent, overflowed and damaged are 0
+        unless the laboratory itself was too slow.
         """
         found = self._bridge.ask("statistics", link=link)
         return {"up": found["forward"], "down": found["back"]}
@@ -221,20 +223,21 @@ class Network:
         correspondent = self.namespace("correspondent")
         near, far = self._mac(), self._mac()
         switch.add_veth("wan-r", self._mac(), router, "wan", near)
-        switch.add_veth("wan-c", self._mac(), correspondent, "eth0", far)
-        for namespace, interface, address in (
+        interface = CORRESPONDENT_INTERFACE
+        switch.add_veth("wan-c", self._mac(), correspondent, interface, far)
+        for namespace, end, address in (
             (router, "wan", _ROUTER_TO_CORRESPONDENT),
-            (correspondent, "eth0", CORRESPONDENT_ADDRESS),
+            (correspondent, interface, CORRESPONDENT_ADDRESS),
         ):
-            namespace.set_ipv6(interface, accept_ra=0, accept_dad=0)
-            namespace.set_up(interface)
-            namespace.add_address(interface, f"{address}/64")
+            namespace.set_ipv6(end, accept_ra=0, accept_dad=0)
+            namespace.set_up(end)
+            namespace.add_address(end, f"{address}/64")
         switch.set_up("wan-r")
         switch.set_up("wan-c")
         # The link stands for many hops: finding the neighbour's MAC must not take its delay.
         router.add_neighbour("wan", CORRESPONDENT_ADDRESS, far)
-        correspondent.add_neighbour("eth0", _ROUTER_TO_CORRESPONDENT, near)
-        correspondent.add_route("default", _ROUTER_TO_CORRESPONDENT, "eth0")
+        correspondent.add_neighbour(interface, _ROUTER_TO_CORRESPONDENT, near)
+        correspondent.add_route("default", _ROUTER_TO_CORRESPONDENT, interface)
 
     def _build_network(self, network: str, prefix: str) -> str:
         """One LAN with the router on it; the MAC of the router there."""

@@ -80,13 +80,13 @@ class Wire(Collector[Signal]):
         self._file.close()
 
     def _read(self) -> Iterator[Signal]:
-        for at, frame in _records(self._file):
+        for at, frame in records(self._file):
             signal = read_signal(at, frame)
             if signal is not None:
                 yield signal
 
 
-def _records(file: BinaryIO) -> Iterator[tuple[float, bytes]]:
+def records(file: BinaryIO) -> Iterator[tuple[float, bytes]]:
     """The whole records that have been written since the last call (little-endian pcap)."""
     if file.tell() == 0 and len(file.read(_PCAP_HEADER_OCTETS)) < _PCAP_HEADER_OCTETS:
         file.seek(0)

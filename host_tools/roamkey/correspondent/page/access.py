@@ -102,6 +102,7 @@ class Access:
         self._form = form
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request through, or refuse it; what leaves carries the headers."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

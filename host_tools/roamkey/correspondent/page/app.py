@@ -108,6 +108,7 @@ class EventStream(Response):
         self._after = after
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send events as they come, until the reader goes."""
         async with self._feed.follow(self._after) as queue:
             if queue is None:
                 await PlainTextResponse("too many look already", 503)(scope, receive, send)

@@ -85,6 +85,14 @@ class FlashImage:
                     found[path] = int(flash.stat(path).size)
         return dict(sorted(found.items()))
 
+    def used_blocks(self) -> int:
+        """How many blocks the file system has given away.
+
+        os.statvfs() under MicroPython says two more for each folder: it counts their pairs twice.
+        """
+        with self._mounted(keep=False) as flash:
+            return int(flash.used_block_count)
+
     @contextmanager
     def _mounted(self, keep: bool = True) -> Iterator[LittleFS]:
         try:

@@ -19,7 +19,7 @@ from roamkey.field import boardlog
 from roamkey.firmware import board_files, example
 from roamkey.lab.board import VirtualBoard
 from roamkey.lab.demo.correspondent import Correspondent
-from roamkey.lab.demo.readings import Reading, Readings
+from roamkey.lab.demo.readings import Readings
 from roamkey.lab.network import CORRESPONDENT_ADDRESS, PREFIXES, Network
 from roamkey.lab.walk.script import Script, Step
 from roamkey.provisioning import Plan, provision
@@ -27,9 +27,9 @@ from roamkey.registry import Registry
 
 STATION = "wlan0"
 _SETTLING_S = 0.4
-_TWICE_S = 0.3
 _PAUSE_S = 0.02
 _BOUND_S = 40.0
+_ARRIVED_S = 20.0
 _HOME = int(ipaddress.IPv6Network(PREFIXES["home"]).network_address)
 _NAMES = {"home": "home", "visited1": "visited 1", "visited2": "visited 2"}
 
@@ -84,9 +84,9 @@ class Walk:
                 network.detach(name, STATION)
             network.start_capture(out / "way.pcap")
             stack.callback(network.stop_capture)
-            readings = stack.enter_context(
-                Readings(network.namespace("correspondent"), CORRESPONDENT_ADDRESS)
-            )
+            readings = Readings(network.namespace("correspondent"), CORRESPONDENT_ADDRESS)
+            recording = stack.enter_context(ExitStack())
+            recording.enter_context(readings)
             self._registry = stack.enter_context(Registry.open(out / "registry.sqlite"))
             self._walkers = [
                 self._prepare(stack, number) for number in range(1, script.boards + 1)
@@ -99,7 +99,25 @@ class Walk:
             time.sleep(_SETTLING_S)
             for walker in self._walkers:
                 walker.pull()
+            self._fall_silent()
+            recording.close()
             self._write(readings)
+
+    def _fall_silent(self) -> None:
+        """Have no more data leave, and let what is on its way arrive.
+
+        Then capture and record hold the same datagrams, however busy the machine is.
+        """
+        for walker in self._walkers:
+            self._network.detach(walker.name, STATION)
+        time.sleep(_SETTLING_S)  # for what routers and bridge have not yet looked at
+        deadline = time.monotonic() + _ARRIVED_S
+        while self._network.statistics()["up"]["waiting"]:
+            if time.monotonic() > deadline:
+                raise TimeoutError("data did not arrive at the correspondent")
+            time.sleep(_PAUSE_S)
+        self._network.stop_capture()
+        time.sleep(_PAUSE_S)
 
     def _prepare(self, stack: ExitStack, number: int) -> Walker:
         walker = Walker(number, self._out, self._network)
@@ -205,23 +223,12 @@ class Walk:
         lines = [
             {"at_ms": one.time * 1000, "home_address": one.home_address, "number": one.number,
              "care_of_address": one.care_of_address}
-            for one in _once(readings.seen)
+            for one in readings.seen
         ]  # fmt: skip
         (self._out / "data.jsonl").write_text("".join(json.dumps(one) + "\n" for one in lines))
         networks = {prefix: _NAMES[network] for network, prefix in PREFIXES.items()}
         told = {"name": self._script.name, "networks": networks, "steps": self._done}
         (self._out / "walk.json").write_text(json.dumps(told, indent=2) + "\n")
-
-
-def _once(seen: list[Reading]) -> list[Reading]:
-    """Each datagram as it came first: the data plane, where there is one, delivers it too."""
-    found, last = [], dict[tuple[str, int], float]()
-    for one in seen:
-        key = one.home_address, one.number
-        if one.time - last.get(key, 0.0) > _TWICE_S:
-            found.append(one)
-        last[key] = one.time
-    return found
 
 
 def _stamp(line: str) -> float:
