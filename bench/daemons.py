@@ -20,7 +20,7 @@ from fleet import CORRESPONDENT
 
 from mip6 import packets
 from roamkey.correspondent import buffers
-from roamkey.correspondent.entries import Inbound
+from roamkey.correspondent.core.entries import Inbound
 from roamkey.lab.namespaces import Namespace
 
 CARE_OF = tuple(IPv6Address(f"2001:db8:{i}::1").packed for i in (1, 2))

@@ -15,11 +15,12 @@ from pathlib import Path
 import pytest
 
 from roamkey.board.serial_client import SerialClient
+from roamkey.enroll.deliver import provision
+from roamkey.enroll.plan import Plan
 from roamkey.errors import RefusedError
 from roamkey.lab.demo.correspondent import Correspondent
 from roamkey.lab.interpreter import micropython
 from roamkey.lab.network import CORRESPONDENT_ADDRESS
-from roamkey.provisioning import Plan, provision
 from roamkey.registry import Registry
 
 REPOSITORY = Path(__file__).parents[2]

@@ -12,12 +12,13 @@ from json_output import checked
 
 from mip6 import messages
 from roamkey.cli.correspondent_events import _instant
-from roamkey.correspondent.entries import Binding, Verdict
+from roamkey.correspondent.core.entries import Verdict
 from roamkey.correspondent.events import kinds
 from roamkey.correspondent.events.file import Reader, Writer, place
 from roamkey.correspondent.events.gaps import Gaps
 from roamkey.correspondent.events.recorder import Recorder
 from roamkey.errors import BadInputError, SystemRefusedError
+from roamkey.registry.records import Binding
 
 CN = IPv6Address(ADDRESS).packed
 HOME = IPv6Address("2001:db8:a::100").packed

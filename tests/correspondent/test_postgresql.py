@@ -7,8 +7,8 @@ from ipaddress import IPv6Address
 import pytest
 from sqlalchemy import select, update
 
-from roamkey.correspondent.cache import BindingCache
-from roamkey.correspondent.responder import Responder
+from roamkey.correspondent.core.cache import BindingCache
+from roamkey.correspondent.core.responder import Responder
 from roamkey.correspondent.store import Store
 from roamkey.registry.schema import keys
 from tests.correspondent.conftest import Scene

@@ -8,12 +8,13 @@ from typing import Annotated, Any
 import typer
 
 from mip6 import addresses
-from roamkey import provisioning
 from roamkey.board.serial_client import SerialClient
 from roamkey.cli.board_options import BoardOption, JsonOption, PortOption, port_of
 from roamkey.cli.options import PassphraseOption, RegistryOption
+from roamkey.enroll import deliver
+from roamkey.enroll.keyfile import read_kcn
+from roamkey.enroll.plan import LIFETIME_S, Plan
 from roamkey.errors import BadInputError
-from roamkey.keyfile import read_kcn
 from roamkey.registry import Registry
 
 
@@ -29,7 +30,7 @@ def provision(
     board: BoardOption = None,
     lifetime: Annotated[
         int, typer.Option(help="Seconds that a binding is asked for, 4 to 262140.", metavar="S")
-    ] = provisioning.LIFETIME_S,
+    ] = LIFETIME_S,
     generations: Annotated[
         int, typer.Option(help="Keys for each correspondent, 1 to 16.", min=1, max=16, metavar="N")
     ] = 1,
@@ -52,7 +53,7 @@ def provision(
 
     After an interruption, the same command again finishes the job.
     """
-    plan = provisioning.Plan(
+    plan = Plan(
         _address(home_address, "--home-address"),
         tuple(_address(text, "--correspondent") for text in correspondent),
         lifetime,
@@ -62,7 +63,7 @@ def provision(
     plan.check()
     where = port_of(port, board)
     with Registry.open(registry, passphrase_file=passphrase_file) as opened:
-        held = provisioning.provision(opened, where, plan, replace=replace)
+        held = deliver.provision(opened, where, plan, replace=replace)
     if as_json:
         typer.echo(json.dumps(held.plain()))
         return

@@ -18,17 +18,18 @@ from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Any
 
-from roamkey.correspondent import entries, refresh, supervisor
-from roamkey.correspondent.cache import BindingCache
+from roamkey.correspondent import service
 from roamkey.correspondent.control import Control
+from roamkey.correspondent.core import entries, refresh
+from roamkey.correspondent.core.cache import BindingCache
+from roamkey.correspondent.core.entries import Inbound
+from roamkey.correspondent.core.refresh import Refresher
+from roamkey.correspondent.core.responder import Responder
 from roamkey.correspondent.dataplane.client import DataPlane
-from roamkey.correspondent.entries import Inbound
 from roamkey.correspondent.events import kinds
 from roamkey.correspondent.events.recorder import KEEP_DAYS, Recorder
 from roamkey.correspondent.log import Log
-from roamkey.correspondent.refresh import Refresher
-from roamkey.correspondent.responder import Responder
-from roamkey.correspondent.signals import Signals
+from roamkey.correspondent.service import Signals
 from roamkey.correspondent.sockets import RawSockets
 from roamkey.correspondent.status import Status
 from roamkey.correspondent.store import Store
@@ -158,7 +159,7 @@ class Daemon:
                     tick = time.monotonic() + _TICK_S
                     self._housekeep()
                 self._ask_for_renewal()
-        supervisor.notify(STOPPING="1")
+        service.notify(STOPPING="1")
         for _ in range(_DRAIN_BURSTS):
             if not self._serve_burst():
                 break
@@ -295,7 +296,7 @@ class Daemon:
         self._log.flush()
         if self._events is not None:
             self._events.told(wall_ms(), kinds.STARTED, f"{event}: {text}")
-        supervisor.notify(READY="1", STATUS=text)
+        service.notify(READY="1", STATUS=text)
 
     def _tell_stopped(self, stopped_by: signal.Signals) -> None:
         now = wall_ms()

@@ -7,7 +7,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from roamkey.correspondent import reasons
+from roamkey.correspondent.core import reasons
 
 
 def drops(facts: dict[str, Any]) -> list[dict[str, Any]]:

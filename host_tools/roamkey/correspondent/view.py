@@ -6,34 +6,15 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy import select
 
 from mip6 import addresses
 from roamkey.registry import Registry
-from roamkey.registry.schema import bindings, keys, nodes, pairs
 
 _USES = 65536  # of a key: its sequence numbers, 0 to 65535, never start again
-
-_query = (
-    select(
-        nodes.c.home_address,
-        bindings.c.care_of_address,
-        pairs.c.correspondent,
-        nodes.c.board_id,
-        keys.c.last_sequence,
-        keys.c.generation,
-        bindings.c.registered_ms,
-        bindings.c.expires_ms,
-    )
-    .select_from(bindings.join(pairs).join(nodes).join(keys, keys.c.id == bindings.c.key_id))
-    .order_by(nodes.c.home_address, pairs.c.correspondent)
-)
 
 
 def current(registry: Registry, now: int) -> list[dict[str, Any]]:
     """The bindings that hold at `now` (ms since 1970), with the fields that `--json` prints."""
-    with registry.reading() as c:
-        rows = c.execute(_query.where(bindings.c.expires_ms > now)).all()
     return [
         {
             "home_address": addresses.text(row.home_address),
@@ -46,7 +27,7 @@ def current(registry: Registry, now: int) -> list[dict[str, Any]]:
             "lifetime_left_s": (row.expires_ms - now) // 1000,
             "last_seen": _stamp(row.registered_ms),
         }
-        for row in rows
+        for row in registry.current_bindings(now)
     ]
 
 

@@ -21,11 +21,11 @@ from typing import Any
 from mip6 import packets, states
 from mip6.bindings import BindingUpdateList
 from mip6.credentials import Keystore
-from roamkey.keyfile import GenerationKey, PairKeys
+from roamkey.enroll.plan import Plan
 from roamkey.lab.namespaces import Namespace
 from roamkey.lab.network import CORRESPONDENT_ADDRESS
-from roamkey.provisioning import Plan
 from roamkey.registry import Registry
+from roamkey.registry.records import GenerationKey, PairKeys
 
 NETWORKS = ("2001:db8:1::", "2001:db8:2::", "2001:db8:3::")
 _CORRESPONDENT = IPv6Address(CORRESPONDENT_ADDRESS).packed

@@ -14,13 +14,14 @@ from typing import Any
 
 from roamkey.board.serial_client import SerialClient
 from roamkey.correspondent import view
+from roamkey.enroll.deliver import provision
+from roamkey.enroll.plan import Plan
 from roamkey.firmware import board_files
 from roamkey.lab.board import VirtualBoard
 from roamkey.lab.demo.correspondent import Correspondent
 from roamkey.lab.network import CORRESPONDENT_ADDRESS, PREFIXES, Network
 from roamkey.lab.watch import AddressWatch, Usable
 from roamkey.lab.wire import Wire
-from roamkey.provisioning import Plan, provision
 from roamkey.registry import Registry
 
 BOARD = "board"

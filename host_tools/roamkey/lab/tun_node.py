@@ -27,11 +27,11 @@ from mip6.node import Node
 from mip6.ports.files import FileStore
 from mip6.ports.posix import Port
 from roamkey.correspondent.dataplane import filters, tun
-from roamkey.keyfile import GenerationKey, PairKeys
+from roamkey.enroll.plan import Plan
 from roamkey.lab.helper import Control, Helper
 from roamkey.lab.network import CORRESPONDENT_ADDRESS, Network
-from roamkey.provisioning import Plan
 from roamkey.registry import Registry
+from roamkey.registry.records import GenerationKey, PairKeys
 
 _DEVICE = "home%d"
 _LIFETIME_S = 3600

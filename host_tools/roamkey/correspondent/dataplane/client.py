@@ -12,9 +12,10 @@ from ipaddress import IPv6Address
 from typing import Any
 
 from mip6 import packets
+from roamkey.correspondent.core.entries import Inbound
 from roamkey.correspondent.dataplane import control
-from roamkey.correspondent.entries import Binding, Inbound
 from roamkey.errors import SystemRefusedError
+from roamkey.registry.records import Binding
 
 _START_S = 30.0
 _END_S = 5.0

@@ -15,6 +15,8 @@ from pathlib import Path
 
 from roamkey.board.serial_client import SerialClient
 from roamkey.correspondent import view
+from roamkey.enroll.deliver import provision
+from roamkey.enroll.plan import Plan
 from roamkey.field import boardlog
 from roamkey.firmware import board_files, example
 from roamkey.lab.board import VirtualBoard
@@ -22,7 +24,6 @@ from roamkey.lab.demo.correspondent import Correspondent
 from roamkey.lab.demo.readings import Reading, Readings
 from roamkey.lab.network import CORRESPONDENT_ADDRESS, PREFIXES, Network
 from roamkey.lab.walk.script import Script, Step
-from roamkey.provisioning import Plan, provision
 from roamkey.registry import Registry
 
 STATION = "wlan0"
