@@ -11,7 +11,6 @@ withdrawn accordingly. If it can't be asked, `sent` stays, the user is told, and
 finds out at (1).
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +24,7 @@ from roamkey.enroll.plan import Plan, next_keys
 from roamkey.errors import BoardError, RefusedError, RoamkeyError
 from roamkey.registry import CONFIRMED, SENT, Registry
 from roamkey.registry.records import pairs_of
+from roamkey.waiting import until
 
 ASK_AGAIN_S = 6.0  # how long a board that fell silent may take to come back
 _PAUSE_S = 0.2
@@ -241,17 +241,17 @@ def _end(
 
 def _ask_again(port: str, board: str, connect: Connect, ask_again_s: float) -> Identity | None:
     """The identity of `board` from a port opened anew; None if it doesn't come back in time."""
-    end = time.monotonic() + ask_again_s
-    while True:
+
+    def answer() -> Identity | None:
         try:
             with connect(port) as client:
-                identity = client.identify()
-            known = identity.board == board and identity.keystore != STORAGE_ERROR
-            return identity if known else None
+                return client.identify()
         except BoardError:
-            if time.monotonic() >= end:
-                return None
-            time.sleep(_PAUSE_S)
+            return None
+
+    identity = until(answer, ask_again_s, _PAUSE_S)
+    known = identity and identity.board == board and identity.keystore != STORAGE_ERROR
+    return identity if known else None
 
 
 def _as_held(registry: Registry, board: str, set_id: bytes, *, finished: bool) -> Held:

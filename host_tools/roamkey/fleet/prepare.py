@@ -1,8 +1,8 @@
 """One board from bare to verified: flash, install, provision, its own answer after a reboot."""
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from mip6 import addresses
 from roamkey.board import flasher, installer
@@ -12,6 +12,7 @@ from roamkey.enroll import deliver
 from roamkey.enroll.plan import LIFETIME_S, Plan
 from roamkey.errors import BoardError
 from roamkey.registry import Registry
+from roamkey.waiting import until
 
 _REBOOT_S = 30.0
 _LOOK_EACH_S = 0.2
@@ -108,14 +109,15 @@ def _verify(progress: Progress) -> None:
 
 
 def _await_bindings(progress: Progress, wait_s: float) -> None:
-    end = time.monotonic() + wait_s
-    while True:
+    node: dict[str, Any] = {}
+
+    def bound() -> bool:
+        nonlocal node
         with SerialClient(progress.port) as client:
             node = client.status().get("node") or {}
         bindings = node.get("bindings") or []
-        if bindings and all(binding.get("state") == "bound" for binding in bindings):
-            return
-        if time.monotonic() >= end:
-            said = node.get("text") or node.get("state") or "nothing"
-            raise BoardError(f"not registered after {wait_s:.0f} s: {said}")
-        time.sleep(_LOOK_EACH_S)
+        return bool(bindings) and all(each.get("state") == "bound" for each in bindings)
+
+    if not until(bound, wait_s, _LOOK_EACH_S):
+        said = node.get("text") or node.get("state") or "nothing"
+        raise BoardError(f"not registered after {wait_s:.0f} s: {said}")

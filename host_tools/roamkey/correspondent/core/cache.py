@@ -10,8 +10,9 @@ The checks are those of RFC 6275 section 9.5.1 for a static key, in this order:
 5. it asks for nothing that a correspondent doesn't give;
 6. then the binding is made, replaced or removed.
 
-What fails before step 4 gets no answer: nobody but a key's holder learns anything. From there on,
-every answer is authenticated.
+What fails before step 4 gets no Binding Acknowledgement: whoever has no key learns nothing of the
+pair. From there on, every answer is authenticated. A packet that needs a binding and has none, and
+a message type that nobody knows, are told so with a Binding Error, at a limited rate.
 
 The cache moves ahead in memory at once; the caller makes `Verdict.change` durable and sends
 `Verdict.reply` after that. Where a change can't be made durable, the caller reads the pair again
@@ -178,7 +179,7 @@ class BindingCache:
         return verdict
 
     def _accept(self, authentic: AuthenticUpdate, confirms: bool, now: int) -> Verdict:
-        """Steps 6 and 7."""
+        """Step 6: what the update asks for is done, and acknowledged if it asks for that."""
         peer, key, sequence = authentic.peer, authentic.key, authentic.sequence
         binding, granted = None, 0
         if not authentic.removes:

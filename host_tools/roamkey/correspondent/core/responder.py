@@ -1,16 +1,34 @@
 """A burst of packets: judged, committed as one group, and only then answered."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Protocol
 
 from roamkey.correspondent.core import entries
 from roamkey.correspondent.core.cache import BindingCache
 from roamkey.correspondent.core.entries import Inbound, Verdict
-from roamkey.correspondent.store import Store
 from roamkey.errors import RoamkeyError
-from roamkey.registry.records import Binding
+from roamkey.registry.records import Binding, Change, Pair
 
 _ROUNDS = 3  # another daemon may be faster with a number; hardly ever twice in a row
+
+
+class Store(Protocol):
+    """The durable side: see `roamkey.correspondent.store`. All of it may raise RoamkeyError."""
+
+    def revision(self) -> int:
+        """A number that rises when provisioning changes something."""
+
+    def load(
+        self, now: int, since: int = -1, home_addresses: Collection[bytes] | None = None
+    ) -> Iterable[tuple[Pair, Binding | None]]:
+        """Pairs and their bindings: those changed after a revision, or of home addresses."""
+
+    def commit(self, changes: Sequence[Change]) -> set[int]:
+        """Make changes durable; the places of those that are refused."""
+
+    def expire(self, now: int) -> None:
+        """Remove the bindings whose time is over."""
 
 
 class Responder:
@@ -57,7 +75,7 @@ class Responder:
         if not self._try(self._refresh, now):
             verdicts = [self._undurable(packet.source) for packet in burst]
         else:
-            verdicts = self._settle(burst, now)
+            verdicts = self._judge(burst, now)
         for verdict in verdicts:
             self.counters[verdict.outcome, verdict.reason] += 1
         return verdicts
@@ -78,11 +96,11 @@ class Responder:
         changed = self.cache.changed
         if not changed:
             return []
-        settled = changed - self._stale
+        durable = changed - self._stale
         changed &= self._stale
-        return [(home_address, self.cache.binding(home_address, now)) for home_address in settled]
+        return [(home_address, self.cache.binding(home_address, now)) for home_address in durable]
 
-    def _settle(self, burst: Sequence[Inbound], now: int) -> list[Verdict]:
+    def _judge(self, burst: Sequence[Inbound], now: int) -> list[Verdict]:
         """Judge and commit; what the registry refuses is read again and judged again."""
         verdicts: list[Verdict] = [self.cache.judge(packet, now) for packet in burst]
         places = list(range(len(burst)))
