@@ -27,7 +27,7 @@ _REASONS = {
 }
 
 #: What the statuses of an acknowledgement mean to a person (RFC 6275 section 6.1.8).
-_STATUSES = {
+STATUSES = {
     0: "no lifetime granted",
     128: "reason unspecified",
     129: "administratively prohibited",
@@ -52,7 +52,7 @@ def reason(why):
         return "sequence counter: " + why
     if why in _REASONS:
         return _REASONS[why]
-    return "refused: " + _STATUSES.get(why, "status %d" % why)
+    return "refused: " + STATUSES.get(why, "status %d" % why)
 
 
 def of_binding(entry, now):

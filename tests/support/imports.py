@@ -23,7 +23,9 @@ class Import:
     function: str = ""
 
     def __str__(self) -> str:
-        where = f"{self.importer}:{self.line}" + (f" in {self.function}()" if self.function else "")
+        where = f"{self.importer}:{self.line}" + (
+            f" in {self.function}()" if self.function else ""
+        )
         return f"{where} imports {self.imported}"
 
 
@@ -41,11 +43,7 @@ def modules(folder: Path, package: str) -> dict[str, Path]:
 def read(folder: Path, package: str) -> list[Import]:
     """Every import in the package that is in a folder."""
     known = modules(folder, package)
-    return [
-        each
-        for name, path in known.items()
-        for each in _of_module(name, path, known)
-    ]
+    return [each for name, path in known.items() for each in _of_module(name, path, known)]
 
 
 def circles(imports: Iterable[Import]) -> list[list[str]]:

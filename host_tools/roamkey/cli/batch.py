@@ -13,7 +13,6 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 
 from roamkey.board.images import Firmware, read_firmware
-from roamkey.cli.board_options import JsonOption
 from roamkey.cli.fleet_options import (
     CorrespondentsOption,
     GenerationsOption,
@@ -21,12 +20,10 @@ from roamkey.cli.fleet_options import (
     LifetimeOption,
     RegisteredOption,
     ReplaceOption,
-    global_address,
     home_addresses,
 )
-from roamkey.cli.options import PassphraseOption, RegistryOption
-from roamkey.cli.progress import bars
-from roamkey.cli.rows import plain
+from roamkey.cli.options import JsonOption, PassphraseOption, RegistryOption, global_address
+from roamkey.cli.output import bars, plain
 from roamkey.enroll.plan import LIFETIME_S
 from roamkey.errors import BadInputError, BoardError
 from roamkey.fleet import batch as work

@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+import time
 from importlib.resources import files
 from ipaddress import IPv6Address
 from pathlib import Path
@@ -10,8 +11,10 @@ from typing import Annotated, Any
 
 import typer
 
+from roamkey.cli.options import RegistryOption
 from roamkey.correspondent import control, status_view, view
 from roamkey.errors import SystemRefusedError
+from roamkey.registry import Registry
 
 _UNIT = "roamkey-correspondent@.service"
 _HIDDEN = ("/home/", "/root/", "/run/user/")  # from a unit, by ProtectHome
@@ -55,6 +58,24 @@ def drops(
         view.print_wrapped(status_view.drops_table(rows))
     else:
         typer.echo("nothing dropped or refused")
+
+
+def bindings(
+    registry: RegistryOption = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON: a list of objects.")
+    ] = False,
+) -> None:
+    """Show where the nodes are."""
+    with Registry.open(registry, create=False) as opened:
+        now = time.time_ns() // 1_000_000
+        found = view.current(opened, now)
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+    elif found:
+        view.print_whole(view.table(found, now))
+    else:
+        typer.echo("no bindings")
 
 
 def unit() -> None:

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from mip6 import addresses
-from roamkey.cli.board_options import BoardOption, JsonOption, PortOption, port_of
-from roamkey.cli.options import PassphraseOption, RegistryOption
+from roamkey.cli.board_options import BoardOption, PortOption, port_of
+from roamkey.cli.options import JsonOption, PassphraseOption, RegistryOption
 from roamkey.enroll import deliver
 from roamkey.enroll import erase as erasing
 from roamkey.errors import BadInputError

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from roamkey.board.serial_client import SerialClient
-from roamkey.cli.board_options import BoardOption, JsonOption, PortOption, port_of
+from roamkey.cli.board_options import BoardOption, PortOption, port_of
+from roamkey.cli.options import JsonOption
 from roamkey.enroll import keyfile
 from roamkey.errors import BoardError
 

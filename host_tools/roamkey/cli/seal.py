@@ -5,8 +5,8 @@ from dataclasses import asdict
 
 import typer
 
-from roamkey.cli.board_options import BoardOption, JsonOption, PortOption, port_of
-from roamkey.cli.options import PassphraseOption, RegistryOption
+from roamkey.cli.board_options import BoardOption, PortOption, port_of
+from roamkey.cli.options import JsonOption, PassphraseOption, RegistryOption
 from roamkey.enroll import lock
 from roamkey.registry import Registry
 

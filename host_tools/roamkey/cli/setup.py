@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from roamkey.board.images import read_firmware
-from roamkey.cli.board_options import BoardOption, JsonOption, PortOption, port_of
+from roamkey.cli.board_options import BoardOption, PortOption, port_of
 from roamkey.cli.fleet_options import (
     CorrespondentsOption,
     GenerationsOption,
@@ -16,12 +16,10 @@ from roamkey.cli.fleet_options import (
     LifetimeOption,
     RegisteredOption,
     ReplaceOption,
-    global_address,
     home_addresses,
 )
-from roamkey.cli.options import PassphraseOption, RegistryOption
-from roamkey.cli.progress import bars
-from roamkey.cli.rows import row
+from roamkey.cli.options import JsonOption, PassphraseOption, RegistryOption, global_address
+from roamkey.cli.output import bars, row
 from roamkey.enroll.plan import LIFETIME_S
 from roamkey.errors import BadInputError
 from roamkey.fleet.prepare import Progress, Wish, prepare

@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 
 from mip6 import addresses
-from roamkey.cli.board_options import JsonOption
-from roamkey.cli.options import PassphraseOption, RegistryOption
+from roamkey.cli.options import JsonOption, PassphraseOption, RegistryOption
 from roamkey.enroll import transferfile
 from roamkey.errors import BadInputError
 from roamkey.registry import Registry

@@ -1,7 +1,7 @@
 """Sealing boards and opening them again, so that an interruption at any moment loses no key.
 
 The registry knows the key before the board does (`sent`), and forgets it after the board has said
-that it is open. Between the two, the board's own word (`identify`) settles what an interrupted run
+that it is open. Between the two, the board's own word (`identify`) tells what an interrupted run
 left: a further run ends the job, whichever it was.
 """
 

@@ -123,7 +123,7 @@ def _supervise(caller: int, report: int) -> None:
         os._exit(1)
     os.close(alive)
     os.close(report)
-    _settle_in()
+    _move_in()
 
 
 def _enter_namespaces() -> None:
@@ -148,7 +148,7 @@ def _become_root(uid: int, gid: int) -> None:
     Path("/proc/self/gid_map").write_text(f"0 {gid} 1")
 
 
-def _settle_in() -> None:
+def _move_in() -> None:
     global _inside
     _inside = True
     try:

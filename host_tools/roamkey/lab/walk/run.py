@@ -11,6 +11,7 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from datetime import datetime
 from pathlib import Path
 
 from roamkey.board.serial_client import SerialClient
@@ -227,6 +228,4 @@ def _once(seen: list[Reading]) -> list[Reading]:
 
 
 def _stamp(line: str) -> float:
-    from datetime import datetime
-
     return datetime.fromisoformat(json.loads(line)["time"].replace("Z", "+00:00")).timestamp()

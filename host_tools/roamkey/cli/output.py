@@ -1,8 +1,13 @@
-"""Progress bars, drawn on a terminal only: what goes into a file or a pipe stays clean."""
+"""What commands print: rows of a name and a value, and progress bars on a terminal only.
+
+What a board says is shown, never obeyed; what goes into a file or a pipe stays clean.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
+import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
@@ -33,3 +38,13 @@ def bar(description: str) -> Iterator[Report]:
             progress.update(task, completed=done, total=max(total, 1))
 
         yield report
+
+
+def row(name: str, value: Any) -> None:
+    """Print a line of a summary."""
+    typer.echo(f"{name:<15}{plain(value)}")
+
+
+def plain(value: Any) -> str:
+    """A value as text that a terminal shows and doesn't obey."""
+    return "".join(c if c.isprintable() else "?" for c in str(value))
