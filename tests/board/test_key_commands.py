@@ -15,6 +15,7 @@ from roamkey.enroll.plan import Plan
 from roamkey.errors import BoardError, RefusedError
 from roamkey.lab.board import VirtualBoard
 from roamkey.registry import CONFIRMED, SENT, Registry
+from roamkey.waiting import until
 
 HOME, PEER = addresses.parse("2001:db8:a::1"), addresses.parse("2001:db8:c::2")
 ADDRESSES = ("--home-address", "2001:db8:a::1", "--correspondent", "2001:db8:c::2")
@@ -80,11 +81,8 @@ def test_old_keys_are_overwritten_while_the_board_is_idle(virtual, both, roamkey
     assert kcn in virtual.image.read_bytes()
     virtual.power_on()
     assert roamkey("rekey", *both)[0] == 0
-    end = time.monotonic() + 60
     with SerialClient(virtual.port, answer_s=30) as client:
-        while client.status()["keystore"]["scrub_due"]:
-            assert time.monotonic() < end
-            time.sleep(0.2)
+        assert until(lambda: not client.status()["keystore"]["scrub_due"], 60, 0.2)
         text = client.ask("log")["text"]
     assert " scrubbed " in text
     virtual.power_cut()

@@ -22,6 +22,7 @@ from roamkey.lab.demo.correspondent import Correspondent
 from roamkey.lab.interpreter import micropython
 from roamkey.lab.network import CORRESPONDENT_ADDRESS
 from roamkey.registry import Registry
+from roamkey.waiting import until
 
 REPOSITORY = Path(__file__).parents[2]
 FILES = REPOSITORY / "boards" / "OPENWRT" / "files"
@@ -101,10 +102,7 @@ def serial_port(path):
 
 
 def wait_for(condition, told, seconds=30.0):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, told()
-        time.sleep(0.05)
+    assert until(condition, seconds, 0.05), told()
 
 
 @pytest.mark.lab

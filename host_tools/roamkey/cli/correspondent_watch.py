@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from roamkey.cli.options import RegistryOption
-from roamkey.correspondent import control, status_view, view
+from roamkey.correspondent import control, view
 from roamkey.errors import SystemRefusedError
 from roamkey.registry import Registry
 
@@ -41,7 +41,7 @@ def status(
     for at, facts in enumerate(found):
         if at:
             typer.echo()
-        view.print_whole(status_view.status_table(facts))
+        view.print_whole(view.status_table(facts))
 
 
 def drops(
@@ -51,11 +51,11 @@ def drops(
     ] = False,
 ) -> None:
     """Show what the running daemon dropped and refused, why, and what to do about it."""
-    rows = [row for facts in _ask(address) for row in status_view.drops(facts)]
+    rows = [row for facts in _ask(address) for row in view.drops(facts)]
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
     elif rows:
-        view.print_wrapped(status_view.drops_table(rows))
+        view.print_wrapped(view.drops_table(rows))
     else:
         typer.echo("nothing dropped or refused")
 
@@ -73,7 +73,7 @@ def bindings(
     if as_json:
         typer.echo(json.dumps(found, indent=2))
     elif found:
-        view.print_whole(view.table(found, now))
+        view.print_whole(view.bindings_table(found, now))
     else:
         typer.echo("no bindings")
 

@@ -7,10 +7,10 @@ daemon       the loop; settings: how it is to serve
 service      SIGTERM, SIGINT and SIGHUP; what systemd is told
 privileges   under sudo, as the user who called it
 control      one daemon an address; what it tells to those who ask
-status       what there is to tell; status_view: the same for people
+status       what there is to tell
 metrics      the same for Prometheus
 log          a line for each event, JSON or human
-view         the bindings as the registry has them
+view         bindings, drops and status for people and machines
 dataplane/   data to and from nodes, in a process of its own
 events/      what happened, kept in a file
 page/        the same live, in a browser

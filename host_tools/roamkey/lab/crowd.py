@@ -30,7 +30,7 @@ from roamkey.registry.records import pairs_of
 NETWORKS = ("2001:db8:1::", "2001:db8:2::", "2001:db8:3::")
 _CORRESPONDENT = IPv6Address(CORRESPONDENT_ADDRESS).packed
 _GATEWAY = "2001:db8:c::1"
-_CABLE = "cable"
+CABLE = "cable"
 _MACS = "02:00:00:00:00:01", "02:00:00:00:00:02"
 _LIFETIME_S = 600
 _PACKET_INFO = struct.Struct("@16sI")  # struct in6_pktinfo: address, interface
@@ -138,7 +138,7 @@ class Crowd(Resources):
         else:
             address = member.care_of(network)
             if address not in self._addresses:
-                self._visitors.add_address(_CABLE, f"{address}/128")
+                self._visitors.add_address(CABLE, f"{address}/128")
                 self._addresses.add(address)
             member.bindings.attach(address.packed, _now())
         self.deliver([member])
@@ -197,20 +197,25 @@ class Crowd(Resources):
                 member.bindings.receive(octets, destination, packets.ROUTING, payload, _now())
 
     def _connect(self) -> None:
-        here, there = self.correspondent, self._visitors
-        here.add_veth(_CABLE, _MACS[0], there, _CABLE, _MACS[1])
-        for space in (here, there):
-            space.set_up(_CABLE)
-        here.add_address(_CABLE, f"{CORRESPONDENT_ADDRESS}/64")
-        there.add_address(_CABLE, f"{_GATEWAY}/64")
-        here.add_neighbour(_CABLE, _GATEWAY, _MACS[1])
-        there.add_neighbour(_CABLE, CORRESPONDENT_ADDRESS, _MACS[0])
-        here.add_route("default", _GATEWAY, _CABLE)
+        connect(self.correspondent, self._visitors)
 
     def _open(self, protocol: int) -> socket.socket:
         made = self._visitors.socket(socket.AF_INET6, socket.SOCK_RAW, protocol)
         made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
         return made
+
+
+def connect(here: Namespace, there: Namespace) -> None:
+    """A cable between a correspondent's namespace and that of its visitors, `CABLE` at either end,
+    with all that lies behind it."""
+    here.add_veth(CABLE, _MACS[0], there, CABLE, _MACS[1])
+    for space in (here, there):
+        space.set_up(CABLE)
+    here.add_address(CABLE, f"{CORRESPONDENT_ADDRESS}/64")
+    there.add_address(CABLE, f"{_GATEWAY}/64")
+    here.add_neighbour(CABLE, _GATEWAY, _MACS[1])
+    there.add_neighbour(CABLE, CORRESPONDENT_ADDRESS, _MACS[0])
+    here.add_route("default", _GATEWAY, CABLE)
 
 
 def _at_rest(member: Member) -> bool:
