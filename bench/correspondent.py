@@ -38,9 +38,9 @@ from results import update
 from scapy_responder import ScapyResponder
 from scripts import table
 
-from roamkey.correspondent.cache import BindingCache
-from roamkey.correspondent.entries import Inbound
-from roamkey.correspondent.responder import Responder
+from roamkey.correspondent.core.cache import BindingCache
+from roamkey.correspondent.core.entries import Inbound
+from roamkey.correspondent.core.responder import Responder
 from roamkey.correspondent.store import Store
 from roamkey.lab import postgresql, sandbox
 from roamkey.registry import Registry

@@ -20,13 +20,11 @@ from fleet import CORRESPONDENT
 
 from mip6 import packets
 from roamkey.correspondent import buffers
-from roamkey.correspondent.entries import Inbound
+from roamkey.correspondent.core.entries import Inbound
+from roamkey.lab.crowd import CABLE, connect
 from roamkey.lab.namespaces import Namespace
 
 CARE_OF = tuple(IPv6Address(f"2001:db8:{i}::1").packed for i in (1, 2))
-_GATEWAY = "2001:db8:c::1"
-_CABLE = "cable"
-_MACS = "02:00:00:00:00:01", "02:00:00:00:00:02"
 _READY_S = 120.0
 _BUFFER = 16 << 20
 _CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
@@ -37,19 +35,12 @@ class Site:
 
     def __init__(self) -> None:
         self._here, self._there = Namespace("correspondent"), Namespace("visitors")
-        self._here.add_veth(_CABLE, _MACS[0], self._there, _CABLE, _MACS[1])
-        for space in (self._here, self._there):
-            space.set_up(_CABLE)
-        self._here.add_address(_CABLE, f"{CORRESPONDENT}/64")
-        self._there.add_address(_CABLE, f"{_GATEWAY}/64")
-        self._here.add_neighbour(_CABLE, _GATEWAY, _MACS[1])
-        self._there.add_neighbour(_CABLE, str(CORRESPONDENT), _MACS[0])
-        self._here.add_route("default", _GATEWAY, _CABLE)
+        connect(self._here, self._there)
         self._out: dict[bytes, socket.socket] = {}
         self._in: dict[socket.socket, bytes] = {}
         for care_of in CARE_OF:
             text = str(IPv6Address(care_of))
-            self._there.add_address(_CABLE, f"{text}/128")
+            self._there.add_address(CABLE, f"{text}/128")
             self._out[care_of] = self._open(packets.DESTINATION_OPTIONS, text)
             self._in[self._open(packets.ROUTING, text)] = care_of
         self.process: subprocess.Popen[bytes] | None = None

@@ -30,7 +30,7 @@ from roamkey.registry import Registry
 TESTS = Path(__file__).parent.parent / "tests" / "correspondent"
 sys.path.insert(0, str(TESTS))
 from conftest import MobileNode  # noqa: E402
-from daemons import Daemon, Station  # noqa: E402
+from daemons import Daemon, Visitor  # noqa: E402
 
 HOME = "2001:db8:a::77"
 PLAIN = "plain"
@@ -81,11 +81,11 @@ def measure(
             found.append(OCTETS / json.loads(fetch(network, address).communicate()[0])["seconds"])
     over, beside = (statistics.median(found) for found in rates.values())
     ratio = statistics.median(a / b for a, b in zip(*rates.values(), strict=True))
-    station = Station(network, "visited2")
-    idle = signalling(station, signaller, range(100))
+    visitor = Visitor(network, "visited2")
+    idle = signalling(visitor, signaller, range(100))
     fetching = [fetch(network, HOME) for _ in range(2)]
     time.sleep(0.4)
-    busy = signalling(station, signaller, range(100, 200))
+    busy = signalling(visitor, signaller, range(100, 200))
     if any(process.poll() is not None for process in fetching):
         print("the downloads ended before the signalling was measured: see OCTETS")
     print(f"an HTTP download of {OCTETS // 1_000_000} MB, median of {runs}")
@@ -124,14 +124,14 @@ def fetch(network: Network, address: str) -> "subprocess.Popen[str]":
     )
 
 
-def signalling(station: Station, node: MobileNode, sequences: range) -> list[float]:
+def signalling(visitor: Visitor, node: MobileNode, sequences: range) -> list[float]:
     """Seconds from each update to its acknowledgement."""
     took = []
     for sequence in sequences:
-        update = node.update(sequence, station.address)
+        update = node.update(sequence, visitor.address)
         start = time.perf_counter()
-        station.send(update)
-        station.receive(43)
+        visitor.send(update)
+        visitor.receive(43)
         took.append(time.perf_counter() - start)
         time.sleep(0.005)
     return took

@@ -13,11 +13,11 @@ from mip6 import keys as core
 from mip6 import messages, packets
 from mip6.bindings import updates
 from mip6.limits import LIFETIME_UNIT_S
-from roamkey.correspondent.entries import Inbound
+from roamkey.correspondent.core.entries import Inbound
 from roamkey.registry import CONFIRMED, Registry
-from roamkey.registry.provisioning import fingerprint
+from roamkey.registry.encryption import Place, Secrets
+from roamkey.registry.keysets import fingerprint
 from roamkey.registry.schema import keys, nodes, pairs, registry
-from roamkey.registry.sealing import Place, Secrets
 
 CORRESPONDENT = IPv6Address("2001:db8:c::2")
 LIFETIME_S = 4000

@@ -19,7 +19,7 @@ from scapy.layers.inet6 import (
     in6_chksum,
 )
 
-from roamkey.registry.sealing import Secrets
+from roamkey.registry.encryption import Secrets
 
 _MOBILITY = 135
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from roamkey.lab import browser, sandbox
 from roamkey.lab.crowd import NETWORKS, Crowd, Member
+from roamkey.waiting import until
 
 _OCTETS_MAX = 200_000
 _URL = "http://[::1]:8080/"
@@ -118,12 +119,9 @@ def choose(driver: object, member: Member) -> None:
 
 def wait(driver: object) -> None:
     """Until the page is live."""
-    end = time.monotonic() + _READY_S
     script = "return document.getElementById('link').dataset.state"
-    while driver.execute_script(script) != "live":
-        if time.monotonic() > end:
-            raise TimeoutError(f"the page isn't live: {browser.console(driver)}")
-        time.sleep(0.1)
+    if not until(lambda: driver.execute_script(script) == "live", _READY_S, 0.1):
+        raise TimeoutError(f"the page isn't live: {browser.console(driver)}")
     time.sleep(0.5)
 
 

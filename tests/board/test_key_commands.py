@@ -10,12 +10,13 @@ from json_output import checked, checked_lines
 
 from mip6 import addresses
 from mip6.keystore.keystore import Keystore
-from roamkey import provisioning, rekeying
 from roamkey.board.serial_client import SerialClient
+from roamkey.enroll import deliver, erase
+from roamkey.enroll.plan import Plan
 from roamkey.errors import BoardError, RefusedError
 from roamkey.lab.board import VirtualBoard
-from roamkey.provisioning import Plan
 from roamkey.registry import CONFIRMED, SENT, Registry
+from roamkey.waiting import until
 
 HOME, PEER = addresses.parse("2001:db8:a::1"), addresses.parse("2001:db8:c::2")
 ADDRESSES = ("--home-address", "2001:db8:a::1", "--correspondent", "2001:db8:c::2")
@@ -81,11 +82,8 @@ def test_old_keys_are_overwritten_while_the_board_is_idle(virtual, both, roamkey
     assert kcn in virtual.image.read_bytes()
     virtual.power_on()
     assert roamkey("rekey", *both)[0] == 0
-    end = time.monotonic() + 60
     with SerialClient(virtual.port, answer_s=30) as client:
-        while client.status()["keystore"]["scrub_due"]:
-            assert time.monotonic() < end
-            time.sleep(0.2)
+        assert until(lambda: not client.status()["keystore"]["scrub_due"], 60, 0.2)
         text = client.ask("log")["text"]
     assert " scrubbed " in text
     virtual.power_cut()
@@ -113,23 +111,23 @@ def test_rekeys_that_are_refused(virtual, roamkey, tmp_path) -> None:
 def test_a_silent_board_leaves_the_keys_sent_and_a_second_run_finishes(
     registry, fake, hasty
 ) -> None:
-    first = provisioning.provision(registry, fake.port, Plan(HOME, (PEER,)), connect=hasty).set_id
+    first = deliver.provision(registry, fake.port, Plan(HOME, (PEER,)), connect=hasty).set_id
     fake.says = lambda line: line if fake.set_id == first else b""
     with pytest.raises(BoardError, match="run the same command again"):
-        rekeying.rekey(registry, fake.port, connect=hasty, ask_again_s=0)
+        deliver.rekey(registry, fake.port, connect=hasty, ask_again_s=0)
     assert live(registry) == [(first, CONFIRMED), (fake.set_id, SENT)]
     fake.says = bytes
-    held = rekeying.rekey(registry, fake.port, connect=hasty)
+    held = deliver.rekey(registry, fake.port, connect=hasty)
     assert held.finished and live(registry) == [(fake.set_id, CONFIRMED)]
-    again = rekeying.rekey(registry, fake.port, connect=hasty)
+    again = deliver.rekey(registry, fake.port, connect=hasty)
     assert not again.finished and again.correspondents == (("2001:db8:c::2", (2,)),)
 
 
 def test_a_rekey_that_flash_refuses_changes_nothing(registry, fake, hasty) -> None:
-    first = provisioning.provision(registry, fake.port, Plan(HOME, (PEER,)), connect=hasty).set_id
+    first = deliver.provision(registry, fake.port, Plan(HOME, (PEER,)), connect=hasty).set_id
     fake.store.read_only = True
     with pytest.raises(RefusedError, match="not written"):
-        rekeying.rekey(registry, fake.port, connect=hasty)
+        deliver.rekey(registry, fake.port, connect=hasty)
     assert live(registry) == [(first, CONFIRMED)] and fake.set_id == first
 
 
@@ -148,7 +146,7 @@ def test_a_rekey_that_flash_refuses_changes_nothing(registry, fake, hasty) -> No
 def test_status_tells_how_long_the_keys_last(
     accepted, words, registry, fake, hasty, roamkey
 ) -> None:
-    provisioning.provision(registry, fake.port, Plan(HOME, (PEER,)), connect=hasty)
+    deliver.provision(registry, fake.port, Plan(HOME, (PEER,)), connect=hasty)
     fake.unplug()
     keystore = Keystore(fake.store)
     keystore.load()
@@ -182,15 +180,14 @@ def test_erase_asks_first(virtual, both, roamkey, monkeypatch) -> None:
 
 
 def test_a_second_erase_retires_what_the_first_left(registry, fake, hasty) -> None:
-    from roamkey import erasing
 
-    provisioning.provision(registry, fake.port, Plan(HOME, (PEER,)), connect=hasty)
+    deliver.provision(registry, fake.port, Plan(HOME, (PEER,)), connect=hasty)
     fake.says = lambda line: line if fake.set_id else b""
     with pytest.raises(BoardError, match="run the same command again"):
-        erasing.erase(registry, fake.port, connect=lambda port: Impatient(port, 0.4, 0.3))
+        erase.erase(registry, fake.port, connect=lambda port: Impatient(port, 0.4, 0.3))
     assert fake.set_id is None and live(registry)
     fake.says = bytes
-    gone = erasing.erase(registry, fake.port, connect=hasty)
+    gone = erase.erase(registry, fake.port, connect=hasty)
     assert gone.home_addresses == ("2001:db8:a::1",) and not live(registry)
 
 

@@ -15,11 +15,11 @@ from collections.abc import Callable
 import pytest
 
 from mip6 import addresses
-from roamkey import provisioning, rekeying
 from roamkey.board.serial_client import SerialClient
+from roamkey.enroll import deliver
+from roamkey.enroll.plan import Plan
 from roamkey.errors import BoardError, RefusedError, RoamkeyError
 from roamkey.lab.board import VirtualBoard
-from roamkey.provisioning import Plan
 from roamkey.registry import CONFIRMED, SENT, Registry
 
 FULL = os.environ.get("CAMPAIGN") == "full"
@@ -36,14 +36,12 @@ def quick(port: str) -> SerialClient:
 
 
 def provision(registry: Registry, port: str) -> str:
-    found = provisioning.provision(
-        registry, port, PLAN, replace=True, connect=quick, ask_again_s=0
-    )
+    found = deliver.provision(registry, port, PLAN, replace=True, connect=quick, ask_again_s=0)
     return found.set_id
 
 
 def rekey(registry: Registry, port: str) -> str:
-    return rekeying.rekey(registry, port, connect=quick, ask_again_s=0).set_id
+    return deliver.rekey(registry, port, connect=quick, ask_again_s=0).set_id
 
 
 JOBS = pytest.mark.parametrize("job", [provision, rekey])
@@ -159,7 +157,7 @@ def test_power_cuts_on_the_real_board(job, virtual: VirtualBoard, registry, hast
     """As above on MicroPython and littlefs, a sample: each costs a boot."""
     dice = random.Random(6275)
     board = virtual.unique_id.hex()
-    old = provisioning.provision(registry, virtual.port, PLAN).set_id
+    old = deliver.provision(registry, virtual.port, PLAN).set_id
     started = time.monotonic()
     old = patient(job, registry, virtual.port)
     took = time.monotonic() - started
@@ -180,5 +178,5 @@ def test_power_cuts_on_the_real_board(job, virtual: VirtualBoard, registry, hast
 def patient(job: Callable[[Registry, str], str], registry: Registry, port: str) -> str:
     """The same command, with the time that a real board takes."""
     if job is rekey:
-        return rekeying.rekey(registry, port).set_id
-    return provisioning.provision(registry, port, PLAN, replace=True).set_id
+        return deliver.rekey(registry, port).set_id
+    return deliver.provision(registry, port, PLAN, replace=True).set_id

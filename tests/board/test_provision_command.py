@@ -4,7 +4,6 @@ import os
 import pty
 import subprocess
 import sys
-import time
 import tty
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from mobility_samples import vector
 from roamkey.board.serial_client import SerialClient
 from roamkey.errors import BoardError
 from roamkey.lab.board import VirtualBoard
+from roamkey.waiting import until
 
 ADDRESSES = ("--home-address", "2001:db8:a::1", "--correspondent", "2001:db8:c::2")
 KCN = "5ec2e7" * 10
@@ -181,9 +181,7 @@ def test_reboot(virtual: VirtualBoard) -> None:
         client.identify()
         boots = virtual.boots
         client.reboot()
-        end = time.monotonic() + 10
-        while virtual.boots == boots and time.monotonic() < end:
-            time.sleep(0.05)
+        until(lambda: virtual.boots > boots, 10)
         assert virtual.boots == boots + 1
         client.identify()
 

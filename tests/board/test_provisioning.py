@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from mip6 import addresses
-from roamkey import provisioning
 from roamkey.board.serial_client import SerialClient
+from roamkey.enroll import deliver
+from roamkey.enroll.plan import Plan
 from roamkey.errors import BadInputError, BoardError, RefusedError
-from roamkey.provisioning import Plan
 from roamkey.registry import CONFIRMED, SENT, Registry
 from roamkey.registry.schema import keys, nodes, pairs
 
@@ -35,7 +35,7 @@ def live_sets(registry: Registry, board: str = "fa4e") -> list[tuple[str, str]]:
 
 def provision(registry: Registry, fake, hasty, plan: Plan = PLAN, **options):
     options = {"connect": hasty, "ask_again_s": 0, **options}
-    return provisioning.provision(registry, fake.port, plan, **options)
+    return deliver.provision(registry, fake.port, plan, **options)
 
 
 def test_both_ends_hold_the_same(registry, fake, hasty) -> None:
@@ -107,7 +107,7 @@ def test_plans_that_no_board_would_take(registry) -> None:
         (Plan(HOME, (PEER,), kcns=(bytes(19),)), "20 octets"),
     ):
         with pytest.raises(BadInputError, match=words):
-            provisioning.provision(registry, "/dev/nowhere", plan)
+            deliver.provision(registry, "/dev/nowhere", plan)
 
 
 def test_a_lost_answer_is_asked_for(registry, fake, hasty) -> None:

@@ -6,11 +6,11 @@ import threading
 import time
 
 from mip6 import addresses
-from roamkey import provisioning
 from roamkey.board.serial_client import SerialClient
+from roamkey.enroll import deliver
+from roamkey.enroll.plan import Plan
 from roamkey.errors import BoardError
 from roamkey.lab.board import VirtualBoard
-from roamkey.provisioning import Plan
 from roamkey.registry import CONFIRMED, SENT, Registry
 
 PLAN = Plan(
@@ -29,13 +29,13 @@ def test_power_cuts(virtual: VirtualBoard, registry: Registry, hasty) -> None:
     dice = random.Random(6275)
     board_id = virtual.unique_id.hex()
     started = time.monotonic()
-    old: str | None = provisioning.provision(registry, virtual.port, PLAN).set_id
+    old: str | None = deliver.provision(registry, virtual.port, PLAN).set_id
     took = time.monotonic() - started
     for _ in range(8):
         cut = threading.Timer(dice.uniform(0, took), virtual.power_cut)
         cut.start()
         with contextlib.suppress(BoardError):
-            provisioning.provision(
+            deliver.provision(
                 registry, virtual.port, PLAN, replace=True, connect=hasty, ask_again_s=0
             )
         cut.join()
@@ -46,7 +46,7 @@ def test_power_cuts(virtual: VirtualBoard, registry: Registry, hasty) -> None:
         assert held in known | {old}, "the board holds a set that nobody knows"
         if all(found.state != SENT for found in sets):
             assert [found.set_id.hex() for found in sets] == [held]
-        old = provisioning.provision(registry, virtual.port, PLAN, replace=True).set_id
+        old = deliver.provision(registry, virtual.port, PLAN, replace=True).set_id
         assert identify(virtual.port) == old
         (left,) = registry.sets_of_board(board_id)
         assert (left.set_id.hex(), left.state) == (old, CONFIRMED)

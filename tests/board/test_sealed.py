@@ -11,8 +11,8 @@ import serial
 from json_output import checked
 
 from mip6.console.lock import response
-from roamkey import boardseal
 from roamkey.board.serial_client import ConsoleRefusedError, SerialClient
+from roamkey.enroll import lock
 from roamkey.errors import BoardError, RefusedError
 from roamkey.lab.board import VirtualBoard
 
@@ -142,7 +142,7 @@ def test_the_right_key_opens_it_and_wrong_ones_wait(sealed, roamkey, monkeypatch
     board, both = sealed
     wrong = {}
     monkeypatch.setattr(
-        boardseal,
+        lock,
         "response",
         lambda key, *rest: response(bytes(32), *rest) if wrong else response(key, *rest),
     )
@@ -216,8 +216,8 @@ def test_a_lost_answer_is_settled_by_a_second_run(lost, registry, fake, hasty) -
         return b"" if wanted in line and b"challenge" not in line else line
 
     if lost == "unseal":
-        boardseal.seal(registry, fake.port, connect=hasty)
-    job = boardseal.seal if lost == "seal" else boardseal.unseal
+        lock.seal(registry, fake.port, connect=hasty)
+    job = lock.seal if lost == "seal" else lock.unseal
     fake.says = lose
     with pytest.raises(BoardError, match="run the same command again"):
         job(registry, fake.port, connect=hasty)
@@ -227,6 +227,6 @@ def test_a_lost_answer_is_settled_by_a_second_run(lost, registry, fake, hasty) -
     assert done.finished
     assert (registry.seal_of("fa4e") is None) == (lost == "unseal")
     if lost == "seal":
-        assert not boardseal.unseal(registry, fake.port, connect=hasty).finished
+        assert not lock.unseal(registry, fake.port, connect=hasty).finished
         with pytest.raises(RefusedError, match="not sealed"):
-            boardseal.unseal(registry, fake.port, connect=hasty)
+            lock.unseal(registry, fake.port, connect=hasty)

@@ -15,12 +15,14 @@ from pathlib import Path
 import pytest
 
 from roamkey.board.serial_client import SerialClient
+from roamkey.enroll.deliver import provision
+from roamkey.enroll.plan import Plan
 from roamkey.errors import RefusedError
 from roamkey.lab.demo.correspondent import Correspondent
 from roamkey.lab.interpreter import micropython
 from roamkey.lab.network import CORRESPONDENT_ADDRESS
-from roamkey.provisioning import Plan, provision
 from roamkey.registry import Registry
+from roamkey.waiting import until
 
 REPOSITORY = Path(__file__).parents[2]
 FILES = REPOSITORY / "boards" / "OPENWRT" / "files"
@@ -100,10 +102,7 @@ def serial_port(path):
 
 
 def wait_for(condition, told, seconds=30.0):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, told()
-        time.sleep(0.05)
+    assert until(condition, seconds, 0.05), told()
 
 
 @pytest.mark.lab

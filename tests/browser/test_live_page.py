@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from json_output import checked
 
+from roamkey import waiting
 from roamkey.correspondent.events import kinds
 from roamkey.lab import browser
 
@@ -25,9 +26,7 @@ TABLE = """return [...document.querySelectorAll('#nodes tbody tr')].map(
 def until(condition, timeout=30.0):
     """Seconds until it held."""
     start = time.monotonic()
-    while not condition():
-        assert time.monotonic() - start < timeout, "it never came to pass"
-        time.sleep(0.02)
+    assert waiting.until(condition, timeout), "it never came to pass"
     return time.monotonic() - start
 
 

@@ -2,7 +2,10 @@
 
 import subprocess
 import sys
+from importlib import import_module
 
+import pytest
+import typer
 from typer.testing import CliRunner
 
 from roamkey.cli import COMMANDS, app
@@ -24,6 +27,33 @@ def test_decode_needs_neither_database_nor_laboratory() -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == "roamkey: packet shorter than an IPv6 header\n"
+
+
+def test_the_list_of_commands_needs_none_of_them() -> None:
+    done = run(
+        "import sys\nsys.argv = ['roamkey', '--help']\n"
+        "from roamkey.cli import main\n"
+        "try:\n    main()\nexcept SystemExit as stop:\n    assert not stop.code\n"
+        "ours = {name for name in sys.modules if name.startswith(('roamkey', 'mip6'))}\n"
+        "assert ours == {'roamkey', 'roamkey.cli', 'roamkey.cli.lazy', 'roamkey.errors'}, ours\n"
+        "heavy = {'sqlalchemy', 'serial', 'cryptography', 'asyncio'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "correspondent  The Linux end" in done.stdout
+
+
+@pytest.mark.parametrize("table", ["cli", "cli.correspondent", "cli.field", "cli.lab", "cli.log"])
+def test_the_list_says_what_each_says_of_itself(table: str) -> None:
+    module = import_module(f"roamkey.{table}")
+    group = typer.main.get_command(module.app)
+    context = group.make_context("roamkey", [], resilient_parsing=True)
+    group.listing = True
+    listed = {name: group.get_command(context, name).help for name in group.list_commands(context)}
+    group.listing = False
+    for name, summary in listed.items():
+        own = group.get_command(context, name).help
+        assert own.split("\n\n")[0] == summary, name
 
 
 def test_a_missing_package_is_one_line() -> None:

@@ -5,9 +5,9 @@ from ipaddress import IPv6Address
 import pytest
 
 from mip6 import keys, messages, packets
-from roamkey.correspondent.cache import BindingCache
-from roamkey.correspondent.entries import Inbound
-from roamkey.correspondent.responder import Responder
+from roamkey.correspondent.core.cache import BindingCache
+from roamkey.correspondent.core.entries import Inbound
+from roamkey.correspondent.core.responder import Responder
 from roamkey.correspondent.store import Store
 from roamkey.registry import GenerationKey, PairKeys, Registry
 

@@ -40,7 +40,7 @@ class Daemon:
         return code, self.process.stdout.read(), self.process.stderr.read()
 
 
-class Station:
+class Visitor:
     """A node's raw sockets on one of the laboratory's networks."""
 
     def __init__(self, network, lan, address=None):

@@ -20,8 +20,8 @@ from daemons import ADDRESS, Daemon
 from mutations import VECTORS, Mutator, cache_of, inbound_of
 
 from mip6 import messages, packets
-from roamkey.correspondent import entries
-from roamkey.correspondent.entries import Inbound
+from roamkey.correspondent.core import entries
+from roamkey.correspondent.core.entries import Inbound
 
 CARE_OF = IPv6Address("2001:db8:1::1").packed
 BELIEVED = (entries.ACCEPTED, entries.REMOVED, entries.REFUSED)

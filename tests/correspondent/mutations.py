@@ -12,8 +12,8 @@ from pathlib import Path
 
 from mip6 import messages, packets
 from mip6.errors import Violation
-from roamkey.correspondent.cache import BindingCache
-from roamkey.correspondent.entries import Inbound
+from roamkey.correspondent.core.cache import BindingCache
+from roamkey.correspondent.core.entries import Inbound
 from roamkey.registry import SENT, Key, Pair
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "mobility-vectors.json").read_text())

@@ -13,6 +13,7 @@ from daemons import ADDRESS, Daemon
 
 from roamkey.correspondent.dataplane import tun
 from roamkey.lab.tun_node import TunNode
+from roamkey.waiting import until
 
 HOME = "2001:db8:a::77"
 PROGRAMS = str(Path(__file__).parent / "programs.py")
@@ -59,13 +60,12 @@ class Roaming:
     def wait_for_route(self, timeout=30):
         """The route follows the binding, and the node's acknowledgement is on its way."""
         correspondent = self.network.namespace("correspondent")
-        deadline = time.monotonic() + timeout
-        while not any(
-            route.get_attr("RTA_DST") == HOME
-            for route in correspondent._ask("get_routes", family=socket.AF_INET6)
-        ):
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+
+        def routed():
+            routes = correspondent._ask("get_routes", family=socket.AF_INET6)
+            return any(route.get_attr("RTA_DST") == HOME for route in routes)
+
+        assert until(routed, timeout)
         time.sleep(0.2)
 
     def start(self, where, *arguments):

@@ -4,15 +4,15 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from ipaddress import IPv6Address
 from pathlib import Path
 
 import pytest
-from daemons import ADDRESS, CLI, Daemon, Station, run_cli
+from daemons import ADDRESS, CLI, Daemon, Visitor, run_cli
 from json_output import checked
 
 from mip6 import packets
+from roamkey.waiting import until
 
 
 def bindings(network, path):
@@ -28,13 +28,13 @@ def test_registration_move_replay_restart_and_return(lab_network, scene):
     ready = daemon.ready()
     assert (ready["address"], ready["nodes"], ready["bindings"]) == (ADDRESS, 1, 0)
 
-    first = Station(lab_network, "visited1")
+    first = Visitor(lab_network, "visited1")
     captured = node.update(0, first.address)
     assert first.exchange(node, captured).status == 0
     event = daemon.event("accepted")
     assert (event["care_of_address"], event["sequence"]) == (first.text, 0)
 
-    second = Station(lab_network, "visited2")
+    second = Visitor(lab_network, "visited2")
     assert second.exchange(node, node.update(1, second.address)).status == 0
     (row,) = bindings(lab_network, scene.path)
     assert row["home_address"] == "2001:db8:a::100"
@@ -49,12 +49,12 @@ def test_registration_move_replay_restart_and_return(lab_network, scene):
 
     daemon = Daemon(lab_network, scene.path)
     assert daemon.ready()["bindings"] == 1
-    first = Station(lab_network, "visited1")
+    first = Visitor(lab_network, "visited1")
     answer = first.exchange(node, captured)
     assert (answer.status, answer.sequence) == (135, 1)
     assert daemon.event("refused")["reason"] == "sequence"
 
-    home = Station(lab_network, "home", str(IPv6Address(node.home)))
+    home = Visitor(lab_network, "home", str(IPv6Address(node.home)))
     answer = home.exchange(node, node.update(2, home.address, lifetime=0, away=False), True)
     assert (answer.status, answer.lifetime) == (0, 0)
     daemon.event("removed")
@@ -68,19 +68,19 @@ def test_drops_are_silent_and_only_our_address_counts(lab_network, scene):
     lab_network.namespace("correspondent").add_address("eth0", "2001:db8:c::3/64")
     daemon = Daemon(lab_network, scene.path)
     daemon.ready()
-    station = Station(lab_network, "visited1")
-    forged = node.update(0, station.address)
+    visitor = Visitor(lab_network, "visited1")
+    forged = node.update(0, visitor.address)
     forged = forged._replace(payload=forged.payload[:-1] + bytes((forged.payload[-1] ^ 1,)))
-    station.send(forged)
-    station.send(node.update(0, station.address), "2001:db8:c::3")
-    station.send(late.update(0, station.address))
+    visitor.send(forged)
+    visitor.send(node.update(0, visitor.address), "2001:db8:c::3")
+    visitor.send(late.update(0, visitor.address))
     with pytest.raises(TimeoutError):
-        station.receive(packets.ROUTING, 0.5)
+        visitor.receive(packets.ROUTING, 0.5)
 
     # A key that comes while the daemon runs is good at once.
     scene.provision(late)
-    assert station.exchange(late, late.update(0, station.address)).status == 0
-    assert station.exchange(node, node.update(0, station.address)).status == 0
+    assert visitor.exchange(late, late.update(0, visitor.address)).status == 0
+    assert visitor.exchange(node, node.update(0, visitor.address)).status == 0
     code, out, _ = daemon.end()
     events = [json.loads(line) for line in out.splitlines()]
     counted = [event["reasons"] for event in events if event["event"] == "dropped"]
@@ -95,14 +95,14 @@ def test_a_message_behind_destination_options_is_processed_once(lab_network, sce
     node = scene.node(0x100)
     daemon = Daemon(lab_network, scene.path)
     daemon.ready()
-    station = Station(lab_network, "home", str(IPv6Address(node.home)))
-    update = node.update(0, station.address, lifetime=0, away=False)
+    visitor = Visitor(lab_network, "home", str(IPv6Address(node.home)))
+    update = node.update(0, visitor.address, lifetime=0, away=False)
     padding = bytes((packets.MOBILITY, 0, 1, 4, 0, 0, 0, 0))
-    station.send(update._replace(next_header=60, payload=padding + update.payload))
+    visitor.send(update._replace(next_header=60, payload=padding + update.payload))
     assert daemon.event("removed")["sequence"] == 0
-    station.receive(packets.MOBILITY)
+    visitor.receive(packets.MOBILITY)
     with pytest.raises(TimeoutError):
-        station.receive(packets.MOBILITY, 0.5)
+        visitor.receive(packets.MOBILITY, 0.5)
     code, out, _ = daemon.end()
     assert code == 0
     stopped = json.loads(out.splitlines()[-1])
@@ -114,13 +114,13 @@ def test_data_without_a_binding_gets_a_binding_error(lab_network, scene):
     node = scene.node(0x100)
     daemon = Daemon(lab_network, scene.path)
     daemon.ready()
-    station = Station(lab_network, "visited1")
+    visitor = Visitor(lab_network, "visited1")
     option = packets.home_address_option(node.home, packets.UDP)
     datagram = packets.udp(node.home, node.correspondent, 5, 7, b"data")
-    station.sockets[60].sendto(option + datagram, (ADDRESS, 0))
-    source, payload = station.receive(packets.MOBILITY)
+    visitor.sockets[60].sendto(option + datagram, (ADDRESS, 0))
+    source, payload = visitor.receive(packets.MOBILITY)
     assert source == ADDRESS
-    packet = packets.parse_payload(packets.MOBILITY, payload, node.correspondent, station.address)
+    packet = packets.parse_payload(packets.MOBILITY, payload, node.correspondent, visitor.address)
     assert packet.checksum_ok() and payload[2] == 7 and payload[6] == 1
     assert payload[8:24] == node.home
     daemon.end()
@@ -128,15 +128,14 @@ def test_data_without_a_binding_gets_a_binding_error(lab_network, scene):
 
 def wait_until_queued(pid, least):
     """Wait until a stopped daemon's socket of protocol 60 holds so many packets."""
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
+
+    def arrived():
         lines = Path(f"/proc/{pid}/net/raw6").read_text().splitlines()[1:]
         sockets = (line.split() for line in lines)
         queued = [int(f[4].partition(":")[2], 16) for f in sockets if f[1].endswith(":003C")]
-        if sum(queued) >= least * 512:  # a packet takes at least that much of the buffer
-            return
-        time.sleep(0.02)
-    raise AssertionError("the packets didn't arrive")
+        return sum(queued) >= least * 512  # a packet takes at least that much of the buffer
+
+    assert until(arrived, 10), "the packets didn't arrive"
 
 
 @pytest.mark.lab
@@ -144,16 +143,16 @@ def test_a_signal_drains_what_waits(lab_network, scene):
     node = scene.node(0x100)
     daemon = Daemon(lab_network, scene.path)
     daemon.ready()
-    station = Station(lab_network, "visited1")
+    visitor = Visitor(lab_network, "visited1")
     daemon.process.send_signal(signal.SIGSTOP)
     for sequence in range(20):
-        station.send(node.update(sequence, station.address))
+        visitor.send(node.update(sequence, visitor.address))
     wait_until_queued(daemon.process.pid, 20)
     daemon.process.send_signal(signal.SIGTERM)
     daemon.process.send_signal(signal.SIGCONT)
     assert daemon.process.wait(30) == 0
     for _ in range(20):
-        station.receive(packets.ROUTING)
+        visitor.receive(packets.ROUTING)
 
 
 @pytest.mark.lab
@@ -220,15 +219,15 @@ def test_the_human_log_and_the_table(lab_network, scene):
     assert "ready correspondent 2001:db8:c::2, 1 nodes, 0 bindings" in (
         daemon.process.stdout.readline()
     )
-    station = Station(lab_network, "visited1")
-    station.exchange(node, node.update(0, station.address))
+    visitor = Visitor(lab_network, "visited1")
+    visitor.exchange(node, node.update(0, visitor.address))
     line = daemon.process.stdout.readline()
-    assert f"accepted 2001:db8:a::100 at {station.text}, sequence 0, key 0, for 400 s" in line
+    assert f"accepted 2001:db8:a::100 at {visitor.text}, sequence 0, key 0, for 400 s" in line
     code, out, err = run_cli(lab_network, "bindings", "--registry", str(scene.path))
     assert (code, err) == (0, "")
-    assert "uses left" in out and station.text in out
+    assert "uses left" in out and visitor.text in out
     daemon.process.stdout.close()  # a reader that goes away takes only the log with it
-    station.exchange(node, node.update(1, station.address))
+    visitor.exchange(node, node.update(1, visitor.address))
     daemon.process.send_signal(signal.SIGTERM)
     assert daemon.process.wait(30) == 0
     assert daemon.process.stderr.read() == ""

@@ -8,15 +8,15 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
-from daemons import ADDRESS, CLI, Daemon, Station
+from daemons import ADDRESS, CLI, Daemon, Visitor
 from roaming import HOME, Roaming, need_tun, result
 
 from mip6 import packets
 from roamkey.correspondent.dataplane import tun
+from roamkey.waiting import until
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(120)]
 
@@ -45,11 +45,8 @@ def routes(network):
     return [route.get_attr("RTA_DST") for route in found if route["proto"] == 107]
 
 
-def wait_until(true, seconds=30.0):
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+def wait_until(true):
+    assert until(true, 30.0)
 
 
 def test_a_connection_outlives_five_moves(roaming):
@@ -121,16 +118,16 @@ def test_routes_follow_the_bindings(lab_network, scene):
     first, second = scene.node(0x100), scene.node(0x200)
     daemon = Daemon(lab_network, scene.path, data_plane=True)
     assert daemon.ready()["data_plane"]["interface"] == "roamkey0"
-    station = Station(lab_network, "visited1")
+    visitor = Visitor(lab_network, "visited1")
     assert routes(lab_network) == []
-    station.exchange(first, first.update(0, station.address))
-    station.exchange(second, second.update(0, station.address, lifetime=1))  # four seconds
+    visitor.exchange(first, first.update(0, visitor.address))
+    visitor.exchange(second, second.update(0, visitor.address, lifetime=1))  # four seconds
     both = ["2001:db8:a::100", "2001:db8:a::200"]
     wait_until(lambda: sorted(routes(lab_network)) == both)
     wait_until(lambda: routes(lab_network) == both[:1])
-    station.exchange(first, first.update(1, station.address, lifetime=0), removes=True)
+    visitor.exchange(first, first.update(1, visitor.address, lifetime=0), removes=True)
     wait_until(lambda: routes(lab_network) == [])
-    station.exchange(first, first.update(2, station.address))
+    visitor.exchange(first, first.update(2, visitor.address))
     assert daemon.end()[0] == 0
     assert routes(lab_network) == []
     daemon = Daemon(lab_network, scene.path, data_plane=True)
@@ -150,17 +147,17 @@ def test_data_are_believed_from_the_bound_address_alone(lab_network, scene):
     node = scene.node(0x100)
     daemon = Daemon(lab_network, scene.path, data_plane=True)
     daemon.ready()
-    station = Station(lab_network, "visited1")
+    visitor = Visitor(lab_network, "visited1")
     program = lab_network.namespace("correspondent").socket(socket.AF_INET6, socket.SOCK_DGRAM)
     program.bind((ADDRESS, 7))
     program.settimeout(30)
-    away = station.sockets[packets.DESTINATION_OPTIONS]
+    away = visitor.sockets[packets.DESTINATION_OPTIONS]
 
     away.sendto(data_of(node), (ADDRESS, 0))
-    source, error = station.receive(packets.MOBILITY)
+    source, error = visitor.receive(packets.MOBILITY)
     assert (source, error[2], error[6], error[8:24]) == (ADDRESS, 7, 1, node.home)
 
-    station.exchange(node, node.update(0, station.address))
+    visitor.exchange(node, node.update(0, visitor.address))
     away.sendto(data_of(node), (ADDRESS, 0))
     assert program.recvfrom(100)[:2][0] == b"data"
     # Another layout of the same header: Pad1 in place of PadN, and a header before it.
@@ -172,7 +169,7 @@ def test_data_are_believed_from_the_bound_address_alone(lab_network, scene):
     assert program.recvfrom(100)[0] == b"data"
 
     # From another address than the bound one it is as if there were no binding.
-    stranger = Station(lab_network, "visited2", "2001:db8:2::bad")
+    stranger = Visitor(lab_network, "visited2", "2001:db8:2::bad")
     for _ in range(50):
         stranger.sockets[packets.DESTINATION_OPTIONS].sendto(data_of(node), (ADDRESS, 0))
     answers = 0
@@ -200,11 +197,11 @@ def test_the_kernels_own_answers_are_suppressed(lab_network, scene):
         daemon.end()
         pytest.skip("needs nft (Debian, Ubuntu: apt install nftables)")
     assert warning is None
-    station = Station(lab_network, "visited1")
+    visitor = Visitor(lab_network, "visited1")
     namespace = lab_network.namespace("board")
     hearing = namespace.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
-    station.exchange(node, node.update(0, station.address))
-    station.sockets[packets.DESTINATION_OPTIONS].sendto(data_of(node), (ADDRESS, 0))
+    visitor.exchange(node, node.update(0, visitor.address))
+    visitor.sockets[packets.DESTINATION_OPTIONS].sendto(data_of(node), (ADDRESS, 0))
     hearing.settimeout(1)
     with pytest.raises(TimeoutError):
         while hearing.recv(2048)[0] != PARAMETER_PROBLEM:
@@ -286,10 +283,10 @@ def test_a_node_at_home_is_answered_there(lab_network, scene):
     node = scene.node(0x100)
     daemon = Daemon(lab_network, scene.path, data_plane=True)
     daemon.ready()
-    station = Station(lab_network, "visited1")
-    station.exchange(node, node.update(5, station.address))
+    visitor = Visitor(lab_network, "visited1")
+    visitor.exchange(node, node.update(5, visitor.address))
     wait_until(lambda: routes(lab_network))
-    home = Station(lab_network, "home", "2001:db8:a::100")
+    home = Visitor(lab_network, "home", "2001:db8:a::100")
     refused = node.update(5, home.address, lifetime=0, away=False)
     assert home.exchange(node, refused, removes=True).status == 135
     assert routes(lab_network)

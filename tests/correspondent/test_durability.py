@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 
-from roamkey.correspondent.cache import BindingCache
-from roamkey.correspondent.entries import Change
-from roamkey.correspondent.responder import Responder
+from roamkey.correspondent.core.cache import BindingCache
+from roamkey.correspondent.core.responder import Responder
 from roamkey.correspondent.store import Store
 from roamkey.errors import SystemRefusedError
+from roamkey.registry.records import Change
 from roamkey.registry.schema import bindings, keys
 from tests.correspondent.conftest import Scene
 

@@ -7,17 +7,19 @@ from contextlib import closing
 from ipaddress import IPv6Address
 
 import pytest
-from daemons import ADDRESS, Daemon, Station, run_cli
+from daemons import ADDRESS, Daemon, Visitor, run_cli
 from json_output import checked
 
 from mip6 import messages
 from roamkey.cli.correspondent_events import _instant
-from roamkey.correspondent.entries import Binding, Verdict
+from roamkey.correspondent.core.entries import Verdict
 from roamkey.correspondent.events import kinds
 from roamkey.correspondent.events.file import Reader, Writer, place
 from roamkey.correspondent.events.gaps import Gaps
 from roamkey.correspondent.events.recorder import Recorder
 from roamkey.errors import BadInputError, SystemRefusedError
+from roamkey.registry.records import Binding
+from roamkey.waiting import until
 
 CN = IPv6Address(ADDRESS).packed
 HOME = IPv6Address("2001:db8:a::100").packed
@@ -163,26 +165,25 @@ def test_the_daemon_records(lab_network, scene):
     node, registry = scene.node(0x100), str(scene.path)
     daemon = Daemon(lab_network, scene.path)
     daemon.ready()
-    station = Station(lab_network, "visited1")
+    visitor = Visitor(lab_network, "visited1")
     for sequence in range(3):
-        station.exchange(node, node.update(sequence, station.address))
-    station.exchange(node, node.update(2, station.address))  # a replay: 135
-    station.send(scene.node_type(9).update(0, station.address))
+        visitor.exchange(node, node.update(sequence, visitor.address))
+    visitor.exchange(node, node.update(2, visitor.address))  # a replay: 135
+    visitor.send(scene.node_type(9).update(0, visitor.address))
     scene.node(0x101)  # provisioned while it runs
-    station.exchange(node, node.update(3, station.address, lifetime=0), removes=True)
+    visitor.exchange(node, node.update(3, visitor.address, lifetime=0), removes=True)
     flags = messages.FLAG_ACKNOWLEDGE
-    station.exchange(node, node.update(4, station.address, lifetime=1, flags=flags))
-    deadline = time.monotonic() + 20
-    while True:
+    visitor.exchange(node, node.update(4, visitor.address, lifetime=1, flags=flags))
+
+    def recorded():
         code, out, err = run_cli(
             lab_network, "events", "--registry", registry, "--json", "--since", "1h"
         )
         assert (code, err) == (0, "")
-        found = checked("correspondent-events", out)
-        if found[-1]["kind"] == "expired":
-            break
-        assert time.monotonic() < deadline, found
-        time.sleep(0.2)
+        return checked("correspondent-events", out)
+
+    assert until(lambda: recorded()[-1]["kind"] == "expired", 20, 0.2), recorded()
+    found = recorded()
     kinds_seen = [event["kind"] for event in found]
     assert sorted(kinds_seen) == sorted(
         ["started", "bound", "refreshed", "refreshed", "refused", "dropped", "removed", "bound",

@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mip6 import messages, packets
-from roamkey.correspondent import reasons
-from roamkey.correspondent.entries import Inbound
+from roamkey.correspondent.core import reasons
+from roamkey.correspondent.core.entries import Inbound
 
 FULL = os.environ.get("CAMPAIGN") == "full"
 GROWTH_MAX = 8 << 20

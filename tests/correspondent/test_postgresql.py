@@ -7,10 +7,11 @@ from ipaddress import IPv6Address
 import pytest
 from sqlalchemy import select, update
 
-from roamkey.correspondent.cache import BindingCache
-from roamkey.correspondent.responder import Responder
+from roamkey.correspondent.core.cache import BindingCache
+from roamkey.correspondent.core.responder import Responder
 from roamkey.correspondent.store import Store
 from roamkey.registry.schema import keys
+from roamkey.waiting import until
 from tests.correspondent.conftest import Scene
 
 CARE_OF = IPv6Address("2001:db8:1::1").packed
@@ -96,11 +97,11 @@ def wait_until_blocked(scene):
     """Until some transaction waits for a lock."""
     from sqlalchemy import text
 
-    for _ in range(500):
+    def blocked():
         with scene.registry.reading() as c:
-            if c.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")):
-                return
-        threading.Event().wait(0.01)
+            return c.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted"))
+
+    until(blocked, 5, 0.01)
 
 
 def test_an_encrypted_registry_serves_the_daemon(postgresql, tmp_path, monkeypatch):

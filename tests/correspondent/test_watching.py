@@ -11,12 +11,11 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-import time
 from ipaddress import IPv6Address
 from pathlib import Path
 
 import pytest
-from daemons import ADDRESS, Daemon, Station, run_cli
+from daemons import ADDRESS, Daemon, Visitor, run_cli
 from json_output import checked
 
 import roamkey
@@ -25,6 +24,7 @@ from roamkey.correspondent import control
 from roamkey.correspondent.control import Control
 from roamkey.correspondent.metrics import parse_address
 from roamkey.errors import BadInputError, SystemRefusedError
+from roamkey.waiting import until
 
 METRICS = "[::1]:9464"
 ROOTS = [Path(roamkey.__file__).parents[1], Path(packets.__file__).parents[1]]
@@ -53,13 +53,13 @@ def test_status_drops_and_metrics(lab_network, scene):
     data_plane = os.access("/dev/net/tun", os.R_OK | os.W_OK)
     daemon = Daemon(lab_network, scene.path, data_plane=data_plane)
     daemon.ready()
-    station = Station(lab_network, "visited1")
-    station.exchange(node, node.update(0, station.address))
-    station.exchange(node, node.update(0, station.address))  # refused: 135
-    station.send(scene.node_type(9).update(0, station.address))
-    forged = node.update(1, station.address)
-    station.send(forged._replace(payload=forged.payload[:-1] + b"?"))
-    station.exchange(node, node.update(2, station.address))
+    visitor = Visitor(lab_network, "visited1")
+    visitor.exchange(node, node.update(0, visitor.address))
+    visitor.exchange(node, node.update(0, visitor.address))  # refused: 135
+    visitor.send(scene.node_type(9).update(0, visitor.address))
+    forged = node.update(1, visitor.address)
+    visitor.send(forged._replace(payload=forged.payload[:-1] + b"?"))
+    visitor.exchange(node, node.update(2, visitor.address))
 
     (facts,) = told(lab_network, "status")
     assert (facts["address"], facts["nodes"], facts["bindings"]) == (ADDRESS, 1, 1)
@@ -83,11 +83,9 @@ def test_status_drops_and_metrics(lab_network, scene):
     assert found[f'roamkey_packets_total{{{of},outcome="dropped",reason="no key"}}'] == "1.0"
     assert found[f'roamkey_packets_total{{{of},outcome="accepted",reason=""}}'] == "2.0"
     assert found[f"roamkey_bindings{{{of}}}"] == found[f"roamkey_nodes{{{of}}}"] == "1.0"
-    deadline = time.monotonic() + 10  # the data plane reports once a second
     sent = f'roamkey_data_plane_packets_total{{{of},outcome="sent"}}'
-    while data_plane and sent not in scrape(lab_network):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    if data_plane:  # which reports once a second
+        assert until(lambda: sent in scrape(lab_network), 10, 0.1)
     assert float(found[f"roamkey_burst_duration_seconds_sum{{{of}}}"]) > 0
 
     code, out, err = run_cli(
@@ -129,13 +127,13 @@ def test_a_reload_reads_keys_anew_and_reopens_the_log(lab_network, scene, tmp_pa
     node, log = scene.node(0x100), tmp_path / "events.log"
     daemon = Daemon(lab_network, scene.path, more=["--log-file", str(log)])
     wait_for(lambda: log.exists() and "ready" in log.read_text())
-    station = Station(lab_network, "visited1")
-    station.exchange(node, node.update(0, station.address))
+    visitor = Visitor(lab_network, "visited1")
+    visitor.exchange(node, node.update(0, visitor.address))
 
     log.rename(tmp_path / "events.log.1")
     daemon.process.send_signal(signal.SIGHUP)
     wait_for(lambda: log.exists() and "reloaded" in log.read_text())
-    assert station.exchange(node, node.update(1, station.address)).status == 0
+    assert visitor.exchange(node, node.update(1, visitor.address)).status == 0
     wait_for(lambda: "accepted" in log.read_text())
     assert "accepted" in (tmp_path / "events.log.1").read_text()
 
@@ -151,7 +149,7 @@ def test_a_reload_reads_keys_anew_and_reopens_the_log(lab_network, scene, tmp_pa
     scene.registry.retire(node.home)
     daemon.process.send_signal(signal.SIGHUP)
     wait_for(lambda: log.read_text().count("reloaded") == 3)
-    assert station.exchange(late, late.update(0, station.address)).status == 0
+    assert visitor.exchange(late, late.update(0, visitor.address)).status == 0
     (facts,) = told(lab_network, "status")
     assert (facts["nodes"], facts["reloads"]) == (1, 2)
     assert "not reloaded" in facts["last_trouble"]
@@ -164,13 +162,13 @@ def test_a_used_binding_is_asked_for_before_it_ends(lab_network, scene):
     node = scene.node(0x100)
     daemon = Daemon(lab_network, scene.path)
     daemon.ready()
-    station = Station(lab_network, "visited1")
-    station.exchange(node, node.update(0, station.address, lifetime=1))
+    visitor = Visitor(lab_network, "visited1")
+    visitor.exchange(node, node.update(0, visitor.address, lifetime=1))
     option = packets.home_address_option(node.home, packets.UDP)
     datagram = packets.udp(node.home, node.correspondent, 5, 7, b"data")
-    station.sockets[60].sendto(option + datagram, (ADDRESS, 0))
-    source, payload = station.receive(packets.ROUTING)
-    packet = packets.parse_payload(packets.ROUTING, payload, node.correspondent, station.address)
+    visitor.sockets[60].sendto(option + datagram, (ADDRESS, 0))
+    source, payload = visitor.receive(packets.ROUTING)
+    packet = packets.parse_payload(packets.ROUTING, payload, node.correspondent, visitor.address)
     assert source == ADDRESS and packet.checksum_ok()
     assert packet.route == node.home and packet.payload[2] == 0
     assert told(lab_network, "status")[0]["refresh_requests"] >= 1
@@ -188,10 +186,7 @@ def test_where_to_serve_metrics_is_an_address_and_a_port(text):
 
 
 def wait_for(condition):
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline, "it doesn't come"
-        time.sleep(0.02)
+    assert until(condition, 20), "it doesn't come"
 
 
 # The service
@@ -283,8 +278,8 @@ def test_the_units_rights_suffice(lab_network, scene):
     assert int(re.search(r"CapBnd:\s*(\w+)", status)[1], 16) == 1 << 13 | 1 << 12
     assert int(re.search(r"CapEff:\s*(\w+)", status)[1], 16) == 1 << 13 | 1 << 12
     assert re.search(r"Uid:\s*(\d+)", status)[1] == str(user)
-    station = Station(lab_network, "visited1")
-    assert station.exchange(node, node.update(0, station.address)).status == 0
+    visitor = Visitor(lab_network, "visited1")
+    assert visitor.exchange(node, node.update(0, visitor.address)).status == 0
     (facts,) = told(lab_network, "status")
     assert facts["packets"]["accepted"] == 1 and facts["data_plane"]["interface"]
     assert scrape(lab_network)

@@ -16,8 +16,8 @@ from roamkey.board.serial_client import SerialClient
 from roamkey.errors import BoardError
 from roamkey.fleet import batch
 from roamkey.fleet.batch import Work, run
+from roamkey.fleet.prepare import Progress, Wish
 from roamkey.fleet.rows import Outcome, Row, read_results
-from roamkey.fleet.station import Progress, Wish
 from roamkey.lab.board import VirtualBoard
 from roamkey.registry import Registry
 

@@ -8,8 +8,8 @@ import pytest
 from mip6 import addresses
 from roamkey.errors import BadInputError, RefusedError
 from roamkey.fleet.home import Pool
-from roamkey.keyfile import GenerationKey, PairKeys
 from roamkey.registry import Registry
+from roamkey.registry.records import GenerationKey, PairKeys
 
 PREFIX = "2001:db8:a::/64"
 

@@ -11,9 +11,10 @@ from stores import MemoryStore
 
 from mip6 import addresses
 from mip6.keystore.keystore import Keystore
+from roamkey.enroll.deliver import provision
+from roamkey.enroll.plan import Plan
 from roamkey.lab.network import CORRESPONDENT_ADDRESS, Network
 from roamkey.lab.scene import HOME_ADDRESS, Scene
-from roamkey.provisioning import Plan, provision
 from roamkey.registry import RETIRED
 from roamkey.registry.schema import keys
 

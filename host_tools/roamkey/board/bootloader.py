@@ -6,13 +6,13 @@ A drive is one by its INFO_UF2.TXT, whatever it is called; it has to be mounted.
 import contextlib
 import os
 import re
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from roamkey.board.images import Firmware
 from roamkey.errors import BadInputError, BoardError, RefusedError, SystemRefusedError
+from roamkey.waiting import until
 
 _INFO = "INFO_UF2.TXT"
 _INFO_OCTETS_MAX = 4096
@@ -67,16 +67,17 @@ def check(drive: Volume, firmware: Firmware) -> None:
 def wait_for_new(known: list[Volume], wait_s: float) -> Volume:
     """The drive that appears beside the known ones; raises BoardError if none does in time."""
     paths = {each.path for each in known}
-    end = time.monotonic() + wait_s
-    while time.monotonic() < end:
-        for each in volumes():
-            if each.path not in paths:
-                return each
-        time.sleep(_PAUSE_S)
-    raise BoardError(
-        f"no bootloader's drive was mounted in {wait_s:.0f} s: mount it (udisksctl mount -b "
-        "/dev/disk/by-label/RPI-RP2) and run roamkey flash --volume FOLDER"
+    found = until(
+        lambda: next((each for each in volumes() if each.path not in paths), None),
+        wait_s,
+        _PAUSE_S,
     )
+    if found is None:
+        raise BoardError(
+            f"no bootloader's drive was mounted in {wait_s:.0f} s: mount it (udisksctl mount -b "
+            "/dev/disk/by-label/RPI-RP2) and run roamkey flash --volume FOLDER"
+        )
+    return found
 
 
 def write(
@@ -102,8 +103,5 @@ def write(
     except OSError as error:
         if done < len(content) - _CHUNK:
             raise SystemRefusedError(f"{drive.path}: {error.strerror}") from None
-    end = time.monotonic() + gone_s
-    while (drive.path / _INFO).exists():
-        if time.monotonic() > end:
-            raise BoardError(f"{drive.path}: the bootloader doesn't start what it was given")
-        time.sleep(_PAUSE_S)
+    if not until(lambda: not (drive.path / _INFO).exists(), gone_s, _PAUSE_S):
+        raise BoardError(f"{drive.path}: the bootloader doesn't start what it was given")

@@ -4,7 +4,6 @@ Everything is checked before the board is touched: the file's chip against the b
 against the flash, and, where MicroPython runs already, the model that both give themselves.
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from roamkey.board.discovery import Found, Port
 from roamkey.board.images import Firmware
 from roamkey.board.repl import Facts, Repl
 from roamkey.errors import BadInputError, BoardError, RefusedError
+from roamkey.waiting import until
 
 DRIVE_S = 30.0  # for the bootloader's drive to be mounted
 START_S = 40.0  # for new firmware to come up: its first boot formats the flash
@@ -141,27 +141,34 @@ def _await_board(
 ) -> Found | None:
     """The board, at the port where it was or elsewhere by its id; without either, the port that
     wasn't there before. None if it doesn't answer in time."""
-    end = time.monotonic() + start_s
-    while time.monotonic() < end:
+
+    def answering() -> Found | None:
         candidates = [port for port in first if Path(port.path).exists() or "://" in port.path]
         if board is not None or not first:
             candidates += [p for p in discovery.ports() if p.path not in known]
         for found in discovery.look_at_all(candidates):
             if found.micropython and board in (None, found.board):
                 return found
-        time.sleep(_PAUSE_S)
-    return None
+        return None
+
+    return until(answering, start_s, _PAUSE_S)
 
 
 def _await_volume(drive: Path, wait_s: float) -> bootloader.Volume:
-    end = time.monotonic() + wait_s
-    while True:
+    failure = BadInputError("")
+
+    def mounted() -> bootloader.Volume | None:
+        nonlocal failure
         try:
             return bootloader.volume(drive)
         except BadInputError as error:
-            if time.monotonic() >= end:
-                raise BoardError(str(error)) from None
-            time.sleep(_PAUSE_S)
+            failure = error
+            return None
+
+    found = until(mounted, wait_s, _PAUSE_S)
+    if found is None:
+        raise BoardError(str(failure))
+    return found
 
 
 def _only(drives: list[bootloader.Volume]) -> bootloader.Volume:

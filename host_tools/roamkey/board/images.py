@@ -11,7 +11,9 @@ from pathlib import Path
 
 from roamkey.errors import BadInputError
 
-_BLOCK = 512
+UF2_BLOCK = 512
+RP2040 = 0xE48BFF56  # UF2's family of the Pico and Pico W
+
 _HEAD = struct.Struct("<8I")  # magic, magic, flags, address, size, number, count, family
 _TAIL = struct.Struct("<I")
 _MAGIC = (0x0A324655, 0x9E5D5157)
@@ -23,7 +25,7 @@ _ABSOLUTE = 0xE48BFF57  # a block that the SDK puts first, for an erratum of RP2
 
 #: UF2 families of Raspberry Pi's chips, and what their bootloaders call themselves (INFO_UF2.TXT).
 RP2_FAMILIES = {
-    0xE48BFF56: ("RP2040", "RPI-RP2"),
+    RP2040: ("RP2040", "RPI-RP2"),
     0xE48BFF59: ("RP2350", "RP2350"),
     0xE48BFF5A: ("RP2350 (RISC-V)", "RP2350"),
 }
@@ -82,21 +84,29 @@ def read_firmware(path: Path) -> Firmware:
         content = path.read_bytes()
     except OSError as error:
         raise BadInputError(f"{path}: {error.strerror}") from None
-    if len(content) >= _HEAD.size and struct.unpack_from("<2I", content) == _MAGIC:
+    if uf2_family(content) is not None:
         return _uf2(path, content)
     if content[:1] == bytes([_ESP_MAGIC]):
         return _esp(path, content)
     raise BadInputError(f"{path}: neither a UF2 file nor an ESP32 image")
 
 
+def uf2_family(block: bytes) -> int | None:
+    """The family of chips that a UF2 block names (0: none); None for what doesn't begin as one."""
+    if len(block) < _HEAD.size or struct.unpack_from("<2I", block) != _MAGIC:
+        return None
+    *_, family = _HEAD.unpack_from(block)
+    return int(family)
+
+
 def _uf2(path: Path, content: bytes) -> Firmware:
-    if len(content) % _BLOCK:
-        raise BadInputError(f"{path}: cut off: UF2 files have blocks of {_BLOCK} octets")
+    if len(content) % UF2_BLOCK:
+        raise BadInputError(f"{path}: cut off: UF2 files have blocks of {UF2_BLOCK} octets")
     family: int | None = None
     pieces: dict[int, bytes] = {}
-    for at in range(0, len(content), _BLOCK):
+    for at in range(0, len(content), UF2_BLOCK):
         *magic, flags, address, size, number, count, of = _HEAD.unpack_from(content, at)
-        end = _TAIL.unpack_from(content, at + _BLOCK - _TAIL.size)[0]
+        end = _TAIL.unpack_from(content, at + UF2_BLOCK - _TAIL.size)[0]
         if tuple(magic) != _MAGIC or end != _MAGIC_END or size > _PAYLOAD_MAX or number >= count:
             raise BadInputError(f"{path}: damaged at octet {at}: no UF2 block")
         if flags & _NOT_MAIN_FLASH:

@@ -12,30 +12,79 @@ from roamkey import __version__
 from roamkey.cli.lazy import lazy_app
 from roamkey.errors import RoamkeyError
 
-#: Each subcommand, in the order of the help, and where it is.
+#: Each subcommand, in the order of the help: where it is, and what it does (as its docstring).
 COMMANDS = {
-    "boards": "roamkey.cli.boards:boards",
-    "flash": "roamkey.cli.flash:flash",
-    "install": "roamkey.cli.install:install",
-    "setup": "roamkey.cli.setup:setup",
-    "batch": "roamkey.cli.batch:batch",
-    "provision": "roamkey.cli.provision:provision",
-    "status": "roamkey.cli.provision:status",
-    "rekey": "roamkey.cli.keys:rekey",
-    "networks": "roamkey.cli.networks:app",
-    "seal": "roamkey.cli.seal:seal",
-    "unseal": "roamkey.cli.seal:unseal",
-    "erase": "roamkey.cli.keys:erase",
-    "retire": "roamkey.cli.keys:retire",
-    "export": "roamkey.cli.transfer:export",
-    "import": "roamkey.cli.transfer:import_",
-    "doctor": "roamkey.cli.doctor:doctor",
-    "correspondent": "roamkey.cli.correspondent:app",
-    "registry": "roamkey.cli.registry:app",
-    "decode": "roamkey.cli.decode:decode",
-    "log": "roamkey.cli.log:app",
-    "field": "roamkey.cli.field:app",
-    "lab": "roamkey.cli.lab:app",
+    "boards": (
+        "roamkey.cli.boards:boards",
+        "List the boards that are plugged in: port, id, chip, firmware, agent, keys.",
+    ),
+    "flash": (
+        "roamkey.cli.flash:flash",
+        "Flash MicroPython: check that the file fits the board, write, ask the board what it "
+        "runs.",
+    ),
+    "install": (
+        "roamkey.cli.install:install",
+        "Put the agent on a board, or update it, and start it.",
+    ),
+    "setup": (
+        "roamkey.cli.setup:setup",
+        "Make a bare board a node: flash (--firmware), install, provision, verify.",
+    ),
+    "batch": (
+        "roamkey.cli.batch:batch",
+        "Flash, install, provision and verify every board of a fleet that appears.",
+    ),
+    "provision": (
+        "roamkey.cli.provision:provision",
+        "Put keys on a board and into the registry, whole or not at all.",
+    ),
+    "status": (
+        "roamkey.cli.status:status",
+        "Ask a board who it is, what it holds and what it does.",
+    ),
+    "rekey": (
+        "roamkey.cli.keys:rekey",
+        "Give a board the next generations of its keys, whole or not at all.",
+    ),
+    "networks": ("roamkey.cli.networks:app", "The Wi-Fi networks of a board."),
+    "seal": (
+        "roamkey.cli.seal:seal",
+        "Seal a board: no REPL; its console answers identify and status only.",
+    ),
+    "unseal": ("roamkey.cli.seal:unseal", "Open a sealed board with the key in the registry."),
+    "erase": (
+        "roamkey.cli.keys:erase",
+        "Erase keys and Wi-Fi passwords on a board, and retire its keys.",
+    ),
+    "retire": ("roamkey.cli.keys:retire", "Retire a lost board's keys in the registry, for good."),
+    "export": (
+        "roamkey.cli.transfer:export",
+        "Write what a correspondent on another machine needs to an encrypted file.",
+    ),
+    "import": (
+        "roamkey.cli.transfer:import_",
+        "Take an exported file into this machine's registry, all of it or nothing.",
+    ),
+    "doctor": (
+        "roamkey.cli.doctor:doctor",
+        "Ask a board what it lacks for the agent, and say what to do.",
+    ),
+    "correspondent": (
+        "roamkey.cli.correspondent:app",
+        "The Linux end: follow boards to where they are.",
+    ),
+    "registry": ("roamkey.cli.registry:app", "The registry of boards and their keys."),
+    "decode": (
+        "roamkey.cli.decode:decode",
+        "Decode Mobile IPv6 packets, from hexadecimal or a capture.",
+    ),
+    "log": ("roamkey.cli.log:app", "The event log of a board."),
+    "field": (
+        "roamkey.cli.field:app",
+        "Field tests: what a walk was like, from the logs it left.",
+    ),
+    "lab": ("roamkey.cli.lab:app", "Virtual boards and networks on this machine."),
 }
 
 app = lazy_app(

@@ -12,9 +12,7 @@ from rich.console import Console
 from rich.progress import Progress as Bars
 from rich.table import Table
 
-from roamkey import provisioning
 from roamkey.board.images import Firmware, read_firmware
-from roamkey.cli.board_options import JsonOption
 from roamkey.cli.fleet_options import (
     CorrespondentsOption,
     GenerationsOption,
@@ -22,15 +20,15 @@ from roamkey.cli.fleet_options import (
     LifetimeOption,
     RegisteredOption,
     ReplaceOption,
-    global_address,
     home_addresses,
 )
-from roamkey.cli.options import PassphraseOption, RegistryOption
-from roamkey.cli.progress import bars
-from roamkey.cli.rows import plain
+from roamkey.cli.options import JsonOption, PassphraseOption, RegistryOption, global_address
+from roamkey.cli.output import bars, plain
+from roamkey.enroll.plan import LIFETIME_S
 from roamkey.errors import BadInputError, BoardError
 from roamkey.fleet import batch as work
 from roamkey.fleet.labels import write_labels
+from roamkey.fleet.prepare import Report, Wish
 from roamkey.fleet.rows import (
     DONE,
     Outcome,
@@ -40,7 +38,6 @@ from roamkey.fleet.rows import (
     read_results,
     write_results,
 )
-from roamkey.fleet.station import Report, Wish
 from roamkey.registry import Registry
 
 _STEPS = ("flash", "install", "provision", "verify", "register", "done")
@@ -90,7 +87,7 @@ def batch(
             "--labels", metavar="FOLDER", help="QR codes (PNG) and a sheet to print (HTML)."
         ),
     ] = None,
-    lifetime: LifetimeOption = provisioning.LIFETIME_S,
+    lifetime: LifetimeOption = LIFETIME_S,
     generations: GenerationsOption = 1,
     replace: ReplaceOption = False,
     registry: RegistryOption = None,

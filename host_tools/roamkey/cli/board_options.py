@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from roamkey.board import discovery
+
 PortOption = Annotated[
     str | None, typer.Option("--port", help="The board's serial port.", metavar="PORT")
 ]
@@ -19,7 +21,6 @@ BoardOption = Annotated[
         metavar="ID",
     ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def port_of(port: str | None, board: str | None) -> str:
@@ -31,6 +32,4 @@ def port_of(port: str | None, board: str | None) -> str:
         raise typer.BadParameter("name the board, either by --board or by --port")
     if port is not None:
         return port
-    from roamkey.board import discovery
-
     return discovery.find(str(board)).port.path

@@ -10,8 +10,8 @@ from rich.table import Table
 from roamkey.board import discovery
 from roamkey.board.bootloader import Volume, volumes
 from roamkey.board.discovery import Found
-from roamkey.cli.board_options import JsonOption
-from roamkey.cli.rows import plain
+from roamkey.cli.options import JsonOption
+from roamkey.cli.output import plain
 
 _PROVISIONED = {None: "?", True: "yes", False: "no"}
 

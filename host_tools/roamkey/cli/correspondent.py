@@ -1,156 +1,43 @@
 """`roamkey correspondent`: the daemon, and looks at it."""
 
-import json
-import signal
-from contextlib import closing
-from enum import Enum
-from ipaddress import AddressValueError, IPv6Address
-from pathlib import Path
-from typing import Annotated
+from roamkey.cli.lazy import lazy_app
 
-import typer
-
-from mip6 import addresses
-from roamkey.cli import correspondent_events, correspondent_page, correspondent_watch
-from roamkey.cli.options import EventsOption, PassphraseOption, RegistryOption
-from roamkey.correspondent import daemon, privileges, view
-from roamkey.correspondent.events.file import place
-from roamkey.correspondent.events.recorder import KEEP_DAYS
-from roamkey.correspondent.log import Log
-from roamkey.registry import Registry
-
-app = typer.Typer(help="The Linux end: follow boards to where they are.", no_args_is_help=True)
-app.command()(correspondent_watch.status)
-app.command()(correspondent_watch.drops)
-app.command()(correspondent_watch.unit)
-app.command()(correspondent_events.events)
-app.command()(correspondent_page.page)
-
-_EXIT_INTERRUPTED = 130
-
-
-class LogForm(str, Enum):
-    """How events are written."""
-
-    human = "human"
-    json = "json"
-    none = "none"
-
-
-class Refresh(str, Enum):
-    """Whose bindings are asked to be renewed before they end."""
-
-    used = "used"
-    always = "always"
-    never = "never"
-
-
-def _address(text: str) -> IPv6Address:
-    try:
-        address = IPv6Address(text)
-    except AddressValueError:
-        raise typer.BadParameter(f"{text!r} is not an IPv6 address") from None
-    if address.scope_id or not addresses.is_unicast_global(address.packed):
-        raise typer.BadParameter(f"{text} is not a unicast address of global scope")
-    return address
-
-
-@app.command()
-def run(
-    address: Annotated[
-        IPv6Address,
-        typer.Option(
-            metavar="ADDRESS",
-            parser=_address,
-            help="The correspondent address to serve: one of this host.",
+app = lazy_app(
+    {
+        "status": (
+            "roamkey.cli.correspondent_watch:status",
+            "Show how the running daemon does. Exit code 5 where none runs.",
         ),
-    ],
-    registry: RegistryOption = None,
-    log: Annotated[
-        LogForm, typer.Option(help="How to write events, a line each, to standard output.")
-    ] = LogForm.human,
-    bindings_max: Annotated[
-        int, typer.Option(min=1, help="How many nodes may be bound at a time.")
-    ] = 1_000_000,
-    log_file: Annotated[
-        Path | None,
-        typer.Option(metavar="PATH", help="Append events to this file; SIGHUP reopens it."),
-    ] = None,
-    refresh: Annotated[
-        Refresh,
-        typer.Option(
-            help="Whose bindings to ask for anew (Binding Refresh Request) before they end: those "
-            "of nodes that data flow with, all, or none."
+        "drops": (
+            "roamkey.cli.correspondent_watch:drops",
+            "Show what the running daemon dropped and refused, why, and what to do about it.",
         ),
-    ] = Refresh.used,
-    metrics: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ADDRESS:PORT",
-            envvar="ROAMKEY_METRICS",
-            show_envvar=True,
-            help=f"Where to serve /metrics for Prometheus. Default: {daemon.METRICS} if free.",
+        "unit": (
+            "roamkey.cli.correspondent_watch:unit",
+            "Print a systemd unit that runs the daemon with the least rights that do.",
         ),
-    ] = None,
-    data_plane: Annotated[
-        bool,
-        typer.Option(
-            "--data-plane/--no-data-plane",
-            help="Let the programs of this host talk to home addresses, by way of a TUN device "
-            "(needs CAP_NET_ADMIN too); or serve signalling alone.",
+        "events": (
+            "roamkey.cli.correspondent_events:events",
+            "Show what happened: bindings made, moved, removed and expired, refusals, drops, "
+            "data gaps.",
         ),
-    ] = True,
-    no_metrics: Annotated[bool, typer.Option("--no-metrics", help="Serve no metrics.")] = False,
-    events: EventsOption = None,
-    events_days: Annotated[
-        float, typer.Option(min=0.01, help="How long to keep events; a million at most.")
-    ] = KEEP_DAYS,
-    no_events: Annotated[bool, typer.Option("--no-events", help="Record no events.")] = False,
-    passphrase_file: PassphraseOption = None,
-) -> None:
-    """Serve an address until SIGTERM (exit code 0) or Ctrl-C (130). Needs CAP_NET_RAW,
-    and CAP_NET_ADMIN for the data plane. Under sudo it goes on as the user who called it,
-    with these rights alone, unless the registry is another's.
-
-    SIGHUP reads the registry anew and reopens the log file.
-    """
-    told = privileges.leave_root(registry)
-    settings = daemon.Settings(
-        bindings_max=bindings_max,
-        refresh=refresh.value,
-        metrics=None if no_metrics else metrics or daemon.METRICS,
-        metrics_needed=metrics is not None,
-        data_plane=data_plane,
-        events=None if no_events else events or place(registry),
-        events_days=events_days,
-    )
-    with closing(Log(log.value, log_file)) as lines:
-        if told is not None:
-            lines.event(daemon.wall_ms(), "privileges", told, detail=told)
-        ended_by = daemon.serve(
-            lambda create: Registry.open(registry, create, passphrase_file),
-            address,
-            lines,
-            settings,
-        )
-    if ended_by == signal.SIGINT:
-        raise typer.Exit(_EXIT_INTERRUPTED)
+        "page": (
+            "roamkey.cli.correspondent_page:page",
+            "Serve the live page: nodes, their timelines, what was dropped and what to do "
+            "about it.",
+        ),
+        "run": (
+            "roamkey.cli.correspondent_run:run",
+            "Serve an address until SIGTERM (exit code 0) or Ctrl-C (130). Needs CAP_NET_RAW, "
+            "and CAP_NET_ADMIN for the data plane. Under sudo it goes on as the user who "
+            "called it, with these rights alone, unless the registry is another's.",
+        ),
+        "bindings": ("roamkey.cli.correspondent_watch:bindings", "Show where the nodes are."),
+    },
+    help="The Linux end: follow boards to where they are.",
+)
 
 
-@app.command()
-def bindings(
-    registry: RegistryOption = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print JSON: a list of objects.")
-    ] = False,
-) -> None:
-    """Show where the nodes are."""
-    with Registry.open(registry, create=False) as opened:
-        now = daemon.wall_ms()
-        found = view.current(opened, now)
-    if as_json:
-        typer.echo(json.dumps(found, indent=2))
-    elif found:
-        view.print_whole(view.table(found, now))
-    else:
-        typer.echo("no bindings")
+@app.callback()
+def _correspondent() -> None:
+    """The Linux end: follow boards to where they are."""

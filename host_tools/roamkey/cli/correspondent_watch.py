@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+import time
 from importlib.resources import files
 from ipaddress import IPv6Address
 from pathlib import Path
@@ -10,8 +11,10 @@ from typing import Annotated, Any
 
 import typer
 
-from roamkey.correspondent import control, status_view, view
+from roamkey.cli.options import RegistryOption
+from roamkey.correspondent import control, view
 from roamkey.errors import SystemRefusedError
+from roamkey.registry import Registry
 
 _UNIT = "roamkey-correspondent@.service"
 _HIDDEN = ("/home/", "/root/", "/run/user/")  # from a unit, by ProtectHome
@@ -38,7 +41,7 @@ def status(
     for at, facts in enumerate(found):
         if at:
             typer.echo()
-        view.print_whole(status_view.status_table(facts))
+        view.print_whole(view.status_table(facts))
 
 
 def drops(
@@ -48,13 +51,31 @@ def drops(
     ] = False,
 ) -> None:
     """Show what the running daemon dropped and refused, why, and what to do about it."""
-    rows = [row for facts in _ask(address) for row in status_view.drops(facts)]
+    rows = [row for facts in _ask(address) for row in view.drops(facts)]
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
     elif rows:
-        view.print_wrapped(status_view.drops_table(rows))
+        view.print_wrapped(view.drops_table(rows))
     else:
         typer.echo("nothing dropped or refused")
+
+
+def bindings(
+    registry: RegistryOption = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON: a list of objects.")
+    ] = False,
+) -> None:
+    """Show where the nodes are."""
+    with Registry.open(registry, create=False) as opened:
+        now = time.time_ns() // 1_000_000
+        found = view.current(opened, now)
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+    elif found:
+        view.print_whole(view.bindings_table(found, now))
+    else:
+        typer.echo("no bindings")
 
 
 def unit() -> None:

@@ -11,14 +11,14 @@ from typing import BinaryIO
 import typer
 from rich.console import Console
 
-from roamkey import keyfile
 from roamkey.cli.options import PassphraseOption
 from roamkey.decode import captures
 from roamkey.decode.facts import Facts
 from roamkey.decode.reading import Reading
 from roamkey.decode.render import show
+from roamkey.enroll import keyfile
 from roamkey.errors import BadInputError
-from roamkey.keyfile import PairKeys
+from roamkey.registry.records import PairKeys
 
 _STDIN = "-"
 _HEX = re.compile(r"[0-9a-fA-FxX:\s]+", re.ASCII)

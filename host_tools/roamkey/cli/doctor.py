@@ -8,8 +8,9 @@ from rich.console import Console
 from rich.table import Table
 
 from roamkey.board import doctor as examiner
-from roamkey.cli.board_options import BoardOption, JsonOption, PortOption, port_of
-from roamkey.cli.rows import plain
+from roamkey.cli.board_options import BoardOption, PortOption, port_of
+from roamkey.cli.options import JsonOption
+from roamkey.cli.output import plain
 
 _MARKS = {examiner.OK: "ok", examiner.LACKS: "LACKS", examiner.ADVICE: "advice"}
 

@@ -5,11 +5,20 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.table import Table
 
 from roamkey.cli.lazy import lazy_app
+from roamkey.field import folder as folders
+from roamkey.field import report as reports
 
 app = lazy_app(
-    {"report": "roamkey.cli.field:report"},
+    {
+        "report": (
+            "roamkey.cli.field:report",
+            "Join the logs of boards and correspondents; write a page, charts, CSV and JSON.",
+        )
+    },
     help="Field tests: what a walk was like, from the logs it left.",
 )
 
@@ -38,9 +47,6 @@ def report(
     FOLDER holds what `roamkey log pull --out` and `roamkey correspondent events --json` gave (or
     the correspondent's JSON log), or what `roamkey lab walk` left. No network is needed.
     """
-    from roamkey.field import folder as folders
-    from roamkey.field import report as reports
-
     made = reports.make(folders.read(folder))
     other = reports.make(folders.read(compare)) if compare else None
     if as_json:
@@ -62,17 +68,12 @@ def report(
     typer.echo(f"report: {place}")
 
 
-def _summarize(made: "reports.Report") -> None:  # type: ignore[name-defined] # noqa: F821
-    from rich.console import Console
-    from rich.table import Table
-
-    from roamkey.field.report import MEASURES
-
+def _summarize(made: reports.Report) -> None:
     table = Table("milliseconds", box=None, pad_edge=False)
     for name in ("handovers", "median", "95th", "worst"):
         table.add_column(name, justify="right")
     spreads = made.spreads()
-    for key, title, _ in MEASURES:
+    for key, title, _ in reports.MEASURES:
         one = spreads[key]
         if one is not None:
             values = (one.median, one.p95, one.worst)

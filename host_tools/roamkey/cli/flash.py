@@ -10,9 +10,9 @@ import typer
 
 from roamkey.board import flasher
 from roamkey.board.images import read_firmware
-from roamkey.cli.board_options import BoardOption, JsonOption, PortOption, port_of
-from roamkey.cli.progress import bars
-from roamkey.cli.rows import row
+from roamkey.cli.board_options import BoardOption, PortOption, port_of
+from roamkey.cli.options import JsonOption
+from roamkey.cli.output import bars, row
 
 
 def flash(

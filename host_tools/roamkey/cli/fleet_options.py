@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from mip6 import addresses
 from roamkey.errors import BadInputError
 from roamkey.fleet.home import Pool
 from roamkey.registry import Registry
@@ -43,17 +42,6 @@ RegisteredOption = Annotated[
         help="Wait up to S seconds until every correspondent has bound the board.",
     ),
 ]
-
-
-def global_address(text: str, option: str) -> bytes:
-    """An address that a node can have, 16 octets; raises BadInputError."""
-    try:
-        address: bytes = addresses.parse(text)
-    except ValueError as error:
-        raise BadInputError(f"{option}: {error}") from None
-    if not addresses.is_unicast_global(address):
-        raise BadInputError(f"{option}: {addresses.text(address)} is not unicast and global")
-    return address
 
 
 def home_addresses(

@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from roamkey.board import installer
-from roamkey.cli.board_options import BoardOption, JsonOption, PortOption, port_of
-from roamkey.cli.progress import bar
-from roamkey.cli.rows import row
+from roamkey.cli.board_options import BoardOption, PortOption, port_of
+from roamkey.cli.options import JsonOption
+from roamkey.cli.output import bar, row
 
 _FORMS = {
     "mpy": "bytecode",

@@ -7,9 +7,10 @@ from typing import Annotated
 import typer
 
 from mip6 import addresses
-from roamkey import erasing, rekeying
-from roamkey.cli.board_options import BoardOption, JsonOption, PortOption, port_of
-from roamkey.cli.options import PassphraseOption, RegistryOption
+from roamkey.cli.board_options import BoardOption, PortOption, port_of
+from roamkey.cli.options import JsonOption, PassphraseOption, RegistryOption
+from roamkey.enroll import deliver
+from roamkey.enroll import erase as erasing
 from roamkey.errors import BadInputError
 from roamkey.registry import Registry
 
@@ -34,7 +35,7 @@ def rekey(
     """
     where = port_of(port, board)
     with Registry.open(registry, create=False, passphrase_file=passphrase_file) as opened:
-        held = rekeying.rekey(opened, where, generations)
+        held = deliver.rekey(opened, where, generations)
     if as_json:
         typer.echo(json.dumps(held.plain()))
         return

@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from roamkey.errors import SystemRefusedError
 
@@ -20,18 +20,33 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-def lazy_app(commands: dict[str, str], **settings: Any) -> typer.Typer:
-    """A typer app of `commands`: name to "module:attribute", a function or another app.
+def lazy_app(commands: dict[str, tuple[str, str]], **settings: Any) -> typer.Typer:
+    """A typer app of `commands`: name to "module:attribute", a function or another app, and to
+    what it does, in one line: the list of them is printed without importing any.
 
     It still needs a callback, so that typer sees a group in it.
     """
 
     class LazyGroup(TyperGroup):
+        listing = False
+
         def list_commands(self, ctx: Any) -> list[str]:
             return list(commands)
 
         def get_command(self, ctx: Any, cmd_name: str) -> Any:
-            return _load(cmd_name, commands[cmd_name]) if cmd_name in commands else None
+            if cmd_name not in commands:
+                return None
+            target, summary = commands[cmd_name]
+            if self.listing:
+                return TyperCommand(cmd_name, help=summary)
+            return _load(cmd_name, target)
+
+        def format_help(self, ctx: Any, formatter: Any) -> None:
+            self.listing = True
+            try:
+                super().format_help(ctx, formatter)
+            finally:
+                self.listing = False
 
     return typer.Typer(cls=LazyGroup, **SETTINGS, **settings)
 

@@ -1,15 +1,27 @@
 """`roamkey log`: what happened on a board, as the board wrote it down."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from roamkey.board.serial_client import SerialClient
 from roamkey.cli.board_options import BoardOption, PortOption, port_of
 from roamkey.cli.lazy import lazy_app
 from roamkey.errors import SystemRefusedError
+from roamkey.field import boardlog
+from roamkey.field.air import Air
 
-app = lazy_app({"pull": "roamkey.cli.log:pull"}, help="The event log of a board.")
+app = lazy_app(
+    {
+        "pull": (
+            "roamkey.cli.log:pull",
+            "Fetch a board's event log: links, addresses, updates, acknowledgements, restarts, "
+            "errors.",
+        )
+    },
+    help="The event log of a board.",
+)
 
 
 @app.callback()
@@ -37,13 +49,9 @@ def pull(
 
     The board keeps the latest 32 kilobytes, over resets; pulling takes nothing away.
     """
-    from roamkey.field import boardlog
-
     if air is not None:
         if port is not None or board is not None:
             raise typer.BadParameter("--air goes without --board and --port")
-        from roamkey.field.air import Air
-
         with Air(air) as there:
             log = boardlog.pull(there.ask, there.board, there.home_address)
     else:
@@ -63,10 +71,7 @@ def pull(
             typer.echo(f"boot {event.boot:<4} {at}  {event.kind:<13} {' '.join(event.detail)}")
 
 
-def _over_serial(port: str) -> Any:
-    from roamkey.board.serial_client import SerialClient
-    from roamkey.field import boardlog
-
+def _over_serial(port: str) -> boardlog.BoardLog:
     with SerialClient(port) as client:
         identity = client.identify()
         home_address = client.status()["keystore"].get("home_address")

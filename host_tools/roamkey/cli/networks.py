@@ -6,9 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
-from roamkey import keyfile
 from roamkey.board.serial_client import SerialClient
-from roamkey.cli.board_options import BoardOption, JsonOption, PortOption, port_of
+from roamkey.cli.board_options import BoardOption, PortOption, port_of
+from roamkey.cli.options import JsonOption
+from roamkey.enroll import keyfile
 from roamkey.errors import BoardError
 
 app = typer.Typer(help="The Wi-Fi networks of a board.", no_args_is_help=True)

@@ -1,9 +1,12 @@
-"""Options that several subcommands have."""
+"""Options that several subcommands have, and addresses given in them."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from mip6 import addresses
+from roamkey.errors import BadInputError
 
 #: The registry, as `Registry.open` takes it.
 RegistryOption = Annotated[
@@ -40,3 +43,16 @@ EventsOption = Annotated[
         help="The file of events. Default: beside the registry.",
     ),
 ]
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def global_address(text: str, option: str) -> bytes:
+    """An address that a node can have, 16 octets; raises BadInputError."""
+    try:
+        address: bytes = addresses.parse(text)
+    except ValueError as error:
+        raise BadInputError(f"{option}: {error}") from None
+    if not addresses.is_unicast_global(address):
+        raise BadInputError(f"{option}: {addresses.text(address)} is not unicast and global")
+    return address

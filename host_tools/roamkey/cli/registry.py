@@ -8,7 +8,7 @@ import typer
 
 from roamkey.cli.options import PassphraseOption, RegistryOption
 from roamkey.errors import BadInputError
-from roamkey.registry import Registry, summary
+from roamkey.registry import Registry
 
 app = typer.Typer(help="The registry of boards and their keys.", no_args_is_help=True)
 
@@ -20,7 +20,7 @@ def info(
 ) -> None:
     """Show where the registry is, how it is kept, and how much is in it. Needs no passphrase."""
     with Registry.open(registry, create=False, to_encrypt=True) as opened:
-        found = summary.of(opened)
+        found = opened.summary()
     if as_json:
         typer.echo(json.dumps(found))
         return

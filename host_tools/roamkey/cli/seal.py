@@ -5,9 +5,9 @@ from dataclasses import asdict
 
 import typer
 
-from roamkey import boardseal
-from roamkey.cli.board_options import BoardOption, JsonOption, PortOption, port_of
-from roamkey.cli.options import PassphraseOption, RegistryOption
+from roamkey.cli.board_options import BoardOption, PortOption, port_of
+from roamkey.cli.options import JsonOption, PassphraseOption, RegistryOption
+from roamkey.enroll import lock
 from roamkey.registry import Registry
 
 
@@ -25,7 +25,7 @@ def seal(
     """
     where = port_of(port, board)
     with Registry.open(registry, passphrase_file=passphrase_file) as opened:
-        done = boardseal.seal(opened, where)
+        done = lock.seal(opened, where)
     _show(done, as_json, "sealed", "was sealed already")
 
 
@@ -39,11 +39,11 @@ def unseal(
     """Open a sealed board with the key in the registry."""
     where = port_of(port, board)
     with Registry.open(registry, create=False, passphrase_file=passphrase_file) as opened:
-        done = boardseal.unseal(opened, where)
+        done = lock.unseal(opened, where)
     _show(done, as_json, "open", "was open already; its key is forgotten now")
 
 
-def _show(done: boardseal.Sealed, as_json: bool, new: str, found: str) -> None:
+def _show(done: lock.Sealed, as_json: bool, new: str, found: str) -> None:
     if as_json:
         typer.echo(json.dumps(asdict(done)))
     else:

@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
-from roamkey import provisioning
 from roamkey.board.images import read_firmware
-from roamkey.cli.board_options import BoardOption, JsonOption, PortOption, port_of
+from roamkey.cli.board_options import BoardOption, PortOption, port_of
 from roamkey.cli.fleet_options import (
     CorrespondentsOption,
     GenerationsOption,
@@ -17,14 +16,13 @@ from roamkey.cli.fleet_options import (
     LifetimeOption,
     RegisteredOption,
     ReplaceOption,
-    global_address,
     home_addresses,
 )
-from roamkey.cli.options import PassphraseOption, RegistryOption
-from roamkey.cli.progress import bars
-from roamkey.cli.rows import row
+from roamkey.cli.options import JsonOption, PassphraseOption, RegistryOption, global_address
+from roamkey.cli.output import bars, row
+from roamkey.enroll.plan import LIFETIME_S
 from roamkey.errors import BadInputError
-from roamkey.fleet.station import Progress, Wish, prepare
+from roamkey.fleet.prepare import Progress, Wish, prepare
 from roamkey.registry import Registry
 
 
@@ -43,7 +41,7 @@ def setup(
         Path | None, typer.Option("--firmware", metavar="FILE", help="Flash this first.")
     ] = None,
     registered: RegisteredOption = 0.0,
-    lifetime: LifetimeOption = provisioning.LIFETIME_S,
+    lifetime: LifetimeOption = LIFETIME_S,
     generations: GenerationsOption = 1,
     replace: ReplaceOption = False,
     registry: RegistryOption = None,

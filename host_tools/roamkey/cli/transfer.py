@@ -8,11 +8,11 @@ from typing import Annotated
 import typer
 
 from mip6 import addresses
-from roamkey import keyfile, transferfile
-from roamkey.cli.board_options import JsonOption
-from roamkey.cli.options import PassphraseOption, RegistryOption
+from roamkey.cli.options import JsonOption, PassphraseOption, RegistryOption
+from roamkey.enroll import transferfile
 from roamkey.errors import BadInputError
 from roamkey.registry import Registry
+from roamkey.registry.encryption import read_passphrase
 
 FilePassphrase = Annotated[
     Path,
@@ -39,7 +39,7 @@ def export(
         octets = addresses.parse(correspondent)
     except ValueError as error:
         raise BadInputError(f"--correspondent: {error}") from None
-    passphrase = keyfile.read_passphrase(file_passphrase)
+    passphrase = read_passphrase(file_passphrase)
     with Registry.open(registry, create=False, passphrase_file=passphrase_file) as opened:
         pairs = transferfile.export_to(opened, octets, file, passphrase, force=force)
     keys = sum(len(pair.keys) for pair in pairs)
@@ -68,7 +68,7 @@ def import_(
 
     Nothing goes backwards: an older state of a key that is known here is refused.
     """
-    passphrase = keyfile.read_passphrase(file_passphrase)
+    passphrase = read_passphrase(file_passphrase)
     with Registry.open(registry, passphrase_file=passphrase_file) as opened:
         correspondent, taken = transferfile.import_from(
             opened, file, passphrase, new_only=new_only

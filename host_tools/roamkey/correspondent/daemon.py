@@ -1,4 +1,4 @@
-"""The loop: wait, read a burst, let the responder settle it, answer; until a signal says stop.
+"""The loop: wait, read a burst, let the responder judge it, answer; until a signal says stop.
 
 While one burst is being committed the next gathers in the sockets' buffers: the more there is to
 do, the larger the groups, and the less each message costs.
@@ -13,22 +13,22 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
 from ipaddress import IPv6Address
-from pathlib import Path
 from typing import Any
 
-from roamkey.correspondent import entries, refresh, supervisor
-from roamkey.correspondent.cache import BindingCache
+from roamkey.correspondent import service
 from roamkey.correspondent.control import Control
+from roamkey.correspondent.core import entries
+from roamkey.correspondent.core.cache import BindingCache
+from roamkey.correspondent.core.entries import Inbound
+from roamkey.correspondent.core.refresh import Refresher
+from roamkey.correspondent.core.responder import Responder
 from roamkey.correspondent.dataplane.client import DataPlane
-from roamkey.correspondent.entries import Inbound
 from roamkey.correspondent.events import kinds
-from roamkey.correspondent.events.recorder import KEEP_DAYS, Recorder
+from roamkey.correspondent.events.recorder import Recorder
 from roamkey.correspondent.log import Log
-from roamkey.correspondent.refresh import Refresher
-from roamkey.correspondent.responder import Responder
-from roamkey.correspondent.signals import Signals
+from roamkey.correspondent.service import Signals
+from roamkey.correspondent.settings import Settings
 from roamkey.correspondent.sockets import RawSockets
 from roamkey.correspondent.status import Status
 from roamkey.correspondent.store import Store
@@ -40,23 +40,6 @@ _COLLECT_AFTER = 100_000  # objects
 _TICK_S = 1.0
 _DRAIN_BURSTS = 64  # after a stop signal: what waits is served, a flood is not
 _TROUBLE_EVERY_MS = 10_000
-
-METRICS = "[::1]:9464"  # where metrics are served where the address is free
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How to serve. `metrics`: an address and port, or None; with `metrics_needed` the daemon
-    doesn't start where it can't have that address. `data_plane`: data go to and from nodes too.
-    `events`: the file to record them in, for so many days, or None."""
-
-    bindings_max: int = 1_000_000
-    refresh: str = refresh.USED
-    metrics: str | None = None
-    metrics_needed: bool = True
-    data_plane: bool = False
-    events: Path | None = None
-    events_days: float = KEEP_DAYS
 
 
 def serve(
@@ -158,7 +141,7 @@ class Daemon:
                     tick = time.monotonic() + _TICK_S
                     self._housekeep()
                 self._ask_for_renewal()
-        supervisor.notify(STOPPING="1")
+        service.notify(STOPPING="1")
         for _ in range(_DRAIN_BURSTS):
             if not self._serve_burst():
                 break
@@ -197,12 +180,12 @@ class Daemon:
     # --- packets
 
     def _serve_burst(self) -> bool:
-        """Settle what waits; whether there was anything."""
+        """Serve what waits; whether there was anything."""
         burst = self._sockets.receive(_BURST)
-        self._settle(burst)
+        self._answer(burst)
         return bool(burst)
 
-    def _settle(self, burst: list[Inbound]) -> None:
+    def _answer(self, burst: list[Inbound]) -> None:
         """Judge packets, make durable what follows, tell the data plane, answer."""
         if not burst:
             return
@@ -273,7 +256,7 @@ class Daemon:
                 self._refresher.used(home_address, now)
                 if self._events is not None:
                     self._events.data(home_address, now)
-            self._settle(unbound)
+            self._answer(unbound)
 
     # --- what is told
 
@@ -295,7 +278,7 @@ class Daemon:
         self._log.flush()
         if self._events is not None:
             self._events.told(wall_ms(), kinds.STARTED, f"{event}: {text}")
-        supervisor.notify(READY="1", STATUS=text)
+        service.notify(READY="1", STATUS=text)
 
     def _tell_stopped(self, stopped_by: signal.Signals) -> None:
         now = wall_ms()

@@ -11,9 +11,10 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TextIO
 
-from roamkey.correspondent import entries
-from roamkey.correspondent.entries import Binding, Verdict
+from roamkey.correspondent.core import entries
+from roamkey.correspondent.core.entries import Verdict
 from roamkey.errors import SystemRefusedError
+from roamkey.registry.records import Binding
 
 FORMATS = ("human", "json", "none")
 _DROPS_EVERY_MS = 10_000

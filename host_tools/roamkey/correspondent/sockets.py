@@ -27,8 +27,8 @@ from pathlib import Path
 
 from mip6 import packets
 from roamkey.correspondent import buffers
+from roamkey.correspondent.core.entries import Inbound, Reply
 from roamkey.correspondent.dataplane import filters
-from roamkey.correspondent.entries import Inbound, Reply
 from roamkey.errors import SystemRefusedError
 
 _OCTETS_MAX = 65535

@@ -12,9 +12,9 @@ from ipaddress import IPv6Address
 from typing import Any
 
 from roamkey import __version__
-from roamkey.correspondent import entries
-from roamkey.correspondent.refresh import Refresher
-from roamkey.correspondent.responder import Responder
+from roamkey.correspondent.core import entries
+from roamkey.correspondent.core.refresh import Refresher
+from roamkey.correspondent.core.responder import Responder
 from roamkey.correspondent.sockets import RawSockets
 
 OUTCOMES = (

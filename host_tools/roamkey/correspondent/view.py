@@ -1,39 +1,22 @@
-"""The bindings as the registry has them, for people and machines to look at."""
+"""What people and machines see of a correspondent: bindings, drops, and how its daemon does."""
 
 from collections.abc import Iterable
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy import select
+from rich.text import Text
 
 from mip6 import addresses
+from roamkey.correspondent.core import reasons
 from roamkey.registry import Registry
-from roamkey.registry.schema import bindings, keys, nodes, pairs
 
 _USES = 65536  # of a key: its sequence numbers, 0 to 65535, never start again
-
-_query = (
-    select(
-        nodes.c.home_address,
-        bindings.c.care_of_address,
-        pairs.c.correspondent,
-        nodes.c.board_id,
-        keys.c.last_sequence,
-        keys.c.generation,
-        bindings.c.registered_ms,
-        bindings.c.expires_ms,
-    )
-    .select_from(bindings.join(pairs).join(nodes).join(keys, keys.c.id == bindings.c.key_id))
-    .order_by(nodes.c.home_address, pairs.c.correspondent)
-)
 
 
 def current(registry: Registry, now: int) -> list[dict[str, Any]]:
     """The bindings that hold at `now` (ms since 1970), with the fields that `--json` prints."""
-    with registry.reading() as c:
-        rows = c.execute(_query.where(bindings.c.expires_ms > now)).all()
     return [
         {
             "home_address": addresses.text(row.home_address),
@@ -46,11 +29,11 @@ def current(registry: Registry, now: int) -> list[dict[str, Any]]:
             "lifetime_left_s": (row.expires_ms - now) // 1000,
             "last_seen": _stamp(row.registered_ms),
         }
-        for row in rows
+        for row in registry.current_bindings(now)
     ]
 
 
-def table(found: Iterable[dict[str, Any]], now: int) -> Table:
+def bindings_table(found: Iterable[dict[str, Any]], now: int) -> Table:
     """The same as a table; `now` as for `current`."""
     shown = Table(box=None, pad_edge=False)
     for heading in ("home address", "care-of address", "correspondent"):
@@ -70,6 +53,102 @@ def table(found: Iterable[dict[str, Any]], now: int) -> Table:
             f"{max(0, now // 1000 - int(seen))} s ago",
         )
     return shown
+
+
+def drops(facts: dict[str, Any]) -> list[dict[str, Any]]:
+    """What was dropped and refused, the most frequent first, with the fields of `--json`."""
+    rows = [
+        {
+            "correspondent": facts["address"],
+            "outcome": outcome,
+            "reason": reason,
+            "count": count,
+            "advice": reasons.advice(outcome, reason),
+        }
+        for outcome, counts in (
+            ("dropped", facts["dropped"]),
+            ("refused", facts["refused"]),
+            ("data plane", _data_plane(facts)),
+        )
+        for reason, count in counts.items()
+    ]
+    return sorted(rows, key=lambda row: (-row["count"], row["outcome"], row["reason"]))
+
+
+def drops_table(rows: Iterable[dict[str, Any]]) -> Table:
+    """The same as a table, one advice under the other."""
+    shown = Table(box=None, pad_edge=False)
+    shown.add_column("count", justify="right", no_wrap=True)
+    shown.add_column("outcome", no_wrap=True)
+    shown.add_column("reason", min_width=14)
+    shown.add_column("what to do", min_width=30)
+    for row in rows:
+        cells = (row["count"], row["outcome"], row["reason"], row["advice"])
+        shown.add_row(*(Text(str(cell)) for cell in cells))
+    return shown
+
+
+def status_table(facts: dict[str, Any]) -> Table:
+    """One daemon, a line a fact."""
+    packets = facts["packets"]
+    counted = ", ".join(f"{count} {outcome}" for outcome, count in packets.items())
+    lines = {
+        "correspondent": facts["address"],
+        "version": f"{facts['version']}, process {facts['pid']}",
+        "up for": str(timedelta(seconds=facts["uptime_s"])),
+        "nodes": f"{facts['nodes']} with a key, {facts['bindings']} bound",
+        "packets": counted,
+        "refusals withheld": f"{facts['withheld']} (rate limit)",
+        "refresh requests": str(facts["refresh_requests"]),
+        "send errors": str(facts["send_errors"]),
+        "time for a burst": _burst(facts),
+        "troubles": _troubles(facts),
+        "metrics": f"http://{facts['metrics']}/metrics" if facts["metrics"] else "not served",
+    }
+    for name, part in facts.items():
+        if isinstance(part, dict) and name not in ("packets", "dropped", "refused"):
+            lines.update(_part(name.replace("_", " "), part))
+    shown = Table(box=None, pad_edge=False, show_header=False)
+    shown.add_column(no_wrap=True)
+    shown.add_column(overflow="fold")
+    for name, text in lines.items():
+        shown.add_row(Text(name), Text(text))
+    return shown
+
+
+def _part(name: str, facts: dict[str, Any]) -> dict[str, str]:
+    """A part's lines: its own facts, then those it groups, a line a group."""
+    plain = {
+        key: value
+        for key, value in facts.items()
+        if value is not None and not isinstance(value, dict)
+    }
+    lines = {name: ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in plain.items())}
+    for key, value in facts.items():
+        if isinstance(value, dict):
+            lines[f"  {key}"] = ", ".join(f"{count} {what}" for what, count in value.items())
+    return lines
+
+
+def _data_plane(facts: dict[str, Any]) -> dict[str, int]:
+    counts = facts.get("data_plane", {}).get("packets", {})
+    return {
+        reason: count
+        for reason, count in counts.items()
+        if count and reason not in reasons.PASSED_ON
+    }
+
+
+def _burst(facts: dict[str, Any]) -> str:
+    if not facts["bursts"]:
+        return "none yet"
+    mean = 1000 * facts["burst_seconds"] / facts["bursts"]
+    return f"{mean:.1f} ms on average, {facts['bursts']} bursts"
+
+
+def _troubles(facts: dict[str, Any]) -> str:
+    last = facts["last_trouble"]
+    return f"{facts['troubles']}, the last: {last}" if last else "none"
 
 
 def print_whole(shown: Table) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mip6 import keys, messages, packets
-from roamkey.keyfile import PairKeys
+from roamkey.registry.records import PairKeys
 
 RIGHT = "right"
 WRONG = "wrong"

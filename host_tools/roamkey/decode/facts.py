@@ -25,7 +25,7 @@ from mip6.errors import Violation
 from roamkey.decode import authenticity
 from roamkey.decode.meanings import ICMPV6_ERRORS, PROTOCOLS, TCP, text_of
 from roamkey.decode.mobility import mobility_facts
-from roamkey.keyfile import PairKeys
+from roamkey.registry.records import PairKeys
 
 Facts = dict[str, Any]
 

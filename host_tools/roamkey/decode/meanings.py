@@ -3,69 +3,49 @@
 from ipaddress import IPv6Address
 
 from mip6 import messages, packets
+from mip6.status import STATUSES
 
 TCP = 6
 
-#: Status of a Binding Acknowledgement (section 6.1.8) -> (name, what to do; "" where nothing is)
-ACKNOWLEDGEMENT_STATUS = {
-    messages.ACCEPTED: ("accepted", ""),
-    messages.ACCEPTED_PREFIX_DISCOVERY: (
-        "accepted, prefix discovery necessary",
-        "the home network was renumbered: check the home address",
-    ),
-    messages.REASON_UNSPECIFIED: (
-        "refused, reason unspecified",
-        "look into the correspondent's log",
-    ),
-    messages.ADMINISTRATIVELY_PROHIBITED: (
-        "administratively prohibited",
-        "allow this home address at the correspondent",
-    ),
+_BOTH_ENDS = (
+    "return routability must be run again; with a preconfigured key, check both ends' keys"
+)
+#: What to do about a status of a Binding Acknowledgement
+_ADVICE = {
+    messages.ACCEPTED_PREFIX_DISCOVERY: "the home network was renumbered: check the home address",
+    messages.REASON_UNSPECIFIED: "look into the correspondent's log",
+    messages.ADMINISTRATIVELY_PROHIBITED: "allow this home address at the correspondent",
     messages.INSUFFICIENT_RESOURCES: (
-        "insufficient resources",
-        "the correspondent is full: raise its limit or remove stale bindings",
+        "the correspondent is full: raise its limit or remove stale bindings"
     ),
     messages.HOME_REGISTRATION_NOT_SUPPORTED: (
-        "home registration not supported",
-        "the update carried the H flag, but the peer is no home agent",
+        "the update carried the H flag, but the peer is no home agent"
     ),
-    messages.NOT_HOME_SUBNET: (
-        "not home subnet",
-        "the home address isn't of a prefix that this home agent serves",
-    ),
-    messages.NOT_HOME_AGENT: (
-        "not home agent for this mobile node",
-        "register with another home agent",
-    ),
-    messages.DUPLICATE_ADDRESS: (
-        "duplicate address detection failed",
-        "another node uses the home address on the home link",
-    ),
+    messages.NOT_HOME_SUBNET: "the home address isn't of a prefix that this home agent serves",
+    messages.NOT_HOME_AGENT: "register with another home agent",
+    messages.DUPLICATE_ADDRESS: "another node uses the home address on the home link",
     messages.SEQUENCE_OUT_OF_WINDOW: (
-        "sequence number out of window",
         "the sequence here is the last one accepted: the node goes on above it; "
-        "if this repeats, renew the key",
+        "if this repeats, renew the key"
     ),
-    messages.EXPIRED_HOME_NONCE: (
-        "expired home nonce index",
-        "return routability must be run again; with a preconfigured key, check both ends' keys",
-    ),
-    messages.EXPIRED_CARE_OF_NONCE: (
-        "expired care-of nonce index",
-        "return routability must be run again; with a preconfigured key, check both ends' keys",
-    ),
-    messages.EXPIRED_NONCES: (
-        "expired nonces",
-        "return routability must be run again; with a preconfigured key, check both ends' keys",
-    ),
-    messages.TYPE_CHANGE_DISALLOWED: (
-        "registration type change disallowed",
-        "delete the binding before changing the H flag",
-    ),
-    messages.INVALID_CARE_OF_ADDRESS: (
-        "invalid care-of address",
-        "the care-of address isn't one that the peer can send to",
-    ),
+    messages.EXPIRED_HOME_NONCE: _BOTH_ENDS,
+    messages.EXPIRED_CARE_OF_NONCE: _BOTH_ENDS,
+    messages.EXPIRED_NONCES: _BOTH_ENDS,
+    messages.TYPE_CHANGE_DISALLOWED: "delete the binding before changing the H flag",
+    messages.INVALID_CARE_OF_ADDRESS: "the care-of address isn't one that the peer can send to",
+}
+
+#: Status of a Binding Acknowledgement (section 6.1.8) -> (name, what to do; "" where nothing is).
+#: The board has the names too, but where it has no need of one, or says it with other words.
+ACKNOWLEDGEMENT_STATUS = {
+    status: (name, _ADVICE.get(status, ""))
+    for status, name in {
+        **STATUSES,
+        messages.ACCEPTED: "accepted",
+        messages.ACCEPTED_PREFIX_DISCOVERY: "accepted, prefix discovery necessary",
+        messages.REASON_UNSPECIFIED: "refused, reason unspecified",
+        messages.SEQUENCE_OUT_OF_WINDOW: "sequence number out of window",
+    }.items()
 }
 
 #: Status of a Binding Error (section 6.1.9), likewise

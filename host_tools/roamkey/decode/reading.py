@@ -7,7 +7,7 @@ from roamkey.decode import captures, hextext
 from roamkey.decode.facts import Facts, describe, is_mobility
 from roamkey.decode.links import LINKS, unframed
 from roamkey.errors import BadInputError
-from roamkey.keyfile import PairKeys
+from roamkey.registry.records import PairKeys
 
 _NOT_DAMAGE = ("fragment", "routing")  # what packets.parse doesn't read although it may be sound
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from roamkey.board import discovery
 from roamkey.board.discovery import Found
 from roamkey.errors import RoamkeyError
+from roamkey.fleet.prepare import Progress, Report, Wish, prepare
 from roamkey.fleet.rows import DONE, FAILED, MISSING, Outcome, Row
-from roamkey.fleet.station import Progress, Report, Wish, prepare
 from roamkey.registry import Registry
 
 _LOOK_EACH_S = 0.5

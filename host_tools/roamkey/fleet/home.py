@@ -4,12 +4,9 @@ import ipaddress
 import threading
 from collections.abc import Iterable
 
-from sqlalchemy import select
-
 from mip6 import addresses
 from roamkey.errors import BadInputError, RefusedError
 from roamkey.registry import Registry
-from roamkey.registry.schema import nodes
 
 
 class Pool:
@@ -42,8 +39,7 @@ class Pool:
         with self._lock:
             if board in self._given:
                 return self._given[board]
-            with self._registry.reading() as c:
-                known = set(c.scalars(select(nodes.c.home_address)).all())
+            known = self._registry.home_addresses()
             while self._next < self._network.num_addresses:
                 address = (self._network.network_address + self._next).packed
                 self._next += 1

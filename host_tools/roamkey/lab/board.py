@@ -24,6 +24,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
+from roamkey import privatefiles
 from roamkey.errors import BadInputError, BoardError
 from roamkey.lab.interpreter import micropython
 from roamkey.lab.virtual_board.flash import ESP32, RP2, FlashImage, Geometry
@@ -187,7 +188,7 @@ class VirtualBoard:
         a copy of it. The port stays open; what is sent to it is lost until `power_on`."""
         self._running().power_off()
         if copy_to is not None:
-            shutil.copyfile(self.image, copy_to)
+            self._copy(copy_to)
 
     def power_on(self) -> None:
         """Give the power back after `power_cut`."""
@@ -196,9 +197,9 @@ class VirtualBoard:
     def snapshot(self, path: Path | str) -> Path:
         """Copy the flash into a file, as a power cut at this instant would leave it."""
         if self._supervisor:
-            self._supervisor.frozen(lambda: shutil.copyfile(self.image, path))
+            self._supervisor.frozen(lambda: self._copy(path))
         else:
-            shutil.copyfile(self.image, path)
+            self._copy(path)
         return Path(path)
 
     def restore(self, path: Path | str) -> None:
@@ -206,9 +207,12 @@ class VirtualBoard:
         powered = self.powered
         if powered:
             self.power_cut()
-        shutil.copyfile(path, self.image)
+        privatefiles.write(self.image, Path(path).read_bytes())
         if powered:
             self.power_on()
+
+    def _copy(self, path: Path | str) -> None:
+        privatefiles.write(Path(path), self.image.read_bytes())  # keys may be in it
 
     def _running(self) -> Supervisor:
         if self._supervisor is None:

@@ -9,29 +9,29 @@ virtual cable. Nothing lies between but the kernel.
 import socket
 import struct
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from ipaddress import IPv6Address
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from mip6 import packets
 from mip6.bindings import states
 from mip6.bindings.update_list import BindingUpdateList
 from mip6.keystore.keystore import Keystore
-from roamkey.keyfile import GenerationKey, PairKeys
+from roamkey import children
+from roamkey.enroll.plan import Plan
 from roamkey.lab.namespaces import Namespace
 from roamkey.lab.network import CORRESPONDENT_ADDRESS
-from roamkey.provisioning import Plan
+from roamkey.lab.resources import Resources
 from roamkey.registry import Registry
+from roamkey.registry.records import pairs_of
 
 NETWORKS = ("2001:db8:1::", "2001:db8:2::", "2001:db8:3::")
 _CORRESPONDENT = IPv6Address(CORRESPONDENT_ADDRESS).packed
 _GATEWAY = "2001:db8:c::1"
-_CABLE = "cable"
+CABLE = "cable"
 _MACS = "02:00:00:00:00:01", "02:00:00:00:00:02"
 _LIFETIME_S = 600
 _PACKET_INFO = struct.Struct("@16sI")  # struct in6_pktinfo: address, interface
@@ -68,12 +68,7 @@ class Member:
         self.home = IPv6Address(f"2001:db8:a::{number:x}")
         plan = Plan(self.home.packed, (_CORRESPONDENT,), _LIFETIME_S, 2)
         credentials = plan.make({_CORRESPONDENT: 0})
-        (peer,) = credentials.peers
-        keys = tuple(GenerationKey(generation, kcn) for generation, kcn in peer.generations)
-        pair = PairKeys(
-            self.home.packed, _CORRESPONDENT, peer.home_nonce, peer.care_of_nonce, keys
-        )
-        registry.add_sent(credentials.set_id, board, [pair], _LIFETIME_S)
+        registry.add_sent(credentials.set_id, board, pairs_of(credentials), _LIFETIME_S)
         keystore = Keystore(_Memory())
         keystore.load()
         keystore.provision(credentials)
@@ -84,56 +79,43 @@ class Member:
         return IPv6Address(int(IPv6Address(NETWORKS[network])) + 0x1000 + self.number)
 
 
-class Crowd:
+class Crowd(Resources):
     """Nodes named `boards`, and the daemon, from entering the context until leaving it.
 
     `folder` holds the registry. `members`; `correspondent`: the daemon's namespace.
     """
 
     def __init__(self, folder: Path, boards: Sequence[str]) -> None:
+        super().__init__()
         self.registry_path = folder / "registry.sqlite"
         self._boards = boards
-        self._resources = ExitStack()
         self._addresses: set[IPv6Address] = set()
         self._daemon: subprocess.Popen[str] | None = None
 
-    def __enter__(self) -> "Crowd":
-        with ExitStack() as stack:
-            self.correspondent, self._visitors = Namespace("correspondent"), Namespace("visitors")
-            for space in (self._visitors, self.correspondent):
-                stack.callback(space.close)
-            self._connect()
-            self._out = self._open(packets.DESTINATION_OPTIONS)
-            self._in = self._open(packets.ROUTING)
-            for one in (self._out, self._in):
-                stack.callback(one.close)
-            with Registry.open(self.registry_path) as registry:
-                self.members = [
-                    Member(number, board, registry)
-                    for number, board in enumerate(self._boards, 0x101)
-                ]
-            self._by_home = {member.home.packed: member for member in self.members}
-            stack.callback(self.stop)
-            self.start()
-            self._resources = stack.pop_all()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._resources.close()
+    def _set_up(self, stack: ExitStack) -> None:
+        self.correspondent, self._visitors = Namespace("correspondent"), Namespace("visitors")
+        for space in (self._visitors, self.correspondent):
+            stack.callback(space.close)
+        self._connect()
+        self._out = self._open(packets.DESTINATION_OPTIONS)
+        self._in = self._open(packets.ROUTING)
+        for one in (self._out, self._in):
+            stack.callback(one.close)
+        with Registry.open(self.registry_path) as registry:
+            self.members = [
+                Member(number, board, registry) for number, board in enumerate(self._boards, 0x101)
+            ]
+        self._by_home = {member.home.packed: member for member in self.members}
+        stack.callback(self.stop)
+        self.start()
 
     def start(self) -> None:
         """Start the daemon and wait until it serves; raises TimeoutError."""
         self._daemon = self.correspondent.popen(
-            [
-                *(sys.executable, "-m", "roamkey", "correspondent", "run", "--no-data-plane"),
-                *("--address", CORRESPONDENT_ADDRESS, "--registry", str(self.registry_path)),
-                *("--no-metrics", "--log", "json"),
-            ],
+            children.roamkey(
+                *("correspondent", "run", "--no-data-plane", "--no-metrics", "--log", "json"),
+                *("--address", CORRESPONDENT_ADDRESS, "--registry", self.registry_path),
+            ),
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -157,23 +139,23 @@ class Crowd:
         else:
             address = member.care_of(network)
             if address not in self._addresses:
-                self._visitors.add_address(_CABLE, f"{address}/128")
+                self._visitors.add_address(CABLE, f"{address}/128")
                 self._addresses.add(address)
             member.bindings.attach(address.packed, _now())
-        self.settle([member])
+        self.deliver([member])
 
     def refresh(self, member: Member) -> None:
         """Have a node send another update from where it is, as before its lifetime ends."""
         member.bindings.bindings[0].refresh_at = _now()
-        self.settle([member])
+        self.deliver([member])
 
-    def settle(self, members: Sequence[Member], timeout: float = 20.0) -> None:
+    def deliver(self, members: Sequence[Member], timeout: float = 20.0) -> None:
         """Send what is to be sent until all are acknowledged; raises TimeoutError."""
         deadline = time.monotonic() + timeout
         while True:
             for member in members:
                 self._send(member)
-            if all(_settled(member) for member in members):
+            if all(_at_rest(member) for member in members):
                 return
             if time.monotonic() > deadline:
                 raise TimeoutError("a node is not acknowledged")
@@ -216,15 +198,7 @@ class Crowd:
                 member.bindings.receive(octets, destination, packets.ROUTING, payload, _now())
 
     def _connect(self) -> None:
-        here, there = self.correspondent, self._visitors
-        here.add_veth(_CABLE, _MACS[0], there, _CABLE, _MACS[1])
-        for space in (here, there):
-            space.set_up(_CABLE)
-        here.add_address(_CABLE, f"{CORRESPONDENT_ADDRESS}/64")
-        there.add_address(_CABLE, f"{_GATEWAY}/64")
-        here.add_neighbour(_CABLE, _GATEWAY, _MACS[1])
-        there.add_neighbour(_CABLE, CORRESPONDENT_ADDRESS, _MACS[0])
-        here.add_route("default", _GATEWAY, _CABLE)
+        connect(self.correspondent, self._visitors)
 
     def _open(self, protocol: int) -> socket.socket:
         made = self._visitors.socket(socket.AF_INET6, socket.SOCK_RAW, protocol)
@@ -232,7 +206,20 @@ class Crowd:
         return made
 
 
-def _settled(member: Member) -> bool:
+def connect(here: Namespace, there: Namespace) -> None:
+    """A cable between a correspondent's namespace and that of its visitors, `CABLE` at either end,
+    with all that lies behind it."""
+    here.add_veth(CABLE, _MACS[0], there, CABLE, _MACS[1])
+    for space in (here, there):
+        space.set_up(CABLE)
+    here.add_address(CABLE, f"{CORRESPONDENT_ADDRESS}/64")
+    there.add_address(CABLE, f"{_GATEWAY}/64")
+    here.add_neighbour(CABLE, _GATEWAY, _MACS[1])
+    there.add_neighbour(CABLE, CORRESPONDENT_ADDRESS, _MACS[0])
+    here.add_route("default", _GATEWAY, CABLE)
+
+
+def _at_rest(member: Member) -> bool:
     binding: Any = member.bindings.bindings[0]
     if member.bindings.closing:
         return bool(member.bindings.closed)

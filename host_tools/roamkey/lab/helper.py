@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from roamkey import children
 from roamkey.lab.namespaces import Namespace
 
 _START_TIMEOUT_S = 20.0
@@ -49,11 +50,7 @@ class Helper:
         """End the process and wait for it."""
         self._lines.close()
         self._socket.close()
-        try:
-            self._process.wait(5)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        children.end(self._process, None)
 
     def _answer(self) -> Any:
         line = self._lines.readline()

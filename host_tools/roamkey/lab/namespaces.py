@@ -8,7 +8,6 @@ import os
 import socket
 import struct
 import subprocess
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,6 +18,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from roamkey.errors import SystemRefusedError
 from roamkey.lab import syscalls
+from roamkey.waiting import until
 
 _THIS_THREAD = "/proc/thread-self/ns/net"
 
@@ -130,14 +130,14 @@ class Namespace:
     def wait_until_forwarding(self, name: str, timeout: float = 5.0) -> None:
         """Wait (seconds) until a bridge forwards what comes from its port; raises TimeoutError."""
         index = self.index(name)
-        deadline = time.monotonic() + timeout
-        while time.monotonic() < deadline:
+
+        def forwards() -> bool:
             (link,) = self._ask("get_links", index)
             state = link.get_nested("IFLA_LINKINFO", "IFLA_INFO_SLAVE_DATA", "IFLA_BRPORT_STATE")
-            if state == _BR_STATE_FORWARDING:
-                return
-            time.sleep(0.001)
-        raise TimeoutError(f"port {name} doesn't forward within {timeout:g} s")
+            return bool(state == _BR_STATE_FORWARDING)
+
+        if not until(forwards, timeout, 0.001):
+            raise TimeoutError(f"port {name} doesn't forward within {timeout:g} s")
 
     def interfaces(self) -> list[str]:
         return [link.get_attr("IFLA_IFNAME") for link in self._ask("get_links")]
@@ -194,12 +194,14 @@ class Namespace:
 
     def wait_for_address(self, name: str, prefix: str, timeout: float = 15.0) -> str:
         """Wait (seconds) for a usable address that starts with `prefix`; raises TimeoutError."""
-        deadline = time.monotonic() + timeout
-        while time.monotonic() < deadline:
-            for address in self.usable_addresses(name):
-                if address.startswith(prefix):
-                    return address
-            time.sleep(0.01)
+
+        def usable() -> str | None:
+            found = self.usable_addresses(name)
+            return next((address for address in found if address.startswith(prefix)), None)
+
+        address = until(usable, timeout, 0.01)
+        if address is not None:
+            return address
         raise TimeoutError(f"no address {prefix}… on {self.name} {name} within {timeout:g} s")
 
     # Settings

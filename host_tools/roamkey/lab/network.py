@@ -17,12 +17,13 @@ import os
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
+from roamkey import children
 from roamkey.lab import sandbox
 from roamkey.lab.helper import Helper
 from roamkey.lab.namespaces import Namespace
+from roamkey.lab.resources import Resources
 
 CORRESPONDENT_ADDRESS = "2001:db8:c::2"
 CORRESPONDENT_INTERFACE = "eth0"
@@ -47,7 +48,7 @@ _BOARD_SETTINGS = {
 }
 
 
-class Network:
+class Network(Resources):
     """The topology, as a context manager; use it inside a sandbox (`sandbox.ensure()`).
 
     delay_ms: one way between router and correspondent; loss_percent: of the frames each way;
@@ -62,6 +63,7 @@ class Network:
         seed: int = 0,
         advertisement_interval: float = 5.0,
     ) -> None:
+        super().__init__()
         self._delay_ms = delay_ms
         self._loss_percent = loss_percent
         self._seed = seed
@@ -71,24 +73,11 @@ class Network:
         self._processes: list[subprocess.Popen[Any]] = []
         self._numbers = itertools.count(1)
         self._cables = itertools.count(1)
-        self._resources = contextlib.ExitStack()
 
-    def __enter__(self) -> "Network":
+    def _set_up(self, stack: contextlib.ExitStack) -> None:
         if not sandbox.inside():
             raise RuntimeError("a laboratory network is made inside a sandbox: sandbox.ensure()")
-        with contextlib.ExitStack() as stack:
-            self._resources = stack
-            self._build()
-            self._resources = stack.pop_all()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._resources.close()
+        self._build()
 
     # Nodes
 
@@ -283,8 +272,4 @@ class Network:
         for process in running:
             process.terminate()
         for process in running:
-            try:
-                process.wait(_TERMINATION_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            children.end(process, None, _TERMINATION_S)

@@ -12,10 +12,11 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 
+from roamkey import children
 from roamkey.errors import SystemRefusedError
+from roamkey.waiting import until
 
 _PROGRAMS = "/usr/lib/postgresql"
 _USERS = ("postgres", "nobody")
@@ -71,22 +72,19 @@ class Server:
                 cwd=self._folder,
                 start_new_session=True,  # Ctrl-C is for its owner
             )
-        end = time.monotonic() + _STARTS_S
-        while self._run("pg_isready", "-q", check=False):
-            if self._process.poll() is not None or time.monotonic() > end:
-                raise SystemRefusedError(f"PostgreSQL doesn't start: {self._last_words()}")
-            time.sleep(0.05)
+        process = self._process
+
+        def answers() -> bool:
+            return not self._run("pg_isready", "-q", check=False)
+
+        ended_or_ready = until(lambda: answers() or process.poll() is not None, _STARTS_S, 0.05)
+        if not ended_or_ready or process.poll() is not None:
+            raise SystemRefusedError(f"PostgreSQL doesn't start: {self._last_words()}")
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         """Stop it: connections are cut (SIGINT), or as a power cut would (SIGQUIT)."""
-        if self._process is not None:
-            self._process.send_signal(how)
-            try:
-                self._process.wait(_STOPS_S)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-            self._process = None
+        children.end(self._process, how, _STOPS_S)
+        self._process = None
 
     def close(self) -> None:
         """Stop it, and remove all that it had. A forked child's copy has no say in that."""

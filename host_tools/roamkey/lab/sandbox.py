@@ -3,9 +3,9 @@
 The sandbox is a child process with its own mount, network and process namespaces; without root
 it has a user namespace too, in which it is root. Three processes take part:
 
-    caller ── supervisor ── child (number 1 in its process namespace) ── whatever it starts
+    caller ── guard ── child (number 1 in its process namespace) ── whatever it starts
 
-The kernel kills the supervisor when the caller dies, the child when the supervisor dies, and
+The kernel kills the guard when the caller dies, the child when the guard dies, and
 every process of a process namespace when its number 1 dies. So nothing outlives the caller,
 also after SIGKILL; and as no namespace has a name in the file system, each vanishes with its
 last process and descriptor.
@@ -44,15 +44,15 @@ def ensure() -> None:
     """
     if _inside:
         return
-    supervisor = fork()
-    if supervisor:
-        sys.exit(wait(supervisor))
+    guard = fork()
+    if guard:
+        sys.exit(wait(guard))
 
 
 def fork() -> int:
     """Fork into a sandbox: returns 0 in the sandboxed child and a process id in the caller.
 
-    That process (the supervisor) exits with the child's status; see `wait`. The caller may have
+    That process (the guard) exits with the child's status; see `wait`. The caller may have
     threads: as with os.fork, the child has only the calling one.
 
     Raises SystemRefusedError where the system forbids namespaces; it names the way out.
@@ -64,8 +64,8 @@ def fork() -> int:
     caller = os.getpid()
     refusal, report = os.pipe()
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
-    supervisor = os.fork()
-    if supervisor == 0:
+    guard = os.fork()
+    if guard == 0:
         os.close(refusal)
         _supervise(caller, report)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
@@ -75,9 +75,9 @@ def fork() -> int:
     with os.fdopen(refusal, "rb") as pipe:
         message = pipe.read().decode()
     if message:
-        os.waitpid(supervisor, 0)
+        os.waitpid(guard, 0)
         raise SystemRefusedError(message)
-    return supervisor
+    return guard
 
 
 def wait(child: int) -> int:
@@ -119,11 +119,11 @@ def _supervise(caller: int, report: int) -> None:
         os._exit(wait(child))
     os.close(go)
     syscalls.signal_on_parent_death(signal.SIGKILL)
-    if not os.read(alive, 1):  # the supervisor died before we asked
+    if not os.read(alive, 1):  # the guard died before we asked
         os._exit(1)
     os.close(alive)
     os.close(report)
-    _settle_in()
+    _move_in()
 
 
 def _enter_namespaces() -> None:
@@ -148,7 +148,7 @@ def _become_root(uid: int, gid: int) -> None:
     Path("/proc/self/gid_map").write_text(f"0 {gid} 1")
 
 
-def _settle_in() -> None:
+def _move_in() -> None:
     global _inside
     _inside = True
     try:

@@ -9,28 +9,29 @@ import socket
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from roamkey.board.serial_client import SerialClient
 from roamkey.correspondent import view
+from roamkey.enroll.deliver import provision
+from roamkey.enroll.plan import Plan
 from roamkey.firmware import board_files
 from roamkey.lab.board import VirtualBoard
 from roamkey.lab.demo.correspondent import Correspondent
 from roamkey.lab.network import CORRESPONDENT_ADDRESS, PREFIXES, Network
+from roamkey.lab.resources import Resources
 from roamkey.lab.watch import AddressWatch, Usable
 from roamkey.lab.wire import Wire
-from roamkey.provisioning import Plan, provision
 from roamkey.registry import Registry
+from roamkey.waiting import until
 
 BOARD = "board"
 UPLINK = "wlan0"
 # The address that the board's own autoconfiguration gives it at home (RFC 4862, from its MAC).
 HOME_ADDRESS = "2001:db8:a::ff:fe00:1"
-_PAUSE_S = 0.02
 
 
-class Scene:
+class Scene(Resources):
     """Board and correspondent in a network, from entering the context until leaving it.
 
     `out`: a folder for the registry, the flash, the capture of the way between and the
@@ -41,28 +42,13 @@ class Scene:
     def __init__(
         self, out: Path, network: Network, files: dict[str, bytes | Path] | None = None
     ) -> None:
+        super().__init__()
         self.network = network
         self.log = out / "correspondent.log"
         self.capture = out / "way.pcap"
         self.correspondent = Correspondent(network, out / "registry.sqlite", self.log)
         self._out = out
         self._files = files or {}
-        self._resources = ExitStack()
-
-    def __enter__(self) -> "Scene":
-        with ExitStack() as stack:
-            self._resources = stack
-            self._set_up(stack)
-            self._resources = stack.pop_all()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._resources.close()
 
     def _set_up(self, stack: ExitStack) -> None:
         namespace = self.network.add_node(BOARD)
@@ -99,12 +85,10 @@ class Scene:
     def wait_until_bound_to(self, care_of_address: str, timeout: float) -> float:
         """Wait (seconds) for the binding to be right; the seconds it took, or TimeoutError."""
         start = time.monotonic()
-        while self.bound_to() != care_of_address:
-            if time.monotonic() - start > timeout:
-                raise TimeoutError(
-                    f"bound to {self.bound_to()}, not {care_of_address}, after {timeout:g} s"
-                )
-            time.sleep(_PAUSE_S)
+        if not until(lambda: self.bound_to() == care_of_address, timeout):
+            raise TimeoutError(
+                f"bound to {self.bound_to()}, not {care_of_address}, after {timeout:g} s"
+            )
         return time.monotonic() - start
 
     def status(self) -> dict[str, Any]:

@@ -27,11 +27,11 @@ from mip6.node import Node
 from mip6.ports.files import FileStore
 from mip6.ports.posix import Port
 from roamkey.correspondent.dataplane import filters, tun
-from roamkey.keyfile import GenerationKey, PairKeys
+from roamkey.enroll.plan import Plan
 from roamkey.lab.helper import Control, Helper
 from roamkey.lab.network import CORRESPONDENT_ADDRESS, Network
-from roamkey.provisioning import Plan
 from roamkey.registry import Registry
+from roamkey.registry.records import pairs_of
 
 _DEVICE = "home%d"
 _LIFETIME_S = 3600
@@ -72,10 +72,7 @@ class TunNode:
         credentials = Plan(
             self._home, (IPv6Address(CORRESPONDENT_ADDRESS).packed,), _LIFETIME_S
         ).make({IPv6Address(CORRESPONDENT_ADDRESS).packed: 0})
-        (peer,) = credentials.peers
-        keys = tuple(GenerationKey(number, kcn) for number, kcn in peer.generations)
-        pair = PairKeys(self._home, peer.correspondent, peer.home_nonce, peer.care_of_nonce, keys)
-        self._registry.add_sent(credentials.set_id, self.name, [pair], _LIFETIME_S)
+        self._registry.add_sent(credentials.set_id, self.name, pairs_of(credentials), _LIFETIME_S)
         keystore = Keystore(FileStore(self._root))
         keystore.load()
         keystore.provision(credentials)

@@ -7,20 +7,15 @@ what takes a few milliseconds itself; so a thread listens to rtnetlink.
 
 import ipaddress
 import socket
-import struct
 import time
 from dataclasses import dataclass
 from types import TracebackType
 
+from mip6.ports import netlink
 from roamkey.lab.background import Collector
 from roamkey.lab.namespaces import Namespace
 
 _RTMGRP_IPV6_IFADDR = 0x100
-_RTM_NEWADDR = 20
-_IFA_ADDRESS = 1
-_IFA_FLAGS = 8
-_UNUSABLE = 0x40 | 0x08  # IFA_F_TENTATIVE, IFA_F_DADFAILED
-_SCOPE_GLOBAL = 0
 _ENDS_WITHIN_S = 0.05
 
 
@@ -72,27 +67,9 @@ class AddressWatch(Collector[Usable]):
 
 def _usable(data: bytes, now: float) -> list[Usable]:
     found = []
-    at = 0
-    while at + 16 <= len(data):
-        length, kind = struct.unpack_from("=IH", data, at)
-        if kind == _RTM_NEWADDR:
-            _, _, flags, scope, index = struct.unpack_from("=BBBBI", data, at + 16)
-            attributes = dict(_attributes(data, at + 24, at + length))
-            if _IFA_FLAGS in attributes:
-                (flags,) = struct.unpack("=I", attributes[_IFA_FLAGS])
-            if scope == _SCOPE_GLOBAL and not flags & _UNUSABLE and _IFA_ADDRESS in attributes:
-                address = str(ipaddress.IPv6Address(attributes[_IFA_ADDRESS]))
-                found.append(Usable(now, index, address))
-        at += max(16, (length + 3) & ~3)
-    return found
-
-
-def _attributes(data: bytes, at: int, end: int) -> list[tuple[int, bytes]]:
-    found = []
-    while at + 4 <= end:
-        length, kind = struct.unpack_from("=HH", data, at)
-        if length < 4:
-            break
-        found.append((kind, data[at + 4 : at + length]))
-        at += (length + 3) & ~3
+    for kind, *told in netlink.read(data):
+        if kind == netlink.ADDRESS:
+            interface, address, usable = told
+            if usable:
+                found.append(Usable(now, interface, str(ipaddress.IPv6Address(address))))
     return found

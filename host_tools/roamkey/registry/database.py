@@ -3,16 +3,15 @@
 SQLite is the default: one file, WAL, every commit on the disk before it returns (synchronous
 FULL), mode 0600 in a folder of mode 0700.
 
-PostgreSQL (`postgresql+psycopg://user@host/database`) serves many stations and daemons. A commit
+PostgreSQL (`postgresql+psycopg://user@host/database`) serves many hosts and daemons. A commit
 returns when it is durable, whatever the server's default says. libpq's own ways to name a password
 work and keep it out of the URL: ~/.pgpass, a service file, PGPASSFILE, PGSERVICEFILE.
 """
 
 import os
 import sqlite3
-import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
+from roamkey import privatefiles
 from roamkey.errors import BadInputError, RoamkeyError, SystemRefusedError
 
 REGISTRY_VARIABLE = "ROAMKEY_REGISTRY"
@@ -139,15 +139,14 @@ def _check_file(path: Path, create: bool) -> None:
     """See that the file is there, and nobody's but the owner's. SQLite's own companion files
     (-wal, -shm) take its mode."""
     if create:
-        with suppress(FileExistsError):
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        privatefiles.create(path)
     try:
-        mode = stat.S_IMODE(path.stat().st_mode)
+        mode = privatefiles.open_to_others(path)
     except FileNotFoundError:
         raise BadInputError(f"no registry at {path}: provision a board first") from None
     if not path.is_file():
         raise BadInputError(f"registry {path} is no file")
-    if mode & 0o077:
+    if mode is not None:
         raise BadInputError(f"registry {path} has mode {mode:04o}: it holds keys, chmod 600 it")
 
 

@@ -1,8 +1,58 @@
-"""What the registry answers with. Addresses are 16 octets; secrets stay out of every repr."""
+"""What the registry takes and answers with: nodes, sets, pairs and their keys. No database in it.
+
+Addresses are 16 octets, instants milliseconds since 1970, lifetimes seconds. Secrets stay out of
+every repr.
+"""
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from mip6 import addresses
+from mip6.keystore.keyset import Credentials
+
+#: A key's life: given to the board, which has not answered yet; held by it; never accepted again.
+SENT = "sent"
+CONFIRMED = "confirmed"
+RETIRED = "retired"
+
+
+# --- keys on their way into a registry
+
+
+@dataclass(frozen=True)
+class GenerationKey:
+    """One Kcn of a pair: the number that names it, and the secret (20 to 255 octets)."""
+
+    generation: int
+    kcn: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
+class PairKeys:
+    """What both ends of a pair share. Nonces have 8 to 32 octets."""
+
+    home_address: bytes
+    correspondent: bytes
+    home_nonce: bytes = field(repr=False)
+    care_of_nonce: bytes = field(repr=False)
+    keys: tuple[GenerationKey, ...]
+
+
+def pairs_of(credentials: Credentials) -> list[PairKeys]:
+    """A board's set as the registry takes it."""
+    return [
+        PairKeys(
+            credentials.home_address,
+            peer.correspondent,
+            peer.home_nonce,
+            peer.care_of_nonce,
+            tuple(GenerationKey(number, kcn) for number, kcn in peer.generations),
+        )
+        for peer in credentials.peers
+    ]
+
+
+# --- what is in it
 
 
 @dataclass(frozen=True)
@@ -26,9 +76,19 @@ class KeySet:
     home_address: bytes
 
 
+class SetEntry(NamedTuple):
+    """What is public of a key in a set."""
+
+    home_address: bytes
+    correspondent: bytes
+    generation: int
+    lifetime: int
+
+
 @dataclass(frozen=True)
 class Key:
-    """A live key of a pair. `lifetime`: the longest to be granted, in seconds."""
+    """A live key of a pair. `lifetime`: the longest to be granted; `last_sequence`: the last
+    number accepted, None before the first. `key_id`: its row; 0 for a key of another registry."""
 
     key_id: int
     set_id: bytes
@@ -39,6 +99,16 @@ class Key:
     lifetime: int
     state: str
     last_sequence: int | None
+
+    def given(self, home_address: bytes, correspondent: bytes) -> PairKeys:
+        """The same as a key file has it."""
+        return PairKeys(
+            home_address,
+            correspondent,
+            self.home_nonce,
+            self.care_of_nonce,
+            (GenerationKey(self.generation, self.kcn),),
+        )
 
 
 @dataclass(frozen=True)
@@ -51,3 +121,70 @@ class Pair:
     correspondent: bytes
     refused: bool
     keys: tuple[Key, ...]
+
+
+@dataclass(frozen=True)
+class MovedPair:
+    """A pair on its way to another registry. `latest`: its highest generation ever; `keys`: the
+    live ones."""
+
+    home_address: bytes
+    board_id: str | None
+    latest: int
+    keys: tuple[Key, ...]
+
+
+# --- what a correspondent makes of it
+
+
+class Binding(NamedTuple):
+    """Where a node is until `expires_ms`."""
+
+    care_of_address: bytes
+    lifetime: int
+    registered_ms: int
+    expires_ms: int
+    key_id: int
+
+
+class Change(NamedTuple):
+    """What must be durable before the answer leaves.
+
+    `sequence`: the number accepted under the key, None where only the key changed; then `binding`
+    stays as it was, else it becomes this one, or none. `confirms`: the key verified for the first
+    time: its set is confirmed, and the pair's earlier generations are retired.
+    """
+
+    pair_id: int
+    key_id: int
+    generation: int
+    sequence: int | None
+    confirms: bool
+    binding: Binding | None
+
+
+class Bound(NamedTuple):
+    """A binding with all that is told of it. `last_sequence`, `generation`: of its key."""
+
+    home_address: bytes
+    care_of_address: bytes
+    correspondent: bytes
+    board_id: str | None
+    last_sequence: int
+    generation: int
+    registered_ms: int
+    expires_ms: int
+
+
+class NodeState(NamedTuple):
+    """A node of a correspondent, without a secret: how many live keys, the generation in use and
+    its last accepted number, and its binding, where there is one."""
+
+    home_address: bytes
+    board_id: str | None
+    live_keys: int
+    generation: int | None
+    last_sequence: int | None
+    care_of_address: bytes | None
+    registered_ms: int | None
+    expires_ms: int | None

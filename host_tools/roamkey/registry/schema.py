@@ -21,7 +21,7 @@ daemons with the same number, one succeeds.
 
 **Encrypted.** Where `registry.sealed` isn't NULL, a passphrase opens it: it holds the fingerprint
 key, which then stands nowhere else, and the key under which each row of `keys` has its secrets:
-Kcn and both nonces, together in `kcn`; the nonces' own columns are empty. See `sealing`.
+Kcn and both nonces, together in `kcn`; the nonces' own columns are empty. See `encryption`.
 
 **Free nodes.** `nodes.board_id` is NULL while none of the node's keys is live: then any board may
 be given the home address.
@@ -49,13 +49,26 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
+from roamkey.registry.records import CONFIRMED, RETIRED, SENT
+
+__all__ = [
+    "CONFIRMED",
+    "RETIRED",
+    "REVISIONS",
+    "SENT",
+    "bindings",
+    "keys",
+    "metadata",
+    "nodes",
+    "pairs",
+    "registry",
+    "seals",
+    "version",
+]
+
 #: Revisions of these tables (`migrations`), the first one first. A database names its own in
 #: `alembic_version`; one without that table is of the first.
 REVISIONS = ("0001", "0002", "0003")
-
-SENT = "sent"
-CONFIRMED = "confirmed"
-RETIRED = "retired"
 
 metadata = MetaData()
 

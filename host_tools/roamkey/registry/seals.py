@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection, delete, insert, select, update
 
 from roamkey.errors import RefusedError
-from roamkey.registry.schema import CONFIRMED, SENT, seals
-from roamkey.registry.sealing import Secrets, board_place
+from roamkey.registry.encryption import Secrets, board_place
+from roamkey.registry.records import CONFIRMED, SENT
+from roamkey.registry.schema import seals
 from roamkey.registry.vault import Vault
 
 

@@ -8,42 +8,19 @@ taken without what is known here already. What it says is retired is retired her
 Each function runs inside one transaction of its caller.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, insert, select, update
 
 from mip6 import addresses
 from roamkey.errors import RefusedError
-from roamkey.registry import provisioning
-from roamkey.registry.provisioning import fingerprint
-from roamkey.registry.schema import CONFIRMED, RETIRED, keys, nodes, pairs
-from roamkey.registry.sealing import Place, Secrets
+from roamkey.registry import keysets
+from roamkey.registry.encryption import Place, Secrets
+from roamkey.registry.keysets import fingerprint
+from roamkey.registry.records import CONFIRMED, RETIRED, Key, MovedPair
+from roamkey.registry.schema import keys, nodes, pairs
 from roamkey.registry.vault import Vault
-
-
-@dataclass(frozen=True)
-class MovedKey:
-    """A live key on its way. `last_sequence`: the last number accepted, None before the first."""
-
-    set_id: bytes
-    generation: int
-    kcn: bytes = field(repr=False)
-    home_nonce: bytes = field(repr=False)
-    care_of_nonce: bytes = field(repr=False)
-    lifetime: int
-    state: str
-    last_sequence: int | None
-
-
-@dataclass(frozen=True)
-class MovedPair:
-    """A pair on its way. `latest`: its highest generation ever; `keys`: the live ones."""
-
-    home_address: bytes
-    board_id: str | None
-    latest: int
-    keys: tuple[MovedKey, ...]
 
 
 @dataclass
@@ -74,7 +51,7 @@ def give(c: Connection, vault: Vault, correspondent: bytes) -> list[MovedPair]:
             place = Place(row.home_address, correspondent, row.set_id, row.generation)
             secrets = reveal(place, row.kcn, row.home_nonce, row.care_of_nonce)
             kept = (row.lifetime, row.state, row.last_sequence)
-            live = (*live, MovedKey(row.set_id, row.generation, *secrets, *kept))
+            live = (*live, Key(row.id, row.set_id, row.generation, *secrets, *kept))
         moved = MovedPair(row.home_address, row.board_id, row.generation, live)
         found[row.home_address] = moved
     return list(found.values())
@@ -89,7 +66,7 @@ def take(
 ) -> Taken:
     """Take pairs over; raises RefusedError (of one line, nothing may be kept then)."""
     taken = Taken()
-    revision = provisioning.raise_revision(c)
+    revision = keysets.raise_revision(c)
     for pair in given:
         _Import(c, vault, correspondent, pair, new_only, taken).run(revision)
     return taken
@@ -118,7 +95,7 @@ class _Import:
         mine = (nodes.c.home_address == pair.home_address) & (
             pairs.c.correspondent == correspondent
         )
-        ids = provisioning.locked(c, select(keys.c.id).select_from(joined).where(mine))
+        ids = keysets.locked(c, select(keys.c.id).select_from(joined).where(mine))
         rows = c.execute(select(keys).where(keys.c.id.in_(ids))).all() if ids else []
         self._here: dict[int, Row[Any]] = {row.generation: row for row in rows}
 
@@ -128,8 +105,8 @@ class _Import:
             self._older(f"generation {latest} is known here already")
             return
         if self._pair.keys and self._pair.board_id is not None:
-            node_id = provisioning.node_for(self._c, self._pair.home_address, self._pair.board_id)
-            pair_id = provisioning.pair_for(self._c, node_id, self._correspondent, revision)
+            node_id = keysets.node_for(self._c, self._pair.home_address, self._pair.board_id)
+            pair_id = keysets.pair_for(self._c, node_id, self._correspondent, revision)
             for key in self._pair.keys:
                 row = self._here.get(key.generation)
                 if row is not None:
@@ -140,7 +117,7 @@ class _Import:
                     self._add(pair_id, key)
         self._retire()
 
-    def _compare(self, row: Row[Any], key: MovedKey) -> None:
+    def _compare(self, row: Row[Any], key: Key) -> None:
         """A key that both know goes forward, or stays."""
         what = f"generation {key.generation}"
         if row.fingerprint != self._mark(key):
@@ -162,7 +139,7 @@ class _Import:
         if news:
             self._c.execute(update(keys).where(keys.c.id == row.id).values(**news))
 
-    def _add(self, pair_id: int, key: MovedKey) -> None:
+    def _add(self, pair_id: int, key: Key) -> None:
         mark = self._mark(key)
         known = select(func.count()).select_from(keys).where(keys.c.fingerprint == mark)
         if self._c.scalar(known):
@@ -193,7 +170,7 @@ class _Import:
             for generation, row in self._here.items()
             if row.state != RETIRED and generation not in there
         ]
-        provisioning.retire_keys(self._c, gone)
+        keysets.retire_keys(self._c, gone)
         self._taken.retired += len(gone)
 
     def _older(self, why: str) -> None:
@@ -204,5 +181,5 @@ class _Import:
             )
         self._taken.kept += 1
 
-    def _mark(self, key: MovedKey) -> bytes:
+    def _mark(self, key: Key) -> bytes:
         return fingerprint(self._vault.fingerprint_key(self._c), key.kcn)

@@ -20,7 +20,5 @@ filters    which raw socket takes which packet, decided in the kernel
 tun        the device
 routes     a route for each bound home address
 firewall   the kernel's own answers to packets that it doesn't know, suppressed
-path_mtu   what routers on the way say of its MTU
-icmp       and how a program is told
-fragments  for packets so short that it needn't be told
+path_mtu   ways too narrow: what routers say, how a program is told, fragments
 """

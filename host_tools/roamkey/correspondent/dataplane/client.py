@@ -12,12 +12,13 @@ from ipaddress import IPv6Address
 from typing import Any
 
 from mip6 import packets
+from roamkey import children
+from roamkey.correspondent.core.entries import Inbound
 from roamkey.correspondent.dataplane import control
-from roamkey.correspondent.entries import Binding, Inbound
 from roamkey.errors import SystemRefusedError
+from roamkey.registry.records import Binding
 
 _START_S = 30.0
-_END_S = 5.0
 _SO_SNDBUFFORCE = 32
 _SEND_BUFFER = 16 << 20  # octets: the bindings of a daemon that starts with many
 _GONE = bytes(control.ADDRESS_OCTETS)
@@ -140,11 +141,7 @@ class DataPlane:
     def close(self) -> None:
         """End it; device, routes and firewall table are gone then."""
         self._channel.close()
-        try:
-            self._process.wait(_END_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        children.end(self._process, None)
 
     def _hear_start(self) -> dict[str, Any]:
         self._channel.settimeout(_START_S)

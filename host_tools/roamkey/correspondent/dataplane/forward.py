@@ -22,7 +22,7 @@ from collections.abc import Callable
 
 from mip6 import packets
 from mip6.errors import Violation
-from roamkey.correspondent.dataplane import fragments, icmp
+from roamkey.correspondent.dataplane import path_mtu
 from roamkey.correspondent.dataplane.table import LEAST_MTU, Entry, Table
 
 _BURST = 64  # packets one way before the other way has its turn
@@ -188,7 +188,7 @@ class Forwarder:
                 body = _ROUTING_HEADS[self._buffer[6]] + self._view[24:octets]
                 send = entry.send or self._table.connect(entry)
                 self._fragmented = (self._fragmented + 1) & 0xFFFFFFFF
-                for fragment in fragments.split(body, entry.path_mtu, self._fragmented):
+                for fragment in path_mtu.split(body, entry.path_mtu, self._fragmented):
                     send(fragment)
                 self.counters[SENT] += 1
                 self.octets[1] += octets
@@ -197,7 +197,7 @@ class Forwarder:
                 offender = bytes(self._view[:octets])
                 self.counters[TOO_BIG] += 1
                 entry.squeezed = True
-                os.write(self._device, icmp.packet_too_big(entry.home_address, offender, mtu))
+                os.write(self._device, path_mtu.packet_too_big(entry.home_address, offender, mtu))
         except OSError as error:
             self._count(error)
 

@@ -16,15 +16,14 @@ import json
 import os
 import socket
 import sqlite3
-import stat
 from collections.abc import Sequence
-from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from platformdirs import user_data_path
 
+from roamkey import privatefiles
 from roamkey.errors import BadInputError, SystemRefusedError
 from roamkey.registry import database
 
@@ -124,8 +123,7 @@ class Writer:
         self._correspondent = correspondent
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with suppress(FileExistsError):
-                os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+            privatefiles.create(path)
         except OSError as error:
             raise SystemRefusedError(f"events {path}: {error.strerror}") from None
         self._c = _open(path)
@@ -304,8 +302,8 @@ def _octets(address: str) -> bytes:
 
 def _open(path: Path) -> sqlite3.Connection:
     try:
-        mode = stat.S_IMODE(path.stat().st_mode)
-        if mode & 0o077:
+        mode = privatefiles.open_to_others(path)
+        if mode is not None:
             raise BadInputError(f"events {path} has mode {mode:04o}: chmod 600 it")
         # A connection wanders between threads, and only one of them uses it at a time.
         c = sqlite3.connect(path, _BUSY_S, isolation_level=None, check_same_thread=False)

@@ -16,16 +16,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import case, func, select
-
-from roamkey.correspondent import entries
-from roamkey.correspondent.entries import Binding, Verdict
+from roamkey.correspondent.core import entries
+from roamkey.correspondent.core.entries import Verdict
 from roamkey.correspondent.events import kinds
 from roamkey.correspondent.events.file import Writer
 from roamkey.correspondent.events.gaps import Gaps
 from roamkey.errors import RoamkeyError
 from roamkey.registry import Registry
-from roamkey.registry.schema import RETIRED, bindings, keys, nodes, pairs
+from roamkey.registry.records import Binding
 
 _QUEUE_MAX = 1 << 16
 _GATHER_S = 0.1
@@ -220,9 +218,7 @@ class Recorder:
     def _know(self, registry: Registry, since: int) -> None:
         """Nodes changed after revision `since` as the registry has them; no secret is read."""
         try:
-            with registry.reading() as c:
-                mine = pairs.c.correspondent == self._correspondent
-                found = c.execute(_known.where(mine, pairs.c.revision > since)).all()
+            found = registry.nodes_of_correspondent(self._correspondent, since)
         except RoamkeyError as error:  # closed by a reload, or failing: said elsewhere too
             self.last_error = str(error)
             return
@@ -262,31 +258,3 @@ _STATES = {
     kinds.REMOVED: "removed",
     kinds.EXPIRED: "expired",
 }
-
-# Per pair: how many live keys it has, and the first of them, which is the one in use: a later one
-# that is used retires those before.
-_live = keys.c.state != RETIRED
-_of_pair = (
-    select(
-        keys.c.pair_id,
-        func.count(case((_live, 1))).label("live"),
-        func.min(case((_live, keys.c.generation))).label("generation"),
-    )
-    .group_by(keys.c.pair_id)
-    .subquery()
-)
-_known = (
-    select(
-        nodes.c.home_address,
-        nodes.c.board_id,
-        _of_pair.c.live,
-        _of_pair.c.generation,
-        keys.c.last_sequence,
-        bindings.c.care_of_address,
-        bindings.c.registered_ms,
-        bindings.c.expires_ms,
-    )
-    .select_from(pairs.join(nodes).join(_of_pair, _of_pair.c.pair_id == pairs.c.id))
-    .outerjoin(keys, (keys.c.pair_id == pairs.c.id) & (keys.c.generation == _of_pair.c.generation))
-    .outerjoin(bindings, bindings.c.pair_id == pairs.c.id)
-)

@@ -9,9 +9,7 @@ import asyncio
 import hashlib
 import hmac
 import ipaddress
-import os
 import secrets
-import stat
 from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
 from urllib.parse import parse_qs
@@ -21,6 +19,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from roamkey import privatefiles
 from roamkey.errors import BadInputError, SystemRefusedError
 
 ENTER = "/enter"
@@ -74,18 +73,12 @@ def read_token(path: Path) -> Token:
     Raises BadInputError, SystemRefusedError.
     """
     try:
-        try:
-            descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-        except FileExistsError:
-            pass
-        else:
-            with os.fdopen(descriptor, "w") as made:
-                made.write(secrets.token_urlsafe(24) + "\n")
-        mode = stat.S_IMODE(path.stat().st_mode)
+        privatefiles.create(path, secrets.token_urlsafe(24).encode() + b"\n")
+        mode = privatefiles.open_to_others(path)
         octets = path.read_bytes().strip()
     except OSError as error:
         raise SystemRefusedError(f"token {path}: {error.strerror}") from None
-    if mode & 0o077:
+    if mode is not None:
         raise BadInputError(f"token {path} has mode {mode:04o}: others may read it, chmod 600 it")
     if len(octets) < _TOKEN_MIN:
         raise BadInputError(f"token {path} is shorter than {_TOKEN_MIN} octets")

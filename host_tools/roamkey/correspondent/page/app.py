@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from roamkey.correspondent import control, status_view
+from roamkey.correspondent import control, view
 from roamkey.correspondent.events.file import Reader
 from roamkey.correspondent.page.access import Access, Token
 from roamkey.correspondent.page.feed import Feed
@@ -94,7 +94,7 @@ def ask_daemons() -> dict[str, Any]:
             continue
         told = {name: facts[name] for name in _TOLD}
         daemons.append({**told, "lost": facts.get("events", {}).get("lost", 0)})
-        drops += status_view.drops(facts)
+        drops += view.drops(facts)
     return {"daemons": daemons, "drops": drops}
 
 

@@ -1,15 +1,16 @@
 """The correspondent as the demo runs it: the real command in the correspondent's namespace."""
 
 import json
+import signal
 import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
+from roamkey import children
 from roamkey.correspondent.dataplane import tun
 from roamkey.errors import RoamkeyError
 from roamkey.lab.network import CORRESPONDENT_ADDRESS, Network
+from roamkey.waiting import until
 
 _READY_S = 15.0
 
@@ -43,18 +44,18 @@ class Correspondent:
                 stdout=log,
                 stderr=log,
             )
-        deadline = time.monotonic() + _READY_S
-        while time.monotonic() < deadline and self._process.poll() is None:
-            if b"\n" in self._log.read_bytes()[start:]:  # its first line says that it serves
-                return
-            time.sleep(0.02)
-        raise DemoError(f"the correspondent did not start: {self._log.read_text()[-500:]}")
+        process = self._process
+
+        def serves() -> bool:  # its first line says so
+            return b"\n" in self._log.read_bytes()[start:]
+
+        until(lambda: serves() or process.poll() is not None, _READY_S)
+        if process.poll() is not None or not serves():
+            raise DemoError(f"the correspondent did not start: {self._log.read_text()[-500:]}")
 
     def kill(self) -> None:
         """End it without a chance to tidy up, as `kill -9` does."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
+        children.end(self._process, signal.SIGKILL)
 
     def bindings(self) -> list[dict[str, Any]]:
         """What `roamkey correspondent bindings --json` prints."""
@@ -74,5 +75,4 @@ class Correspondent:
         return None
 
     def _command(self, verb: str, *arguments: str) -> list[str]:
-        program = [sys.executable, "-m", "roamkey", "correspondent", verb]
-        return [*program, "--registry", str(self._registry), *arguments]
+        return children.roamkey("correspondent", verb, "--registry", self._registry, *arguments)

@@ -13,6 +13,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from mip6 import messages
+from roamkey.enroll.deliver import provision
+from roamkey.enroll.plan import Plan
 from roamkey.firmware import board_files, example
 from roamkey.lab.board import Spawn, VirtualBoard
 from roamkey.lab.demo.correspondent import Correspondent, DemoError
@@ -22,7 +24,6 @@ from roamkey.lab.demo.timeline import Timeline
 from roamkey.lab.network import CORRESPONDENT_ADDRESS, PREFIXES, Network
 from roamkey.lab.watch import AddressWatch
 from roamkey.lab.wire import Signal, Wire
-from roamkey.provisioning import Plan, provision
 from roamkey.registry import Registry
 
 ONE_WAY_MS = 20.0

@@ -1,9 +1,6 @@
 """`EmulatedPicoW`: a Pico W that can be switched on, unplugged and looked into."""
 
 import contextlib
-import json
-import os
-import select
 import subprocess
 import sys
 import tempfile
@@ -11,16 +8,15 @@ from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
+from roamkey import children
+from roamkey.board import images
 from roamkey.errors import BadInputError, BoardError, SystemRefusedError
 from roamkey.lab.pico_w.wear import Wear
 from roamkey.lab.virtual_board.process import Spawn
 
 RESET = 75  # exit code of the emulator where the firmware resets the chip (machine.reset())
 DEFAULT_NETWORK = "RP2040PY-GUEST"  # what rp2040py's chip calls its own
-_UF2_MAGIC = b"UF2\n\x57\x51\x5d\x9e"
-_UF2_RP2040 = 0xE48BFF56  # family of the Pico and Pico W
 _BOOT_S = 120.0
 _END_S = 5.0
 
@@ -29,12 +25,13 @@ def check_uf2(uf2: Path) -> None:
     """Raise BadInputError unless the file is firmware for an RP2040."""
     try:
         with uf2.open("rb") as file:
-            block = file.read(512)
+            block = file.read(images.UF2_BLOCK)
     except OSError as error:
         raise BadInputError(f"{uf2}: {error.strerror}") from error
-    if len(block) < 512 or block[:8] != _UF2_MAGIC:
+    family = images.uf2_family(block)
+    if family is None:
         raise BadInputError(f"{uf2}: not a UF2 file")
-    if int.from_bytes(block[28:32], "little") != _UF2_RP2040:
+    if family != images.RP2040:
         raise BadInputError(f"{uf2}: firmware for another chip than the RP2040")
 
 
@@ -129,8 +126,7 @@ class EmulatedPicoW:
         if self._process is not None:
             assert self._process.stdin is not None
             self._process.stdin.close()  # the end of its commands: it ends in good order
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(_END_S)
+            children.end(self._process, None, _END_S)
             self.power_cut()
         self._folder.cleanup()
 
@@ -166,7 +162,8 @@ class EmulatedPicoW:
         ]
 
     def _wait_for_console(self) -> str:
-        answer = _first_line(self._process, _BOOT_S)
+        assert self._process is not None
+        answer = children.first_object(self._process, _BOOT_S)
         if "error" in answer:
             kind = {"BadInputError": BadInputError, "SystemRefusedError": SystemRefusedError}
             raise kind.get(answer["kind"], BoardError)(answer["error"])
@@ -191,12 +188,3 @@ class EmulatedPicoW:
         self._seconds_before += self._seconds_now()
         (self._run / "clock").unlink(missing_ok=True)
         (self._run / "repl").unlink(missing_ok=True)
-
-
-def _first_line(process: "subprocess.Popen[bytes] | None", timeout: float) -> dict[str, Any]:
-    """The first line that a process prints, as JSON; an empty object if none comes in time."""
-    assert process is not None and process.stdout is not None
-    ready, _, _ = select.select([process.stdout], [], [], timeout)
-    line = os.read(process.stdout.fileno(), 4096) if ready else b""
-    found: dict[str, Any] = json.loads(line) if line else {}
-    return found

@@ -10,6 +10,7 @@ from typing import Any, TextIO
 
 from rp2040py.peripherals.ssi import CMD_BLOCK_ERASE, CMD_PAGE_PROGRAM, CMD_SECTOR_ERASE
 
+from roamkey import privatefiles
 from roamkey.errors import BadInputError
 from roamkey.lab.pico_w.wear import SECTOR
 
@@ -28,8 +29,7 @@ class WrittenThrough:
         """A missing image is made, erased. Raises BadInputError for one of another size."""
         self._flash = device.mcu.flash
         self._ssi = device.mcu.ssi
-        if not image.exists():
-            image.write_bytes(b"\xff" * FILE_SYSTEM_OCTETS)
+        privatefiles.create(image, b"\xff" * FILE_SYSTEM_OCTETS)  # it will hold keys
         content = image.read_bytes()
         if len(content) != FILE_SYSTEM_OCTETS:
             raise BadInputError(f"{image}: not a file system image of {FILE_SYSTEM_OCTETS} octets")

@@ -4,7 +4,6 @@ Reading and writing here goes through littlefs-python and is for a board without
 interpreter keeps littlefs state in memory and would not see, or would undo, what changes below it.
 """
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from littlefs import LittleFS, LittleFSError, UserContext
 
+from roamkey import privatefiles
 from roamkey.errors import BadInputError, SystemRefusedError
 
 
@@ -130,6 +130,4 @@ class FlashImage:
 
     def _store(self, flash: LittleFS) -> None:
         # The image can hold key material, so it is the owner's alone from its first octet.
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as image:
-            image.write(flash.context.buffer)
+        privatefiles.write(self.path, flash.context.buffer)

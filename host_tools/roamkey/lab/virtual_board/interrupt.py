@@ -38,7 +38,7 @@ class Interrupt:
 
     def step(self) -> Verdict:
         """Go on with the 0x03 that is next in line; after WAIT ask again in PAUSE seconds."""
-        verdict = self._settle() if self._sent is not None else self._decide()
+        verdict = self._look_again() if self._sent is not None else self._decide()
         if verdict is not Verdict.WAIT:
             self._met = self._sent = None
         return verdict
@@ -57,7 +57,7 @@ class Interrupt:
         calm = calm and not waiting(self._stdin)
         return Verdict.WAIT if patient and not calm else Verdict.PASS_ON
 
-    def _settle(self) -> Verdict:
+    def _look_again(self) -> Verdict:
         assert self._sent is not None
-        unsettled = time.monotonic() - self._sent < _SETTLING
-        return Verdict.WAIT if unsettled and self._interpreter.interruptible() else Verdict.TAKEN
+        early = time.monotonic() - self._sent < _SETTLING
+        return Verdict.WAIT if early and self._interpreter.interruptible() else Verdict.TAKEN

@@ -11,10 +11,13 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from datetime import datetime
 from pathlib import Path
 
 from roamkey.board.serial_client import SerialClient
 from roamkey.correspondent import view
+from roamkey.enroll.deliver import provision
+from roamkey.enroll.plan import Plan
 from roamkey.field import boardlog
 from roamkey.firmware import board_files, example
 from roamkey.lab.board import VirtualBoard
@@ -22,8 +25,8 @@ from roamkey.lab.demo.correspondent import Correspondent
 from roamkey.lab.demo.readings import Readings
 from roamkey.lab.network import CORRESPONDENT_ADDRESS, PREFIXES, Network
 from roamkey.lab.walk.script import Script, Step
-from roamkey.provisioning import Plan, provision
 from roamkey.registry import Registry
+from roamkey.waiting import until
 
 STATION = "wlan0"
 _SETTLING_S = 0.4
@@ -195,29 +198,29 @@ class Walk:
     def _wait_until_bound(self, walker: Walker, network: str) -> None:
         """At home there is no binding; elsewhere it is in the network's prefix."""
         wanted = ipaddress.IPv6Network(PREFIXES[network])
-        deadline = time.monotonic() + _BOUND_S
-        while time.monotonic() < deadline:
+
+        def bound() -> bool:
             binding = self._binding(walker)
-            if binding is None and network == "home":
-                return
+            if network == "home":
+                return binding is None
             bound_to = str(binding["care_of_address"]) if binding else "::"
-            if network != "home" and ipaddress.IPv6Address(bound_to) in wanted:
-                return
-            time.sleep(_PAUSE_S)
-        raise TimeoutError(f"{walker.name} did not register from {network}")
+            return ipaddress.IPv6Address(bound_to) in wanted
+
+        if not until(bound, _BOUND_S, _PAUSE_S):
+            raise TimeoutError(f"{walker.name} did not register from {network}")
 
     def _wait_until_heard(self, walker: Walker, since: float) -> None:
         """A board that comes back registers from where it was."""
         log = self._out / "correspondent.log"
-        deadline = time.monotonic() + _BOUND_S
-        while time.monotonic() < deadline:
+
+        def heard() -> bool:
             for line in reversed(log.read_text().splitlines()):
                 if f'"home_address": "{walker.home_address}"' in line and '"sequence"' in line:
-                    if _stamp(line) >= since:
-                        return
-                    break
-            time.sleep(_PAUSE_S)
-        raise TimeoutError(f"{walker.name} did not register after its power came back")
+                    return _stamp(line) >= since
+            return False
+
+        if not until(heard, _BOUND_S, _PAUSE_S):
+            raise TimeoutError(f"{walker.name} did not register after its power came back")
 
     def _write(self, readings: Readings) -> None:
         lines = [
@@ -232,6 +235,4 @@ class Walk:
 
 
 def _stamp(line: str) -> float:
-    from datetime import datetime
-
     return datetime.fromisoformat(json.loads(line)["time"].replace("Z", "+00:00")).timestamp()

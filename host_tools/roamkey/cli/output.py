@@ -1,0 +1,50 @@
+"""What commands print: rows of a name and a value, and progress bars on a terminal only.
+
+What a board says is shown, never obeyed; what goes into a file or a pipe stays clean.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+Report = Callable[[int, int], None]
+
+
+def bars(console: Console | None = None) -> Progress:
+    """An empty set of bars on stderr, drawn only where that is a terminal."""
+    console = console or Console(stderr=True)
+    return Progress(
+        TextColumn("{task.description}", table_column=None, markup=False),
+        BarColumn(bar_width=24),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[step]}", markup=False),
+        console=console,
+        disable=not console.is_terminal,
+        transient=True,
+    )
+
+
+@contextmanager
+def bar(description: str) -> Iterator[Report]:
+    """One bar; gives what is called with the amount done and the whole."""
+    with bars() as progress:
+        task = progress.add_task(description, total=None, step="")
+
+        def report(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=max(total, 1))
+
+        yield report
+
+
+def row(name: str, value: Any) -> None:
+    """Print a line of a summary."""
+    typer.echo(f"{name:<15}{plain(value)}")
+
+
+def plain(value: Any) -> str:
+    """A value as text that a terminal shows and doesn't obey."""
+    return "".join(c if c.isprintable() else "?" for c in str(value))

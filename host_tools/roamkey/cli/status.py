@@ -1,0 +1,90 @@
+"""`roamkey status`: how a board is."""
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+import typer
+
+from roamkey.board.serial_client import SerialClient
+from roamkey.cli.board_options import BoardOption, PortOption, port_of
+from roamkey.cli.options import JsonOption
+from roamkey.cli.output import row
+
+
+def status(
+    port: PortOption = None, board: BoardOption = None, as_json: JsonOption = False
+) -> None:
+    """Ask a board who it is, what it holds and what it does."""
+    with SerialClient(port_of(port, board)) as client:
+        identity = client.identify()
+        answer = client.status()
+    if as_json:
+        typer.echo(json.dumps({"identity": asdict(identity), **answer}))
+        return
+    row("board", f"{identity.board} ({identity.platform})")
+    row("MicroPython", identity.micropython)
+    row("agent", identity.agent)
+    if identity.sealed is not None:
+        row("seal", identity.sealed)
+    _show_keys(_dictionary(answer.get("keystore")))
+    _show_node(_dictionary(answer.get("node")))
+
+
+def _show_keys(keystore: dict[str, Any]) -> None:
+    row("keys", keystore.get("text"))
+    if "set_id" in keystore:
+        row("key set", keystore["set_id"])
+        row("home address", keystore.get("home_address"))
+    for peer in _dictionaries(keystore.get("peers")):
+        row(
+            "correspondent",
+            f"{peer.get('correspondent')}, key generation {peer.get('generation')}, "
+            + _outlook(peer),
+        )
+        _warn(peer)
+
+
+def _outlook(peer: dict[str, Any]) -> str:
+    """What is left of the keys for a correspondent, in all, and how long that lasts."""
+    key = _dictionary(peer.get("key"))
+    said = f"{key.get('uses_left', peer.get('uses_left'))} uses left"
+    if key.get("generations_left"):
+        said += f" with {key['generations_left']} further"
+    if key.get("days_left") is not None:
+        said += f", {key['days_left']} days at this rate"
+    return said
+
+
+def _warn(peer: dict[str, Any]) -> None:
+    used = _dictionary(peer.get("key")).get("warning")
+    if used == 100:
+        row("warning", "every key for it is used up: roamkey rekey")
+    elif used:
+        row("warning", f"{used} % of the last key for it is used: roamkey rekey")
+
+
+def _show_node(node: dict[str, Any]) -> None:
+    row("node", " - ".join(str(node[name]) for name in ("state", "text") if node.get(name)))
+    if node.get("care_of_address"):
+        row("care-of", node["care_of_address"])
+    for uplink in _dictionaries(node.get("uplinks")):
+        row("uplink", f"{uplink.get('uplink')} {uplink.get('address')}")
+    for binding in _dictionaries(node.get("bindings")):
+        said = f"{binding.get('correspondent')} {binding.get('state')}"
+        if binding.get("lifetime_left_s") is not None:
+            said += f", {binding['lifetime_left_s']} s left"
+        if binding.get("reason"):
+            said += f", {binding['reason']}"
+        row("binding", said)
+    for name in ("fault", "faults", "drops"):
+        if node.get(name):
+            row(name, node[name] if isinstance(node[name], str) else json.dumps(node[name]))
+
+
+def _dictionary(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _dictionaries(value: Any) -> list[dict[str, Any]]:
+    return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []

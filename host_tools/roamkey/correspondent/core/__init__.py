@@ -1,0 +1,11 @@
+"""What a correspondent decides, without I/O: time, packets and a store come in as arguments.
+
+entries     what the parts hand to each other
+updates     a Binding Update as it came; authentic: one whose authenticator verified
+cache       the checks, in order
+replies     Binding Acknowledgements and Binding Errors
+limiter     how often a source is refused
+responder   a burst: judged, committed as one group, answered
+refresh     Binding Refresh Requests
+reasons     why packets are dropped, and what to do about it
+"""

@@ -1,0 +1,267 @@
+"""The binding cache: packets in; verdicts, answers and what must be durable out. No I/O.
+
+The checks are those of RFC 6275 section 9.5.1 for a static key, in this order:
+
+1. the packet is well formed and its checksum right; the home address is unicast and global;
+2. a key is provisioned for (home address, our address);
+3. Binding Authorization Data stands last and verifies, under the current generation or a later
+   one, which becomes current for good;
+4. the sequence number is above the last accepted one, compared linearly;
+5. it asks for nothing that a correspondent doesn't give;
+6. then the binding is made, replaced or removed.
+
+What fails before step 4 gets no Binding Acknowledgement: whoever has no key learns nothing of the
+pair. From there on, every answer is authenticated. A packet that needs a binding and has none, and
+a message type that nobody knows, are told so with a Binding Error, at a limited rate.
+
+The cache moves ahead in memory at once; the caller makes `Verdict.change` durable and sends
+`Verdict.reply` after that. Where a change can't be made durable, the caller reads the pair again
+from the registry and `load`s it: the registry is what counts.
+"""
+
+from heapq import heappop, heappush
+
+from mip6 import addresses, messages, packets
+from mip6.errors import Violation
+from roamkey.correspondent.core import entries, replies, updates
+from roamkey.correspondent.core.authentic import AuthenticUpdate, authenticate
+from roamkey.correspondent.core.entries import Inbound, LiveKey, Peer, Verdict
+from roamkey.correspondent.core.limiter import Limiter
+from roamkey.correspondent.core.updates import Update
+from roamkey.registry.records import Binding, Change, Pair
+
+_REFUSALS = {
+    messages.ADMINISTRATIVELY_PROHIBITED: "refused by the administrator",
+    messages.INSUFFICIENT_RESOURCES: "no room for another binding",
+    messages.HOME_REGISTRATION_NOT_SUPPORTED: "home registration",
+    messages.SEQUENCE_OUT_OF_WINDOW: "sequence",
+    messages.INVALID_CARE_OF_ADDRESS: "care-of address",
+}
+
+
+class BindingCache:
+    """The bindings of one correspondent address."""
+
+    def __init__(
+        self, correspondent: bytes, bindings_max: int = 1_000_000, limiter: Limiter | None = None
+    ) -> None:
+        """An empty cache for our address `correspondent` (16 octets)."""
+        self.correspondent = correspondent
+        self._bindings_max = bindings_max
+        self.limiter = limiter or Limiter()
+        self._peers: dict[bytes, Peer] = {}
+        self._bound = 0
+        self._expiries: list[tuple[int, bytes]] = []  # a heap; entries may be out of date
+        #: home addresses whose binding changed, where somebody follows that and takes them out
+        self.changed: set[bytes] | None = None
+
+    def load(self, pair: Pair, binding: Binding | None) -> None:
+        """Take over a pair as the registry has it, in place of what was known of it."""
+        self._bind(self._peers.pop(pair.home_address, None), None)
+        if pair.keys:
+            live = [LiveKey(key, pair.home_address) for key in pair.keys]
+            peer = Peer(pair.pair_id, pair.home_address, pair.refused, live)
+            self._peers[pair.home_address] = peer
+            self._bind(peer, binding)
+
+    def forget(self, home_address: bytes) -> None:
+        """The registry has no such pair any more."""
+        self._bind(self._peers.pop(home_address, None), None)
+
+    def binding(self, home_address: bytes, now: int) -> Binding | None:
+        """Where a node is, or None."""
+        peer = self._peers.get(home_address)
+        binding = peer and peer.binding
+        return binding if binding and binding.expires_ms > now else None
+
+    def home_addresses(self) -> list[bytes]:
+        """The nodes that have a live key."""
+        return list(self._peers)
+
+    def nodes(self) -> int:
+        """How many nodes have a live key."""
+        return len(self._peers)
+
+    def bound(self) -> int:
+        """How many bindings there are, with those that expired and weren't yet removed."""
+        return self._bound
+
+    def expire(self, now: int) -> list[tuple[bytes, Binding]]:
+        """Remove the bindings whose time is over; their home addresses and what they were."""
+        gone = []
+        while self._expiries and self._expiries[0][0] <= now:
+            at, home_address = heappop(self._expiries)
+            peer = self._peers.get(home_address)
+            if peer is None or peer.watched_ms != at:
+                continue
+            peer.watched_ms = None
+            if peer.binding and peer.binding.expires_ms <= now:
+                gone.append((home_address, peer.binding))
+                self._bind(peer, None)
+            self._watch(peer)
+        return gone
+
+    def judge(self, inbound: Inbound, now: int) -> Verdict:
+        """What becomes of a packet; raises nothing, whatever it holds."""
+        usual = updates.read_usual(inbound, self.correspondent)
+        if usual is not None:
+            return self._judge_update(inbound, usual, now)
+        try:
+            packet = packets.parse_payload(
+                inbound.next_header, inbound.payload, inbound.source, self.correspondent
+            )
+            if packet.segments_left:
+                return self._drop(inbound, "routing")
+            if packet.protocol != packets.MOBILITY:
+                return self._judge_data(inbound, packet, now)
+            if not packet.checksum_ok():
+                return self._drop(inbound, "checksum")
+            message = messages.decode(packet.payload)
+        except Violation as violation:
+            if violation.reason == "message type":
+                return self._judge_unknown(inbound, packet, now)
+            return self._drop(inbound, violation.reason)
+        if message.kind != messages.BINDING_UPDATE:
+            return self._judge_stray(inbound, packet, message.kind, now)
+        return self._judge_update(inbound, updates.from_message(packet, message), now)
+
+    # --- Binding Updates
+
+    def _judge_update(self, inbound: Inbound, update: Update, now: int) -> Verdict:
+        home = update.home_address
+        if not addresses.is_unicast_global(home):
+            return self._drop(inbound, "home address", home)
+        peer = self._peers.get(home)
+        if peer is None:
+            return self._drop(inbound, "no key", home)
+        if not update.authorized:
+            return self._drop(inbound, "authorization data", home)
+        authentic = authenticate(self.correspondent, inbound, update, peer)
+        if authentic is None:
+            return self._drop(inbound, "authenticator", home)
+        confirms = authentic.make_current()
+        status = self._status(authentic)
+        if status:
+            return self._refuse(authentic, status, confirms, now)
+        return self._accept(authentic, confirms, now)
+
+    def _status(self, authentic: AuthenticUpdate) -> int:
+        """Steps 4 and 5: why an authentic update is refused, or 0."""
+        peer, care_of = authentic.peer, authentic.care_of_address
+        last = authentic.key.last_sequence
+        status: int = messages.ACCEPTED
+        if last is not None and authentic.sequence <= last:
+            status = messages.SEQUENCE_OUT_OF_WINDOW
+        elif authentic.flags & messages.FLAG_HOME_REGISTRATION:
+            status = messages.HOME_REGISTRATION_NOT_SUPPORTED
+        elif peer.refused:
+            status = messages.ADMINISTRATIVELY_PROHIBITED
+        elif authentic.removes:
+            pass  # a binding can be removed from wherever
+        elif not addresses.is_unicast_global(care_of) or care_of == self.correspondent:
+            status = messages.INVALID_CARE_OF_ADDRESS
+        elif peer.binding is None and self._bound >= self._bindings_max:
+            status = messages.INSUFFICIENT_RESOURCES
+        return status
+
+    def _refuse(
+        self, authentic: AuthenticUpdate, status: int, confirms: bool, now: int
+    ) -> Verdict:
+        peer, key, sequence = authentic.peer, authentic.key, authentic.sequence
+        if status == messages.SEQUENCE_OUT_OF_WINDOW and key.last_sequence is not None:
+            sequence = key.last_sequence
+        verdict = authentic.verdict(entries.REFUSED, status, 0)
+        verdict.reason = _REFUSALS[status]
+        if confirms:
+            verdict.change = Change(peer.pair_id, key.key_id, key.generation, None, True, None)
+        if self.limiter.allow(authentic.inbound.source, now):
+            verdict.reply = authentic.acknowledgement(self.correspondent, status, sequence, 0)
+        return verdict
+
+    def _accept(self, authentic: AuthenticUpdate, confirms: bool, now: int) -> Verdict:
+        """Step 6: what the update asks for is done, and acknowledged if it asks for that."""
+        peer, key, sequence = authentic.peer, authentic.key, authentic.sequence
+        binding, granted = None, 0
+        if not authentic.removes:
+            care_of, granted = authentic.care_of_address, authentic.lifetime()
+            binding = Binding(care_of, granted, now, now + 1000 * granted, key.key_id)
+        before = peer.binding
+        self._bind(peer, binding)
+        key.last_sequence = sequence
+        outcome = entries.REMOVED if authentic.removes else entries.ACCEPTED
+        verdict = authentic.verdict(outcome, messages.ACCEPTED, granted)
+        if before is not None and before.expires_ms > now:
+            verdict.previous = before.care_of_address
+        verdict.change = Change(
+            peer.pair_id, key.key_id, key.generation, sequence, confirms, binding
+        )
+        if authentic.flags & messages.FLAG_ACKNOWLEDGE:
+            verdict.reply = authentic.acknowledgement(
+                self.correspondent, messages.ACCEPTED, sequence, granted
+            )
+        return verdict
+
+    def _bind(self, peer: Peer | None, binding: Binding | None) -> None:
+        if peer is None:
+            return
+        self._bound += (binding is not None) - (peer.binding is not None)
+        peer.binding = binding
+        if self.changed is not None:
+            self.changed.add(peer.home_address)
+        self._watch(peer)
+
+    def _watch(self, peer: Peer) -> None:
+        """Have `expire` look at the peer in time. A refreshed binding needs no entry of its own:
+        it is looked at when its first lifetime would have ended, and put off."""
+        if peer.binding is None:
+            return
+        at = peer.binding.expires_ms
+        if peer.watched_ms is None or at < peer.watched_ms:
+            peer.watched_ms = at
+            heappush(self._expiries, (at, peer.home_address))
+
+    # --- everything else
+
+    def _judge_data(self, inbound: Inbound, packet: packets.Packet, now: int) -> Verdict:
+        if packet.home_address is None:
+            return self._drop(inbound, "no home address")
+        return self._unbound(inbound, packet, now) or Verdict(
+            entries.DATA, "", inbound.source, packet.home_address
+        )
+
+    def _judge_stray(
+        self, inbound: Inbound, packet: packets.Packet, kind: int, now: int
+    ) -> Verdict:
+        """A message for mobile nodes or home agents; a Binding Error never draws another."""
+        unbound = None
+        if kind != messages.BINDING_ERROR:
+            unbound = self._unbound(inbound, packet, now)
+        return unbound or self._drop(
+            inbound, "message not for a correspondent", packet.home_address
+        )
+
+    def _judge_unknown(self, inbound: Inbound, packet: packets.Packet, now: int) -> Verdict:
+        return self._unbound(inbound, packet, now) or self._error(
+            inbound, packet.home_address, messages.UNRECOGNIZED_MESSAGE, "message type", now
+        )
+
+    def _unbound(self, inbound: Inbound, packet: packets.Packet, now: int) -> Verdict | None:
+        """The verdict on a packet whose Home Address option no binding backs; None if one does."""
+        home = packet.home_address
+        if home is None:
+            return None
+        binding = self.binding(home, now)
+        if binding and binding.care_of_address == inbound.source:
+            return None
+        return self._error(inbound, home, messages.UNKNOWN_BINDING, "no binding", now)
+
+    def _error(
+        self, inbound: Inbound, home: bytes | None, status: int, reason: str, now: int
+    ) -> Verdict:
+        verdict = self._drop(inbound, reason, home)
+        if self.limiter.allow(inbound.source, now):
+            verdict.reply = replies.binding_error(self.correspondent, inbound, home, status)
+        return verdict
+
+    def _drop(self, inbound: Inbound, reason: str, home: bytes | None = None) -> Verdict:
+        return Verdict(entries.DROPPED, reason, inbound.source, home or b"")

@@ -1,0 +1,155 @@
+"""A burst of packets: judged, committed as one group, and only then answered."""
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Protocol
+
+from roamkey.correspondent.core import entries
+from roamkey.correspondent.core.cache import BindingCache
+from roamkey.correspondent.core.entries import Inbound, Verdict
+from roamkey.errors import RoamkeyError
+from roamkey.registry.records import Binding, Change, Pair
+
+_ROUNDS = 3  # another daemon may be faster with a number; hardly ever twice in a row
+
+
+class Store(Protocol):
+    """The durable side: see `roamkey.correspondent.store`. All of it may raise RoamkeyError."""
+
+    def revision(self) -> int:
+        """A number that rises when provisioning changes something."""
+
+    def load(
+        self, now: int, since: int = -1, home_addresses: Collection[bytes] | None = None
+    ) -> Iterable[tuple[Pair, Binding | None]]:
+        """Pairs and their bindings: those changed after a revision, or of home addresses."""
+
+    def commit(self, changes: Sequence[Change]) -> set[int]:
+        """Make changes durable; the places of those that are refused."""
+
+    def expire(self, now: int) -> None:
+        """Remove the bindings whose time is over."""
+
+
+class Responder:
+    """Keeps the cache and the registry together.
+
+    `counters` counts packets by (outcome, reason); `trouble` is called with one line where the
+    registry fails: what couldn't be made durable is neither answered nor believed.
+    """
+
+    def __init__(self, cache: BindingCache, store: Store, trouble: Callable[[str], None]) -> None:
+        """Nothing is read yet: call `start`."""
+        self.cache = cache
+        self.counters: Counter[tuple[str, str]] = Counter()
+        self._store = store
+        self._trouble = trouble
+        self._revision = -1
+        self._stale: set[bytes] = set()
+
+    @property
+    def revision(self) -> int:
+        """The registry's revision that the cache is at."""
+        return self._revision
+
+    def start(self, now: int) -> None:
+        """Read pairs and bindings. Raises RoamkeyError where the registry fails."""
+        self._refresh(now)
+
+    def reload(self, store: Store, now: int) -> None:
+        """Read everything again, from `store` in place of the one before.
+
+        Raises RoamkeyError where the registry fails; then nothing has changed.
+        """
+        revision = store.revision()
+        found = list(store.load(now))
+        for home_address in set(self.cache.home_addresses()) - {p.home_address for p, _ in found}:
+            self.cache.forget(home_address)
+        for pair, binding in found:
+            self.cache.load(pair, binding)
+        self._store, self._revision = store, revision
+        self._stale.clear()
+
+    def process(self, burst: Sequence[Inbound], now: int) -> list[Verdict]:
+        """Judge a burst; when this returns, all that the replies promise is durable."""
+        if not self._try(self._refresh, now):
+            verdicts = [self._undurable(packet.source) for packet in burst]
+        else:
+            verdicts = self._judge(burst, now)
+        for verdict in verdicts:
+            self.counters[verdict.outcome, verdict.reason] += 1
+        return verdicts
+
+    def expire(self, now: int) -> list[tuple[bytes, Binding]]:
+        """Remove what is over; the home addresses and what they had."""
+        gone = self.cache.expire(now)
+        if gone:
+            # If it fails the rows stay, and are over all the same.
+            self._try(self._store.expire, now)
+        return gone
+
+    def take_changed(self, now: int) -> list[tuple[bytes, Binding | None]]:
+        """Home addresses whose binding changed since last asked, with what it is now.
+
+        Needs `cache.changed` to be a set. What couldn't be made durable waits: it isn't so yet.
+        """
+        changed = self.cache.changed
+        if not changed:
+            return []
+        durable = changed - self._stale
+        changed &= self._stale
+        return [(home_address, self.cache.binding(home_address, now)) for home_address in durable]
+
+    def _judge(self, burst: Sequence[Inbound], now: int) -> list[Verdict]:
+        """Judge and commit; what the registry refuses is read again and judged again."""
+        verdicts: list[Verdict] = [self.cache.judge(packet, now) for packet in burst]
+        places = list(range(len(burst)))
+        for _ in range(_ROUNDS):
+            pending = [(i, change) for i in places if (change := verdicts[i].change)]
+            if not pending:
+                return verdicts
+            try:
+                refused = self._store.commit([change for _, change in pending])
+                if not refused:
+                    return verdicts
+                places = [i for at, (i, _) in enumerate(pending) if at in refused]
+                self._stale.update(verdicts[i].home_address for i in places)
+                self._refresh(now)
+            except RoamkeyError as error:
+                self._trouble(str(error))
+                places = [i for i, _ in pending]
+                break
+            for i in places:
+                verdicts[i] = self.cache.judge(burst[i], now)
+        for i in places:
+            if verdicts[i].change:
+                self._stale.add(verdicts[i].home_address)
+                verdicts[i] = self._undurable(verdicts[i].source, verdicts[i].home_address)
+        return verdicts
+
+    def _refresh(self, now: int) -> None:
+        """Follow what provisioning and other daemons changed."""
+        revision = self._store.revision()
+        if revision != self._revision:
+            for pair, binding in self._store.load(now, self._revision):
+                self.cache.load(pair, binding)
+            self._revision = revision
+        if self._stale:
+            missing = set(self._stale)
+            for pair, binding in self._store.load(now, home_addresses=self._stale):
+                self.cache.load(pair, binding)
+                missing.discard(pair.home_address)
+            for home_address in missing:
+                self.cache.forget(home_address)
+            self._stale.clear()
+
+    def _try(self, action: Callable[[int], None], now: int) -> bool:
+        try:
+            action(now)
+        except RoamkeyError as error:
+            self._trouble(str(error))
+            return False
+        return True
+
+    def _undurable(self, source: bytes, home_address: bytes = b"") -> Verdict:
+        return Verdict(entries.DROPPED, "registry", source, home_address)

@@ -1,0 +1,271 @@
+"""Key sets on their way to a board: new ones (`provision`) and the next ones (`rekey`).
+
+Whole, or not at all, and the order is what makes it so. (1) Ask the board who it is and which set
+it holds; confirm or withdraw whatever an earlier, interrupted run left `sent`. (2) Refuse
+conflicts. (3) The registry records the new set as `sent`. (4) The board takes it in one atomic
+step. (5) The registry records it as `confirmed`.
+
+Until the last octet of (4) has left, a failure withdraws the set and the registry is as before.
+After that, the board alone knows: it is asked which set it holds, and the set is confirmed or
+withdrawn accordingly. If it can't be asked, `sent` stays, the user is told, and the next run
+finds out at (1).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from mip6 import addresses
+from mip6.console.params import new_keys_of, parameters_of
+from mip6.keystore.keyset import Credentials
+from mip6.keystore.keystore import STORAGE_ERROR
+from roamkey.board.serial_client import Identity, SerialClient
+from roamkey.enroll.plan import Plan, next_keys
+from roamkey.errors import BoardError, RefusedError, RoamkeyError
+from roamkey.registry import CONFIRMED, SENT, Registry
+from roamkey.registry.records import pairs_of
+from roamkey.waiting import until
+
+ASK_AGAIN_S = 6.0  # how long a board that fell silent may take to come back
+_PAUSE_S = 0.2
+
+Connect = Callable[[str], SerialClient]
+
+
+@dataclass(frozen=True)
+class Held:
+    """The set that a board holds and the registry has confirmed; no secret in it.
+
+    `correspondents`: address in text and its generations. `finished`: whether an earlier run had
+    sent it and this one only confirmed it.
+    """
+
+    board: str
+    set_id: str
+    home_address: str
+    correspondents: tuple[tuple[str, tuple[int, ...]], ...]
+    lifetime: int
+    finished: bool
+
+    def plain(self) -> dict[str, Any]:
+        """The same in plain values, for JSON."""
+        return {
+            "board": self.board,
+            "set_id": self.set_id,
+            "home_address": self.home_address,
+            "correspondents": [
+                {"address": name, "generations": list(numbers)}
+                for name, numbers in self.correspondents
+            ],
+            "lifetime": self.lifetime,
+            "finished_earlier_run": self.finished,
+        }
+
+
+def provision(
+    registry: Registry,
+    port: str,
+    plan: Plan,
+    *,
+    replace: bool = False,
+    connect: Connect = SerialClient,
+    ask_again_s: float = ASK_AGAIN_S,
+) -> Held:
+    """Carry out `plan` on the board at `port`; see the top of this file.
+
+    `replace`: also where the board holds keys already. Raises BadInputError (nothing was done),
+    BoardError, RefusedError (the registry is as before, or the message says that it isn't).
+    """
+    plan.check()
+    with connect(port) as client:
+        identity = client.identify()
+        finished = _end_earlier(registry, identity)
+        if finished is not None and _is_as_planned(registry, finished, plan):
+            return _as_held(registry, identity.board, finished, finished=True)
+        _refuse_conflicts(registry, identity, plan, replace)
+        credentials = plan.make(
+            {
+                correspondent: registry.next_generation(plan.home_address, correspondent)
+                for correspondent in plan.correspondents
+            }
+        )
+        failure = _send(
+            registry,
+            client,
+            identity.board,
+            credentials,
+            plan.lifetime,
+            lambda: client.provision(parameters_of(credentials)),
+        )
+    return _end(registry, identity.board, credentials.set_id, failure, port, connect, ask_again_s)
+
+
+def rekey(
+    registry: Registry,
+    port: str,
+    generations: int = 1,
+    *,
+    connect: Connect = SerialClient,
+    ask_again_s: float = ASK_AGAIN_S,
+) -> Held:
+    """Give the board at `port` the next `generations` of keys for each of its correspondents.
+
+    Home address, correspondents, nonces and lifetime stay, and the keys before are retired. An
+    earlier run that was interrupted is finished instead. Raises as `provision`.
+    """
+    with connect(port) as client:
+        identity = client.identify()
+        finished = _end_earlier(registry, identity)
+        if finished is not None:
+            held = _as_held(registry, identity.board, finished, finished=True)
+            if all(len(numbers) == generations for _, numbers in held.correspondents):
+                return held
+        credentials, lifetime = next_keys(registry, identity, generations)
+        failure = _send(
+            registry,
+            client,
+            identity.board,
+            credentials,
+            lifetime,
+            lambda: client.rekey(new_keys_of(credentials)),
+        )
+    return _end(registry, identity.board, credentials.set_id, failure, port, connect, ask_again_s)
+
+
+def holds(registry: Registry, identity: Identity, plan: Plan) -> bool:
+    """Whether a board holds a confirmed set that is what `plan` would make."""
+    return any(
+        known.state == CONFIRMED
+        and known.set_id.hex() == identity.set_id
+        and _is_as_planned(registry, known.set_id, plan)
+        for known in registry.sets_of_board(identity.board)
+    )
+
+
+def _refuse_conflicts(registry: Registry, identity: Identity, plan: Plan, replace: bool) -> None:
+    node = registry.node_by_home_address(plan.home_address)
+    if node is not None and node.board_id not in (None, identity.board):
+        raise RefusedError(
+            f"home address {addresses.text(plan.home_address)} belongs to board {node.board_id}"
+        )
+    if identity.set_id is not None and not replace:
+        raise RefusedError(
+            f"board {identity.board} holds keys already: --replace gives it new ones"
+        )
+
+
+def _is_as_planned(registry: Registry, set_id: bytes, plan: Plan) -> bool:
+    """Whether a set in the registry is what `plan` would make."""
+    wanted = [
+        (plan.home_address, correspondent, plan.lifetime)
+        for correspondent in plan.correspondents
+        for _ in range(plan.generations)
+    ]
+    given = registry.kcns_of_set(set_id) if plan.kcns else ()
+    found = [
+        (entry.home_address, entry.correspondent, entry.lifetime)
+        for entry in registry.entries_of_set(set_id)
+    ]
+    return found == wanted and given == plan.kcns
+
+
+def _end_earlier(registry: Registry, identity: Identity) -> bytes | None:
+    """Confirm or withdraw what earlier runs left `sent`; the set confirmed by this, or None."""
+    if identity.keystore == STORAGE_ERROR:
+        raise BoardError(
+            f"board {identity.board} can't read its flash just now, so nobody knows what it holds"
+        )
+    confirmed = None
+    for earlier in registry.sets_of_board(identity.board):
+        if earlier.state != SENT:
+            continue
+        if earlier.set_id.hex() == identity.set_id:
+            registry.confirm(earlier.set_id)
+            confirmed = earlier.set_id
+        else:
+            registry.withdraw(earlier.set_id)
+    return confirmed
+
+
+def _send(
+    registry: Registry,
+    client: SerialClient,
+    board: str,
+    credentials: Credentials,
+    lifetime: int,
+    give: Callable[[], str],
+) -> RoamkeyError | None:
+    """Record a set as `sent` and have `give` put it on the board. None: it holds it. A failure:
+    only the board knows. Raises where the board can't hold it, the set being withdrawn."""
+    set_id = credentials.set_id
+    registry.add_sent(set_id, board, pairs_of(credentials), lifetime)
+    try:
+        if give() == set_id.hex():
+            return None
+        return BoardError("the board confirms another set than it was sent")
+    except RoamkeyError as error:
+        if client.delivered:
+            return error
+        registry.withdraw(set_id)
+        raise
+    except BaseException:  # Ctrl-C, or a fault of ours
+        if not client.delivered:
+            registry.withdraw(set_id)
+        raise
+
+
+def _end(
+    registry: Registry,
+    board: str,
+    set_id: bytes,
+    failure: RoamkeyError | None,
+    port: str,
+    connect: Connect,
+    ask_again_s: float,
+) -> Held:
+    """Confirm what the board holds. After a failure it is asked: where it holds another set,
+    this one is withdrawn and the failure raised."""
+    if failure is not None:
+        identity = _ask_again(port, board, connect, ask_again_s)
+        if identity is None:
+            raise BoardError(
+                f"{failure}; whether board {board} took the keys is unknown, the registry keeps "
+                "them as sent: run the same command again"
+            )
+        if identity.set_id != set_id.hex():
+            registry.withdraw(set_id)
+            raise failure
+    registry.confirm(set_id)
+    return _as_held(registry, board, set_id, finished=False)
+
+
+def _ask_again(port: str, board: str, connect: Connect, ask_again_s: float) -> Identity | None:
+    """The identity of `board` from a port opened anew; None if it doesn't come back in time."""
+
+    def answer() -> Identity | None:
+        try:
+            with connect(port) as client:
+                return client.identify()
+        except BoardError:
+            return None
+
+    identity = until(answer, ask_again_s, _PAUSE_S)
+    known = identity and identity.board == board and identity.keystore != STORAGE_ERROR
+    return identity if known else None
+
+
+def _as_held(registry: Registry, board: str, set_id: bytes, *, finished: bool) -> Held:
+    """What the registry has of a set that `board` holds."""
+    entries = registry.entries_of_set(set_id)
+    generations: dict[str, tuple[int, ...]] = {}
+    for entry in entries:
+        name = addresses.text(entry.correspondent)
+        generations[name] = (*generations.get(name, ()), entry.generation)
+    return Held(
+        board,
+        set_id.hex(),
+        addresses.text(entries[0].home_address),
+        tuple(generations.items()),
+        entries[0].lifetime,
+        finished,
+    )

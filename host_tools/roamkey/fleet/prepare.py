@@ -1,0 +1,123 @@
+"""One board from bare to verified: flash, install, provision, its own answer after a reboot."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from mip6 import addresses
+from roamkey.board import flasher, installer
+from roamkey.board.images import Firmware
+from roamkey.board.serial_client import SerialClient
+from roamkey.enroll import deliver
+from roamkey.enroll.plan import LIFETIME_S, Plan
+from roamkey.errors import BoardError
+from roamkey.registry import Registry
+from roamkey.waiting import until
+
+_REBOOT_S = 30.0
+_LOOK_EACH_S = 0.2
+
+Report = Callable[[str, int, int], None]  # step, done, in all
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a board is to become. `home_address`: gives it (16 octets) for a board's id.
+
+    `registered_s`: how long to wait for its correspondents to bind it, 0 for not at all.
+    """
+
+    home_address: Callable[[str], bytes]
+    correspondents: tuple[bytes, ...]
+    lifetime: int = LIFETIME_S
+    generations: int = 1
+    firmware: Firmware | None = None
+    replace: bool = False
+    registered_s: float = 0.0
+
+
+@dataclass
+class Progress:
+    """How far a board has come; what is known of it even where a step fails."""
+
+    port: str
+    board: str = ""
+    home_address: str = ""
+    step: str = "waiting"
+    micropython: str = ""
+    agent: str = ""
+    set_id: str = ""
+    report: Report = field(default=lambda step, done, total: None, repr=False)
+
+    def at(self, step: str, done: int = 0, total: int = 1) -> None:
+        """Say where the work is."""
+        self.step = step
+        self.report(step, done, total)
+
+
+def prepare(registry: Registry, wish: Wish, progress: Progress) -> None:
+    """Carry out `wish` on the board at `progress.port`; `progress` tells how it went.
+
+    Each step can be done again: what is there already stays. Raises RoamkeyError; `progress.step`
+    is then the step that failed.
+    """
+    if wish.firmware is not None:
+        progress.at("flash")
+        flashed = flasher.flash(
+            wish.firmware,
+            progress.port,
+            progress=lambda _, done, total: progress.at("flash", done, total),
+        )
+        progress.port = flashed.port or progress.port
+    progress.at("install")
+    installed = installer.install(
+        progress.port, progress=lambda done, total: progress.at("install", done, total)
+    )
+    progress.port = installed.port
+    progress.micropython, progress.agent = installed.micropython, installed.agent
+    progress.at("provision")
+    _provision(registry, wish, progress)
+    progress.at("verify")
+    _verify(progress)
+    if wish.registered_s:
+        progress.at("register")
+        _await_bindings(progress, wish.registered_s)
+    progress.at("done", 1, 1)
+
+
+def _provision(registry: Registry, wish: Wish, progress: Progress) -> None:
+    with SerialClient(progress.port) as client:
+        identity = client.identify()
+    progress.board = identity.board
+    home_address = wish.home_address(identity.board)
+    progress.home_address = addresses.text(home_address)
+    plan = Plan(home_address, wish.correspondents, wish.lifetime, wish.generations)
+    if not wish.replace and deliver.holds(registry, identity, plan):
+        progress.set_id = str(identity.set_id)
+        return
+    held = deliver.provision(registry, progress.port, plan, replace=wish.replace)
+    progress.set_id = held.set_id
+
+
+def _verify(progress: Progress) -> None:
+    """Start the board afresh and have it say what it holds."""
+    with SerialClient(progress.port) as client:
+        client.reboot()
+    progress.port, identity = installer.await_agent(progress.port, progress.board, _REBOOT_S)
+    if identity.set_id != progress.set_id or identity.keystore != "ready":
+        raise BoardError(f"after a reboot the board's keys are {identity.keystore}")
+
+
+def _await_bindings(progress: Progress, wait_s: float) -> None:
+    node: dict[str, Any] = {}
+
+    def bound() -> bool:
+        nonlocal node
+        with SerialClient(progress.port) as client:
+            node = client.status().get("node") or {}
+        bindings = node.get("bindings") or []
+        return bool(bindings) and all(each.get("state") == "bound" for each in bindings)
+
+    if not until(bound, wait_s, _LOOK_EACH_S):
+        said = node.get("text") or node.get("state") or "nothing"
+        raise BoardError(f"not registered after {wait_s:.0f} s: {said}")

@@ -1,0 +1,285 @@
+"""Sets of keys in the tables: what provisioning does there.
+
+Each function runs inside one transaction of its caller.
+
+A set goes to a board in three steps: its keys are added as `sent`, the board takes it, it is
+confirmed; or the board refuses, and it is withdrawn without a trace. See `schema` for the rules.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from sqlalchemy import (
+    Connection,
+    CursorResult,
+    Select,
+    delete,
+    exists,
+    func,
+    insert,
+    select,
+    update,
+)
+
+from mip6 import addresses
+from mip6.limits import (
+    ADDRESS_OCTETS,
+    GENERATION_MAX,
+    GENERATIONS_MAX,
+    KCN_OCTETS_MAX,
+    KCN_OCTETS_MIN,
+    LIFETIME_S_MAX,
+    LIFETIME_UNIT_S,
+    NONCE_OCTETS_MAX,
+    NONCE_OCTETS_MIN,
+    PEERS_MAX,
+    SET_ID_OCTETS,
+)
+from roamkey.errors import BadInputError, RefusedError
+from roamkey.registry.encryption import Place, Secrets
+from roamkey.registry.records import CONFIRMED, RETIRED, SENT, GenerationKey, PairKeys
+from roamkey.registry.schema import (
+    bindings,
+    keys,
+    nodes,
+    pairs,
+    registry,
+)
+from roamkey.registry.vault import Vault
+
+_SHA1_BLOCK = 64
+
+
+def add_sent(
+    c: Connection,
+    vault: Vault,
+    set_id: bytes,
+    board_id: str,
+    given: Sequence[PairKeys],
+    lifetime: int,
+) -> None:
+    """Add the keys of a set as `sent`, with node and pairs where they are new."""
+    _check(set_id, board_id, given, lifetime)
+    if c.scalar(select(exists().where(keys.c.set_id == set_id))):
+        raise RefusedError(f"set {set_id.hex()} is in the registry already")
+    revision = raise_revision(c)
+    fingerprint_key = vault.fingerprint_key(c)
+    node_id = node_for(c, given[0].home_address, board_id)
+    for pair in given:
+        pair_id = pair_for(c, node_id, pair.correspondent, revision)
+        for key in pair.keys:
+            _refuse_used_generation(c, pair_id, pair, key)
+            mark = fingerprint(fingerprint_key, key.kcn)
+            _refuse_used_kcn(c, mark, pair, key)
+            place = Place(pair.home_address, pair.correspondent, set_id, key.generation)
+            secrets = Secrets(key.kcn, pair.home_nonce, pair.care_of_nonce)
+            c.execute(
+                insert(keys).values(
+                    pair_id=pair_id,
+                    set_id=set_id,
+                    generation=key.generation,
+                    fingerprint=mark,
+                    lifetime=lifetime,
+                    state=SENT,
+                    **vault.conceal(c, place, secrets),
+                )
+            )
+
+
+def confirm(c: Connection, set_id: bytes) -> None:
+    """The board holds this set, and therefore none of its earlier ones: those are retired."""
+    board = _board_of(c, set_id)
+    if board is None:
+        raise RefusedError(f"set {set_id.hex()} is not in the registry")
+    c.execute(
+        update(keys).where(keys.c.set_id == set_id, keys.c.state == SENT).values(state=CONFIRMED)
+    )
+    first = select(func.min(keys.c.id)).where(keys.c.set_id == set_id).scalar_subquery()
+    of_board = select(pairs.c.id).join(nodes).where(nodes.c.board_id == board)
+    earlier = select(keys.c.id).where(
+        keys.c.pair_id.in_(of_board), keys.c.id < first, keys.c.state != RETIRED
+    )
+    retire_keys(c, locked(c, earlier))
+
+
+def withdraw(c: Connection, set_id: bytes) -> None:
+    """Undo `add_sent`, as if it never was; nothing to undo is no error."""
+    mine = locked(c, select(keys.c.id).where(keys.c.set_id == set_id))
+    if c.scalar(select(exists().where(keys.c.id.in_(mine), keys.c.state != SENT))):
+        raise RefusedError(f"set {set_id.hex()} is confirmed: the board holds it")
+    touched = c.scalars(select(keys.c.pair_id).where(keys.c.set_id == set_id).distinct()).all()
+    if not touched:
+        return
+    raise_revision(c, touched)
+    of_pairs = select(pairs.c.node_id).where(pairs.c.id.in_(touched)).distinct()
+    node_ids = c.scalars(of_pairs).all()
+    c.execute(delete(keys).where(keys.c.set_id == set_id))
+    without_keys = ~exists().where(keys.c.pair_id == pairs.c.id)
+    c.execute(delete(pairs).where(pairs.c.id.in_(touched), without_keys))
+    without_pairs = ~exists().where(pairs.c.node_id == nodes.c.id)
+    c.execute(delete(nodes).where(nodes.c.id.in_(node_ids), without_pairs))
+    _free_nodes(c, node_ids)
+
+
+def retire_node(c: Connection, home_address: bytes) -> None:
+    """Retire every key of a home address: its board is lost, or gets another address."""
+    live = select(keys.c.id).select_from(keys.join(pairs).join(nodes))
+    live = live.where(nodes.c.home_address == home_address, keys.c.state != RETIRED)
+    retire_keys(c, locked(c, live))
+
+
+def refuse_node(c: Connection, home_address: bytes, refused: bool) -> None:
+    """Answer the node's Binding Updates with status 129 from now on, or no longer."""
+    found = c.execute(
+        update(nodes).where(nodes.c.home_address == home_address).values(refused=refused)
+    )
+    if not found.rowcount:
+        raise RefusedError(f"no node has the home address {addresses.text(home_address)}")
+    touched = c.scalars(_pairs_of(home_address)).all()
+    raise_revision(c, touched)
+    if refused:
+        c.execute(delete(bindings).where(bindings.c.pair_id.in_(touched)))
+
+
+def fingerprint(key: bytes, kcn: bytes) -> bytes:
+    """32 octets that stand for a Kcn: equal exactly where HMAC-SHA1 would take it for the same.
+
+    RFC 2104 hashes keys over 64 octets and fills shorter ones with zeros.
+    """
+    if len(kcn) > _SHA1_BLOCK:
+        kcn = hashlib.sha1(kcn).digest()
+    return hmac.digest(key, kcn.ljust(_SHA1_BLOCK, b"\0"), "sha256")
+
+
+def _check(set_id: bytes, board_id: str, given: Sequence[PairKeys], lifetime: int) -> None:
+    if len(set_id) != SET_ID_OCTETS:
+        raise BadInputError(f"a set's name has {SET_ID_OCTETS} octets")
+    if not 1 <= len(board_id) <= 64 or not board_id.isprintable():
+        raise BadInputError("a board's name has 1 to 64 printable characters")
+    if not LIFETIME_UNIT_S <= lifetime <= LIFETIME_S_MAX:
+        raise BadInputError(f"a lifetime is {LIFETIME_UNIT_S} to {LIFETIME_S_MAX} s")
+    if not given or not all(pair.keys for pair in given):
+        raise BadInputError("a set holds at least one pair, a pair at least one key")
+    if len(given) > PEERS_MAX or any(len(pair.keys) > GENERATIONS_MAX for pair in given):
+        raise BadInputError(
+            f"a set has {PEERS_MAX} pairs at most, and a pair {GENERATIONS_MAX} keys"
+        )
+    if len({pair.home_address for pair in given}) != 1:
+        raise BadInputError("a set has one home address")
+    if len({pair.correspondent for pair in given}) != len(given):
+        raise BadInputError("a correspondent stands in the set twice")
+    for pair in given:
+        for address in (pair.home_address, pair.correspondent):
+            if len(address) != ADDRESS_OCTETS or not addresses.is_unicast_global(address):
+                raise BadInputError("home and correspondent addresses are unicast and global")
+        for nonce in (pair.home_nonce, pair.care_of_nonce):
+            if not NONCE_OCTETS_MIN <= len(nonce) <= NONCE_OCTETS_MAX:
+                raise BadInputError(f"a nonce has {NONCE_OCTETS_MIN} to {NONCE_OCTETS_MAX} octets")
+        for key in pair.keys:
+            if not KCN_OCTETS_MIN <= len(key.kcn) <= KCN_OCTETS_MAX:
+                raise BadInputError(f"a Kcn has {KCN_OCTETS_MIN} to {KCN_OCTETS_MAX} octets")
+            if not 0 <= key.generation <= GENERATION_MAX:
+                raise BadInputError(f"a generation is 0 to {GENERATION_MAX}")
+
+
+def raise_revision(c: Connection, pair_ids: Collection[int] = ()) -> int:
+    """A new revision, put on these pairs. The row's lock makes provisioning one at a time, so
+    that revisions become visible in order."""
+    c.execute(update(registry).values(revision=registry.c.revision + 1))
+    revision = c.scalar(select(registry.c.revision)) or 0
+    if pair_ids:
+        c.execute(update(pairs).where(pairs.c.id.in_(pair_ids)).values(revision=revision))
+    return revision
+
+
+def node_for(c: Connection, home_address: bytes, board_id: str) -> int:
+    """The row of a node, made where there was none; raises RefusedError for another board's."""
+    row = c.execute(
+        select(nodes.c.id, nodes.c.board_id).where(nodes.c.home_address == home_address)
+    ).one_or_none()
+    if row is None:
+        values = {"home_address": home_address, "board_id": board_id}
+        return _new_id(c.execute(insert(nodes).values(values)))
+    if row.board_id is None:
+        c.execute(update(nodes).where(nodes.c.id == row.id).values(board_id=board_id))
+    elif row.board_id != board_id:
+        raise RefusedError(
+            f"home address {addresses.text(home_address)} belongs to board {row.board_id}"
+        )
+    return int(row.id)
+
+
+def pair_for(c: Connection, node_id: int, correspondent: bytes, revision: int) -> int:
+    """The row of a pair, made where there was none, marked as changed in `revision`."""
+    mine = (pairs.c.node_id == node_id) & (pairs.c.correspondent == correspondent)
+    pair_id: int | None = c.scalar(select(pairs.c.id).where(mine))
+    if pair_id is not None:
+        c.execute(update(pairs).where(pairs.c.id == pair_id).values(revision=revision))
+        return pair_id
+    row = {"node_id": node_id, "correspondent": correspondent, "revision": revision}
+    return _new_id(c.execute(insert(pairs).values(row)))
+
+
+def _new_id(result: CursorResult[Any]) -> int:
+    key = result.inserted_primary_key
+    return 0 if key is None else int(key[0])
+
+
+def _refuse_used_generation(
+    c: Connection, pair_id: int, pair: PairKeys, key: GenerationKey
+) -> None:
+    latest = c.scalar(select(func.max(keys.c.generation)).where(keys.c.pair_id == pair_id))
+    if latest is not None and key.generation <= latest:
+        raise RefusedError(
+            f"generation {key.generation} for {addresses.text(pair.home_address)} with "
+            f"{addresses.text(pair.correspondent)} is not new: the next is {latest + 1}"
+        )
+
+
+def _refuse_used_kcn(c: Connection, mark: bytes, pair: PairKeys, key: GenerationKey) -> None:
+    if c.scalar(select(exists().where(keys.c.fingerprint == mark))):
+        raise RefusedError(
+            f"the Kcn of generation {key.generation} for {addresses.text(pair.home_address)} with "
+            f"{addresses.text(pair.correspondent)} is or was in use: every key must be of its own"
+        )
+
+
+def _board_of(c: Connection, set_id: bytes) -> str | None:
+    joined = keys.join(pairs).join(nodes)
+    return c.scalar(
+        select(nodes.c.board_id).select_from(joined).where(keys.c.set_id == set_id).limit(1)
+    )
+
+
+def _pairs_of(home_address: bytes) -> Select[int]:
+    return select(pairs.c.id).join(nodes).where(nodes.c.home_address == home_address)
+
+
+def locked(c: Connection, statement: Select[int]) -> Sequence[int]:
+    """Keys, and nobody changes them meanwhile; daemons lock in the same order."""
+    return c.scalars(statement.order_by(keys.c.id).with_for_update(of=keys)).all()
+
+
+def retire_keys(c: Connection, key_ids: Sequence[int]) -> None:
+    """Retire keys for good; end the bindings and free the nodes that have none left."""
+    if not key_ids:
+        return
+    touched = c.scalars(select(keys.c.pair_id).where(keys.c.id.in_(key_ids)).distinct()).all()
+    c.execute(update(keys).where(keys.c.id.in_(key_ids)).values(state=RETIRED, kcn=None))
+    raise_revision(c, touched)
+    live = select(keys.c.pair_id).where(keys.c.state != RETIRED)
+    ended = bindings.c.pair_id.in_(touched) & bindings.c.pair_id.not_in(live)
+    c.execute(delete(bindings).where(ended))
+    of_pairs = select(pairs.c.node_id).where(pairs.c.id.in_(touched)).distinct()
+    _free_nodes(c, c.scalars(of_pairs).all())
+
+
+def _free_nodes(c: Connection, node_ids: Sequence[int]) -> None:
+    live = select(pairs.c.node_id).join(keys).where(keys.c.state != RETIRED)
+    c.execute(
+        update(nodes)
+        .where(nodes.c.id.in_(node_ids), nodes.c.id.not_in(live))
+        .values(board_id=None)
+    )

@@ -1,0 +1,306 @@
+"""`Registry`: an open registry, and all that one asks of it.
+
+`Registry.open()` gives the default one. Tables and rules: `roamkey.registry.schema`; encryption at
+rest: `roamkey.registry.vault`. Every method is one transaction, whole or not at all, and durable
+when it returns. Addresses are 16 octets.
+"""
+
+from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import IntegrityError
+
+from roamkey.errors import RefusedError
+from roamkey.registry import bindings as binding_rows
+from roamkey.registry import database, keysets, questions, seals, transfer, versions
+from roamkey.registry.records import (
+    Binding,
+    Bound,
+    Change,
+    KeySet,
+    MovedPair,
+    Node,
+    NodeState,
+    Pair,
+    PairKeys,
+    SetEntry,
+)
+from roamkey.registry.seals import BoardSeal
+from roamkey.registry.transfer import Taken
+from roamkey.registry.vault import Vault
+
+_ATTEMPTS = 3  # of a transaction that another one stood in the way of
+
+
+class Registry:
+    """An open registry. Use as a context manager, or `close()` it."""
+
+    def __init__(self, engine: Engine, vault: Vault) -> None:
+        """Wrap an engine whose tables exist; `open` is the usual way in."""
+        self._engine = engine
+        self.vault = vault
+
+    @classmethod
+    def open(
+        cls,
+        url_or_path: str | Path | None = None,
+        create: bool = True,
+        passphrase_file: str | Path | None = None,
+        to_encrypt: bool = False,
+    ) -> "Registry":
+        """Open the registry at a path or SQLAlchemy URL, else that in ROAMKEY_REGISTRY, else the
+        user's own SQLite file; the passphrase's file, else that in ROAMKEY_PASSPHRASE_FILE.
+
+        With `create` it is made where there was none, encrypted if there is a passphrase. Raises
+        BadInputError (none there, damaged, readable by others, newer than this roamkey),
+        RefusedError (a passphrase, but nothing is encrypted, unless `to_encrypt`) or
+        SystemRefusedError.
+        """
+        vault = Vault(passphrase_file)
+        engine = database.reach(url_or_path, create)
+        try:
+            versions.ensure(engine, create, vault)
+            if not to_encrypt:
+                with database.reading(engine) as c:
+                    vault.check(c)
+        except BaseException:
+            engine.dispose()
+            raise
+        return cls(engine, vault)
+
+    @property
+    def name(self) -> str:
+        """What to call it in a message: its file, or its URL without secrets."""
+        return database.name(self._engine)
+
+    def close(self) -> None:
+        """Close the database's connections."""
+        self._engine.dispose()
+
+    def __enter__(self) -> "Registry":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def reading(self) -> AbstractContextManager[Connection]:
+        """A transaction that only reads, for the registry's own parts and for tests."""
+        return database.reading(self._engine)
+
+    def writing(self) -> AbstractContextManager[Connection]:
+        """The same for what writes: durable when the block is left normally."""
+        return database.writing(self._engine)
+
+    # --- keys of boards
+
+    def add_sent(
+        self, set_id: bytes, board_id: str, given: Sequence[PairKeys], lifetime: int
+    ) -> None:
+        """Add a set that is about to go to a board, in state `sent`.
+
+        `set_id`: 8 octets; `given`: all of the same home address; `lifetime`: the longest binding
+        to grant, in seconds. Raises BadInputError for what is out of range, and RefusedError where
+        the home address belongs to another board, a Kcn is or was in use, or a generation isn't
+        above the pair's latest.
+        """
+        try:
+            with self.writing() as c:
+                keysets.add_sent(c, self.vault, set_id, board_id, given, lifetime)
+        except IntegrityError:  # another host was faster, on a database that lets both write
+            raise RefusedError("the same home address or Kcn was provisioned just now") from None
+
+    def confirm(self, set_id: bytes) -> None:
+        """The board holds this set: confirm its keys and retire the board's earlier ones.
+
+        Confirming again changes nothing. Raises RefusedError for an unknown set.
+        """
+        with self.writing() as c:
+            keysets.confirm(c, set_id)
+
+    def withdraw(self, set_id: bytes) -> None:
+        """Undo `add_sent`: nothing of the set is left. An unknown set is no error.
+
+        Raises RefusedError where the set was confirmed, be it by a Binding Update meanwhile.
+        """
+        with self.writing() as c:
+            keysets.withdraw(c, set_id)
+
+    def retire(self, home_address: bytes) -> None:
+        """Retire all keys of a home address for good, and free it for any board."""
+        with self.writing() as c:
+            keysets.retire_node(c, home_address)
+
+    def refuse(self, home_address: bytes, refused: bool = True) -> None:
+        """Refuse the node administratively (status 129), or no longer."""
+        with self.writing() as c:
+            keysets.refuse_node(c, home_address, refused)
+
+    # --- the seals of boards
+
+    def add_seal(self, board_id: str, seal_id: bytes, key: bytes) -> None:
+        """Note a seal (id of 8 octets, key of 32) that a board is about to be given, as `sent`."""
+        with self.writing() as c:
+            seals.add_sent(c, self.vault, board_id, seal_id, key)
+
+    def confirm_seal(self, board_id: str, seal_id: bytes) -> None:
+        """The board bears this seal. Raises RefusedError for an unknown one."""
+        with self.writing() as c:
+            seals.confirm(c, board_id, seal_id)
+
+    def remove_seal(self, board_id: str) -> bool:
+        """The board bears no seal; whether one was noted."""
+        with self.writing() as c:
+            return seals.remove(c, board_id)
+
+    def seal_of(self, board_id: str) -> BoardSeal | None:
+        """The seal noted for a board, or None."""
+        with self.reading() as c:
+            return seals.find(c, self.vault, board_id)
+
+    # --- to and from another machine
+
+    def give_pairs(self, correspondent: bytes) -> list[MovedPair]:
+        """The pairs with this correspondent, to be taken to another machine."""
+        with self.reading() as c:
+            return transfer.give(c, self.vault, correspondent)
+
+    def take_pairs(
+        self, correspondent: bytes, given: list[MovedPair], new_only: bool = False
+    ) -> Taken:
+        """Take over pairs from another machine, all or none; see `transfer`.
+
+        Raises RefusedError for a conflict, and for an older state unless `new_only`.
+        """
+        with self.writing() as c:
+            return transfer.take(c, self.vault, correspondent, given, new_only)
+
+    # --- encryption at rest
+
+    def encrypt(self) -> None:
+        """Encrypt a registry that isn't yet, under the passphrase that it was opened with.
+
+        Whole or not at all; then what the clear rows left in the database's files is overwritten.
+        """
+        with self.writing() as c:
+            self.vault.encrypt(c)
+        database.scrub(self._engine)
+
+    def change_passphrase(self, passphrase_file: str | Path) -> None:
+        """Have the registry open with another passphrase from now on. No key is touched."""
+        with self.writing() as c:
+            self.vault.change_passphrase(c, passphrase_file)
+
+    # --- questions
+
+    def next_generation(self, home_address: bytes, correspondent: bytes) -> int:
+        """The number that a new key of this pair must have at least: 0 for a new pair."""
+        with self.reading() as c:
+            return questions.next_generation(c, home_address, correspondent)
+
+    def node_by_home_address(self, home_address: bytes) -> Node | None:
+        """The node with this home address, or None."""
+        with self.reading() as c:
+            return questions.node_by_home_address(c, home_address)
+
+    def home_addresses(self) -> set[bytes]:
+        """Every home address that is or was in the registry."""
+        with self.reading() as c:
+            return questions.home_addresses(c)
+
+    def node_by_board(self, board_id: str) -> Node | None:
+        """The node that this board holds, the latest provisioned if it changed; or None."""
+        with self.reading() as c:
+            return questions.node_by_board(c, board_id)
+
+    def sets_of_board(self, board_id: str) -> list[KeySet]:
+        """The live sets of a board, the earliest first: what to ask the board about."""
+        with self.reading() as c:
+            return questions.sets_of_board(c, board_id)
+
+    def revision(self) -> int:
+        """A number that rises with every change that provisioning makes."""
+        with self.reading() as c:
+            return questions.revision(c)
+
+    def pairs_for_correspondent(
+        self,
+        address: bytes,
+        since: int = -1,
+        home_addresses: Collection[bytes] | None = None,
+    ) -> list[Pair]:
+        """The pairs with this correspondent, with their live keys, changed after revision `since`;
+        with `home_addresses`, only those of them. A pair whose keys are all retired has none here.
+        """
+        with self.reading() as c:
+            return questions.pairs_for_correspondent(c, self.vault, address, since, home_addresses)
+
+    def live_keys(self) -> list[PairKeys]:
+        """Every live key as a key file would hold it, one entry a key: nonces may differ."""
+        with self.reading() as c:
+            return questions.live_keys(c, self.vault)
+
+    def entries_of_set(self, set_id: bytes) -> list[SetEntry]:
+        """What is public of a set's keys, in the order in which they were added."""
+        with self.reading() as c:
+            return questions.entries_of_set(c, set_id)
+
+    def kcns_of_set(self, set_id: bytes) -> tuple[bytes, ...]:
+        """The Kcn of a live set, in the order in which they were added."""
+        with self.reading() as c:
+            return questions.kcns_of_set(c, self.vault, set_id)
+
+    def summary(self) -> dict[str, Any]:
+        """Where and how it is kept, and its numbers of nodes, keys and bindings (expired
+        included). Needs no passphrase."""
+        with self.reading() as c:
+            return questions.summary(c, self.name)
+
+    # --- the bindings of a correspondent
+
+    def bindings_for_correspondent(
+        self,
+        address: bytes,
+        now: int,
+        since: int = -1,
+        home_addresses: Collection[bytes] | None = None,
+    ) -> dict[int, Binding]:
+        """The bindings that hold at `now`, by `pair_id`; of which pairs: see
+        `pairs_for_correspondent`."""
+        with self.reading() as c:
+            return binding_rows.load(c, address, now, since, home_addresses)
+
+    def current_bindings(self, now: int) -> list[Bound]:
+        """All bindings that hold at `now`."""
+        with self.reading() as c:
+            return binding_rows.current(c, now)
+
+    def nodes_of_correspondent(self, address: bytes, since: int = -1) -> list[NodeState]:
+        """The nodes of this correspondent, those changed after revision `since`; no secret."""
+        with self.reading() as c:
+            return binding_rows.nodes_of(c, address, since)
+
+    def commit(self, changes: Sequence[Change]) -> set[int]:
+        """Make changes durable, in order; the places of those that are refused.
+
+        Refused: the number isn't above the last accepted, or the key is retired or withdrawn.
+        Raises RoamkeyError where the database fails; then nothing, or all, has changed.
+        """
+        for _ in range(_ATTEMPTS - 1):
+            with suppress(database.ContendedError), self.writing() as c:
+                return binding_rows.commit(c, changes)
+        with self.writing() as c:
+            return binding_rows.commit(c, changes)
+
+    def expire(self, address: bytes, now: int) -> None:
+        """Remove the bindings with this correspondent whose time is over."""
+        with self.writing() as c:
+            binding_rows.expire(c, address, now)

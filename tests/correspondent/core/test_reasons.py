@@ -1,0 +1,39 @@
+"""Every reason that the code counts has its advice, and every advice its reason."""
+
+import re
+from pathlib import Path
+
+from mip6 import messages, packets
+from roamkey.correspondent import status
+from roamkey.correspondent.core import cache, reasons, responder
+from roamkey.correspondent.dataplane import forward
+
+
+def counted():
+    """The reasons as the source names them."""
+    found = set()
+    for module in (messages, packets):
+        found |= set(re.findall(r'Violation\(\s*"([a-z ]+)"', Path(module.__file__).read_text()))
+    assert '"length"' in Path(messages.__file__).read_text()
+    found.add("length")  # chosen beside "truncated"
+    text = Path(cache.__file__).read_text()
+    found |= set(re.findall(r'(?:_drop|_error)\(\s*inbound, "([a-z ]+)"', text))
+    found |= {"no binding", "message type", "no key", "home address"}  # given by name
+    for module in (responder, status):
+        text = Path(module.__file__).read_text()
+        found |= set(re.findall(r'entries\.DROPPED, "([a-z ]+)"', text))
+    return found
+
+
+def test_each_has_its_advice():
+    assert counted() - set(reasons.DROPPED) == set()
+    assert set(reasons.DROPPED) - counted() == set()
+    assert set(reasons.REFUSED) == set(cache._REFUSALS.values())
+    told = re.findall(r'^[A-Z_]+ = "([a-z ]+)"', Path(forward.__file__).read_text(), re.MULTILINE)
+    assert {*reasons.DATA_PLANE, *reasons.PASSED_ON} == set(told)
+
+
+def test_each_advice_is_a_sentence():
+    for text in [text for table in reasons._TABLES.values() for text in table.values()]:
+        assert text.endswith(".") and ". " not in text, text
+    assert reasons.advice("dropped", "from a later version").startswith("Unknown")

@@ -1,0 +1,104 @@
+"""What is read and laid out at fixed places is what the general reader and writer make of it."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mip6 import keys, messages, packets
+from mip6.errors import Violation
+from roamkey.correspondent.core import replies, updates
+from roamkey.correspondent.core.entries import Inbound
+from tests.correspondent.conftest import CORRESPONDENT, MobileNode
+
+address = st.binary(min_size=16, max_size=16)
+number = st.integers(0, 0xFFFF)
+
+
+def read_by_all(inbound):
+    """The update as the reader of all packets and messages has it; None for anything else."""
+    try:
+        packet = packets.parse_payload(
+            inbound.next_header, inbound.payload, inbound.source, CORRESPONDENT
+        )
+        if packet.protocol != packets.MOBILITY or not packet.checksum_ok():
+            return None
+        message = messages.decode(packet.payload)
+    except Violation:
+        return None
+    if message.kind != messages.BINDING_UPDATE:
+        return None
+    return updates.from_message(packet, message)
+
+
+@given(home=address, source=address, sequence=number, flags=number, lifetime=number)
+def test_an_update_of_the_usual_layout_is_recognized(home, source, sequence, flags, lifetime):
+    node = MobileNode(1)
+    node.home = home
+    inbound = node.update(sequence, source, lifetime=lifetime, flags=flags)
+    usual = updates.read_usual(inbound, CORRESPONDENT)
+    assert usual is not None
+    assert usual == read_by_all(inbound)
+    assert usual[2:] == (sequence, flags, lifetime, None, True)
+
+
+@settings(max_examples=400)
+@given(
+    mask=st.lists(st.tuples(st.integers(0, 55), st.integers(1, 255)), min_size=1, max_size=3),
+    right_checksum=st.booleans(),
+)
+def test_of_any_other_octets_both_read_the_same_or_one_declines(mask, right_checksum):
+    made = MobileNode(1).update(7, MobileNode(2).home)
+    octets = bytearray(made.payload)
+    for at, flip in mask:
+        octets[at] ^= flip
+    if right_checksum:
+        octets[24:] = messages.with_checksum(octets[24:], bytes(octets[8:24]), CORRESPONDENT)
+    inbound = Inbound(made.next_header, bytes(octets), made.source)
+    usual = updates.read_usual(inbound, CORRESPONDENT)
+    assert usual is None or usual == read_by_all(inbound)
+
+
+def test_another_length_or_header_is_declined():
+    made = MobileNode(1).update(7, MobileNode(2).home)
+    for octets in range(len(made.payload)):
+        cut = made._replace(payload=made.payload[:octets])
+        assert updates.read_usual(cut, CORRESPONDENT) is None
+    assert (
+        updates.read_usual(made._replace(payload=made.payload + bytes(8)), CORRESPONDENT) is None
+    )
+    for header in (packets.HOP_BY_HOP, packets.ROUTING, packets.MOBILITY):
+        assert updates.read_usual(made._replace(next_header=header), CORRESPONDENT) is None
+
+
+@given(
+    home=address,
+    source=address.filter(lambda octets: octets[0] != 0xFF and any(octets)),
+    care_of=address,
+    kbm=st.binary(min_size=20, max_size=20),
+    status=st.integers(0, 255),
+    sequence=number,
+    lifetime=number,
+    at_home=st.booleans(),
+)
+def test_an_acknowledgement_is_as_encoded(
+    home, source, care_of, kbm, status, sequence, lifetime, at_home
+):
+    home = source if at_home else home
+    update = Inbound(packets.DESTINATION_OPTIONS, b"", source, 3)
+    reply = replies.acknowledgement(
+        CORRESPONDENT, update, home, care_of, kbm, status, sequence, 4 * lifetime + 3
+    )
+    header = messages.Message(
+        messages.BINDING_ACKNOWLEDGEMENT,
+        [(messages.BINDING_AUTHORIZATION_DATA, bytes(12))],
+        status=status,
+        sequence=sequence,
+        lifetime=lifetime,
+    ).encode()
+    header = header[:-12] + keys.authenticator(kbm, care_of, CORRESPONDENT, header)
+    header = messages.with_checksum(header, CORRESPONDENT, home)
+    assert reply.destination == source
+    if home == source:
+        assert (reply.next_header, reply.payload) == (packets.MOBILITY, header)
+    else:
+        route = packets.routing_header(home, packets.MOBILITY)
+        assert (reply.next_header, reply.payload) == (packets.ROUTING, route + header)

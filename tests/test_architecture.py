@@ -1,0 +1,189 @@
+"""The rules of the house, held to by who imports whom: see docs/DESIGN.md, "The house"."""
+
+import re
+from pathlib import Path
+
+from support.imports import Import, below, circles, inside_functions, modules, reached, read
+
+ROOT = Path(__file__).parents[1]
+HOST = ROOT / "host_tools" / "roamkey"
+IMPORTS = read(HOST, "roamkey")
+AT_START = [each for each in IMPORTS if not each.function]
+
+#: The only imports inside functions: who, what, and why not at the top.
+LOAD_POINTS = {
+    "roamkey.board.esp32": (
+        {"esptool", "esptool.cmds", "esptool.logger", "esptool.util"},
+        "an extra",
+    ),
+    "roamkey.board.flasher": ({"roamkey.board.esp32"}, "needs the extra `flash`"),
+    "roamkey.cli.correspondent_page": (
+        {"roamkey.correspondent.page.access", "roamkey.correspondent.page.serve"},
+        "needs the extra `page`; the options must show without it",
+    ),
+    "roamkey.cli.decode": ({"roamkey.registry"}, "a database library, for --registry alone"),
+    "roamkey.cli.field": (
+        {"roamkey.field.compare", "roamkey.field.output"},
+        "they draw, with the extra `lab`; --json needs none of it",
+    ),
+    "roamkey.correspondent.daemon": (
+        {"roamkey.correspondent.metrics"},
+        "prometheus_client: not in the memory of daemons that serve no metrics",
+    ),
+    "roamkey.lab.browser": ({"selenium", "selenium.webdriver.chrome.service"}, "of `dev` alone"),
+    "roamkey.registry": (
+        {"roamkey.registry.registry"},
+        "the database library: whoever has keys in a file needs none",
+    ),
+    "roamkey.registry.encryption": (
+        {
+            "cryptography.exceptions",
+            "cryptography.hazmat.primitives.ciphers.aead",
+            "cryptography.hazmat.primitives.kdf.scrypt",
+        },
+        "only where a registry is encrypted",
+    ),
+    "roamkey.registry.versions": (
+        {"roamkey.registry.migrations"},
+        "alembic: only where an older registry is upgraded",
+    ),
+}
+
+#: What does I/O, keeps time, draws lots or holds a database.
+OUTSIDE = (
+    "alembic", "asyncio", "os", "pathlib", "random", "secrets", "select", "selectors", "signal",
+    "socket", "sqlalchemy", "sqlite3", "subprocess", "threading", "time",
+)  # fmt: skip
+
+
+def told(found: list[Import]) -> str:
+    """The way, an import a line."""
+    return "\n".join(map(str, found))
+
+
+def refused(start: str, *rooms: str, imports: list[Import] = IMPORTS) -> list[str]:
+    """The ways from a room to others where none may lead."""
+    return [
+        told(way)
+        for name, way in reached(imports, start).items()
+        if any(below(name, room) for room in rooms)
+    ]
+
+
+def test_no_circle() -> None:
+    assert circles(IMPORTS) == []
+
+
+def test_sql_only_in_the_registry() -> None:
+    """The events are kept in a file of their own, beside the registry and without its tables."""
+    ours = [each for each in IMPORTS if not below(each.importer, "roamkey.registry")]
+    assert not [each for each in ours if each.imported.split(".")[0] in ("sqlalchemy", "alembic")]
+    assert {each.importer for each in ours if each.imported == "sqlite3"} == {
+        "roamkey.correspondent.events.file",
+        "roamkey.correspondent.events.recorder",
+        "roamkey.correspondent.page.feed",
+    }
+    tables = ("batches", "bindings", "keysets", "questions", "schema", "seals", "vault")
+    assert not [
+        str(each)
+        for each in ours
+        if each.imported in {f"roamkey.registry.{name}" for name in tables}
+    ]
+
+
+def test_the_registry_knows_nobody_above_it() -> None:
+    rooms = ("board", "cli", "correspondent", "decode", "enroll", "field", "fleet", "lab")
+    assert refused("roamkey.registry", *(f"roamkey.{room}" for room in rooms)) == []
+
+
+def test_enrolling_knows_no_correspondent() -> None:
+    rooms = ("cli", "correspondent", "field", "fleet", "lab")
+    assert refused("roamkey.enroll", *(f"roamkey.{room}" for room in rooms)) == []
+
+
+def test_the_core_of_a_correspondent_does_no_io() -> None:
+    core = "roamkey.correspondent.core"
+    assert refused(core, *OUTSIDE, imports=AT_START) == []
+    within = reached(IMPORTS, core)
+    others = {name for name in within if below(name, "roamkey.correspondent")}
+    assert {name for name in others if not below(name, core)} <= {"roamkey.correspondent"}
+    assert not [each for each in IMPORTS if below(each.importer, core) and each.function]
+
+
+def test_the_laboratory_and_the_command_are_nobodys_need() -> None:
+    for room, users in (("roamkey.lab", "roamkey.cli"), ("roamkey.cli", "roamkey.__main__")):
+        strangers = [
+            str(each)
+            for each in IMPORTS
+            if below(each.imported, room)
+            and not below(each.importer, room)
+            and not below(each.importer, users)
+        ]
+        assert strangers == []
+
+
+def test_imports_inside_functions_only_at_the_load_points() -> None:
+    assert inside_functions(IMPORTS) == {name: what for name, (what, _) in LOAD_POINTS.items()}
+
+
+def test_files_hold_one_idea() -> None:
+    long = {
+        name: lines
+        for name, path in modules(HOST, "roamkey").items()
+        if (lines := len(path.read_text(encoding="utf-8").splitlines())) > 350
+    }
+    assert long == {}
+
+
+def test_the_map_has_every_room() -> None:
+    """docs/DESIGN.md, "The house": each folder and each file beside them, and nothing else."""
+    design = (ROOT / "docs" / "DESIGN.md").read_text(encoding="utf-8")
+    drawn = re.search(r"^host_tools/roamkey .*?^```", design, re.MULTILINE | re.DOTALL)
+    assert drawn is not None
+    mapped = set()
+    for line in drawn[0].splitlines()[1:-1]:
+        if line.startswith("  ") and line[2] != " ":
+            mapped |= set(re.split(r",? +", re.split(r"  +", line.strip())[0]))
+    rooms = {
+        path.name + "/" for path in HOST.iterdir() if path.is_dir() and any(path.glob("*.py"))
+    }
+    files = {path.stem for path in HOST.glob("*.py") if not path.stem.startswith("__")}
+    assert mapped == rooms | files
+
+
+# --- that the tests would notice
+
+
+def written(folder: Path, **sources: str) -> list[Import]:
+    for name, text in sources.items():
+        path = folder / ((name if "/" in name else name.replace("__", "/")) + ".py")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return read(folder, "house")
+
+
+def test_a_circle_is_seen(tmp_path: Path) -> None:
+    found = written(
+        tmp_path,
+        a="from . import b\nimport os",
+        b="def late():\n    from house.room import c",
+        room__c="from ..a import something",
+        d="from .a import x",
+    )
+    assert circles(found) == [["house.a", "house.b", "house.room.c"]]
+    assert inside_functions(found) == {"house.b": {"house.room.c"}}
+    (way,) = refused("house.d", "os", imports=found)
+    assert way == "house.d:1 imports house.a\nhouse.a:2 imports os"
+
+
+def test_what_only_type_checkers_read_is_no_import(tmp_path: Path) -> None:
+    text = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from house import b\n"
+    found = written(tmp_path, a=text, b="import house.a")
+    assert circles(found) == []
+
+
+def test_a_room_that_is_imported_brings_its_door(tmp_path: Path) -> None:
+    found = written(
+        tmp_path, a="import house.room.c", **{"room/__init__": "import os"}, room__c=""
+    )
+    assert "os" in reached(found, "house.a")
