@@ -3,7 +3,7 @@
 import asyncio
 import sys
 
-from mip6 import agent as application
+from mip6 import application
 
 
 class Program:
