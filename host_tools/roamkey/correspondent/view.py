@@ -10,8 +10,9 @@ from rich.text import Text
 
 from mip6 import addresses
 from roamkey.correspondent.core import reasons
-from roamkey.limits import SEQUENCE_NUMBERS
 from roamkey.registry import Registry
+
+_USES = 65536  # of a key: its sequence numbers, 0 to 65535, never start again
 
 
 def current(registry: Registry, now: int) -> list[dict[str, Any]]:
@@ -24,7 +25,7 @@ def current(registry: Registry, now: int) -> list[dict[str, Any]]:
             "board": row.board_id,
             "sequence": row.last_sequence,
             "generation": row.generation,
-            "uses_left": SEQUENCE_NUMBERS - 1 - row.last_sequence,
+            "uses_left": _USES - 1 - row.last_sequence,
             "lifetime_left_s": (row.expires_ms - now) // 1000,
             "last_seen": _stamp(row.registered_ms),
         }

@@ -13,7 +13,7 @@ from typing import Any
 from mip6 import addresses
 from roamkey import privatefiles
 from roamkey.errors import BadInputError, RefusedError, SystemRefusedError
-from roamkey.limits import KCN_OCTETS_MIN, SEQUENCE_NUMBERS
+from roamkey.limits import KCN_OCTETS_MIN
 from roamkey.registry import Registry
 from roamkey.registry.encryption import lock, unlock
 from roamkey.registry.records import CONFIRMED, SENT, Key, MovedPair
@@ -115,7 +115,7 @@ def _key_in(entry: dict[str, Any]) -> Key:
     last = entry["last_sequence"]
     if len(kcn) < KCN_OCTETS_MIN or entry["state"] not in (SENT, CONFIRMED):
         raise ValueError
-    if last is not None and not 0 <= int(last) < SEQUENCE_NUMBERS:
+    if last is not None and not 0 <= int(last) <= 65535:
         raise ValueError
     numbers = int(entry["generation"]), int(entry["lifetime"])
     return Key(

@@ -21,7 +21,6 @@ from typing import Any
 
 from roamkey.correspondent.events import kinds
 from roamkey.correspondent.events.file import Reader
-from roamkey.limits import SEQUENCE_NUMBERS
 
 _LOOK_EVERY_S = 0.1
 _WATCH_EVERY_S = 2.0
@@ -184,9 +183,7 @@ def told(node: dict[str, Any]) -> dict[str, Any]:
     told = dict(node)
     if "care_of_address" in told:
         told["network"] = kinds.network(told["care_of_address"])
-    told["uses_left"] = (
-        SEQUENCE_NUMBERS - 1 - told["sequence"] if "sequence" in told else SEQUENCE_NUMBERS
-    )
+    told["uses_left"] = 65535 - told["sequence"] if "sequence" in told else 65536
     return told
 
 

@@ -12,6 +12,7 @@ import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from types import TracebackType
 
 from mip6 import packets
 from mip6.errors import Violation
@@ -42,8 +43,16 @@ class Readings(Collector[Reading]):
         self._routed = host.socket(socket.AF_INET6, socket.SOCK_RAW, _IPPROTO_DSTOPTS)
         self._plain = host.socket(socket.AF_INET6, socket.SOCK_DGRAM)
         self._plain.bind((address, PORT))
-        for one in (self._routed, self._plain):
-            self._owned.callback(one.close)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        super().__exit__(kind, value, trace)
+        self._routed.close()
+        self._plain.close()
 
     def between(self, start: float, end: float) -> int:
         """How many arrived in this time."""
