@@ -27,10 +27,10 @@ from roamkey.lab.network import Network
 from roamkey.lab.tun_node import TunNode
 from roamkey.registry import Registry
 
-TESTS = Path(__file__).parent.parent / "tests" / "correspondent"
+TESTS = Path(__file__).parent.parent / "tests"
 sys.path.insert(0, str(TESTS))
-from conftest import MobileNode  # noqa: E402
-from daemons import Daemon, Visitor  # noqa: E402
+from support.daemons import Daemon, Visitor  # noqa: E402
+from support.nodes import MobileNode  # noqa: E402
 
 HOME = "2001:db8:a::77"
 PLAIN = "plain"

@@ -15,9 +15,9 @@ from scripts import OUT, save, table
 from roamkey.lab import sandbox
 from roamkey.lab.network import Network
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "correspondent"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
-from hostile import against_daemon, against_responder, against_vectors
+from support.hostile import against_daemon, against_responder, against_vectors
 
 GROWTH_MAX = 8 << 20  # octets; Python's allocator needs some room to breathe
 _MEGA = 1 << 20

@@ -8,8 +8,8 @@ from ipaddress import IPv6Address
 from pathlib import Path
 
 import pytest
-from daemons import ADDRESS, CLI, Daemon, Visitor, run_cli
 from json_output import checked
+from support.daemons import ADDRESS, CLI, Daemon, Visitor, run_cli
 
 from mip6 import packets
 from roamkey.waiting import until

@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from daemons import ADDRESS, CLI, Daemon, Visitor
-from roaming import HOME, Roaming, need_tun, result
+from support.daemons import ADDRESS, CLI, Daemon, Visitor
+from support.roaming import HOME, Roaming, need_tun, result
 
 from mip6 import packets
 from roamkey.correspondent.dataplane import tun

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from roaming import PROGRAMS, need_tun, result
+from support.roaming import PROGRAMS, need_tun, result
 
 from roamkey.lab.network import Network
 from roamkey.lab.scene import HOME_ADDRESS, Scene

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select
+from support.nodes import Scene
 
 from roamkey.correspondent.core.cache import BindingCache
 from roamkey.correspondent.core.responder import Responder
@@ -18,7 +19,6 @@ from roamkey.correspondent.store import Store
 from roamkey.errors import SystemRefusedError
 from roamkey.registry.records import Change
 from roamkey.registry.schema import bindings, keys
-from tests.correspondent.conftest import Scene
 
 CARE_OF = IPv6Address("2001:db8:1::1").packed
 CARE_OF_2 = IPv6Address("2001:db8:2::2").packed
@@ -163,7 +163,7 @@ def test_a_locked_registry_is_a_failure_of_one_line(scene, monkeypatch):
 _CHILD = """
     import os, signal, sys
     sys.path.insert(0, {folder!r})
-    from conftest import Scene, MobileNode
+    from support.nodes import Scene, MobileNode
     scene = Scene(sys.argv[1])
     node = MobileNode(1)
     first, count, suicide = map(int, sys.argv[2:])
@@ -177,7 +177,9 @@ _CHILD = """
 
 
 def child(scene, *arguments):
-    program = textwrap.dedent(_CHILD).format(folder=str(Path(__file__).parent), care_of=CARE_OF_2)
+    program = textwrap.dedent(_CHILD).format(
+        folder=str(Path(__file__).parents[1]), care_of=CARE_OF_2
+    )
     command = [sys.executable, "-c", program, str(scene.path), *map(str, arguments)]
     return subprocess.Popen(command, stdout=subprocess.PIPE)
 

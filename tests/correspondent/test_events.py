@@ -7,8 +7,8 @@ from contextlib import closing
 from ipaddress import IPv6Address
 
 import pytest
-from daemons import ADDRESS, Daemon, Visitor, run_cli
 from json_output import checked
+from support.daemons import ADDRESS, Daemon, Visitor, run_cli
 
 from mip6 import messages
 from roamkey.cli.correspondent_events import _instant

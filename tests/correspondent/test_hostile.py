@@ -3,10 +3,10 @@
 import os
 
 import pytest
-from conftest import Scene
-from hostile import against_daemon, against_responder, against_vectors
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.hostile import against_daemon, against_responder, against_vectors
+from support.nodes import Scene
 
 from mip6 import messages, packets
 from roamkey.correspondent.core import reasons

@@ -6,13 +6,13 @@ from ipaddress import IPv6Address
 
 import pytest
 from sqlalchemy import select, update
+from support.nodes import Scene
 
 from roamkey.correspondent.core.cache import BindingCache
 from roamkey.correspondent.core.responder import Responder
 from roamkey.correspondent.store import Store
 from roamkey.registry.schema import keys
 from roamkey.waiting import until
-from tests.correspondent.conftest import Scene
 
 CARE_OF = IPv6Address("2001:db8:1::1").packed
 CARE_OF_2 = IPv6Address("2001:db8:2::2").packed

@@ -15,8 +15,8 @@ from ipaddress import IPv6Address
 from pathlib import Path
 
 import pytest
-from daemons import ADDRESS, Daemon, Visitor, run_cli
 from json_output import checked
+from support.daemons import ADDRESS, Daemon, Visitor, run_cli
 
 import roamkey
 from mip6 import packets

@@ -1,1 +1,1 @@
-"""What tests share: graphs of imports, fakes."""
+"""What tests share: the graph of imports; nodes, daemons and liars around a correspondent."""

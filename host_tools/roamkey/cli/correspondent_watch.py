@@ -1,4 +1,4 @@
-"""`roamkey correspondent status`, `drops` and `unit`: the running daemon, and how to run it."""
+"""`roamkey correspondent status`, `drops`, `bindings` and `unit`: looks at a daemon."""
 
 import json
 import shutil

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Generic, TypeVar
 
@@ -22,6 +23,7 @@ class Background:
         self._every = every_s
         self._failure: Exception | None = None
         self._ending = threading.Event()
+        self._owned = ExitStack()  # what is closed when the thread has ended
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def __enter__(self: _Me) -> _Me:
@@ -36,6 +38,7 @@ class Background:
     ) -> None:
         self._ending.set()
         self._thread.join()
+        self._owned.close()
         if self._failure is not None and value is None:
             raise self._failure
 

@@ -14,9 +14,9 @@ import os
 import socket
 import struct
 import sys
+from contextlib import ExitStack
 from ipaddress import IPv6Address
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from pyroute2 import IPRoute
@@ -30,6 +30,7 @@ from roamkey.correspondent.dataplane import filters, tun
 from roamkey.enroll.plan import Plan
 from roamkey.lab.helper import Control, Helper
 from roamkey.lab.network import CORRESPONDENT_ADDRESS, Network
+from roamkey.lab.resources import Resources
 from roamkey.registry import Registry
 from roamkey.registry.records import pairs_of
 
@@ -45,7 +46,7 @@ _HEADER = struct.Struct("!IHBB32s")
 _VERSION = 0x60000000
 
 
-class TunNode:
+class TunNode(Resources):
     """A node in a network, from entering the context until leaving it; attached nowhere at first.
 
     `registry` learns its keys; `folder` holds them on the node's side.
@@ -61,6 +62,7 @@ class TunNode:
         home_address: str,
         name: str = "tun-node",
     ) -> None:
+        super().__init__()
         self.name = name
         self._network = network
         self._registry = registry
@@ -68,7 +70,7 @@ class TunNode:
         self._home = IPv6Address(home_address).packed
         self._helper: Helper | None = None
 
-    def __enter__(self) -> "TunNode":
+    def _set_up(self, stack: ExitStack) -> None:
         credentials = Plan(
             self._home, (IPv6Address(CORRESPONDENT_ADDRESS).packed,), _LIFETIME_S
         ).make({IPv6Address(CORRESPONDENT_ADDRESS).packed: 0})
@@ -79,16 +81,7 @@ class TunNode:
         namespace = self._network.add_node(self.name)
         configuration = {"root": self._root, "uplinks": [self.uplink]}
         self._helper = Helper(namespace, "roamkey.lab.tun_node", configuration)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._helper is not None:
-            self._helper.close()
+        stack.callback(self._helper.close)
 
     def status(self) -> dict[str, Any]:
         """As `Node.status()`, and under `data` the packets that passed each way."""

@@ -9,7 +9,6 @@ import ipaddress
 import socket
 import time
 from dataclasses import dataclass
-from types import TracebackType
 
 from mip6.ports import netlink
 from roamkey.lab.background import Collector
@@ -36,15 +35,7 @@ class AddressWatch(Collector[Usable]):
         self._socket = namespace.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)
         self._socket.bind((0, _RTMGRP_IPV6_IFADDR))
         self._socket.settimeout(_ENDS_WITHIN_S)
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        super().__exit__(kind, value, trace)
-        self._socket.close()
+        self._owned.callback(self._socket.close)
 
     def wait_for(self, prefix: str, since: float, timeout: float = 15.0) -> Usable:
         """The first address that starts with `prefix` and was usable after `since`.

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from struct import unpack
-from types import TracebackType
 from typing import BinaryIO
 
 from mip6 import messages, packets
@@ -67,17 +66,8 @@ class Wire(Collector[Signal]):
         )
 
     def __enter__(self) -> "Wire":
-        self._file = self._capture.open("rb")
+        self._file = self._owned.enter_context(self._capture.open("rb"))
         return super().__enter__()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        super().__exit__(kind, value, trace)
-        self._file.close()
 
     def _read(self) -> Iterator[Signal]:
         for at, frame in records(self._file):

@@ -1,5 +1,7 @@
-"""What a correspondent does to the tables: a group of changes as a few statements, whatever its
-size, and the bindings read and removed. Each function runs inside one transaction of its caller.
+"""What a correspondent does to the tables: sequence numbers taken, bindings kept, read, removed.
+
+Each function runs inside one transaction of its caller. A group of changes is a few statements,
+whatever its size.
 
 **Exactly once.** Of a key's numbers in a group only the first and the last matter: the last
 becomes the key's last accepted number on condition that the first is above what is there. The

@@ -2,12 +2,12 @@
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.nodes import CORRESPONDENT, MobileNode
 
 from mip6 import keys, messages, packets
 from mip6.errors import Violation
 from roamkey.correspondent.core import replies, updates
 from roamkey.correspondent.core.entries import Inbound
-from tests.correspondent.conftest import CORRESPONDENT, MobileNode
 
 address = st.binary(min_size=16, max_size=16)
 number = st.integers(0, 0xFFFF)

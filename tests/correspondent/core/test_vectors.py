@@ -1,7 +1,7 @@
 """The binding cache against 42 packets of a third-party implementation, whole and damaged."""
 
 import pytest
-from mutations import VECTORS, address, cache_of, inbound_of
+from support.mutations import VECTORS, address, cache_of, inbound_of
 
 from mip6 import messages, packets
 from roamkey.correspondent.core import replies

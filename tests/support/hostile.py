@@ -15,13 +15,12 @@ from collections import Counter
 from ipaddress import IPv6Address
 from pathlib import Path
 
-from conftest import CORRESPONDENT, Scene
-from daemons import ADDRESS, Daemon
-from mutations import VECTORS, Mutator, cache_of, inbound_of
-
 from mip6 import messages, packets
 from roamkey.correspondent.core import entries
 from roamkey.correspondent.core.entries import Inbound
+from support.daemons import ADDRESS, Daemon
+from support.mutations import VECTORS, Mutator, cache_of, inbound_of
+from support.nodes import CORRESPONDENT, Scene
 
 CARE_OF = IPv6Address("2001:db8:1::1").packed
 BELIEVED = (entries.ACCEPTED, entries.REMOVED, entries.REFUSED)

@@ -9,11 +9,11 @@ import time
 from pathlib import Path
 
 import pytest
-from daemons import ADDRESS, Daemon
 
 from roamkey.correspondent.dataplane import tun
 from roamkey.lab.tun_node import TunNode
 from roamkey.waiting import until
+from support.daemons import ADDRESS, Daemon
 
 HOME = "2001:db8:a::77"
 PROGRAMS = str(Path(__file__).parent / "programs.py")
