@@ -236,19 +236,18 @@ exec(open("/rom/main.py").read())
 
 
 @pytest.fixture
-def with_frozen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[VirtualBoard]:
+def with_frozen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, image: Image
+) -> Iterator[VirtualBoard]:
     """A board whose firmware holds an agent and its main.py: /rom stands for the firmware.
 
     A virtual board's own firmware can't be another; tests/pico_w has one with the agent frozen in.
     """
     monkeypatch.setattr(repl, "_FROZEN_PATH", "/rom")
     monkeypatch.setattr(Repl, "_frozen_modules", lambda self: ["mip6/__init__", "main"])
-    files = {
-        there.replace("/lib/", "/rom/").replace("/main.py", "/rom/main.py"): here
-        for there, here in board_files().items()
-    }
+    files = {f"/rom/{path}": octets for path, octets in image.files.items()}
     with VirtualBoard(tmp_path / "board.img") as board:
-        board.install({**files, "/main.py": FROZEN_MAIN.encode()})
+        board.install({**files, "/rom/main.py": image.main, "/main.py": FROZEN_MAIN.encode()})
         board.start()
         yield board
 
