@@ -13,7 +13,7 @@ from pathlib import Path
 
 from roamkey.build.constants import inline
 from roamkey.build.link import PACKAGE, link
-from roamkey.build.strip import without_host_only, without_needless_imports
+from roamkey.build.strip import without_host_only, without_needless_imports, without_types
 from roamkey.errors import SystemRefusedError
 from roamkey.firmware import board_files
 
@@ -86,7 +86,7 @@ def compile_board_files(
 
 def make_lean(sources: Mapping[str, str]) -> dict[str, str]:
     """The sources of modules, by full name, meaning the same in fewer octets of bytecode."""
-    return link(without_needless_imports(inline(sources)))
+    return link(without_needless_imports(inline(without_types(sources))))
 
 
 def _module(there: str) -> str:
