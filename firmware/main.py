@@ -23,7 +23,7 @@ def _sealed() -> bool:
     try:
         return os.stat(_SEAL)[6] > 0  # an empty one: power failed while the board was sealed
     except OSError as error:
-        return error.args[0] != _ENOENT
+        return bool(error.args[0] != _ENOENT)
 
 
 def _choose() -> None:

@@ -111,19 +111,18 @@ OPTIONS = {
 class Message:
     """A Mobility Header message: `kind`, the fields of `LAYOUTS` as attributes, and `options`."""
 
-    if TYPE_CHECKING:
-        sequence: int
-        status: int
-        flags: int
-        lifetime: int
-        reserved: int
-        home_address: bytes
-        home_init_cookie: bytes
-        care_of_init_cookie: bytes
-        home_nonce_index: int
-        care_of_nonce_index: int
-        home_keygen_token: bytes
-        care_of_keygen_token: bytes
+    sequence: int
+    status: int
+    flags: int
+    lifetime: int
+    reserved: int
+    home_address: bytes
+    home_init_cookie: bytes
+    care_of_init_cookie: bytes
+    home_nonce_index: int
+    care_of_nonce_index: int
+    home_keygen_token: bytes
+    care_of_keygen_token: bytes
 
     def __init__(
         self,

@@ -46,7 +46,7 @@ class Packet:
         self.route: bytes | None = None
         self.segments_left = 0
         self.protocol = NO_NEXT_HEADER
-        self.payload: "Octets" = b""
+        self.payload: bytes | memoryview = b""
 
     @property
     def logical_source(self) -> bytes:

@@ -60,9 +60,8 @@ def set_clock(seconds: int) -> None:
         from machine import RTC
     except ImportError:
         raise OSError(errno.EPERM) from None
-    year, month, day, hour, minute, second, weekday, _ = time.gmtime(  # type: ignore[misc]  # MicroPython's are eight
-        seconds - _EPOCH
-    )
+    date = time.gmtime(seconds - _EPOCH)
+    year, month, day, hour, minute, second, weekday, _ = date  # type: ignore[misc]  # of eight
     RTC().datetime((year, month, day, weekday, hour, minute, second, 0))
 
 

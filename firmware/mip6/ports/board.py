@@ -9,6 +9,9 @@ from ..errors import Unsupported
 
 if TYPE_CHECKING:
     from ..protocols import Port, Retained
+    from . import esp32, posix, rp2
+
+    _every: tuple[type[Port], ...] = (esp32.Port, posix.Port, rp2.Port)
 
 
 def open_port() -> "Port":

@@ -199,7 +199,7 @@ class Port:
             link.confirmed.add(address)
             if address in self._open:  # advertised after the carrier came back
                 priority = self._priority(link.name)
-                self._sink.address_usable(link.name, priority, address)  # type: ignore[arg-type]
+                self._sink.address_usable(link.name, priority, address)  # type: ignore[arg-type]  # unused links have it, too
 
     async def _solicit(self, link: "_Link") -> None:
         for _ in range(_SOLICITATIONS):

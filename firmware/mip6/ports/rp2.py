@@ -28,6 +28,7 @@ class Port(WifiPort):
     """The Pico W's port. A raw socket of ICMPv6 would break neighbour discovery: there is none."""
 
     protocols = (packets.ROUTING, packets.MOBILITY)
+    _sender: Sender
 
     def _open_sender(self) -> "Sender":
         return Sender()

@@ -186,6 +186,11 @@ class _Untyped(ast.NodeTransformer):
 
     def visit_FunctionDef(self, node: Any) -> ast.AST:
         node.returns = None
-        return self.generic_visit(node)
+        return self.visit_ClassDef(node)
 
     visit_AsyncFunctionDef = visit_FunctionDef
+
+    def visit_ClassDef(self, node: Any) -> ast.AST:
+        self.generic_visit(node)
+        node.body = node.body or [ast.Pass()]
+        return node  # type: ignore[no-any-return]

@@ -21,7 +21,7 @@ _AF_UNIX = 1
 _NATIVE = "<" if sys.byteorder == "little" else ">"  # MicroPython has no "="
 
 
-def place(path: str) -> "Any":
+def place(path: str) -> bytes:
     """The sockaddr_un of a path, as MicroPython wants it."""
     return struct.pack(_NATIVE + "H", _AF_UNIX) + path.encode() + b"\0"
 
@@ -44,7 +44,10 @@ class Callers:
 
     def __init__(self, stream: "socket.socket") -> None:
         self._stream = stream
-        self._desk = self._caller = self._serving = self._ended = None
+        self._desk: terminal.Desk = None  # type: ignore[assignment]  # until `serve`
+        self._caller: socket.socket | None = None
+        self._serving: asyncio.Task[None] | None = None
+        self._ended: asyncio.Event = None  # type: ignore[assignment]  # as above
 
     async def serve(self, desk: "terminal.Desk") -> bool:
         """Work until 0x03 or a reboot is asked for; True, since procd starts it again."""
@@ -75,7 +78,7 @@ class Callers:
     async def _answer(self, caller: "socket.socket") -> None:
         ending = None
         try:
-            ending = await terminal.serve(self._desk, caller, caller)
+            ending = await terminal.serve(self._desk, caller, caller)  # type: ignore[arg-type]  # MicroPython's are streams
             if ending is not None:
                 self._ended.set()
         except OSError:  # the caller went away
@@ -90,7 +93,7 @@ class Callers:
 def main(state: str, path: str, uplinks: list[str]) -> None:
     """Run until a caller ends it, or a signal does."""
 
-    def make(keystore: "Keystore") -> "tuple[Node, Port]":
+    def make(keystore: "agent.Keystore") -> "tuple[Node, Port]":
         port = Port(uplinks or None)
         return Node(keystore, port), port
 
