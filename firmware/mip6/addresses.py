@@ -3,7 +3,9 @@
 Written out because lwIP's ports of MicroPython have no `inet_pton`.
 """
 
-from .compat import TYPE_CHECKING
+from .compat import const
+
+TYPE_CHECKING = const(False)
 
 if TYPE_CHECKING:
     from .protocols import Octets

@@ -15,13 +15,15 @@ import sys
 
 from . import clock, terminal
 from .application import Application
-from .compat import TYPE_CHECKING, const
+from .compat import const
 from .errors import StorageError, Unsupported, traceback_of
 from .eventlog import AirLog, EventLog
 from .keystore.keystore import Keystore
 from .node import Node
 from .ports import board
 from .ports.files import FileStore
+
+TYPE_CHECKING = const(False)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -6,8 +6,10 @@ It runs until it ends; what it raises is kept for the console's status and harms
 import asyncio
 import os
 
-from .compat import TYPE_CHECKING
+from .compat import const
 from .errors import traceback_of
+
+TYPE_CHECKING = const(False)
 
 if TYPE_CHECKING:
     from .node import Node

@@ -5,7 +5,8 @@ import sys
 #: False: CPython. A board's compiled files don't contain what stands behind that.
 MICROPYTHON = sys.implementation.name == "micropython"
 
-#: True to type checkers alone, who know the name; the build leaves such blocks out.
+#: True to type checkers alone, who know the name. Other files say `const(False)`: then
+#: MicroPython's compiler leaves such a block out, even where the build does nothing.
 TYPE_CHECKING = False
 
 if TYPE_CHECKING:

@@ -15,9 +15,11 @@ import errno
 
 from . import packets
 from .addresses import parse, text
-from .compat import TYPE_CHECKING, const
+from .compat import const
 from .errors import Misuse
 from .limits import DATAGRAM_OCTETS_MAX
+
+TYPE_CHECKING = const(False)
 
 if TYPE_CHECKING:
     from .node import Node

@@ -9,8 +9,10 @@ and no more once it is full. The oldest of 32 goes. See docs/SPEC.md, "The event
 import json
 
 from . import addresses, packets
-from .compat import TYPE_CHECKING, const
+from .compat import const
 from .limits import DATAGRAM_OCTETS_MAX
+
+TYPE_CHECKING = const(False)
 
 if TYPE_CHECKING:
     from collections.abc import Callable

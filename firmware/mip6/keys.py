@@ -9,8 +9,10 @@ used again, `hmac_key` prepares it once and the functions here take the prepared
 
 import hashlib
 
-from .compat import MICROPYTHON, TYPE_CHECKING, const
+from .compat import MICROPYTHON, const
 from .limits import ADDRESS_OCTETS, KCN_OCTETS_MIN, NONCE_OCTETS_MAX, NONCE_OCTETS_MIN
+
+TYPE_CHECKING = const(False)
 
 if TYPE_CHECKING:
     from .protocols import HmacKey, Octets

@@ -10,8 +10,10 @@ The tables below say all there is to say about the layouts; the code only walks 
 """
 
 from . import packets
-from .compat import TYPE_CHECKING, const
+from .compat import const
 from .errors import Violation
+
+TYPE_CHECKING = const(False)
 
 if TYPE_CHECKING:
     from .protocols import Octets

@@ -10,9 +10,11 @@ import asyncio
 from . import clock, packets
 from .bindings.update_list import BindingUpdateList
 from .bindings.uplinks import Uplinks
-from .compat import TYPE_CHECKING, const
+from .compat import const
 from .errors import StorageError
 from .keystore.records import READY
+
+TYPE_CHECKING = const(False)
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,8 +5,10 @@ A packet is read from its IPv6 header (rp2, ESP32, captures) or from its first e
 dropped raises `Violation`.
 """
 
-from .compat import TYPE_CHECKING, const
+from .compat import const
 from .errors import Violation
+
+TYPE_CHECKING = const(False)
 
 if TYPE_CHECKING:
     from .protocols import Octets

@@ -1,7 +1,7 @@
 """What comes into the agent's files as an argument: shapes, for type checkers alone.
 
-No board has this file (a stub is never executed). A module of mip6 imports it behind
-`if TYPE_CHECKING` and names its classes in quotes; the build leaves both out.
+No board has this file, and nothing executes it. A module of mip6 imports from it behind
+`if TYPE_CHECKING`, and names what it has in quotes: see CONTRIBUTING.md.
 """
 
 import socket

@@ -5,10 +5,12 @@ A board has this file in memory only while somebody asks. No secrets here.
 
 from .addresses import text
 from .bindings import binding, states
-from .compat import TYPE_CHECKING, const
+from .compat import const
 from .keystore.ledger import warning
 from .keystore.records import DAMAGED, EMPTY, NO_COUNTER, READY, STORAGE_ERROR, UNFINISHED
 from .limits import SEQUENCE_NUMBERS
+
+TYPE_CHECKING = const(False)
 
 if TYPE_CHECKING:
     from typing import Any

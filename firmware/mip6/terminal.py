@@ -12,7 +12,9 @@ import select
 import sys
 
 from . import clock
-from .compat import MICROPYTHON, TYPE_CHECKING, const
+from .compat import MICROPYTHON, const
+
+TYPE_CHECKING = const(False)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -100,7 +100,8 @@ def test_what_only_type_checkers_read_is_left_out() -> None:
         {
             "p.compat": "TYPE_CHECKING = False\nx: int = 1",
             "p.a": """
-from .compat import TYPE_CHECKING, const
+from .compat import const
+TYPE_CHECKING = const(False)
 if TYPE_CHECKING:
     from .protocols import Store
 class A:

@@ -6,11 +6,13 @@ the packet that is due.
 """
 
 from .. import messages
-from ..compat import TYPE_CHECKING, const
+from ..compat import const
 from ..errors import Exhausted, StorageError
 from ..limits import LIFETIME_UNIT_S
 from . import states, updates
 from .pace import Pace
+
+TYPE_CHECKING = const(False)
 
 if TYPE_CHECKING:
     from typing import Any

@@ -35,7 +35,9 @@ correspondent has not accepted the present address. An event that a state doesn'
 happen; if it does, it raises and nothing has changed.
 """
 
-from ..compat import TYPE_CHECKING, const
+from ..compat import const
+
+TYPE_CHECKING = const(False)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

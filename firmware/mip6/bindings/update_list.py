@@ -12,10 +12,12 @@ No I/O: `now` is an argument, a whole number of milliseconds of a clock that nev
 """
 
 from .. import messages, packets
-from ..compat import TYPE_CHECKING, const
+from ..compat import const
 from ..errors import Violation
 from . import states
 from .binding import BINDING_ERROR, PARAMETER_PROBLEM, Binding
+
+TYPE_CHECKING = const(False)
 
 if TYPE_CHECKING:
     from ..keystore.keystore import Keystore

@@ -6,7 +6,9 @@ the octets that don't change. RFC 6275 sections 6.1.7 and 6.2.7; layout in docs/
 """
 
 from .. import keys, messages, packets
-from ..compat import TYPE_CHECKING, const
+from ..compat import const
+
+TYPE_CHECKING = const(False)
 
 if TYPE_CHECKING:
     from ..protocols import HmacKey, Octets

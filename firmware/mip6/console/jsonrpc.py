@@ -2,7 +2,9 @@
 
 import json
 
-from ..compat import TYPE_CHECKING, const
+from ..compat import const
+
+TYPE_CHECKING = const(False)
 
 if TYPE_CHECKING:
     from typing import Any

@@ -13,9 +13,11 @@ Records: docs/SPEC.md, "Stored records". main.py looks for the record `seal` by 
 """
 
 from .. import keys
-from ..compat import TYPE_CHECKING, const
+from ..compat import const
 from ..errors import Misuse, StorageError
 from ..keystore.records import Damaged, pack, unpack
+
+TYPE_CHECKING = const(False)
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,11 +9,13 @@ no answer, error or count repeats what a line held.
 import json
 
 from .. import status
-from ..compat import TYPE_CHECKING
+from ..compat import const
 from ..errors import Misuse, StorageError
 from . import framing, jsonrpc
 from .jsonrpc import INVALID_PARAMS, REFUSED, STORAGE_FAILED, Refusal
 from .params import credentials_from, new_keys_from
+
+TYPE_CHECKING = const(False)
 
 if TYPE_CHECKING:
     from collections.abc import Callable

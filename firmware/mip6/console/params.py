@@ -11,9 +11,11 @@ the field and never repeats a value.
 import binascii
 
 from .. import addresses
-from ..compat import TYPE_CHECKING
+from ..compat import const
 from ..keychange.check import check_credentials
 from ..keystore.keyset import Credentials, Peer
+
+TYPE_CHECKING = const(False)
 
 if TYPE_CHECKING:
     from typing import Any

@@ -7,11 +7,13 @@ this file does no I/O of its own.
 
 import binascii
 
-from ..compat import TYPE_CHECKING, const
+from ..compat import const
 from ..errors import Misuse, StorageError
 from . import jsonrpc
 from .jsonrpc import INVALID_PARAMS, REFUSED, SEALED, STORAGE_FAILED, WAIT, Refusal
 from .lock import TooSoon
+
+TYPE_CHECKING = const(False)
 
 if TYPE_CHECKING:
     from typing import Any

@@ -3,13 +3,15 @@
 How a set is put in place is the key store's own business (keystore/keystore.py).
 """
 
-from ..compat import TYPE_CHECKING
+from ..compat import const
 from ..errors import Misuse
 from ..keystore.keyset import Credentials, Peer
 from ..keystore.records import DAMAGED, READY, STORAGE_ERROR
 from ..limits import SEQUENCE_NUMBERS
 from ..status import keystore_text
 from .check import check_credentials, encode
+
+TYPE_CHECKING = const(False)
 
 if TYPE_CHECKING:
     from ..keystore.keystore import Keystore

@@ -4,7 +4,9 @@ Plain data: what it must fulfil is in keychange/check.py, which looks at every s
 provisioned or stored.
 """
 
-from ..compat import TYPE_CHECKING
+from ..compat import const
+
+TYPE_CHECKING = const(False)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -12,7 +12,7 @@ A counter belongs to the key, not to its label: if a Kcn of the set in place com
 set, it goes on where it was; one that was left behind, or whose counter is lost, is refused.
 """
 
-from ..compat import TYPE_CHECKING
+from ..compat import const
 from ..errors import Exhausted, Misuse, StorageError
 from .ledger import Ledger, warning
 from .records import (
@@ -27,6 +27,8 @@ from .records import (
     UNFINISHED,
     Damaged,
 )
+
+TYPE_CHECKING = const(False)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator

@@ -25,10 +25,12 @@ No clock, flash or random number here: the store comes in as an argument.
 
 import struct
 
-from ..compat import TYPE_CHECKING, const
+from ..compat import const
 from ..errors import Exhausted, Misuse, StorageError
 from ..limits import GENERATION_MAX, SEQUENCE_NUMBERS, SET_ID_OCTETS
 from .records import Damaged, pack, unpack
+
+TYPE_CHECKING = const(False)
 
 if TYPE_CHECKING:
     from ..protocols import Retained, Rows, Store

@@ -6,7 +6,9 @@ import sys
 import time
 
 from .. import __version__
-from ..compat import TYPE_CHECKING, const
+from ..compat import const
+
+TYPE_CHECKING = const(False)
 
 if TYPE_CHECKING:
     from ..protocols import Writable

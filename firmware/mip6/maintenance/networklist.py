@@ -6,7 +6,7 @@ empty: an open network) and `priority` (lower is better, 0 if absent). Passwords
 
 import json
 
-from ..compat import TYPE_CHECKING
+from ..compat import const
 from ..limits import (
     NETWORKS_MAX,
     PASSWORD_OCTETS_MAX,
@@ -14,6 +14,8 @@ from ..limits import (
     PRIORITY_MAX,
     SSID_OCTETS_MAX,
 )
+
+TYPE_CHECKING = const(False)
 
 if TYPE_CHECKING:
     from ..protocols import Readable, Writable

@@ -3,7 +3,9 @@
 import errno
 import os
 
-from ..compat import TYPE_CHECKING, const
+from ..compat import const
+
+TYPE_CHECKING = const(False)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -4,8 +4,10 @@ import sys
 
 import micropython
 
-from ..compat import TYPE_CHECKING
+from ..compat import const
 from ..errors import Unsupported
+
+TYPE_CHECKING = const(False)
 
 if TYPE_CHECKING:
     from ..protocols import Port, Retained

@@ -9,8 +9,10 @@ What survives deep sleep is for the application to pass on: see retained.py.
 import time
 
 from .. import addresses, packets
-from ..compat import TYPE_CHECKING, const
+from ..compat import const
 from .wifi import WifiPort
+
+TYPE_CHECKING = const(False)
 
 if TYPE_CHECKING:
     import socket

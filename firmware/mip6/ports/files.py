@@ -9,7 +9,9 @@ import errno
 import os
 import sys
 
-from ..compat import MICROPYTHON, TYPE_CHECKING, const
+from ..compat import MICROPYTHON, const
+
+TYPE_CHECKING = const(False)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,7 +11,9 @@ forgets it.
 import sys
 
 from .. import addresses, packets
-from ..compat import TYPE_CHECKING, const
+from ..compat import const
+
+TYPE_CHECKING = const(False)
 
 if TYPE_CHECKING:
     import socket

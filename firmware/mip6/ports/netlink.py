@@ -7,7 +7,9 @@ linux/if_addr.h, linux/if_link.h. Numbers are in the machine's byte order.
 import struct
 import sys
 
-from ..compat import TYPE_CHECKING, const
+from ..compat import const
+
+TYPE_CHECKING = const(False)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,10 +11,12 @@ what arrives is known and what is sent leaves where its source belongs. Needs CA
 import asyncio
 import errno
 
-from ..compat import TYPE_CHECKING, const
+from ..compat import const
 from . import netlink
 from .sockets import Raw, Udp, open_netlink, solicit
 from .waiting import Watch
+
+TYPE_CHECKING = const(False)
 
 if TYPE_CHECKING:
     import socket

@@ -4,7 +4,9 @@
 sleeper need not write to flash at each wake (`Keystore.suspend`).
 """
 
-from ..compat import TYPE_CHECKING, const
+from ..compat import const
+
+TYPE_CHECKING = const(False)
 
 if TYPE_CHECKING:
     from ..protocols import Octets, Rtc

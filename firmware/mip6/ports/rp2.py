@@ -4,9 +4,11 @@ docs/LIMITS.md, "Pico W", says what the stack denies.
 """
 
 from .. import packets
-from ..compat import TYPE_CHECKING, const
+from ..compat import const
 from .lwip import Receiver, Sender
 from .wifi import WifiPort
+
+TYPE_CHECKING = const(False)
 
 if TYPE_CHECKING:
     from ..protocols import Nic

@@ -5,8 +5,10 @@ import socket
 import struct
 
 from .. import packets
-from ..compat import MICROPYTHON, TYPE_CHECKING, const
+from ..compat import MICROPYTHON, const
 from . import netlink
+
+TYPE_CHECKING = const(False)
 
 if TYPE_CHECKING:
     from typing import Any

@@ -13,7 +13,9 @@ import asyncio
 
 from ..addresses import parse
 from ..clock import now
-from ..compat import TYPE_CHECKING, const
+from ..compat import const
+
+TYPE_CHECKING = const(False)
 
 if TYPE_CHECKING:
     from collections.abc import Callable

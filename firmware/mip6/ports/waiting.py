@@ -2,7 +2,9 @@
 
 import asyncio
 
-from ..compat import MICROPYTHON, TYPE_CHECKING
+from ..compat import MICROPYTHON, const
+
+TYPE_CHECKING = const(False)
 
 if TYPE_CHECKING:
     import socket

@@ -10,10 +10,12 @@ import errno
 
 from .. import packets
 from ..clock import now
-from ..compat import TYPE_CHECKING, const
+from ..compat import const
 from .files import FileStore
 from .station import Station
 from .waiting import Watch
+
+TYPE_CHECKING = const(False)
 
 if TYPE_CHECKING:
     from collections.abc import Callable

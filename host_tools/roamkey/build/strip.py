@@ -31,7 +31,7 @@ _CORE = (
     "mip6.packets",
 )  # where ValueError is a mistake in a program
 
-_TYPES_ONLY = "TYPE_CHECKING"  # of compat.py
+_TYPES_ONLY = "TYPE_CHECKING"
 _RECEIVED = (6, 7)  # Binding Acknowledgement and Binding Error: a node asks for their fields
 
 
@@ -165,10 +165,6 @@ class _Untyped(ast.NodeTransformer):
         if getattr(node.test, "id", None) == _TYPES_ONLY:
             return node.orelse or None
         return node
-
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST | None:
-        node.names = [one for one in node.names if one.name != _TYPES_ONLY]
-        return node if node.names else None
 
     def visit_Assign(self, node: ast.Assign) -> ast.AST | None:
         if getattr(node.targets[0], "id", None) == _TYPES_ONLY:
