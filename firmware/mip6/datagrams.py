@@ -66,9 +66,8 @@ class Socket:
         self._received: list[tuple[bytes, tuple[str, int]]] = []  # (data, (address, port))
         self._arrived = asyncio.Event()
         self._moved = asyncio.Event()  # set whenever the way may have become free
-        self._named: dict[
-            str, bytes
-        ] = {}  # text -> octets of addresses, as the application writes them
+        # text -> octets of addresses, as the application writes them
+        self._named: dict[str, bytes] = {}
         self._texts: dict[bytes, str] = {}  # and back
         self.counts = {"sent": 0, "refused": 0, "received": 0, "overflowed": 0, "unsent": 0}
 

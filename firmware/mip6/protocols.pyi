@@ -5,7 +5,7 @@ No board has this file, and nothing executes it. A module of mip6 imports from i
 """
 
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from .maintenance.networklist import WifiNetwork
@@ -199,6 +199,3 @@ class Drain(Protocol):
 
 #: Takes the parameters of a request, returns its result.
 Method = Callable[[Any], object]
-
-#: Steps of slow work, others having their turn between.
-Slices = Iterator[None]

@@ -122,9 +122,8 @@ class Desk:
         self._make = make
         self.sealed = sealed
         self._console: "Console | None" = None
-        self._counts: dict[str, int] | None = (
-            None  # of lines refused, over the consoles there were
-        )
+        # of lines refused, over the consoles there were
+        self._counts: dict[str, int] | None = None
         self._until = 0
 
     async def open(self) -> "Console":

@@ -67,9 +67,8 @@ class Binding:
         self._acknowledged = False
         self.deleting = False
         self._aimed = False  # whether `update` is laid out for now
-        self._held: tuple[bytes, int, int] | None = (
-            None  # (address, refresh at, expires at): what the correspondent surely holds
-        )
+        # (address, refresh at, expires at): what the correspondent surely holds
+        self._held: tuple[bytes, int, int] | None = None
         self._jumped = False
         self._unproven_at = _NEVER
         self.since = now  # when the counting of updates began

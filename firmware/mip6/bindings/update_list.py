@@ -157,8 +157,8 @@ class BindingUpdateList:
     ) -> "packets.Packet | None":
         """Take a packet from the network; returns it parsed if it isn't ours but the user's data.
 
-        Addresses as in the IPv6 header (`destination` may be None where a routing header tells);
-        `payload` from the header of type `next_header` on. Whatever is wrong is counted.
+        Addresses as in the IPv6 header; `payload` from the header of type `next_header` on.
+        Whatever is wrong is counted.
         """
         try:
             if next_header == packets.ICMPV6:

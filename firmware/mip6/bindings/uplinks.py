@@ -23,9 +23,8 @@ class Uplinks:
 
     def __init__(self, home_address: bytes | None = None) -> None:
         self.home_address = home_address
-        self._addresses: list[
-            tuple[str, int, bytes, int, int]
-        ] = []  # (uplink, priority, address, eligible from, came), oldest first
+        # (uplink, priority, address, eligible from, came), oldest first
+        self._addresses: list[tuple[str, int, bytes, int, int]] = []
         self._unsteady: dict[str, int] = {}  # uplink -> times in a row that it left soon
 
     def usable(self, uplink: str, priority: int, address: bytes, now: int) -> None:

@@ -103,9 +103,8 @@ class Sender:
     """
 
     def __init__(self) -> None:
-        self._open: list[
-            tuple[int, bytes, bytes, socket.socket]
-        ] = []  # [next header, destination, source, socket], the last used at the end
+        # (next header, destination, source, socket), the last used at the end
+        self._open: list[tuple[int, bytes, bytes, socket.socket]] = []
 
     def send(self, source: bytes, destination: bytes, next_header: int, payload: "Octets") -> None:
         """Send; raises OSError."""

@@ -48,9 +48,8 @@ class _Link:
         self.up = False
         self.changes = 0  # of its carrier, as the kernel counts them
         self.told: dict[bytes, bool] = {}  # address -> usable, as the kernel says
-        self.confirmed: set[bytes] = (
-            set()
-        )  # addresses that the kernel spoke of since the carrier came
+        # addresses that the kernel spoke of since the carrier came
+        self.confirmed: set[bytes] = set()
         self.asking: asyncio.Task[None] | None = None  # the task that asks for advertisements
 
 
@@ -66,17 +65,15 @@ class Port:
     def __init__(self, uplinks: list[str] | None = None) -> None:
         self._uplinks = uplinks
         self._links: dict[int, _Link] = {}
-        self._open: dict[
-            bytes, tuple[str, dict[Any, Any], list[Watch]]
-        ] = {}  # address -> (interface name, sockets by protocol, watches)
+        # address -> (interface name, sockets by protocol, watches)
+        self._open: dict[bytes, tuple[str, dict[Any, Any], list[Watch]]] = {}
         self._asking = 0
         self._sink: "Sink" = None  # type: ignore[assignment]  # until `start`
         self._netlink: "socket.socket" = None  # type: ignore[assignment]  # as above
         self._watch: Watch | None = None
         self._retrying: asyncio.Task[None] | None = None
-        self.faults: dict[
-            str, int
-        ] = {}  # what the system refused, counted by errno name or number
+        # what the system refused, counted by errno name or number
+        self.faults: dict[str, int] = {}
 
     def start(self, sink: "Sink") -> None:
         """Begin: needs a running asyncio loop. Raises OSError without the right to raw sockets."""

@@ -49,9 +49,8 @@ class WifiPort:
         def _ask_routers(self) -> None: ...
 
     def __init__(self, store: "Store | None" = None) -> None:
-        self.faults: dict[
-            str, int
-        ] = {}  # what the system refused, counted by errno name or number
+        # what the system refused, counted by errno name or number
+        self.faults: dict[str, int] = {}
         self._store = store or FileStore("/roamkey")
         self._receivers: list[Receiver] = []
         self._watches: list[Watch] = []
