@@ -36,6 +36,8 @@ def inline(sources: dict[str, str]) -> dict[str, str]:
 
 def without_host_only(sources: dict[str, str]) -> dict[str, str]:
     trees = parsed(sources)
+    for tree in trees.values():
+        strip.strip_types(tree)
     strip.strip_host_only(trees)
     return {name: ast.unparse(tree) for name, tree in trees.items()}
 
