@@ -209,8 +209,7 @@ class Flash:
 
     def seal(self, slot: str, agent: str, sums: Mapping[str, str]) -> None:
         """Say that a slot is whole."""
-        manifest = json.dumps({"agent": agent, "files": dict(sums)}).encode()
-        for _ in self.write({f"{ROOT}/{slot}.json": manifest}):
+        for _ in self.write({f"{ROOT}/{slot}.json": manifest(agent, sums)}):
             pass
 
     def switch(self, slot: str | None) -> None:
@@ -227,6 +226,11 @@ class Flash:
         self._repl.run(f"_put('/main.py', {_base64(content)})")
         if self._repl.ask("print(json.dumps(_text('/main.py')))") != content.decode():
             raise BoardError(f"{self._repl.port}: the board's flash doesn't keep what is written")
+
+
+def manifest(agent: str, sums: Mapping[str, str]) -> bytes:
+    """What says that a slot is whole: the agent's version, and the SHA-256 of each file."""
+    return json.dumps({"agent": agent, "files": dict(sums)}).encode()
 
 
 def _slot(answer: dict[str, object]) -> Slot:
