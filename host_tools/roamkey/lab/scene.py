@@ -15,9 +15,9 @@ from roamkey.board.serial_client import SerialClient
 from roamkey.correspondent import view
 from roamkey.enroll.deliver import provision
 from roamkey.enroll.plan import Plan
-from roamkey.firmware import board_files
 from roamkey.lab.board import VirtualBoard
 from roamkey.lab.demo.correspondent import Correspondent
+from roamkey.lab.installed import installed_files
 from roamkey.lab.network import CORRESPONDENT_ADDRESS, PREFIXES, Network
 from roamkey.lab.resources import Resources
 from roamkey.lab.watch import AddressWatch, Usable
@@ -60,7 +60,7 @@ class Scene(Resources):
         self.board = stack.enter_context(
             VirtualBoard(self._out / "board.img", spawn=namespace.popen)
         )
-        self.board.install({**board_files(), **self._files})
+        self.board.install({**installed_files(), **self._files})
         self.board.start()
         plan = Plan(_octets(HOME_ADDRESS), (_octets(CORRESPONDENT_ADDRESS),))
         provision(self.registry, self.board.port, plan)
