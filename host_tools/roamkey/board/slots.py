@@ -98,7 +98,11 @@ def _copy(p, q):
                 g.write(m[:n])
 def _prune(p):
     empty = True
-    for e in list(os.ilistdir(p)):
+    try:
+        names = list(os.ilistdir(p))
+    except OSError:
+        return False
+    for e in names:
         if not (e[1] & 0x4000 and _prune(p + "/" + e[0])):
             empty = False
     if empty:
@@ -172,11 +176,10 @@ class Flash:
         self._repl.run(f"_dirs('{ROOT}/')\n_rm('{ROOT}/{slot}.json')")
 
     def remove(self, slot: str, paths: list[str]) -> None:
-        """Remove files of a slot, and folders that are empty then."""
+        """Remove files of a slot, and empty folders: one would hide a module of its name."""
         for some in _some(paths):
             self._repl.run(f"for p in {some!r}: _rm('{ROOT}/{slot}/' + p)")
-        if paths:
-            self._repl.run(f"_prune('{ROOT}/{slot}')")
+        self._repl.run(f"_prune('{ROOT}/{slot}')")
 
     def make_folders(self, slot: str, paths: list[str]) -> None:
         """Make the folders that these files of a slot need."""
