@@ -25,13 +25,16 @@ def image() -> Image:
     return image_for(*_kind(micropython()))
 
 
-def installed_files() -> dict[str, bytes]:
-    """A board's files after `roamkey install`: absolute path there to octets."""
-    wanted, slot = image(), SLOTS[0]
+def installed_files(wanted: Image | None = None, agent: str = __version__) -> dict[str, bytes]:
+    """A board's files after `roamkey install`: absolute path there to octets.
+
+    `wanted`: what was installed, None for `image()`; `agent`: its version.
+    """
+    wanted, slot = wanted or image(), SLOTS[0]
     return {
         "/main.py": wanted.main,
         **{f"{ROOT}/{slot}/{path}": octets for path, octets in wanted.files.items()},
-        f"{ROOT}/{slot}.json": manifest(__version__, wanted.sums),
+        f"{ROOT}/{slot}.json": manifest(agent, wanted.sums),
         POINTER: slot.encode(),
     }
 
