@@ -129,6 +129,22 @@ def make_units(trees: Mapping[str, ast.Module]) -> dict[str, UnitText]:
     return made
 
 
+def sources_beside(programs: Mapping[str, Path], platform: str) -> dict[str, str]:
+    """The sources of programs, by module name, that look inside the agent as a board has it.
+
+    What they import of it is found where it then is; otherwise they say what they said: mpy-cross
+    would take their `assert`s away. `platform`: as of `compile_board_files`.
+    """
+    agent = {
+        _module(there): source.read_text()
+        for there, source in board_files().items()
+        if there.startswith(_AGENT) and not there.startswith(_NEEDLESS.get(platform, _OTHERS))
+    }
+    own = {name: source.read_text() for name, source in programs.items()}
+    lean = make_lean(agent | own)
+    return {name: lean[name] for name in programs}
+
+
 def _module(there: str) -> str:
     """The full name of the module that a file below /lib holds."""
     path = there.removeprefix(_LIBRARY).removesuffix(".py")
