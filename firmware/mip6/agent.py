@@ -43,6 +43,10 @@ _BUSY_S = 0.05
 _AGAIN_S = const(60)
 
 
+def _nowhere(kind: str, text: str) -> None:
+    pass
+
+
 class NoNode:
     """Stands in for the node where it can't run; `text` says why, in one line."""
 
@@ -70,6 +74,7 @@ class Guarded:
         self._port = port
         self._fault: str | None = None
         self._traceback: str | None = None
+        self._note: "Callable[[str, str], None]" = _nowhere
         self._application = Application()
 
     def status(self) -> "dict[str, Any]":
@@ -103,6 +108,7 @@ class Guarded:
         """Have all that happens noted in `log`, and the log read over the air."""
         if self._port is not None:
             node: Node = self._node  # type: ignore[assignment]  # there is one where a port is
+            self._note = log.add
             self._port.note = log.add  # type: ignore[method-assign]  # a port's own says nothing
             node.emit = log.emit
             node.add_socket(AirLog(log, node, clock.now))
@@ -118,6 +124,7 @@ class Guarded:
         except Exception as error:  # whatever it is, the console must stay to report it
             self._fault = "%s: %s" % (type(error).__name__, error)
             self._traceback = traceback_of(error)
+            self._note("fault", self._traceback.replace("\n", " | "))
         finally:
             beside.cancel()
 

@@ -49,7 +49,7 @@ def interrupts(on: bool) -> None:
 
 
 def reboot() -> None:
-    """Start afresh: a hardware reset; on unix the process ends (it is its supervisor's turn)."""
+    """Start afresh: a hardware reset; on unix the process ends (procd's turn, or whoever's)."""
     import machine
 
     if hasattr(machine, "reset"):
