@@ -58,9 +58,8 @@ class Packet:
     @property
     def logical_destination(self) -> bytes:
         """The destination that the payload's checksum covers and that upper layers see."""
-        if not self.segments_left:
-            return self.destination
-        return self.route  # type: ignore[return-value]  # it came with the segments
+        # Where segments are left, there is a route.
+        return self.route if self.segments_left else self.destination  # type: ignore[return-value]
 
     def checksum_ok(self) -> bool:
         """Whether the payload's checksum (Mobility Header, UDP, ICMPv6) is right."""

@@ -63,6 +63,8 @@ class Seal:
     can't be read, and then nothing opens it.
     """
 
+    _key: bytes | None
+
     def __init__(
         self, store: "Store", random: "Callable[[int], bytes]", now: "Callable[[], int]"
     ) -> None:
@@ -76,9 +78,7 @@ class Seal:
         return "Seal(%s)" % ("closed" if self.closed else "open")
 
     def _load(self) -> None:
-        self.id = b""
-        self._key: bytes | None = None
-        self._tries = 0
+        self.id, self._key, self._tries = b"", None, 0
         try:
             record = self._store.read(RECORD)
             self.closed = bool(record)  # an empty one: power failed while it was closed

@@ -138,8 +138,8 @@ class Keystore:
             self.load()
             raise StorageError("key set not written: %s" % error) from None
         old = SLOTS[self._slot]
-        kept = self.credentials if self.load() == READY else None
-        if kept is None or kept.set_id != credentials.set_id:
+        # There are credentials while READY.
+        if self.load() != READY or self.credentials.set_id != credentials.set_id:  # type: ignore[union-attr]
             raise StorageError(
                 "flash did not keep the key set: %s %s" % (self.status, self.detail)
             )

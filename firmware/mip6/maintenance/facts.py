@@ -62,8 +62,9 @@ def set_clock(seconds: int) -> None:
         from machine import RTC
     except ImportError:
         raise OSError(errno.EPERM) from None
-    date = time.gmtime(seconds - _EPOCH)
-    year, month, day, hour, minute, second, weekday, _ = date  # type: ignore[misc]  # of eight
+    year, month, day, hour, minute, second, weekday, _ = time.gmtime(  # type: ignore[misc]
+        seconds - _EPOCH  # MicroPython's gives eight
+    )
     RTC().datetime((year, month, day, weekday, hour, minute, second, 0))
 
 
