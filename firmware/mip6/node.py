@@ -78,6 +78,7 @@ class Node:
         if self.keystore.status == READY:
             self.bindings = BindingUpdateList(self.keystore, self.now(), self.emit)
             self.uplinks.home_address = self.bindings.home_address
+            self.uplinks.towards = self.bindings.bindings[0].correspondent
         self._attend()
 
     async def run(self) -> None:
@@ -114,7 +115,7 @@ class Node:
             self._watchdog()
         bindings = self.bindings
         if bindings is not None:
-            best = self.uplinks.best(now)
+            best = self.uplinks.best(now, bindings.care_of)
             if best is None:
                 bindings.detach(now)
             elif best[1] != bindings.care_of:
@@ -192,9 +193,18 @@ class Node:
 
     # What the port tells
 
-    def address_usable(self, uplink: str, priority: int, address: bytes) -> None:
-        """An address (16 octets) of an uplink can be used as of now."""
-        self.uplinks.usable(uplink, priority, address, self.now())
+    def address_usable(
+        self,
+        uplink: str,
+        priority: int,
+        address: bytes,
+        preferred: bool = True,
+        valid_s: "int | None" = None,
+    ) -> None:
+        """An address (16 octets) of an uplink can be used as of now; to be told again when that
+        changes. `preferred`: not deprecated (RFC 4862 section 5.5.4). `valid_s`: seconds for which
+        it is valid, None for ever."""
+        self.uplinks.usable(uplink, priority, address, self.now(), preferred, valid_s)
         self._attend()
         if self.bindings is not None:
             self.bindings.prepare(address)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from roamkey.build.lines import resolve
 from roamkey.firmware import board_files
 from roamkey.lab.network import Network
 from roamkey.lab.scene import Scene
@@ -48,7 +49,11 @@ def test_its_functions_are_those_of_the_sources(tmp_path: Path) -> None:
         assert until(lambda: "fault" in scene.status()["node"], 40), scene.status()
         status = scene.status()["node"]
     assert status["fault"] == "LookupError: nobody foresaw it"
-    frames = re.findall(r'File "(\S+)", line \d+, in (\S+)', status["traceback"])
+    assert 'File "mip6/keystore/ledger.py", line ' in resolve(status["traceback"])
+    frames = [
+        (file.partition("@")[0], name)
+        for file, name in re.findall(r'File "(\S+)", line \d+, in (\S+)', status["traceback"])
+    ]
     assert frames.pop() == ("app.py", "unforeseen")
     known = functions()
     assert len(frames) >= 4, status["traceback"]
