@@ -32,6 +32,10 @@ _BUSY_S = 0.05
 _AGAIN_S = const(60)
 
 
+def _nowhere(kind, text):
+    pass
+
+
 class NoNode:
     """Stands in for the node where it can't run; `text` says why, in one line."""
 
@@ -58,6 +62,7 @@ class Guarded:
         self._node = node
         self._port = port
         self._fault = self._traceback = None
+        self._note = _nowhere
         self._application = Application()
 
     def status(self):
@@ -90,7 +95,7 @@ class Guarded:
     def open(self, log):
         """Have all that happens noted in `log`, and the log read over the air."""
         if self._port is not None:
-            self._port.note = log.add
+            self._note = self._port.note = log.add
             self._node.emit = log.emit
             self._node.add_socket(AirLog(log, self._node, clock.now))
             self._node.reload()
@@ -103,6 +108,7 @@ class Guarded:
         except Exception as error:  # whatever it is, the console must stay to report it
             self._fault = "%s: %s" % (type(error).__name__, error)
             self._traceback = traceback_of(error)
+            self._note("fault", self._traceback.replace("\n", " | "))
         finally:
             beside.cancel()
 

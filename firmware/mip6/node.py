@@ -251,6 +251,28 @@ class Node:
             self.unsent += 1
         return taken
 
+    # What applications may ask (docs/APPLICATIONS.md)
+
+    @property
+    def home_address(self):
+        """16 octets; None as long as the board holds no keys."""
+        return None if self.bindings is None else self.bindings.home_address
+
+    @property
+    def care_of_address(self):
+        """16 octets, the home address itself at home; None where the node has no address."""
+        return None if self.bindings is None else self.bindings.care_of
+
+    @property
+    def correspondents(self):
+        """The addresses (16 octets) of all for whom the board holds keys."""
+        bindings = self.bindings
+        return [] if bindings is None else [one.correspondent for one in bindings.bindings]
+
+    def reaches(self, correspondent):
+        """Whether a datagram to a correspondent (16 octets) would leave at once."""
+        return self.bindings is not None and self.bindings.reaches(correspondent)
+
     # What the console tells
 
     def status(self):

@@ -40,7 +40,7 @@ def interrupts(on):
 
 
 def reboot():
-    """Start afresh: a hardware reset; on unix the process ends (it is its supervisor's turn)."""
+    """Start afresh: a hardware reset; on unix the process ends (procd's turn, or whoever's)."""
     import machine
 
     if hasattr(machine, "reset"):

@@ -55,14 +55,12 @@ VALUES: dict[str, dict[str, Callable[[ModuleType], Any]]] = {
 }
 
 
-def without_host_only(sources: Mapping[str, str]) -> dict[str, str]:
-    """The sources of the agent's modules, by full name, without what only hosts need.
+def strip_host_only(trees: Mapping[str, ast.Module]) -> None:
+    """Take what only hosts need out of the agent's modules, by full name.
 
     Raises KeyError for a name in the lists that isn't there any more.
     """
-    result = {}
-    for module, text in sources.items():
-        tree = ast.parse(text)
+    for module, tree in trees.items():
         for name in HOST_ONLY.get(module, ()):
             _remove(tree, name)
         for name, value in VALUES.get(module, {}).items():
@@ -71,9 +69,11 @@ def without_host_only(sources: Mapping[str, str]) -> dict[str, str]:
             text = repr(value(import_module(module)))
             if text == "True":
                 text = "const(True)"
-            statement.value = ast.parse(text, mode="eval").body
-        result[module] = ast.unparse(ast.fix_missing_locations(_Mute(module).visit(tree)))
-    return result
+            value_of = ast.parse(text, mode="eval").body
+            for node in ast.walk(value_of):
+                ast.copy_location(node, statement)
+            statement.value = value_of
+        ast.fix_missing_locations(_Mute(module).visit(tree))
 
 
 class _Mute(ast.NodeTransformer):
@@ -114,14 +114,12 @@ def _find(scope: ast.Module | ast.ClassDef, name: str) -> ast.stmt:
     raise KeyError(name)
 
 
-def without_needless_imports(sources: Mapping[str, str]) -> dict[str, str]:
-    """The sources of a package's modules, by full name, without unused relative imports."""
-    trees = {name: ast.parse(text) for name, text in sources.items()}
+def strip_needless_imports(trees: Mapping[str, ast.Module]) -> None:
+    """Take unused relative imports out of a package's modules, by full name."""
     wanted = {name for tree in trees.values() for name in _wanted(tree)}
     for tree in trees.values():
         used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
         _Remover(used | wanted).visit(tree)
-    return {name: ast.unparse(ast.fix_missing_locations(tree)) for name, tree in trees.items()}
 
 
 def _wanted(tree: ast.Module) -> set[str]:
