@@ -34,8 +34,17 @@ def inline(sources: dict[str, str]) -> dict[str, str]:
     return {name: ast.unparse(tree) for name, tree in trees.items()}
 
 
+def without_types(sources: dict[str, str]) -> dict[str, str]:
+    trees = parsed(sources)
+    for tree in trees.values():
+        strip.strip_types(tree)
+    return {name: ast.unparse(tree) for name, tree in trees.items()}
+
+
 def without_host_only(sources: dict[str, str]) -> dict[str, str]:
     trees = parsed(sources)
+    for tree in trees.values():
+        strip.strip_types(tree)
     strip.strip_host_only(trees)
     return {name: ast.unparse(tree) for name, tree in trees.items()}
 
@@ -115,6 +124,69 @@ def test_what_only_hosts_call_is_left_out() -> None:
         for name in names:
             last = name.rpartition(".")[2]
             assert f"def {last}(" not in lean[module] and f"\n{last} = " not in lean[module]
+
+
+def test_what_only_type_checkers_read_is_left_out() -> None:
+    lean = without_types(
+        {
+            "p.compat": "TYPE_CHECKING = False\nx: int = 1",
+            "p.a": """
+from .compat import const
+TYPE_CHECKING = const(False)
+if TYPE_CHECKING:
+    from .protocols import Store
+class A:
+    kind: int
+    def __init__(self, store: "Store", *rest: bytes, most: "int | None" = None) -> None:
+        self.store: "Store | None" = store
+        found: list[int]
+        found = [n for n in rest[0]]
+    async def f(self) -> "Store":
+        def g(x: int) -> "Store":
+            return x
+class B:
+    kind: int
+if TYPE_CHECKING:
+    import typing
+else:
+    y = 1
+""",
+        }
+    )
+    assert lean["p.compat"] == "x = 1"
+    assert (
+        lean["p.a"]
+        == """from .compat import const
+
+class A:
+
+    def __init__(self, store, *rest, most=None):
+        self.store = store
+        found = [n for n in rest[0]]
+
+    async def f(self):
+
+        def g(x):
+            return x
+
+class B:
+    pass
+y = 1"""
+    )
+
+
+def test_no_board_gets_what_only_type_checkers_read() -> None:
+    assert not [there for there in board_files() if "protocols" in there or ".pyi" in there]
+    package = TESTS.parent / "firmware" / "mip6"
+    assert [path.name for path in package.rglob("protocols.*")] == ["protocols.pyi"]
+    for platform in ("rp2", "esp32", "linux"):
+        for module, unit in build.make_units(parsed(agent(platform))).items():
+            nodes = list(ast.walk(ast.parse(unit.text)))
+            assert "TYPE_CHECKING" not in unit.text, module
+            assert "protocols import" not in unit.text, module
+            assert not any(isinstance(node, ast.AnnAssign) for node in nodes)
+            assert not any(getattr(node, "annotation", None) for node in nodes)
+            assert not any(getattr(node, "returns", None) for node in nodes)
 
 
 def test_compiled_files_are_those_of_the_platform(tmp_path: Path) -> None:

@@ -17,14 +17,14 @@ _NEVER = const(-10000000)
 class Pace:
     """Times in milliseconds. `sent`: how many updates went out in all."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.sent = 0
         self._timeout = _FIRST_TIMEOUT
         self._recent = [_NEVER] * _UPDATES_PER_SECOND
         self._numbers = [-1] * _AWAITED
         self._times = [0] * _AWAITED
 
-    def begin(self, first, now):
+    def begin(self, first: bool, now: int) -> int:
         """Start a series of updates; returns when the first may go.
 
         `first`: whether the correspondent holds no binding yet. Earlier updates are given up.
@@ -33,16 +33,16 @@ class Pace:
         self._timeout = _FIRST_TIMEOUT if first else _TIMEOUT
         return self.allowed(now)
 
-    def slow_down(self, now):
+    def slow_down(self, now: int) -> int:
         """Go on at the slowest rate; returns when the next update may go."""
         self._timeout = _TIMEOUT_MAX
         return now + _TIMEOUT_MAX
 
-    def allowed(self, now):
+    def allowed(self, now: int) -> int:
         """The first moment from `now` on at which the rate limit lets an update go."""
         return max(now, min(self._recent) + 1000)
 
-    def note(self, sequence, now):
+    def note(self, sequence: int, now: int) -> int:
         """An update goes out; returns when the next is to follow if nothing is heard."""
         slot = self.sent % _AWAITED
         self._numbers[slot] = sequence
@@ -53,13 +53,13 @@ class Pace:
         self._timeout = min(2 * self._timeout, _TIMEOUT_MAX)
         return following
 
-    def sent_at(self, sequence):
+    def sent_at(self, sequence: int) -> int | None:
         """When the update with this number was sent, if its answer is awaited; else None."""
         if sequence in self._numbers:
             return self._times[self._numbers.index(sequence)]
         return None
 
-    def give_up(self):
+    def give_up(self) -> None:
         """No answer is awaited any more."""
         for slot in range(_AWAITED):
             self._numbers[slot] = -1

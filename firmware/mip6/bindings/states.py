@@ -37,6 +37,12 @@ happen; if it does, it raises and nothing has changed.
 
 from ..compat import const
 
+TYPE_CHECKING = const(False)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
 UNKEYED = const(0)
 DETACHED = const(1)
 REGISTERING = const(2)
@@ -95,7 +101,7 @@ _ABSENT = const(0xFF)
 _EVENTS = const(16)  # len(EVENTS): the texts of events and actions are for hosts alone
 
 
-def _packed(rows):
+def _packed(rows: "list[list[Any]]") -> bytes:
     """The rows as one octet for each (state, event): 4 bits of action, 4 bits of next state.
 
     A dictionary of tuples would hold some 5 KB of a board's RAM for good, and this 208 octets. A
@@ -270,7 +276,7 @@ class UnknownEvent(Exception):
     """A state doesn't know the event it was given: a mistake in this program. Nothing changed."""
 
 
-def row(state, event):
+def row(state: int, event: int) -> tuple[int, int]:
     """The (action, next state) for an event in a state; raises UnknownEvent."""
     packed = _TABLE[state * _EVENTS + event]
     if packed == _ABSENT:
@@ -278,13 +284,13 @@ def row(state, event):
     return packed >> 4, packed & 15
 
 
-def rows():
+def rows() -> "Iterator[tuple[int, int, int, int]]":
     """Every row as (state, event, action, next state), in order: for tests and docs."""
     for at, packed in enumerate(_TABLE):
         if packed != _ABSENT:
             yield at // _EVENTS, at % _EVENTS, packed >> 4, packed & 15
 
 
-def knows(state, event):
+def knows(state: int, event: int) -> bool:
     """Whether the table has a row for an event in a state."""
     return _TABLE[state * _EVENTS + event] != _ABSENT

@@ -17,13 +17,19 @@ from ..errors import Violation
 from . import states
 from .binding import BINDING_ERROR, PARAMETER_PROBLEM, Binding
 
+TYPE_CHECKING = const(False)
+
+if TYPE_CHECKING:
+    from ..keystore.keystore import Keystore
+    from ..protocols import Emit, Octets, Outgoing
+
 # ICMPv6, RFC 4443
 _PARAMETER_PROBLEM = const(4)
 _UNRECOGNIZED_NEXT_HEADER = const(1)
 _ICMP_ERROR_OCTETS = const(8)
 
 
-def _nowhere(kind, subject, detail):
+def _nowhere(kind: str, subject: bytes | None, detail: object) -> None:
     pass
 
 
@@ -35,39 +41,40 @@ class BindingUpdateList:
     with what happens, a short fixed word first. `drops`: what was dropped, counted by reason.
     """
 
-    def __init__(self, keystore, now, emit=_nowhere):
+    def __init__(self, keystore: "Keystore", now: int, emit: "Emit" = _nowhere) -> None:
         self.keystore = keystore
+        assert keystore.credentials is not None
         self.home_address = keystore.credentials.home_address
-        self.care_of = None
-        self.drops = {}
+        self.care_of: bytes | None = None
+        self.drops: dict[str, int] = {}
         self.emit = emit
         self.closing = False
-        self._options = {}  # protocol -> header with the Home Address option
+        self._options: dict[int, bytes] = {}  # protocol -> header with the Home Address option
         self.bindings = [
             Binding(self, index, peer, now)
             for index, peer in enumerate(keystore.credentials.peers)
         ]
 
     @property
-    def attachment(self):
+    def attachment(self) -> int:
         """The event that says where the node is."""
         if self.care_of is None:
             return states.LOST
         return states.HOME if self.care_of == self.home_address else states.AWAY
 
     @property
-    def closed(self):
+    def closed(self) -> bool:
         """Whether a shutdown has come to its end with every correspondent."""
         return all(binding.state == states.CLOSED for binding in self.bindings)
 
-    def find(self, correspondent):
+    def find(self, correspondent: "Octets") -> "Binding | None":
         """The Binding of a correspondent (16 octets), or None."""
         for binding in self.bindings:
             if binding.correspondent == correspondent:
                 return binding
         return None
 
-    def attach(self, care_of_address, now):
+    def attach(self, care_of_address: bytes, now: int) -> None:
         """Use this address (16 octets) from now on; the home address itself means: at home."""
         if care_of_address == self.care_of:
             return
@@ -77,7 +84,7 @@ class BindingUpdateList:
             back = binding.holds(care_of_address, now) and states.knows(binding.state, states.BACK)
             binding.feed(states.BACK if back else self.attachment, now)
 
-    def detach(self, now):
+    def detach(self, now: int) -> None:
         """There is no address to use."""
         if self.care_of is not None:
             self.care_of = None
@@ -85,24 +92,24 @@ class BindingUpdateList:
             for binding in self.bindings:
                 binding.feed(states.LOST, now)
 
-    def shutdown(self, now):
+    def shutdown(self, now: int) -> None:
         """Delete all bindings; `closed` says when that is done."""
         self.closing = True
         for binding in self.bindings:
             binding.feed(states.SHUTDOWN, now)
 
-    def prepare(self, care_of_address):
+    def prepare(self, care_of_address: bytes) -> None:
         """Compute the keys for an address that is usable but not in use yet."""
         if care_of_address != self.home_address:
             for binding in self.bindings:
                 binding.prepare(care_of_address)
 
-    def forget(self, care_of_address):
+    def forget(self, care_of_address: bytes) -> None:
         """An address is gone."""
         for binding in self.bindings:
             binding.forget(care_of_address)
 
-    def next_packet(self, now):
+    def next_packet(self, now: int) -> "Outgoing | None":
         """The next packet to send now: (source, destination, next header, payload), or None.
 
         `payload` begins with the header of type `next header` and is valid until the next call.
@@ -113,14 +120,14 @@ class BindingUpdateList:
                 return packet
         return None
 
-    def reaches(self, destination):
+    def reaches(self, destination: bytes) -> bool:
         """Whether data can go there: the node is at home, or bound at this correspondent."""
         if self.attachment == states.HOME:
             return True
         binding = self.find(destination)
         return binding is not None and binding.usable
 
-    def carry(self, destination, protocol, payload):
+    def carry(self, destination: bytes, protocol: int, payload: bytes) -> "Outgoing":
         """A packet that carries data from the home address, as `next_packet` gives them.
 
         `payload` begins with the header of `protocol`; its checksum covers the home address. Only
@@ -133,9 +140,10 @@ class BindingUpdateList:
         if option is None:
             option = packets.home_address_option(self.home_address, protocol)
             self._options[protocol] = option
+        assert binding is not None and binding.care_of is not None
         return binding.care_of, destination, packets.DESTINATION_OPTIONS, option + payload
 
-    def wakes_at(self):
+    def wakes_at(self) -> int | None:
         """When `next_packet` has to be called again though nothing happened, or None."""
         soonest = None
         for binding in self.bindings:
@@ -144,11 +152,13 @@ class BindingUpdateList:
                 soonest = at
         return soonest
 
-    def receive(self, source, destination, next_header, payload, now):
+    def receive(
+        self, source: bytes, destination: bytes, next_header: int, payload: "Octets", now: int
+    ) -> "packets.Packet | None":
         """Take a packet from the network; returns it parsed if it isn't ours but the user's data.
 
-        Addresses as in the IPv6 header (`destination` may be None where a routing header tells);
-        `payload` from the header of type `next_header` on. Whatever is wrong is counted.
+        Addresses as in the IPv6 header; `payload` from the header of type `next_header` on.
+        Whatever is wrong is counted.
         """
         try:
             if next_header == packets.ICMPV6:
@@ -162,13 +172,13 @@ class BindingUpdateList:
             self.drop(violation.reason)
         return None
 
-    def _data(self, packet):
+    def _data(self, packet: "packets.Packet") -> "packets.Packet":
         """Data are the user's if they were sent to the home address."""
         if packet.logical_destination != self.home_address:
             raise Violation("not for the home address", "data to another address")
         return packet
 
-    def _mobility(self, packet, now):
+    def _mobility(self, packet: "packets.Packet", now: int) -> None:
         binding = self.find(packet.source)
         if binding is None:
             raise Violation("unknown correspondent", "mobility message from a stranger")
@@ -187,7 +197,9 @@ class BindingUpdateList:
         else:
             raise Violation("unexpected", "a message that a mobile node doesn't take")
 
-    def _acknowledgement(self, binding, packet, message, now):
+    def _acknowledgement(
+        self, binding: "Binding", packet: "packets.Packet", message: "messages.Message", now: int
+    ) -> None:
         behind = message.status == messages.SEQUENCE_OUT_OF_WINDOW
         if behind:
             fresh = message.sequence >= self.keystore.peek(binding.index)
@@ -207,7 +219,9 @@ class BindingUpdateList:
         else:
             binding.feed(event, now, (message, binding.pace.sent_at(message.sequence)))
 
-    def _binding_error(self, binding, packet, message, now):
+    def _binding_error(
+        self, binding: "Binding", packet: "packets.Packet", message: "messages.Message", now: int
+    ) -> None:
         if message.home_address != self.home_address:
             raise Violation("not for the home address", "Binding Error for another home address")
         if message.status == messages.UNKNOWN_BINDING:
@@ -217,13 +231,13 @@ class BindingUpdateList:
         else:
             raise Violation("unexpected", "Binding Error of unknown status")
 
-    def _unproven(self, binding, event, now):
+    def _unproven(self, binding: "Binding", event: int, now: int) -> None:
         """An event that anybody could have caused may cost a sequence number only now and then."""
         if states.row(binding.state, event)[0] != states.DROP and not binding.unproven(now):
             raise Violation("too soon", "unauthenticated request again")
         binding.feed(event, now)
 
-    def _icmp(self, payload, now):
+    def _icmp(self, payload: "Octets", now: int) -> None:
         """A Parameter Problem counts if it quotes our last update whole, its MAC included.
 
         Codes 0 and 2 come from any kernel without Mobile IPv6, even if a program beside it
@@ -249,6 +263,6 @@ class BindingUpdateList:
             raise Violation("unexpected", "ICMPv6 error about something else than mobility")
         binding.feed(states.UNRECOGNIZED, now, PARAMETER_PROBLEM)
 
-    def drop(self, reason):
+    def drop(self, reason: str) -> None:
         """Count what was dropped."""
         self.drops[reason] = self.drops.get(reason, 0) + 1

@@ -21,12 +21,13 @@ ADDRESSES_MAX = const(16)
 class Uplinks:
     """The usable addresses. `home_address`: 16 octets or None."""
 
-    def __init__(self, home_address=None):
+    def __init__(self, home_address: bytes | None = None) -> None:
         self.home_address = home_address
-        self._addresses = []  # (uplink, priority, address, eligible from, came), oldest first
-        self._unsteady = {}  # uplink -> times in a row that it left soon
+        # (uplink, priority, address, eligible from, came), oldest first
+        self._addresses: list[tuple[str, int, bytes, int, int]] = []
+        self._unsteady: dict[str, int] = {}  # uplink -> times in a row that it left soon
 
-    def usable(self, uplink, priority, address, now):
+    def usable(self, uplink: str, priority: int, address: bytes, now: int) -> None:
         """An address can be used from now on."""
         self.gone(uplink, address, None)
         if len(self._addresses) >= ADDRESSES_MAX:
@@ -35,7 +36,7 @@ class Uplinks:
         hold = min(_HOLD << excess, _HOLD_MAX) if excess > 0 else 0
         self._addresses.append((uplink, priority, address, now + hold, now))
 
-    def gone(self, uplink, address, now):
+    def gone(self, uplink: str, address: bytes, now: int | None) -> None:
         """An address can't be used any more; `now` None where that says nothing of the uplink."""
         for entry in self._addresses:
             if entry[0] == uplink and entry[2] == address:
@@ -45,7 +46,7 @@ class Uplinks:
                     self._unsteady[uplink] = min(self._unsteady.get(uplink, 0) + 1, 9) * soon
                 return
 
-    def best(self, now):
+    def best(self, now: int) -> tuple[str, bytes] | None:
         """(uplink, address) to use, or None."""
         best = None
         for entry in self._addresses:  # the oldest first, so that among equals the last wins
@@ -54,7 +55,7 @@ class Uplinks:
                 best = (rank, entry)
         return best and (best[1][0], best[1][2])
 
-    def wakes_at(self, now):
+    def wakes_at(self, now: int) -> int | None:
         """When the choice may change by itself, or None."""
         soonest = None
         for entry in self._addresses:
@@ -62,6 +63,6 @@ class Uplinks:
                 soonest = entry[3]
         return soonest
 
-    def all(self):
+    def all(self) -> list[tuple[str, int, bytes]]:
         """(uplink, priority, address) of every usable address."""
         return [entry[:3] for entry in self._addresses]

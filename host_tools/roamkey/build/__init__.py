@@ -17,7 +17,7 @@ from pathlib import Path
 from roamkey.build.constants import inline
 from roamkey.build.layout import lay_out
 from roamkey.build.link import PACKAGE, link
-from roamkey.build.strip import strip_host_only, strip_needless_imports
+from roamkey.build.strip import strip_host_only, strip_needless_imports, strip_types
 from roamkey.errors import SystemRefusedError
 from roamkey.firmware import board_files
 
@@ -109,12 +109,16 @@ def _units(chosen: Mapping[str, Path], extra: Mapping[str, Path]) -> dict[str, U
         for there, source in chosen.items()
         if there.startswith(_LIBRARY) and _is_agent(there, extra)
     }
+    for tree in trees.values():
+        strip_types(tree)
     strip_host_only(trees)
     return {module: unit for module, unit in make_units(trees).items() if module not in _INLINED}
 
 
 def make_units(trees: Mapping[str, ast.Module]) -> dict[str, UnitText]:
     """Modules by full name, meaning the same in fewer octets of bytecode; the trees are spent."""
+    for tree in trees.values():
+        strip_types(tree)
     inline(trees)
     strip_needless_imports(trees)
     made = {}

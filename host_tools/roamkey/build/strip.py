@@ -31,6 +31,7 @@ _CORE = (
     "mip6.packets",
 )  # where ValueError is a mistake in a program
 
+_TYPES_ONLY = "TYPE_CHECKING"
 _RECEIVED = (6, 7)  # Binding Acknowledgement and Binding Error: a node asks for their fields
 
 
@@ -140,3 +141,41 @@ class _Remover(ast.NodeTransformer):
             return node
         node.names = [one for one in node.names if (one.asname or one.name) in self._used]
         return node if node.names else None
+
+
+def strip_types(tree: ast.Module) -> None:
+    """Leave out what only type checkers read: annotations, and blocks of `if TYPE_CHECKING`."""
+    _Untyped().visit(tree)
+
+
+class _Untyped(ast.NodeTransformer):
+    def visit_If(self, node: ast.If) -> Any:
+        self.generic_visit(node)
+        if getattr(node.test, "id", None) == _TYPES_ONLY:
+            return node.orelse or None
+        return node
+
+    def visit_Assign(self, node: ast.Assign) -> ast.AST | None:
+        if getattr(node.targets[0], "id", None) == _TYPES_ONLY:
+            return None
+        return self.generic_visit(node)
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
+        if node.value is None:
+            return None
+        return ast.copy_location(ast.Assign([node.target], self.visit(node.value)), node)
+
+    def visit_arg(self, node: ast.arg) -> ast.AST:
+        node.annotation = None
+        return node
+
+    def visit_FunctionDef(self, node: Any) -> ast.AST:
+        node.returns = None
+        return self.visit_ClassDef(node)
+
+    visit_AsyncFunctionDef = visit_FunctionDef
+
+    def visit_ClassDef(self, node: Any) -> ast.AST:
+        self.generic_visit(node)
+        node.body = node.body or [ast.copy_location(ast.Pass(), node)]
+        return node  # type: ignore[no-any-return]
