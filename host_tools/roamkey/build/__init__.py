@@ -136,14 +136,13 @@ def sources_beside(programs: Mapping[str, Path], platform: str) -> dict[str, str
     would take their `assert`s away. `platform`: as of `compile_board_files`.
     """
     agent = {
-        _module(there): source
-        for there, source in board_files().items()
-        if there.startswith(_AGENT) and not there.startswith(_NEEDLESS.get(platform, _OTHERS))
+        _module(there): ast.parse(source.read_text())
+        for there, source in _chosen(platform).items()
+        if there.startswith(_AGENT)
     }
-    lean = make_units(
-        {name: ast.parse(source.read_text()) for name, source in {**agent, **programs}.items()}
-    )
-    return {name: lean[name].text for name in programs}
+    own = {name: ast.parse(source.read_text()) for name, source in programs.items()}
+    made = make_units(agent | own)
+    return {name: made[name].text for name in programs}
 
 
 def _module(there: str) -> str:

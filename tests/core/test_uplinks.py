@@ -14,11 +14,71 @@ def test_priority_then_the_newest():
     assert uplinks.best(5) == ("wlan0", COA2)
     uplinks.usable("eth0", 0, COA3, 6)
     assert uplinks.best(6) == ("eth0", COA3)
-    uplinks.usable("wlan0", 1, COA1, 7)  # confirmed anew: the newest of its uplink again
+    assert not uplinks.usable("wlan0", 1, COA1, 7)  # told again: no news
     uplinks.gone("eth0", COA3, 20000)
-    assert uplinks.best(20000) == ("wlan0", COA1)
-    uplinks.gone("wlan0", COA1, 20000)
     assert uplinks.best(20000) == ("wlan0", COA2)
+    uplinks.gone("wlan0", COA2, 20000)
+    assert uplinks.best(20000) == ("wlan0", COA1)
+
+
+GLOBAL, LOCAL = bytes.fromhex("20010db8000100000000000000000001"), b"\xfd" + bytes(14) + b"\x01"
+
+
+def test_the_address_in_use_stays_while_it_is_there():
+    """A second router on the link, or one that deprecates, moves nobody."""
+    uplinks = Uplinks(HOME)
+    uplinks.usable("eth0", 0, COA1, 0)
+    for now in range(0, 600000, 100):
+        uplinks.usable("eth0", 0, COA2, now, now % 200 == 0, 1800)
+        uplinks.usable("eth0", 0, COA1, now, now % 200 != 0, 7200)
+        assert uplinks.best(now, COA1) == ("eth0", COA1)
+    assert uplinks.beside(COA1)
+    uplinks.usable("eth0", 0, COA2, 600000, True)
+    uplinks.usable("eth0", 0, COA1, 600000, False)
+    assert uplinks.best(600000) == ("eth0", COA2)  # for who has none yet: not a deprecated one
+    uplinks.gone("eth0", COA2, 600000)
+    assert uplinks.best(600000) == ("eth0", COA1)  # but rather that than none
+
+
+def test_labels_are_the_correspondents():
+    for towards, best in ((GLOBAL, GLOBAL), (LOCAL, LOCAL)):
+        uplinks = Uplinks(HOME, towards)
+        uplinks.usable("eth0", 0, best, 0)
+        uplinks.usable("eth0", 0, LOCAL if best == GLOBAL else GLOBAL, 1)
+        assert uplinks.best(1) == ("eth0", best)
+    uplinks.usable("eth0", 0, HOME, 2)
+    assert uplinks.best(2) == ("eth0", HOME)
+
+
+def test_silence_gives_the_others_their_turn():
+    uplinks = Uplinks(HOME)
+    uplinks.usable("eth0", 0, COA1, 0)
+    assert not uplinks.silent(COA1, 5)  # the only one
+    uplinks.usable("wlan0", 1, COA2, 10)
+    assert uplinks.best(10, COA1) == ("eth0", COA1)
+    assert uplinks.silent(COA1, 4000)
+    assert uplinks.best(4000, COA1) == ("wlan0", COA2)
+    assert uplinks.wakes_at(4000) == 64000
+    assert uplinks.best(64000, COA2) == ("eth0", COA1)  # tried again
+    assert uplinks.silent(COA1, 70000)
+    assert uplinks.wakes_at(70000) == 190000
+    assert uplinks.silent(COA2, 80000)  # both: the one whose silence ends first
+    assert uplinks.best(80000, COA2) == ("wlan0", COA2)
+    assert uplinks.best(150000, COA2) == ("wlan0", COA2)
+    uplinks.answered(COA1)
+    assert uplinks.best(80000, COA2) == ("eth0", COA1)
+    for _ in range(20):
+        uplinks.silent(COA1, 0)
+    assert uplinks.wakes_at(200000) == 3600000
+
+
+def test_the_sixteenth_address_is_not_lost_behind_bad_ones():
+    uplinks = Uplinks(HOME, GLOBAL)
+    for i in range(40):
+        uplinks.usable("eth0", 0, LOCAL[:15] + bytes([i]), i, False)
+    uplinks.usable("wlan0", 1, GLOBAL, 50)
+    assert uplinks.best(50) == ("wlan0", GLOBAL)
+    assert len(uplinks.all()) == ADDRESSES_MAX
 
 
 def test_the_home_address_first_on_its_uplink():
