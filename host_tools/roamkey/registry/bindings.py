@@ -143,10 +143,10 @@ def commit(c: Connection, changes: Sequence[Change]) -> set[int]:
     for i, change in enumerate(changes):
         if change.sequence is None or i in refused:
             continue
-        if change.key_id in took:
-            latest[change.pair_id] = change.binding
-        else:
+        if change.key_id not in took:
             refused.add(i)
+        elif not change.refused:
+            latest[change.pair_id] = change.binding
     refused.update(
         i for i, change in enumerate(changes) if change.confirms and not _make_current(c, change)
     )

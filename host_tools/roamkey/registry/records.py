@@ -150,9 +150,10 @@ class Binding(NamedTuple):
 class Change(NamedTuple):
     """What must be durable before the answer leaves.
 
-    `sequence`: the number accepted under the key, None where only the key changed; then `binding`
-    stays as it was, else it becomes this one, or none. `confirms`: the key verified for the first
-    time: its set is confirmed, and the pair's earlier generations are retired.
+    `sequence`: the number used under the key, None for one that was used before; then, and with
+    `refused`, the pair's binding stays as it is, else it becomes `binding`, which may be none.
+    `confirms`: the key verified for the first time: its set is confirmed, and the pair's earlier
+    generations are retired.
     """
 
     pair_id: int
@@ -161,6 +162,7 @@ class Change(NamedTuple):
     sequence: int | None
     confirms: bool
     binding: Binding | None
+    refused: bool = False
 
 
 class Bound(NamedTuple):

@@ -6,7 +6,7 @@ The checks are those of RFC 6275 section 9.5.1 for a static key, in this order:
 2. a key is provisioned for (home address, our address);
 3. Binding Authorization Data stands last and verifies, under the current generation or a later
    one, which becomes current for good;
-4. the sequence number is above the last accepted one, compared linearly;
+4. the sequence number is above the last one used, compared linearly; from here on it is used;
 5. it asks for nothing that a correspondent doesn't give;
 6. then the binding is made, replaced or removed.
 
@@ -158,22 +158,38 @@ class BindingCache:
             status = messages.ADMINISTRATIVELY_PROHIBITED
         elif authentic.removes:
             pass  # a binding can be removed from wherever
-        elif not addresses.is_unicast_global(care_of) or care_of == self.correspondent:
+        elif not self._is_elsewhere(care_of):
             status = messages.INVALID_CARE_OF_ADDRESS
         elif peer.binding is None and self._bound >= self._bindings_max:
             status = messages.INSUFFICIENT_RESOURCES
         return status
 
+    def _is_elsewhere(self, care_of: bytes) -> bool:
+        """Whether data may be sent to an address: not to ourselves, and not to a home address,
+        from where a binding would lead on, in the end in a circle."""
+        return (
+            addresses.is_unicast_global(care_of)
+            and care_of != self.correspondent
+            and care_of not in self._peers
+        )
+
     def _refuse(
         self, authentic: AuthenticUpdate, status: int, confirms: bool, now: int
     ) -> Verdict:
+        """A number that is refused for another reason than itself is used up like any other: what
+        was refused once can't be played back when it would be accepted."""
         peer, key, sequence = authentic.peer, authentic.key, authentic.sequence
+        used: int | None = sequence
         if status == messages.SEQUENCE_OUT_OF_WINDOW and key.last_sequence is not None:
-            sequence = key.last_sequence
+            used, sequence = None, key.last_sequence
+        else:
+            key.last_sequence = sequence
         verdict = authentic.verdict(entries.REFUSED, status, 0)
         verdict.reason = _REFUSALS[status]
-        if confirms:
-            verdict.change = Change(peer.pair_id, key.key_id, key.generation, None, True, None)
+        if confirms or used is not None:
+            verdict.change = Change(
+                peer.pair_id, key.key_id, key.generation, used, confirms, None, refused=True
+            )
         if self.limiter.allow(authentic.inbound.source, now):
             verdict.reply = authentic.acknowledgement(self.correspondent, status, sequence, 0)
         return verdict
