@@ -17,6 +17,7 @@ from ipaddress import IPv6Address
 from typing import Any
 
 from roamkey.correspondent import service
+from roamkey.correspondent.clock import now_ms, shift_ms, wall_ms
 from roamkey.correspondent.control import Control
 from roamkey.correspondent.core import entries
 from roamkey.correspondent.core.cache import BindingCache
@@ -68,11 +69,6 @@ def serve(
         return daemon.run(control, signals)
 
 
-def wall_ms() -> int:
-    """Milliseconds since 1970: bindings must keep their meaning across restarts."""
-    return time.time_ns() // 1_000_000
-
-
 class Daemon:
     """The parts of a daemon, and what turns them."""
 
@@ -93,7 +89,9 @@ class Daemon:
         self._sockets = sockets
         self._log = log
         cache = BindingCache(address.packed, settings.bindings_max)
-        self._responder = Responder(cache, Store(self._registry, address.packed), self._trouble)
+        self._responder = Responder(
+            cache, Store(self._registry, address.packed, shift_ms), self._trouble
+        )
         self._refresher = Refresher(address.packed, cache.binding, settings.refresh)
         self.status = Status(address, self._responder, sockets, self._refresher, wall_ms())
         self._trouble_at: int | None = None
@@ -110,7 +108,7 @@ class Daemon:
 
     def start(self) -> None:
         """Read the registry. Raises RoamkeyError where it fails."""
-        now = wall_ms()
+        now = now_ms()
         self._responder.start(now)
         # What was read lives long, and a burst's objects die young, without cycles: looking for
         # garbage among them takes a tenth of the time.
@@ -190,7 +188,7 @@ class Daemon:
         if not burst:
             return
         started = time.perf_counter()
-        now, events = wall_ms(), self._events
+        now, events = now_ms(), self._events
         verdicts = self._responder.process(burst, now)
         self._tell_plane(now)  # so that an answer finds its route there
         for verdict in verdicts:
@@ -198,6 +196,7 @@ class Daemon:
                 self._sockets.send(verdict.reply)
         self.status.bursts += 1
         self.status.burst_seconds += time.perf_counter() - started
+        at = wall_ms()
         for packet, verdict in zip(burst, verdicts, strict=True):
             if verdict.outcome == entries.DATA:
                 self._refresher.used(verdict.home_address, now)
@@ -205,20 +204,20 @@ class Daemon:
                     self._plane.deliver(packet)
             elif verdict.outcome == entries.ACCEPTED:
                 self._refresher.registered(verdict.home_address, now)
-            self._log.verdict(now, verdict)
+            self._log.verdict(at, verdict)
             if events is not None:
-                events.verdict(now, verdict)
+                events.verdict(at, verdict)
         self._log.flush()
         if events is not None:
             events.flush()
 
     def _housekeep(self) -> None:
         now = wall_ms()
-        for home_address, binding in self._responder.expire(now):
+        for home_address, binding in self._responder.expire(now_ms()):
             self._log.expired(now, home_address, binding)
             if self._events is not None:
                 self._events.expired(now, home_address, binding)
-        self._tell_plane(now)
+        self._tell_plane(now_ms())
         self._log.drops(now)
         self._log.flush()
         if self._events is not None:
@@ -230,11 +229,11 @@ class Daemon:
         wait = tick - time.monotonic()
         asks_at = self._refresher.wakes_at()
         if asks_at is not None:
-            wait = min(wait, (asks_at - wall_ms()) / 1000)
+            wait = min(wait, (asks_at - now_ms()) / 1000)
         return max(0.0, wait)
 
     def _ask_for_renewal(self) -> None:
-        for request in self._refresher.due(wall_ms()):
+        for request in self._refresher.due(now_ms()):
             self._sockets.send(request)
 
     def _record_nodes(self) -> None:
@@ -253,7 +252,7 @@ class Daemon:
             now = wall_ms()
             while self._plane.used:
                 home_address = self._plane.used.pop()
-                self._refresher.used(home_address, now)
+                self._refresher.used(home_address, now_ms())
                 if self._events is not None:
                     self._events.data(home_address, now)
             self._answer(unbound)
@@ -300,18 +299,18 @@ class Daemon:
         self._log.flush()
 
     def _trouble(self, text: str) -> None:
-        now = wall_ms()
+        now = now_ms()
         self.status.troubles += 1
         self.status.last_trouble = text
         if self._trouble_at is None or now - self._trouble_at >= _TROUBLE_EVERY_MS:
             self._trouble_at = now
-            self._log.event(now, "trouble", text, detail=text)
+            self._log.event(wall_ms(), "trouble", text, detail=text)
             self._log.flush()
 
     # --- SIGHUP
 
     def _reload(self) -> None:
-        now = wall_ms()
+        now = now_ms()
         try:
             self._log.reopen()
             self._reopen_registry(now)
@@ -327,7 +326,7 @@ class Daemon:
     def _reopen_registry(self, now: int) -> None:
         opened = self._open_registry(False)
         try:
-            self._responder.reload(Store(opened, self._address.packed), now)
+            self._responder.reload(Store(opened, self._address.packed, shift_ms), now)
         except RoamkeyError:
             opened.close()
             raise

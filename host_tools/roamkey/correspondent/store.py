@@ -5,7 +5,7 @@ the update that records it is conditional (see `registry.schema`): of several da
 same number one succeeds, and the others learn that they did not.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from roamkey.registry import Pair, Registry
 from roamkey.registry.records import Binding, Change
@@ -14,10 +14,17 @@ from roamkey.registry.records import Binding, Change
 class Store:
     """What the cache of one correspondent address needs of the registry."""
 
-    def __init__(self, registry: Registry, correspondent: bytes) -> None:
-        """`correspondent`: our address, 16 octets."""
+    def __init__(
+        self,
+        registry: Registry,
+        correspondent: bytes,
+        shift_ms: Callable[[], int] = lambda: 0,
+    ) -> None:
+        """`correspondent`: our address, 16 octets; `shift_ms`: what the wall's clock, which the
+        registry goes by, is ahead of the instants that come in here."""
         self._registry = registry
         self._correspondent = correspondent
+        self._shift_ms = shift_ms
 
     def revision(self) -> int:
         """A number that rises when provisioning changes something."""
@@ -27,16 +34,44 @@ class Store:
         self, now: int, since: int = -1, home_addresses: Collection[bytes] | None = None
     ) -> Iterator[tuple[Pair, Binding | None]]:
         """The pairs changed after revision `since`, or those of the home addresses given; with
-        their bindings, unless these are over at `now`."""
+        their bindings, unless these are over at `now`. None lasts longer than its lifetime from
+        now on, whatever the wall's clock showed when it was made."""
         wanted = self._correspondent, since, home_addresses
-        bound = self._registry.bindings_for_correspondent(wanted[0], now, *wanted[1:])
+        shift = self._shift_ms()
+        if since < 0 and home_addresses is None:
+            self._registry.shorten(self._correspondent, now + shift)
+        bound = self._registry.bindings_for_correspondent(wanted[0], now + shift, *wanted[1:])
         found = self._registry.pairs_for_correspondent(*wanted)
-        return ((pair, bound.get(pair.pair_id)) for pair in found)
+        return (
+            (pair, binding and _at_most(_later(binding, -shift), now))
+            for pair, binding in ((pair, bound.get(pair.pair_id)) for pair in found)
+        )
 
     def commit(self, changes: Sequence[Change]) -> set[int]:
         """See `Registry.commit`."""
+        shift = self._shift_ms()
+        if shift:
+            changes = [
+                change._replace(binding=change.binding and _later(change.binding, shift))
+                for change in changes
+            ]
         return self._registry.commit(changes)
 
     def expire(self, now: int) -> None:
         """Remove the bindings of our address whose time is over."""
-        self._registry.expire(self._correspondent, now)
+        self._registry.expire(self._correspondent, now + self._shift_ms())
+
+
+def _later(binding: Binding, ms: int) -> Binding:
+    """The same by a clock that is so far ahead."""
+    return binding._replace(
+        registered_ms=binding.registered_ms + ms, expires_ms=binding.expires_ms + ms
+    )
+
+
+def _at_most(binding: Binding, now: int) -> Binding:
+    """The same, made now at the latest, and over by then."""
+    return binding._replace(
+        registered_ms=min(binding.registered_ms, now),
+        expires_ms=min(binding.expires_ms, now + 1000 * binding.lifetime),
+    )

@@ -12,11 +12,29 @@ What a database is best told row by row and what in arrays is in `batches`.
 
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import Connection, and_, bindparam, case, delete, func, select, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    and_,
+    bindparam,
+    case,
+    cast,
+    delete,
+    exists,
+    func,
+    literal,
+    select,
+    update,
+)
 
 from roamkey.registry import batches
 from roamkey.registry.records import CONFIRMED, RETIRED, SENT, Binding, Bound, Change, NodeState
 from roamkey.registry.schema import bindings, keys, nodes, pairs
+
+_ODDS_MS = 5_000  # between the clocks of the hosts that share a registry
+
+_LIFETIME_MS = 1000 * cast(bindings.c.lifetime, BigInteger)
 
 _live_key = and_(keys.c.id == bindparam("key"), keys.c.state != RETIRED)
 _confirm = update(keys).where(_live_key).values(state=CONFIRMED)
@@ -50,6 +68,7 @@ _current = (
         keys.c.generation,
         bindings.c.registered_ms,
         bindings.c.expires_ms,
+        bindings.c.lifetime,
     )
     .select_from(bindings.join(pairs).join(nodes).join(keys, keys.c.id == bindings.c.key_id))
     .order_by(nodes.c.home_address, pairs.c.correspondent)
@@ -115,7 +134,10 @@ def load(
 
 def current(c: Connection, now: int) -> list[Bound]:
     """See `Registry.current_bindings`."""
-    return [Bound(*row) for row in c.execute(_current.where(bindings.c.expires_ms > now))]
+    return [
+        Bound(*row, expires_ms=min(expires_ms, now + 1000 * lifetime))
+        for *row, expires_ms, lifetime in c.execute(_current.where(bindings.c.expires_ms > now))
+    ]
 
 
 def nodes_of(c: Connection, correspondent: bytes, since: int) -> list[NodeState]:
@@ -123,6 +145,23 @@ def nodes_of(c: Connection, correspondent: bytes, since: int) -> list[NodeState]
     mine = pairs.c.correspondent == correspondent
     found = c.execute(_known.where(mine, pairs.c.revision > since))
     return [NodeState(*row) for row in found]
+
+
+def made_ahead(c: Connection, correspondent: bytes, now: int) -> bool:
+    """Whether bindings last for longer than they can."""
+    return bool(c.scalar(select(exists().where(*_made_ahead(correspondent, now)))))
+
+
+def shorten(c: Connection, correspondent: bytes, now: int) -> None:
+    """Have them end with their lifetime from now on."""
+    ends = {"registered_ms": now, "expires_ms": _LIFETIME_MS + literal(now, BigInteger)}
+    c.execute(update(bindings).where(*_made_ahead(correspondent, now)).values(ends))
+
+
+def _made_ahead(correspondent: bytes, now: int) -> tuple[ColumnElement[bool], ...]:
+    mine = select(pairs.c.id).where(pairs.c.correspondent == correspondent)
+    too_long = bindings.c.expires_ms - _LIFETIME_MS > now + _ODDS_MS
+    return bindings.c.pair_id.in_(mine), too_long
 
 
 def expire(c: Connection, correspondent: bytes, now: int) -> None:

@@ -300,6 +300,15 @@ class Registry:
         with self.writing() as c:
             return binding_rows.commit(c, changes)
 
+    def shorten(self, address: bytes, now: int) -> None:
+        """See that no binding with this correspondent lasts for more than its lifetime from `now`
+        on: it was made when the clock was ahead."""
+        with self.reading() as c:
+            if not binding_rows.made_ahead(c, address, now):
+                return
+        with self.writing() as c:
+            binding_rows.shorten(c, address, now)
+
     def expire(self, address: bytes, now: int) -> None:
         """Remove the bindings with this correspondent whose time is over."""
         with self.writing() as c:

@@ -13,6 +13,7 @@ from typing import Any
 
 from mip6 import packets
 from roamkey import children
+from roamkey.correspondent.clock import AHEAD_MS
 from roamkey.correspondent.core.entries import Inbound
 from roamkey.correspondent.dataplane import control
 from roamkey.errors import SystemRefusedError
@@ -78,7 +79,7 @@ class DataPlane:
     def bind(self, changed: Iterable[tuple[bytes, Binding | None]]) -> None:
         """Tell where home addresses are now; None: nowhere, or at home."""
         records = [
-            control.BINDING.pack(home, binding.care_of_address, binding.expires_ms)
+            control.BINDING.pack(home, binding.care_of_address, binding.expires_ms - AHEAD_MS)
             if binding
             else control.BINDING.pack(home, _GONE, 0)
             for home, binding in changed

@@ -17,6 +17,7 @@ from ipaddress import IPv6Address
 
 from mip6 import packets
 from roamkey.correspondent import buffers
+from roamkey.correspondent.clock import boot_ms
 from roamkey.correspondent.dataplane import control, filters, routes, tun
 from roamkey.correspondent.dataplane.firewall import Firewall
 from roamkey.correspondent.dataplane.forward import Forwarder
@@ -68,7 +69,7 @@ class Process:
             if left <= 0:
                 report_at = time.monotonic() + _REPORT_S
                 self._report()
-            now = time.time_ns() // 1_000_000
+            now = boot_ms()
             if self._channel.fileno() in ready and not self._obey(now):
                 return
             if self._path_mtu.fileno() in ready:
