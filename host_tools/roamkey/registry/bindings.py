@@ -135,7 +135,7 @@ def load(
 def current(c: Connection, now: int) -> list[Bound]:
     """See `Registry.current_bindings`."""
     return [
-        Bound(*row, expires_ms=min(expires_ms, now + 1000 * lifetime))
+        Bound(*row, min(expires_ms, now + 1000 * lifetime))
         for *row, expires_ms, lifetime in c.execute(_current.where(bindings.c.expires_ms > now))
     ]
 
