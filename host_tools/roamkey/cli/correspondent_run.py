@@ -17,7 +17,7 @@ from roamkey.correspondent.events.file import place
 from roamkey.correspondent.events.recorder import KEEP_DAYS
 from roamkey.correspondent.log import Log
 from roamkey.correspondent.settings import METRICS, Settings
-from roamkey.registry import Registry
+from roamkey.registry import Registry, marks
 
 _EXIT_INTERRUPTED = 130
 
@@ -115,6 +115,7 @@ def run(
         data_plane=data_plane,
         events=None if no_events else events or place(registry),
         events_days=events_days,
+        marks=marks.place(registry),
     )
     with closing(Log(log.value, log_file)) as lines:
         if told is not None:

@@ -27,6 +27,7 @@ from roamkey.correspondent.core.responder import Responder
 from roamkey.correspondent.dataplane.client import DataPlane
 from roamkey.correspondent.events import kinds
 from roamkey.correspondent.events.recorder import Recorder
+from roamkey.correspondent.highwater import HighWater
 from roamkey.correspondent.log import Log
 from roamkey.correspondent.service import Signals
 from roamkey.correspondent.settings import Settings
@@ -89,12 +90,13 @@ class Daemon:
         self._sockets = sockets
         self._log = log
         cache = BindingCache(address.packed, settings.bindings_max)
-        self._responder = Responder(
-            cache, Store(self._registry, address.packed, shift_ms), self._trouble
-        )
+        self._high_water = HighWater(settings.marks, address.packed, self._trouble)
+        self._store = Store(registry, address.packed, shift_ms)
+        self._responder = Responder(cache, self._store, self._trouble)
         self._refresher = Refresher(address.packed, cache.binding, settings.refresh)
         self.status = Status(address, self._responder, sockets, self._refresher, wall_ms())
         self._trouble_at: int | None = None
+        self.status.parts["registry"] = self._high_water.facts
         self._plane = plane
         if plane is not None:
             sockets.leave_data()
@@ -105,11 +107,14 @@ class Daemon:
     def close(self) -> None:
         """Close the registry that is open now."""
         self._registry.close()
+        self._high_water.close()
 
     def start(self) -> None:
         """Read the registry. Raises RoamkeyError where it fails."""
         now = now_ms()
+        self._high_water.attach(self._store, self._registry)
         self._responder.start(now)
+        self._high_water.look(self._store)
         # What was read lives long, and a burst's objects die young, without cycles: looking for
         # garbage among them takes a tenth of the time.
         gc.freeze()
@@ -218,6 +223,7 @@ class Daemon:
             if self._events is not None:
                 self._events.expired(now, home_address, binding)
         self._tell_plane(now_ms())
+        self._high_water.look(self._store)
         self._log.drops(now)
         self._log.flush()
         if self._events is not None:
@@ -325,13 +331,15 @@ class Daemon:
 
     def _reopen_registry(self, now: int) -> None:
         opened = self._open_registry(False)
+        store = Store(opened, self._address.packed, shift_ms)
         try:
-            self._responder.reload(Store(opened, self._address.packed, shift_ms), now)
+            self._high_water.attach(store, opened)
+            self._responder.reload(store, now)
         except RoamkeyError:
             opened.close()
             raise
         self._registry.close()
-        self._registry = opened
+        self._registry, self._store = opened, store
         if self._events is not None:
             self._events.forget_nodes()
 

@@ -3,11 +3,16 @@
 A group of changes is one transaction. Each sequence number is acceptable exactly once, because
 the update that records it is conditional (see `registry.schema`): of several daemons with the
 same number one succeeds, and the others learn that they did not.
+
+Behind a commit, and before any answer leaves, the numbers are noted in the high-water marks too
+(`registry.marks`).
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
 
 from roamkey.registry import Pair, Registry
+from roamkey.registry.marks import Marks
 from roamkey.registry.records import Binding, Change
 
 
@@ -22,6 +27,9 @@ class Store:
     ) -> None:
         """`correspondent`: our address, 16 octets; `shift_ms`: what the wall's clock, which the
         registry goes by, is ahead of the instants that come in here."""
+        self.behind: set[bytes] = set()  # home addresses that it forgot something of
+        #: what tells whether the registry is an older one, where there is that
+        self.marks: Marks | None = None
         self._registry = registry
         self._correspondent = correspondent
         self._shift_ms = shift_ms
@@ -42,10 +50,24 @@ class Store:
             self._registry.shorten(self._correspondent, now + shift)
         bound = self._registry.bindings_for_correspondent(wanted[0], now + shift, *wanted[1:])
         found = self._registry.pairs_for_correspondent(*wanted)
+        if self.marks is not None:
+            found = self._compare(found, since, home_addresses is None)
         return (
             (pair, binding and _at_most(_later(binding, -shift), now))
             for pair, binding in ((pair, bound.get(pair.pair_id)) for pair in found)
         )
+
+    def _compare(self, found: list[Pair], since: int, retired_too: bool) -> list[Pair]:
+        """The pairs, and which of them the registry has forgotten something of."""
+        assert self.marks is not None
+        correspondent = self._correspondent
+        retired = self._registry.retired_keys(correspondent, since) if retired_too else ()
+        behind = self.marks.check(found, retired)
+        self.behind -= {pair.home_address for pair in found}
+        if not behind:
+            return found
+        self.behind |= behind
+        return [replace(pair, behind=pair.home_address in behind) for pair in found]
 
     def commit(self, changes: Sequence[Change]) -> set[int]:
         """See `Registry.commit`."""
@@ -55,7 +77,14 @@ class Store:
                 change._replace(binding=change.binding and _later(change.binding, shift))
                 for change in changes
             ]
-        return self._registry.commit(changes)
+        refused = self._registry.commit(changes)
+        if self.marks is not None:
+            self.marks.used(
+                (change.key_id, change.sequence)
+                for i, change in enumerate(changes)
+                if change.sequence is not None and i not in refused
+            )
+        return refused
 
     def expire(self, now: int) -> None:
         """Remove the bindings of our address whose time is over."""

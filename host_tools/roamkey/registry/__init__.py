@@ -7,6 +7,8 @@ keysets     what provisioning does to the tables
 bindings    what a correspondent does to them: sequence numbers and bindings, many at a time
 batches     the same many rows, as each database is fastest at it
 seals       the keys that open sealed boards
+marks       what was used of each key, beside the registry: so that an older one is noticed
+backup      a copy, and the way back from one
 transfer    pairs on their way to another registry
 vault       the secrets, in the clear or under a passphrase; encryption: how that is done
 database    how to reach one; versions, migrations: from older tables to these

@@ -135,8 +135,8 @@ def load(
 def current(c: Connection, now: int) -> list[Bound]:
     """See `Registry.current_bindings`."""
     return [
-        Bound(*row, min(expires_ms, now + 1000 * lifetime))
-        for *row, expires_ms, lifetime in c.execute(_current.where(bindings.c.expires_ms > now))
+        Bound(*row[:-2], min(row.expires_ms, now + 1000 * row.lifetime))
+        for row in c.execute(_current.where(bindings.c.expires_ms > now))
     ]
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, and_, func, select
 
 from roamkey.registry import versions
 from roamkey.registry.encryption import Place
+from roamkey.registry.marks import KeyName
 from roamkey.registry.records import RETIRED, Key, KeySet, Node, Pair, PairKeys, SetEntry
 from roamkey.registry.schema import bindings, keys, nodes, pairs, registry
 from roamkey.registry.vault import Reveal, Vault
@@ -81,6 +82,16 @@ def pairs_for_correspondent(
     if home_addresses is not None:
         statement = statement.where(nodes.c.home_address.in_(home_addresses))
     return list(_pairs(c.execute(statement).all(), vault.reveal(c)))
+
+
+def retired_keys(c: Connection, address: bytes, since: int = -1) -> list[KeyName]:
+    """See `Registry.retired_keys`."""
+    statement = (
+        select(nodes.c.home_address, keys.c.set_id, keys.c.generation)
+        .select_from(keys.join(pairs).join(nodes))
+        .where(pairs.c.correspondent == address, pairs.c.revision > since, keys.c.state == RETIRED)
+    )
+    return [KeyName(*row) for row in c.execute(statement)]
 
 
 def live_keys(c: Connection, vault: Vault) -> list[PairKeys]:

@@ -113,7 +113,9 @@ class Key:
 
 @dataclass(frozen=True)
 class Pair:
-    """A pair with its live keys, the earliest generation first; none is left of a retired pair."""
+    """A pair with its live keys, the earliest generation first; none is left of a retired pair.
+
+    `behind`: more of it was seen before than the registry knows now (see `registry.marks`)."""
 
     pair_id: int
     board_id: str | None
@@ -121,6 +123,7 @@ class Pair:
     correspondent: bytes
     refused: bool
     keys: tuple[Key, ...]
+    behind: bool = False
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from sqlalchemy.exc import IntegrityError
 from roamkey.errors import RefusedError
 from roamkey.registry import bindings as binding_rows
 from roamkey.registry import database, keysets, questions, seals, transfer, versions
+from roamkey.registry.marks import KeyName, identity
 from roamkey.registry.records import (
     Binding,
     Bound,
@@ -242,6 +243,16 @@ class Registry:
         """
         with self.reading() as c:
             return questions.pairs_for_correspondent(c, self.vault, address, since, home_addresses)
+
+    def retired_keys(self, address: bytes, since: int = -1) -> list[KeyName]:
+        """The retired keys of the pairs with this correspondent that changed after `since`."""
+        with self.reading() as c:
+            return questions.retired_keys(c, address, since)
+
+    def identity(self) -> str:
+        """What this registry and its backups have in common, and no other has."""
+        with self.reading() as c:
+            return identity(self.vault.fingerprint_key(c))
 
     def live_keys(self) -> list[PairKeys]:
         """Every live key as a key file would hold it, one entry a key: nonces may differ."""

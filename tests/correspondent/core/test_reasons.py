@@ -18,7 +18,8 @@ def counted():
     found.add("length")  # chosen beside "truncated"
     text = Path(cache.__file__).read_text()
     found |= set(re.findall(r'(?:_drop|_error)\(\s*inbound, "([a-z ]+)"', text))
-    found |= {"no binding", "message type", "no key", "home address"}  # given by name
+    # given by name
+    found |= {"no binding", "message type", "no key", "registry behind", "home address"}
     for module in (responder, status):
         text = Path(module.__file__).read_text()
         found |= set(re.findall(r'entries\.DROPPED, "([a-z ]+)"', text))

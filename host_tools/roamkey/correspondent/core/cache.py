@@ -50,6 +50,7 @@ class BindingCache:
         self._bindings_max = bindings_max
         self.limiter = limiter or Limiter()
         self._peers: dict[bytes, Peer] = {}
+        self._behind: set[bytes] = set()  # of whom the registry forgot something: not served
         self._bound = 0
         self._expiries: list[tuple[int, bytes]] = []  # a heap; entries may be out of date
         #: home addresses whose binding changed, where somebody follows that and takes them out
@@ -57,8 +58,10 @@ class BindingCache:
 
     def load(self, pair: Pair, binding: Binding | None) -> None:
         """Take over a pair as the registry has it, in place of what was known of it."""
-        self._bind(self._peers.pop(pair.home_address, None), None)
-        if pair.keys:
+        self.forget(pair.home_address)
+        if pair.behind:
+            self._behind.add(pair.home_address)
+        elif pair.keys:
             live = [LiveKey(key, pair.home_address) for key in pair.keys]
             peer = Peer(pair.pair_id, pair.home_address, pair.refused, live)
             self._peers[pair.home_address] = peer
@@ -67,6 +70,7 @@ class BindingCache:
     def forget(self, home_address: bytes) -> None:
         """The registry has no such pair any more."""
         self._bind(self._peers.pop(home_address, None), None)
+        self._behind.discard(home_address)
 
     def binding(self, home_address: bytes, now: int) -> Binding | None:
         """Where a node is, or None."""
@@ -76,7 +80,7 @@ class BindingCache:
 
     def home_addresses(self) -> list[bytes]:
         """The nodes that have a live key."""
-        return list(self._peers)
+        return [*self._peers, *self._behind]
 
     def nodes(self) -> int:
         """How many nodes have a live key."""
@@ -133,7 +137,8 @@ class BindingCache:
             return self._drop(inbound, "home address", home)
         peer = self._peers.get(home)
         if peer is None:
-            return self._drop(inbound, "no key", home)
+            reason = "registry behind" if home in self._behind else "no key"
+            return self._drop(inbound, reason, home)
         if not update.authorized:
             return self._drop(inbound, "authorization data", home)
         authentic = authenticate(self.correspondent, inbound, update, peer)
@@ -171,6 +176,7 @@ class BindingCache:
             addresses.is_unicast_global(care_of)
             and care_of != self.correspondent
             and care_of not in self._peers
+            and care_of not in self._behind
         )
 
     def _refuse(

@@ -31,6 +31,8 @@ DROPPED = {
     "long commits take, and spread the nodes over more correspondents if it goes on.",
     "registry": "The database can't be read or written: look for `trouble` in the log, and at its "
     "disk.",
+    "registry behind": "The registry has forgotten numbers that this node has used, as after an "
+    "older backup was restored: `roamkey registry restore` puts that right.",
     "routing": "A packet on its way to somebody else: nothing is forwarded here.",
     "truncated": "Damaged or cut short: look at the path's MTU, then with `roamkey decode`.",
     "version": "None: it isn't IPv6.",

@@ -130,7 +130,9 @@ class Responder:
     def _refresh(self, now: int) -> None:
         """Follow what provisioning and other daemons changed."""
         revision = self._store.revision()
-        if revision != self._revision:
+        if revision < self._revision:  # another registry, or an older one
+            self.reload(self._store, now)
+        elif revision != self._revision:
             for pair, binding in self._store.load(now, self._revision):
                 self.cache.load(pair, binding)
             self._revision = revision
