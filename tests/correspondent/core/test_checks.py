@@ -298,6 +298,18 @@ def test_a_care_of_address_is_unicast_global_and_nobodys_here(scene, care_of):
     assert scene.cache.bound() == 0
 
 
+def test_a_binding_from_before_that_leads_to_a_home_address_is_left_out(scene):
+    """As an older version kept it, or the home address was provisioned later."""
+    node, other = scene.node(1), scene.node_type(2)
+    scene.send(node.update(0, CARE_OF, alternate=other.home))
+    assert scene.cache.bound() == 1
+    scene.provision(other)
+    scene.registry.refuse(node.home, False)  # a new revision of it
+    assert scene.send(other.update(0, node.home)).status == messages.INVALID_CARE_OF_ADDRESS
+    for home in (node.home, other.home):
+        assert scene.cache.binding(home, scene.now) is None
+
+
 def test_what_cannot_be_answered_is_not(scene):
     node = scene.node()
     verdict = scene.send(node.update(0, IPv6Address("ff02::1").packed))

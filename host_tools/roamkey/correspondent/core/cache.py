@@ -76,7 +76,10 @@ class BindingCache:
         """Where a node is, or None."""
         peer = self._peers.get(home_address)
         binding = peer and peer.binding
-        return binding if binding and binding.expires_ms > now else None
+        if binding is None or binding.expires_ms <= now:
+            return None
+        # The registry may have one from before its care-of address was provisioned to a node.
+        return binding if self._is_elsewhere(binding.care_of_address) else None
 
     def home_addresses(self) -> list[bytes]:
         """The nodes that have a live key."""

@@ -55,6 +55,8 @@ REFUSED = {
 DATA_PLANE = {
     "busy": "Data come faster than device or network take them: nothing to do unless it goes on.",
     "failed": "The kernel would not send: look at the host's routes and firewall.",
+    "loop": "The care-of address of a node is routed into the data plane's device again: see what "
+    "its network hands out, and what else is provisioned with that address.",
     "not served": "A program of this host sends to an address behind the device that no node has, "
     "or whose node isn't registered.",
     "source": "A program of this host sends to a home address from another address than the "
