@@ -75,7 +75,7 @@ class BindingCache:
     def binding(self, home_address: bytes, now: int) -> Binding | None:
         """Where a node is, or None."""
         peer = self._peers.get(home_address)
-        binding = peer and peer.binding
+        binding = peer.binding if peer else None
         if binding is None or binding.expires_ms <= now:
             return None
         # The registry may have one from before its care-of address was provisioned to a node.
