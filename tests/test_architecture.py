@@ -51,7 +51,11 @@ LOAD_POINTS = {
 
 LINES_MAX = 350
 #: What may be longer, and by how much at most.
-LONGER = {"roamkey.board.installer": 400}  # all ways of an agent to a board, and back
+LONGER = {
+    "roamkey.board.installer": 400,  # all ways of an agent to a board, and back
+    "roamkey.registry.registry": 400,  # all that one asks of it
+    "roamkey.correspondent.daemon": 360,  # the loop, until parts of it have rooms of their own
+}
 
 #: What does I/O, keeps time, draws lots or holds a database.
 OUTSIDE = (

@@ -27,6 +27,7 @@ from roamkey.correspondent.core.responder import Responder
 from roamkey.correspondent.dataplane.client import DataPlane
 from roamkey.correspondent.events import kinds
 from roamkey.correspondent.events.recorder import Recorder
+from roamkey.correspondent.following import Following
 from roamkey.correspondent.highwater import HighWater
 from roamkey.correspondent.log import Log
 from roamkey.correspondent.service import Signals
@@ -95,6 +96,7 @@ class Daemon:
         self._responder = Responder(cache, self._store, self._trouble)
         self._refresher = Refresher(address.packed, cache.binding, settings.refresh)
         self.status = Status(address, self._responder, sockets, self._refresher, wall_ms())
+        self._following = Following(self._responder)
         self._trouble_at: int | None = None
         self.status.parts["registry"] = self._high_water.facts
         self._plane = plane
@@ -106,6 +108,7 @@ class Daemon:
 
     def close(self) -> None:
         """Close the registry that is open now."""
+        self._following.close()
         self._registry.close()
         self._high_water.close()
 
@@ -133,6 +136,8 @@ class Daemon:
             selector.register(control, selectors.EVENT_READ, lambda: control.answer(self._facts))
             if self._plane is not None:
                 selector.register(self._plane, selectors.EVENT_READ, self._hear_plane)
+            self._following.attach(self._registry)
+            selector.register(self._following, selectors.EVENT_READ, self._follow_others)
             tick = time.monotonic() + _TICK_S
             while signals.stopped_by is None:
                 ready = selector.select(self._wait_s(tick))
@@ -222,7 +227,7 @@ class Daemon:
             self._log.expired(now, home_address, binding)
             if self._events is not None:
                 self._events.expired(now, home_address, binding)
-        self._tell_plane(now_ms())
+        self._follow_others()
         self._high_water.look(self._store)
         self._log.drops(now)
         self._log.flush()
@@ -250,6 +255,10 @@ class Daemon:
         """The data plane follows what is durable, and nothing else."""
         if self._plane is not None:
             self._plane.bind(self._responder.take_changed(now))
+
+    def _follow_others(self) -> None:
+        self._following.follow()
+        self._tell_plane(now_ms())
 
     def _hear_plane(self) -> None:
         """Whose data flowed, and whose had no binding: those are judged like any packet."""
@@ -340,6 +349,7 @@ class Daemon:
             raise
         self._registry.close()
         self._registry, self._store = opened, store
+        self._following.attach(opened)
         if self._events is not None:
             self._events.forget_nodes()
 

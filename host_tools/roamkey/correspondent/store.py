@@ -86,6 +86,24 @@ class Store:
             )
         return refused
 
+    def others_wrote(self) -> bool:
+        """Whether others may have changed something since all were followed."""
+        return self._registry.others_wrote()
+
+    def followed(
+        self, now: int, pair_ids: Collection[int] | None
+    ) -> Iterator[tuple[bytes, int | None, Binding | None]]:
+        """How pairs stand (None: all that are bound): home address, the last number used under
+        the binding's key, and the binding."""
+        shift = self._shift_ms()
+        for home_address, last, binding in self._registry.followed(self._correspondent, pair_ids):
+            if binding is None:
+                yield home_address, None, None
+                continue
+            if self.marks is not None and last is not None:
+                self.marks.used([(binding.key_id, last)])
+            yield home_address, last, _at_most(_later(binding, -shift), now)
+
     def expire(self, now: int) -> None:
         """Remove the bindings of our address whose time is over."""
         self._registry.expire(self._correspondent, now + self._shift_ms())

@@ -74,6 +74,20 @@ _current = (
     .order_by(nodes.c.home_address, pairs.c.correspondent)
 )
 
+_followed = (
+    select(
+        nodes.c.home_address,
+        keys.c.last_sequence,
+        bindings.c.care_of_address,
+        bindings.c.lifetime,
+        bindings.c.registered_ms,
+        bindings.c.expires_ms,
+        bindings.c.key_id,
+    )
+    .select_from(pairs.join(nodes).outerjoin(bindings, bindings.c.pair_id == pairs.c.id))
+    .outerjoin(keys, keys.c.id == bindings.c.key_id)
+)
+
 # Per pair: how many live keys it has, and the first of them, which is the one in use: a later one
 # that is used retires those before.
 _live = keys.c.state != RETIRED
@@ -162,6 +176,21 @@ def _made_ahead(correspondent: bytes, now: int) -> tuple[ColumnElement[bool], ..
     mine = select(pairs.c.id).where(pairs.c.correspondent == correspondent)
     too_long = bindings.c.expires_ms - _LIFETIME_MS > now + _ODDS_MS
     return bindings.c.pair_id.in_(mine), too_long
+
+
+def followed(
+    c: Connection, correspondent: bytes, pair_ids: Collection[int] | None
+) -> list[tuple[bytes, int | None, Binding | None]]:
+    """See `Registry.followed`."""
+    statement = _followed.where(pairs.c.correspondent == correspondent)
+    if pair_ids is None:
+        statement = statement.where(bindings.c.pair_id.is_not(None))
+    else:
+        statement = statement.where(pairs.c.id.in_(pair_ids))
+    return [
+        (home, last, None if rest[0] is None else Binding(*rest))
+        for home, last, *rest in c.execute(statement)
+    ]
 
 
 def expire(c: Connection, correspondent: bytes, now: int) -> None:

@@ -65,7 +65,7 @@ def reach(url_or_path: str | Path | None, create: bool) -> Engine:
         }
     try:
         # SQLAlchemy's errors would otherwise print parameters, and Kcn are among them.
-        engine = create_engine(url, hide_parameters=True, **options)
+        engine = create_engine(url, hide_parameters=True, pool_use_lifo=True, **options)
     except (NoSuchModuleError, ImportError):
         raise SystemRefusedError(f"no driver for a registry of kind {url.drivername}") from None
     if engine.dialect.name == "sqlite":

@@ -38,6 +38,7 @@ from mip6.limits import (
     SET_ID_OCTETS,
 )
 from roamkey.errors import BadInputError, RefusedError
+from roamkey.registry import watch
 from roamkey.registry.encryption import Place, Secrets
 from roamkey.registry.records import CONFIRMED, RETIRED, SENT, GenerationKey, PairKeys
 from roamkey.registry.schema import (
@@ -188,6 +189,7 @@ def raise_revision(c: Connection, pair_ids: Collection[int] = ()) -> int:
     """A new revision, put on these pairs. The row's lock makes provisioning one at a time, so
     that revisions become visible in order."""
     c.execute(update(registry).values(revision=registry.c.revision + 1))
+    watch.tell(c, "")
     revision = c.scalar(select(registry.c.revision)) or 0
     if pair_ids:
         c.execute(update(pairs).where(pairs.c.id.in_(pair_ids)).values(revision=revision))

@@ -16,7 +16,7 @@ from sqlalchemy.exc import IntegrityError
 
 from roamkey.errors import RefusedError
 from roamkey.registry import bindings as binding_rows
-from roamkey.registry import database, keysets, questions, seals, transfer, versions
+from roamkey.registry import database, keysets, questions, seals, transfer, versions, watch
 from roamkey.registry.marks import KeyName, identity
 from roamkey.registry.records import (
     Binding,
@@ -43,6 +43,8 @@ class Registry:
     def __init__(self, engine: Engine, vault: Vault) -> None:
         """Wrap an engine whose tables exist; `open` is the usual way in."""
         self._engine = engine
+        self._name = watch.new_name()
+        self._version: int | None = None
         self.vault = vault
 
     @classmethod
@@ -306,10 +308,46 @@ class Registry:
         Raises RoamkeyError where the database fails; then nothing, or all, has changed.
         """
         for _ in range(_ATTEMPTS - 1):
-            with suppress(database.ContendedError), self.writing() as c:
-                return binding_rows.commit(c, changes)
+            with suppress(database.ContendedError):
+                return self._commit(changes)
+        return self._commit(changes)
+
+    def _commit(self, changes: Sequence[Change]) -> set[int]:
         with self.writing() as c:
-            return binding_rows.commit(c, changes)
+            refused = binding_rows.commit(c, changes)
+            moved = {
+                change.pair_id
+                for i, change in enumerate(changes)
+                if change.sequence is not None and not change.refused and i not in refused
+            }
+            if moved:
+                watch.tell(c, self._name, moved)
+        return refused
+
+    def followed(
+        self, address: bytes, pair_ids: Collection[int] | None
+    ) -> list[tuple[bytes, int | None, Binding | None]]:
+        """Of pairs with this correspondent: home address, the last number used under the key of
+        its binding, and the binding; None: of all that have one."""
+        with self.reading() as c:
+            found = binding_rows.followed(c, address, pair_ids)
+            if pair_ids is None:
+                self._version = watch.version(c)
+        return found
+
+    def watch(self, before: watch.Watch | None = None) -> watch.Watch:
+        """What tells of others' changes from now on: the one `before`, where there is one, of an
+        earlier opening."""
+        if before is None:
+            return watch.Watch(self._engine, self._name)
+        before.again(self._name)
+        return before
+
+    def others_wrote(self) -> bool:
+        """Whether others may have changed something since all bindings were followed. Cheap."""
+        with self.reading() as c:
+            version = watch.version(c)
+        return version is None or version != self._version
 
     def shorten(self, address: bytes, now: int) -> None:
         """See that no binding with this correspondent lasts for more than its lifetime from `now`

@@ -67,6 +67,26 @@ class BindingCache:
             self._peers[pair.home_address] = peer
             self._bind(peer, binding)
 
+    def follow(self, home_address: bytes, last: int | None, binding: Binding | None) -> bool:
+        """Take over where another daemon of our address has seen a node; False where the key that
+        it came under isn't known or not the current one: then the pair has to be loaded."""
+        peer = self._peers.get(home_address)
+        if peer is None:
+            return True  # retired meanwhile, or not served
+        if binding is not None:
+            key = peer.keys[0]
+            if binding.key_id != key.key_id or not key.confirmed:
+                return False
+            if last is not None and (key.last_sequence is None or key.last_sequence < last):
+                key.last_sequence = last
+        if binding != peer.binding:
+            self._bind(peer, binding)
+        return True
+
+    def bound_homes(self) -> list[bytes]:
+        """The nodes that have a binding, those that expired included."""
+        return [home for home, peer in self._peers.items() if peer.binding is not None]
+
     def forget(self, home_address: bytes) -> None:
         """The registry has no such pair any more."""
         self._bind(self._peers.pop(home_address, None), None)

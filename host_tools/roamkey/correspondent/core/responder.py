@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import partial
 from typing import Protocol
 
 from roamkey.correspondent.core import entries
@@ -29,6 +30,14 @@ class Store(Protocol):
 
     def expire(self, now: int) -> None:
         """Remove the bindings whose time is over."""
+
+    def others_wrote(self) -> bool:
+        """Whether others may have changed something since all were followed."""
+
+    def followed(
+        self, now: int, pair_ids: Collection[int] | None
+    ) -> Iterable[tuple[bytes, int | None, Binding | None]]:
+        """How pairs stand (None: all that are bound): home address, last number, binding."""
 
 
 class Responder:
@@ -87,6 +96,26 @@ class Responder:
             # If it fails the rows stay, and are over all the same.
             self._try(self._store.expire, now)
         return gone
+
+    def follow(self, now: int, pair_ids: Collection[int] | None = ()) -> bool:
+        """Take over what provisioning and other daemons changed; `pair_ids`: the pairs whose
+        bindings did, None: it may be any. Whether the registry could be read."""
+        return self._try(partial(self._follow, pair_ids), now)
+
+    def _follow(self, pair_ids: Collection[int] | None, now: int) -> None:
+        self._refresh(now)
+        if pair_ids is not None and not pair_ids:
+            return
+        if pair_ids is None and not self._store.others_wrote():
+            return
+        gone = set(self.cache.bound_homes()) if pair_ids is None else set()
+        for home_address, last, binding in self._store.followed(now, pair_ids):
+            gone.discard(home_address)
+            if not self.cache.follow(home_address, last, binding):
+                self._stale.add(home_address)
+        for home_address in gone:
+            self.cache.follow(home_address, None, None)
+        self._refresh(now)
 
     def take_changed(self, now: int) -> list[tuple[bytes, Binding | None]]:
         """Home addresses whose binding changed since last asked, with what it is now.
