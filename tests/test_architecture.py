@@ -54,7 +54,7 @@ LINES_MAX = 350
 LONGER = {
     "roamkey.board.installer": 400,  # all ways of an agent to a board, and back
     "roamkey.registry.registry": 400,  # all that one asks of it
-    "roamkey.correspondent.daemon": 360,  # the loop, until parts of it have rooms of their own
+    "roamkey.correspondent.daemon": 370,  # the loop, until parts of it have rooms of their own
 }
 
 #: What does I/O, keeps time, draws lots or holds a database.

@@ -6,6 +6,7 @@ sockets      raw IPv6; buffers: sockets with room for a burst
 daemon       the loop; settings: how it is to serve
 following    others' changes to the registry, taken over as they happen
 highwater    whether the registry is an older one than was served before
+localaddress how an address of this host stands
 clock        the wall's time, and the steady one by which bindings live
 service      SIGTERM, SIGINT and SIGHUP; what systemd is told
 privileges   under sudo, as the user who called it

@@ -227,6 +227,7 @@ class Daemon:
             self._log.expired(now, home_address, binding)
             if self._events is not None:
                 self._events.expired(now, home_address, binding)
+        self._hear_plane()
         self._follow_others()
         self._high_water.look(self._store)
         self._log.drops(now)
@@ -264,6 +265,8 @@ class Daemon:
         """Whose data flowed, and whose had no binding: those are judged like any packet."""
         if self._plane is not None:
             unbound = self._plane.receive()
+            for line in self._plane.news():
+                self._trouble(line)
             now = wall_ms()
             while self._plane.used:
                 home_address = self._plane.used.pop()

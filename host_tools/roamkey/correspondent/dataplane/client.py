@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
@@ -16,6 +17,7 @@ from roamkey import children
 from roamkey.correspondent.clock import AHEAD_MS
 from roamkey.correspondent.core.entries import Inbound
 from roamkey.correspondent.dataplane import control
+from roamkey.correspondent.localaddress import State
 from roamkey.errors import SystemRefusedError
 from roamkey.registry.records import Binding
 
@@ -23,6 +25,8 @@ _START_S = 30.0
 _SO_SNDBUFFORCE = 32
 _SEND_BUFFER = 16 << 20  # octets: the bindings of a daemon that starts with many
 _GONE = bytes(control.ADDRESS_OCTETS)
+_SILENT_S = 5.0  # it reports each second
+_AGAIN = ", again"
 _MESSAGES = 64  # taken at a time
 _HINT = "--no-data-plane serves signalling alone"
 
@@ -51,6 +55,11 @@ class DataPlane:
                 start_new_session=True,
                 env={**os.environ, "PYTHONSAFEPATH": "1"},
             )
+        self._address = address
+        self._heard = time.monotonic()
+        self._silent = False
+        self._state = State.HERE
+        self._mended: dict[str, int] = {}
         self._channel = ours
         self._backlog: deque[bytes] = deque()
         self.used: set[bytes] = set()
@@ -70,7 +79,27 @@ class DataPlane:
     def facts(self) -> dict[str, Any]:
         """What there is to tell about it: the device, and the counters."""
         known = {"interface": self.interface, "mtu": self.mtu, "warning": self.warning}
-        return {**known, **self.counters}
+        silent = int(time.monotonic() - self._heard)
+        return {**known, **self.counters, "silent_s": silent}
+
+    def news(self) -> list[str]:
+        """What the user has to know and wasn't told: a line for each. Ask now and then."""
+        silent = time.monotonic() - self._heard > _SILENT_S
+        told = []
+        if silent and not self._silent:
+            told.append("the data plane's process doesn't answer")
+        self._silent = silent
+        state = State[self.counters.get("address", "here").upper()]
+        if state is not self._state:
+            told.append(f"{self._address} {state.value}" + _AGAIN * (state is State.HERE))
+        self._state = state
+        mended = self.counters.get("mended", {})
+        again = [what for what, count in mended.items() if count > self._mended.get(what, 0)]
+        if again:
+            names = ", ".join(again)
+            told.append(f"what the data plane needs was changed, and put back: {names}")
+        self._mended = mended
+        return told
 
     def fileno(self) -> int:
         """For select."""
@@ -126,6 +155,7 @@ class DataPlane:
                 self._ended()
             if not message:
                 self._ended()
+            self._heard = time.monotonic()
             kind, body = message[:1], message[1:]
             if kind == control.UNBOUND:
                 unbound += [
@@ -135,6 +165,8 @@ class DataPlane:
             elif kind == control.USED:
                 size = control.ADDRESS_OCTETS
                 self.used.update(body[at : at + size] for at in range(0, len(body), size))
+            elif kind == control.REFUSED:
+                raise SystemRefusedError(f"the data plane ended: {body.decode()}")
             elif kind == control.COUNTERS:
                 self.counters = json.loads(body)
         return unbound

@@ -116,6 +116,8 @@ class Forwarder:
                 total += octets
         except BlockingIOError:
             return False
+        except OSError:  # somebody took the device away
+            return False
         finally:
             self.counters[SENT] += sent
             self.octets[1] += total
@@ -155,6 +157,10 @@ class Forwarder:
             self.counters[DELIVERED] += delivered
             self.octets[0] += total
         return True
+
+    def use(self, device: int) -> None:
+        """Go on with another device."""
+        self._device = device
 
     def deliver(self, source: bytes, next_header: int, payload: bytes, now: int) -> None:
         """Take a packet in another layout, already found good: see `filters`."""
