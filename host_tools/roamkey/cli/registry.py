@@ -36,6 +36,9 @@ def encrypt(registry: RegistryOption = None, passphrase_file: PassphraseOption =
     """Encrypt the registry under a passphrase, whole or not at all.
 
     Running daemons go on with what they have in memory; start them again with the passphrase.
+    It ends well only where no key is found in the registry's files any more. Where somebody reads
+    it meanwhile it says so: run it again then. On a server, the server's own log and backups may
+    hold keys in the clear for a while.
     """
     if passphrase_file is None:
         raise BadInputError("--passphrase-file is missing: there is nothing to encrypt with")

@@ -10,6 +10,7 @@ seals       the keys that open sealed boards
 marks       what was used of each key, beside the registry: so that an older one is noticed
 backup      a copy, and the way back from one
 transfer    pairs on their way to another registry
+remains     what is left in the clear in its files, and how it is made to go
 watch       what others change, as it happens
 vault       the secrets, in the clear or under a passphrase; encryption: how that is done
 database    how to reach one; versions, migrations: from older tables to these

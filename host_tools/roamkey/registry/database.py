@@ -88,8 +88,9 @@ def name(engine: Engine) -> str:
     ).render_as_string()
 
 
-def scrub(engine: Engine) -> None:
-    """Overwrite what deleted and replaced rows left in the database's own files."""
+def scrub(engine: Engine) -> bool:
+    """Overwrite what deleted and replaced rows left in the database's own files; False where
+    somebody who reads an older state keeps it from being done."""
     statements = ["PRAGMA wal_checkpoint(TRUNCATE)", "VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"]
     if engine.dialect.name == "postgresql":
         statements = [f"VACUUM FULL {table}" for table in ("keys", "registry", "seals")]
@@ -99,8 +100,12 @@ def scrub(engine: Engine) -> None:
             connection: Any = raw.driver_connection
             if engine.dialect.name == "postgresql":
                 connection.autocommit = True  # SQLite's has it anyway: see `_prepare_sqlite`
-            for statement in statements:
-                connection.execute(statement)
+            if engine.dialect.name == "postgresql":
+                for statement in statements:
+                    connection.execute(statement)
+                return True
+            # SQLite's answer to a checkpoint: whether it was held up, then two sizes.
+            return not [connection.execute(one).fetchall() for one in statements][-1][0][0]
         except engine.dialect.loaded_dbapi.Error as error:
             raise SystemRefusedError(f"registry {name(engine)}: {_words(error)}") from None
         finally:

@@ -16,7 +16,16 @@ from sqlalchemy.exc import IntegrityError
 
 from roamkey.errors import RefusedError
 from roamkey.registry import bindings as binding_rows
-from roamkey.registry import database, keysets, questions, seals, transfer, versions, watch
+from roamkey.registry import (
+    database,
+    keysets,
+    questions,
+    remains,
+    seals,
+    transfer,
+    versions,
+    watch,
+)
 from roamkey.registry.marks import KeyName, identity
 from roamkey.registry.records import (
     Binding,
@@ -191,11 +200,20 @@ class Registry:
     def encrypt(self) -> None:
         """Encrypt a registry that isn't yet, under the passphrase that it was opened with.
 
-        Whole or not at all; then what the clear rows left in the database's files is overwritten.
+        Whole or not at all; then what the clear rows left in the database's files is overwritten,
+        and looked for. Raises RefusedError where keys in the clear remain, since somebody reads
+        the registry: it is encrypted then, and the next call goes on; and where nothing is left
+        to do.
         """
         with self.writing() as c:
-            self.vault.encrypt(c)
-        database.scrub(self._engine)
+            sealed = self.vault.is_sealed(c)
+            if not sealed:
+                self.vault.encrypt(c)
+        with self.reading() as c:
+            secrets = self.vault.secrets(c)
+        if sealed and remains.found(self._engine, secrets) is None:
+            raise RefusedError("the registry is encrypted already")
+        remains.remove(self._engine, secrets)
 
     def change_passphrase(self, passphrase_file: str | Path) -> None:
         """Have the registry open with another passphrase from now on. No key is touched."""
