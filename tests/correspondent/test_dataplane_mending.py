@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import time
+from ipaddress import IPv6Address
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from json_output import checked
 from support.daemons import ADDRESS, Daemon, Visitor, run_cli
 from support.roaming import HOME, Roaming, need_tun, result
 
+from roamkey.correspondent import localaddress, sockets
+from roamkey.errors import SystemRefusedError
 from roamkey.waiting import until
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(120)]
@@ -177,3 +180,41 @@ def test_many_routes_are_put_back(lab_network, scene):
     assert until(lambda: len(ours(namespace)) == len(nodes), 60)
     assert until(lambda: mended(lab_network, "routes")() >= len(nodes), 30)
     assert daemon.end()[0] == 0
+
+
+@pytest.mark.skipif(NFT is None, reason="needs nft (Debian, Ubuntu: apt install nftables)")
+def test_what_the_manual_lets_in_is_enough(lab_network, scene, tmp_path):
+    """docs/OPERATING.md: its rules, in a firewall that drops everything else."""
+    need_tun()
+    manual = (Path(__file__).parents[2] / "docs" / "OPERATING.md").read_text()
+    added = [line.split()[1:] for line in manual.splitlines() if "    nft add rule" in line]
+    assert len(added) == 3
+    chain = "{ type filter hook input priority 0 ; policy drop ; }"
+    icmp = "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept"
+    for words in (
+        ["add", "table", "inet", "filter"],
+        ["add", "chain", "inet", "filter", "input", chain],
+        ["add", "rule", "inet", "filter", "input", icmp],
+        *added,
+    ):
+        process = lab_network.spawn(
+            "correspondent", [NFT, *words], stderr=subprocess.PIPE, text=True
+        )
+        assert process.communicate(timeout=30)[1] == "", words
+    with Roaming(lab_network, scene, tmp_path) as roaming:
+        roaming.serve("udp_echo", HOME, 7)
+        assert echoes(roaming)
+        roaming.move()
+        assert until(lambda: echoes(roaming, 3000), 30)
+
+
+@pytest.mark.parametrize("flags", [0x08, 0x40], ids=["duplicate", "tentative"])
+def test_an_address_that_cannot_be_used_is_told_as_what_it_is(monkeypatch, flags):
+    line = f"{IPv6Address('2001:db8:77::1').packed.hex()} 01 40 00 {flags:02x} lo\n"
+    monkeypatch.setattr(Path, "read_text", lambda *_: line)
+    monkeypatch.setattr(sockets, "_COMES_S", 0.2)
+    word = {0x08: "dadfailed", 0x40: "tentative"}[flags]
+    with pytest.raises(SystemRefusedError, match=f"2001:db8:77::1 is .*{word}"):
+        sockets.RawSockets(IPv6Address("2001:db8:77::1"))
+    monkeypatch.setattr(Path, "read_text", lambda *_: "")
+    assert localaddress.look(IPv6Address("::2"))[0] is localaddress.State.GONE
