@@ -50,6 +50,7 @@ fuzz: $(STAMP) ## power cuts, failing flash, lossy moves, unplugging and noise o
 	$(BIN)/python bench/cuts.py
 	$(BIN)/python bench/kills.py
 	$(BIN)/python bench/two_daemons.py
+	$(BIN)/python bench/following.py
 	$(BIN)/python bench/hostile.py
 	CAMPAIGN=full $(BIN)/python -m pytest tests/correspondent/test_hostile.py
 	CAMPAIGN=full $(BIN)/python -m pytest -s tests/lab/test_roaming.py \

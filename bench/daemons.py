@@ -45,9 +45,16 @@ class Site:
             self._in[self._open(packets.ROUTING, text)] = care_of
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self, registry: str, core: int | None = None, log: str = "none") -> float:
+    def start(
+        self,
+        registry: str,
+        core: int | None = None,
+        log: str = "none",
+        data_plane: bool = False,
+    ) -> float:
         """Start the daemon, pinned to a processor; seconds until it was ready."""
-        command = [sys.executable, "-m", "roamkey", "correspondent", "run", "--no-data-plane"]
+        command = [sys.executable, "-m", "roamkey", "correspondent", "run"]
+        command.append("--data-plane" if data_plane else "--no-data-plane")
         command += ["--address", str(CORRESPONDENT), "--no-metrics", "--log", log]
         with (
             tempfile.TemporaryDirectory() as folder,
@@ -91,6 +98,13 @@ class Site:
     def send(self, update: Inbound) -> None:
         """Send an update from its care-of address."""
         self._out[update.source].sendto(update.payload, (str(CORRESPONDENT), 0))
+
+    def program(self) -> socket.socket:
+        """A UDP socket of a program on the daemon's host, at its address."""
+        made = self._here.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+        made.bind((str(CORRESPONDENT), 0))
+        made.setblocking(False)
+        return made
 
     def received(self, timeout_s: float) -> Iterator[tuple[bytes, bytes]]:
         """(payload, care-of address) of what has come; waits so long for the first."""

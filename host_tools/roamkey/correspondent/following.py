@@ -7,7 +7,8 @@ from roamkey.correspondent.core.responder import Responder
 from roamkey.registry import Registry
 from roamkey.registry.watch import Watch
 
-_SHARE = 4  # what this takes is a fifth of the time at most
+_SHARE = 4  # what this takes is a fifth of the time at most,
+_LITTLE_S = 0.05  # but for what is soon done
 
 
 class Following:
@@ -38,7 +39,8 @@ class Following:
             taken = None if self._missed else self._watch.take()
             self._missed = not self._responder.follow(now_ms(), taken)
             ended = time.monotonic()
-            self._rests_until = ended + _SHARE * (ended - started)
+            if ended - started > _LITTLE_S:
+                self._rests_until = ended + _SHARE * (ended - started)
 
     def close(self) -> None:
         """Watch no longer."""

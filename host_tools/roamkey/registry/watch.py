@@ -148,12 +148,14 @@ class Watch:
             connection.execute(f"LISTEN {_CHANNEL}")
             self._changed(None)
             while not self._told_to_stop(_PING_S, connection.fileno()):
-                heard = list(connection.notifies(timeout=0))
-                for one in heard:
-                    name, _, listed = one.payload.partition(" ")
+                heard = False
+                connection.pgconn.consume_input()
+                while (one := connection.pgconn.notifies()) is not None:
+                    heard = True
+                    name, _, listed = one.extra.decode().partition(" ")
                     if name != self._name:
                         self._changed({int(pair) for pair in listed.split(",") if pair})
                 if not heard:
-                    connection.execute("SELECT 1")
+                    connection.execute("SELECT 1")  # whether the server is still there
         finally:
             connection.close()
