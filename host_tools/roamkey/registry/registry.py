@@ -39,9 +39,12 @@ _ATTEMPTS = 3  # of a transaction that another one stood in the way of
 class Registry:
     """An open registry. Use as a context manager, or `close()` it."""
 
-    def __init__(self, engine: Engine, vault: Vault) -> None:
+    def __init__(
+        self, engine: Engine, vault: Vault, connections: database.Connections | None = None
+    ) -> None:
         """Wrap an engine whose tables exist; `open` is the usual way in."""
         self._engine = engine
+        self._connections = connections or database.Connections(engine)
         self.vault = vault
 
     @classmethod
@@ -51,9 +54,12 @@ class Registry:
         create: bool = True,
         passphrase_file: str | Path | None = None,
         to_encrypt: bool = False,
+        patience_s: float = database.BUSY_S,
     ) -> "Registry":
         """Open the registry at a path or SQLAlchemy URL, else that in ROAMKEY_REGISTRY, else the
         user's own SQLite file; the passphrase's file, else that in ROAMKEY_PASSPHRASE_FILE.
+
+        `patience_s`: how long to wait for another writer, or for a server to be reached.
 
         With `create` it is made where there was none, encrypted if there is a passphrase. Raises
         BadInputError (none there, damaged, readable by others, newer than this roamkey),
@@ -61,7 +67,8 @@ class Registry:
         SystemRefusedError.
         """
         vault = Vault(passphrase_file)
-        engine = database.reach(url_or_path, create)
+        engine = database.reach(url_or_path, create, patience_s)
+        connections = database.Connections(engine)
         try:
             versions.ensure(engine, create, vault)
             if not to_encrypt:
@@ -70,7 +77,7 @@ class Registry:
         except BaseException:
             engine.dispose()
             raise
-        return cls(engine, vault)
+        return cls(engine, vault, connections)
 
     @property
     def name(self) -> str:
@@ -80,6 +87,10 @@ class Registry:
     def close(self) -> None:
         """Close the database's connections."""
         self._engine.dispose()
+
+    def cut(self) -> None:
+        """Have what waits for the database fail, in whatever thread; the next is tried anew."""
+        self._connections.cut()
 
     def __enter__(self) -> "Registry":
         return self
