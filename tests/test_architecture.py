@@ -26,7 +26,7 @@ LOAD_POINTS = {
         {"roamkey.field.compare", "roamkey.field.output"},
         "they draw, with the extra `lab`; --json needs none of it",
     ),
-    "roamkey.correspondent.daemon": (
+    "roamkey.correspondent.telling": (
         {"roamkey.correspondent.metrics"},
         "prometheus_client: not in the memory of daemons that serve no metrics",
     ),

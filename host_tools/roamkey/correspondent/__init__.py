@@ -3,7 +3,8 @@
 core/        what is decided, without I/O
 store        the durable side, over the registry
 sockets      raw IPv6; buffers: sockets with room for a burst
-daemon       the loop; settings: how it is to serve
+daemon       the loop; settings: how it is to serve; helper: a thread for what may take its time
+telling      what is told of its work: log, events, systemd
 service      SIGTERM, SIGINT and SIGHUP; what systemd is told
 privileges   under sudo, as the user who called it
 control      one daemon an address; what it tells to those who ask

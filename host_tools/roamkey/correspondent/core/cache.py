@@ -82,6 +82,10 @@ class BindingCache:
         """How many nodes have a live key."""
         return len(self._peers)
 
+    def withheld(self) -> int:
+        """How many refusals and errors were not sent because of their rate."""
+        return self.limiter.withheld
+
     def bound(self) -> int:
         """How many bindings there are, with those that expired and weren't yet removed."""
         return self._bound

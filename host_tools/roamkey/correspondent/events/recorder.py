@@ -29,7 +29,7 @@ _QUEUE_MAX = 1 << 16
 _GATHER_S = 0.1
 _FORGET_EVERY_S = 30.0
 _FORGET_SOON_S = 1.0
-_CLOSE_S = 10.0
+_CLOSE_S = 5.0
 _NAMED_MAX = 16  # drops that keep their node, a second
 _ROWS_MAX = 1_000_000
 _DAY_MS = 86_400_000
@@ -140,7 +140,7 @@ class Recorder:
         self.flush()
 
     def close(self) -> None:
-        """Write what waits, within ten seconds, and end."""
+        """Write what waits, within five seconds, and end."""
         self._ending.set()
         self._wake.set()
         self._thread.join(_CLOSE_S)
@@ -221,6 +221,7 @@ class Recorder:
             found = registry.nodes_of_correspondent(self._correspondent, since)
         except RoamkeyError as error:  # closed by a reload, or failing: said elsewhere too
             self.last_error = str(error)
+            self._since = -1  # to be asked again
             return
         now = time.time_ns() // 1_000_000
         rows, gone = [], []
