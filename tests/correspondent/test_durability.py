@@ -150,7 +150,7 @@ def test_a_registry_that_never_agrees_is_not_believed(scene, monkeypatch):
 
 
 def test_a_locked_registry_is_a_failure_of_one_line(scene, monkeypatch):
-    monkeypatch.setattr("roamkey.registry.database._BUSY_S", 0.1)
+    monkeypatch.setattr("roamkey.registry.database.BUSY_S", 0.1)
     scene.reopen()
     node = scene.node()
     with scene.registry.writing() as blocker:

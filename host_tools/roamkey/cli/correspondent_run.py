@@ -11,7 +11,7 @@ import typer
 
 from mip6 import addresses
 from roamkey.cli.options import EventsOption, PassphraseOption, RegistryOption
-from roamkey.correspondent import daemon, privileges
+from roamkey.correspondent import daemon, privileges, telling
 from roamkey.correspondent.events.file import place
 from roamkey.correspondent.events.recorder import KEEP_DAYS
 from roamkey.correspondent.log import Log
@@ -117,7 +117,7 @@ def run(
     )
     with closing(Log(log.value, log_file)) as lines:
         if told is not None:
-            lines.event(daemon.wall_ms(), "privileges", told, detail=told)
+            lines.event(telling.wall_ms(), "privileges", told, detail=told)
         ended_by = daemon.serve(
             lambda create: Registry.open(
                 registry, create, passphrase_file, patience_s=daemon.REGISTRY_PATIENCE_S

@@ -22,7 +22,7 @@ from typing import Any
 
 from roamkey.correspondent import service
 from roamkey.correspondent.control import Control
-from roamkey.correspondent.core import entries
+from roamkey.correspondent.core import entries, triage
 from roamkey.correspondent.core.cache import BindingCache
 from roamkey.correspondent.core.entries import Inbound, Verdict
 from roamkey.correspondent.core.refresh import Refresher
@@ -35,12 +35,13 @@ from roamkey.correspondent.settings import Settings
 from roamkey.correspondent.sockets import RawSockets
 from roamkey.correspondent.status import Status
 from roamkey.correspondent.store import Store
-from roamkey.correspondent.telling import Telling
+from roamkey.correspondent.telling import Telling, wall_ms
 from roamkey.errors import RoamkeyError, SystemRefusedError
 from roamkey.registry import Registry
 from roamkey.registry.records import Binding
 
 _BURST = 1024
+_READS = 8  # in a row, where little of a burst is to be judged
 _COLLECT_AFTER = 100_000  # objects
 _TICK_S = 1.0
 _DRAIN_BURSTS = 64  # after a stop signal: what waits is served, a flood is not
@@ -72,15 +73,10 @@ def serve(
         plane = stack.enter_context(closing(DataPlane(address))) if settings.data_plane else None
         daemon = Daemon(address, open_registry, registry, sockets, log, settings, plane)
         stack.callback(daemon.close)
-        stack.callback(daemon.telling.record(settings, wall_ms()))
+        stack.callback(daemon.telling.record(settings))
         daemon.start(signals)
-        stack.callback(daemon.telling.serve_metrics(settings, wall_ms))
+        stack.callback(daemon.telling.serve_metrics(settings))
         return daemon.run(control, signals)
-
-
-def wall_ms() -> int:
-    """Milliseconds since 1970: bindings must keep their meaning across restarts."""
-    return time.time_ns() // 1_000_000
 
 
 class Daemon:
@@ -145,7 +141,9 @@ class Daemon:
         """Serve until a signal says stop."""
         if signals.stopped_by is None:
             self._tell_ready("ready")
-        self._selector.register(control, selectors.EVENT_READ, lambda: control.answer(self._facts))
+        self._selector.register(
+            control, selectors.EVENT_READ, lambda: control.answer(self.telling.facts)
+        )
         if self._plane is not None:
             self._selector.register(self._plane, selectors.EVENT_READ, self._hear_plane)
         packets = (self._sockets.away, self._sockets.home)
@@ -167,7 +165,7 @@ class Daemon:
                 for one in packets:
                     self._selector.unregister(one)
                 if not self._helper.busy and any(one in ready for one in packets):
-                    self._answer(self._sockets.receive(_BURST))
+                    self._answer(self._receive())
                 self._ask_for_renewal()
         service.end_in_time(_END_S)
         service.notify(STOPPING="1")
@@ -188,11 +186,11 @@ class Daemon:
             if key.data is not None:
                 key.data()
         while self._said:
-            self._trouble(self._said.pop(0))
+            self.telling.trouble(self._said.pop(0))
         if self._helper.busy and time.monotonic() >= self._late_at:
             self._late_at = time.monotonic() + _PATIENCE_S
             seconds = round(self._helper.takes_s())
-            self._trouble(f"registry {self._registry.name}: no answer for {seconds} s")
+            self.telling.trouble(f"registry {self._registry.name}: no answer for {seconds} s")
             self._registry.cut()
         return ready
 
@@ -210,7 +208,7 @@ class Daemon:
         while time.monotonic() < end:
             if self._helper.busy:
                 self._select(max(0.0, min(end, self._late_at) - time.monotonic()))
-            elif bursts < _DRAIN_BURSTS and (burst := self._sockets.receive(_BURST)):
+            elif bursts < _DRAIN_BURSTS and (burst := self._receive()):
                 bursts += 1
                 self._answer(burst)
             else:
@@ -220,6 +218,20 @@ class Daemon:
             self._select(_CUT_S)
 
     # --- packets
+
+    def _receive(self) -> list[Inbound]:
+        """What waits and is to be judged: of a flood more is read than that, and sorted out."""
+        chosen: list[Inbound] = []
+        for _ in range(_READS):
+            burst = self._sockets.receive(_BURST)
+            found, drops = triage.choose(burst, self._responder.cache.peer)
+            chosen += found
+            if drops:
+                self._responder.counters.update(drops)
+                self.telling.drops(drops)
+            if len(burst) < _BURST or len(chosen) >= _BURST // 2:
+                break
+        return chosen
 
     def _answer(self, burst: list[Inbound]) -> None:
         """Have packets judged, and what follows made durable; then answer."""
@@ -292,15 +304,9 @@ class Daemon:
 
     # --- what is told
 
-    def _facts(self) -> dict[str, Any]:
-        return self.status.facts(wall_ms())
-
     def _tell_ready(self, event: str) -> None:
         plane = self._plane.facts() if self._plane is not None else None
         self.telling.ready(wall_ms(), event, plane)
-
-    def _trouble(self, text: str) -> None:
-        self.telling.trouble(wall_ms(), text)
 
     # --- SIGHUP
 
@@ -308,7 +314,7 @@ class Daemon:
         try:
             self.telling.reopen()
         except RoamkeyError as error:
-            self._trouble(f"not reloaded: {error}")
+            self.telling.trouble(f"not reloaded: {error}")
             return
         self._give(partial(self._reopen_registry, wall_ms()), self._reloaded, _READ_S)
 
@@ -327,7 +333,7 @@ class Daemon:
 
     def _reloaded(self, opened: Registry | RoamkeyError) -> None:
         if isinstance(opened, RoamkeyError):
-            self._trouble(f"not reloaded: {opened}")
+            self.telling.trouble(f"not reloaded: {opened}")
             return
         self._registry.close()
         self._registry = opened

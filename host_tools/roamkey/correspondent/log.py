@@ -140,6 +140,11 @@ class Log:
                 fields["reason"] = verdict.reason
             self.event(now, verdict.outcome, text, **fields)
 
+    def dropped(self, counts: Mapping[tuple[str, str], int]) -> None:
+        """Packets that nobody judged, by (outcome, reason)."""
+        for (_, reason), count in counts.items():
+            self._drops[reason] += count
+
     def expired(self, now: int, home_address: bytes, binding: Binding) -> None:
         """A line for a binding whose time is over."""
         home, care_of = _text(home_address), _text(binding.care_of_address)

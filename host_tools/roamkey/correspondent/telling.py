@@ -1,6 +1,8 @@
 """What is told of a daemon's work: its log, its events, systemd; and troubles, one line each."""
 
 import signal
+import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from ipaddress import IPv6Address
 from typing import Any
@@ -21,6 +23,11 @@ from roamkey.registry.records import Binding
 _TROUBLE_EVERY_MS = 10_000
 
 
+def wall_ms() -> int:
+    """Milliseconds since 1970: bindings must keep their meaning across restarts."""
+    return time.time_ns() // 1_000_000
+
+
 class Telling:
     """Log and events of one daemon. Nothing here waits for whoever reads them."""
 
@@ -37,31 +44,31 @@ class Telling:
         self._lost = {"log": 0, "events": 0}  # as told last
         status.parts["log"] = log.facts
 
-    def record(self, settings: Settings, now: int) -> Callable[[], None]:
+    def record(self, settings: Settings) -> Callable[[], None]:
         """Record events if asked to, and if that is possible; what ends it."""
         if settings.events is None:
             return lambda: None
         try:
             events = Recorder(settings.events, self._address.packed, settings.events_days)
         except RoamkeyError as error:  # nodes are served all the same
-            self.trouble(now, f"no events are recorded: {error}")
+            self.trouble(f"no events are recorded: {error}")
             return lambda: None
         self._events = events
         self._status.parts["events"] = events.facts
         return events.close
 
-    def serve_metrics(self, settings: Settings, now: Callable[[], int]) -> Callable[[], None]:
+    def serve_metrics(self, settings: Settings) -> Callable[[], None]:
         """Serve /metrics if asked to; what ends it. Raises as `metrics.serve` does."""
         if settings.metrics is None:
             return lambda: None
         from roamkey.correspondent import metrics  # not for daemons that serve none
 
         try:
-            end = metrics.serve(settings.metrics, lambda: self._status.facts(now()))
+            end = metrics.serve(settings.metrics, self.facts)
         except RoamkeyError as error:
             if settings.metrics_needed:
                 raise
-            self.trouble(now(), f"no {error}")
+            self.trouble(f"no {error}")
             return lambda: None
         self._status.metrics = settings.metrics
         return end
@@ -76,6 +83,12 @@ class Telling:
         self._log.flush()
         if events is not None:
             events.flush()
+
+    def drops(self, counts: Counter[tuple[str, str]]) -> None:
+        """Packets that weren't judged, by (outcome, reason)."""
+        self._log.dropped(counts)
+        if self._events is not None:
+            self._events.dropped(counts)
 
     def data(self, now: int, home_address: bytes) -> None:
         """Data flowed with a bound node."""
@@ -93,7 +106,7 @@ class Telling:
         if self._events is not None:
             self.nodes(registry)
             self._events.tick(now)
-        self._tell_lost(now)
+        self._tell_lost()
 
     def nodes(self, registry: Registry, anew: bool = False) -> None:
         """Have the file of events know the registry's nodes; `anew`: it is another registry."""
@@ -140,8 +153,13 @@ class Telling:
         """Go on in a new log file. Raises SystemRefusedError."""
         self._log.reopen()
 
-    def trouble(self, now: int, text: str) -> None:
+    def facts(self) -> dict[str, Any]:
+        """What there is to tell now."""
+        return self._status.facts(wall_ms())
+
+    def trouble(self, text: str) -> None:
         """Something failed that packets or readers need."""
+        now = wall_ms()
         self._status.troubles += 1
         self._status.last_trouble = text
         if self._trouble_at is None or not 0 <= now - self._trouble_at < _TROUBLE_EVERY_MS:
@@ -149,7 +167,7 @@ class Telling:
             self._log.event(now, "trouble", text, detail=text)
             self._log.flush()
 
-    def _tell_lost(self, now: int) -> None:
+    def _tell_lost(self) -> None:
         """What nobody took, or no disk: one trouble a second at most."""
         for name in self._lost:
             facts = self._status.parts[name]() if name in self._status.parts else {"lost": 0}
@@ -157,4 +175,4 @@ class Telling:
                 why = facts["last_error"] or "not taken in time"
                 count = facts["lost"] - self._lost[name]
                 self._lost[name] = facts["lost"]
-                self.trouble(now, f"{name}: {count} lost: {why}")
+                self.trouble(f"{name}: {count} lost: {why}")

@@ -50,7 +50,7 @@ class ContendedError(SystemRefusedError):
     """Another transaction stood in the way: nothing has changed, the same may work at once."""
 
 
-def reach(url_or_path: str | Path | None, create: bool, patience_s: float = BUSY_S) -> Engine:
+def reach(url_or_path: str | Path | None, create: bool, patience_s: float | None = None) -> Engine:
     """The engine of the database at a path or URL, else in ROAMKEY_REGISTRY, else the user's own.
 
     `patience_s`: how long it may wait for another writer, or for a server to be reached. Raises
@@ -58,6 +58,8 @@ def reach(url_or_path: str | Path | None, create: bool, patience_s: float = BUSY
     """
     if url_or_path is None:
         url_or_path = os.environ.get(REGISTRY_VARIABLE) or None
+    if patience_s is None:
+        patience_s = BUSY_S
     url = _url(url_or_path, create)
     options: dict[str, Any] = {}
     if url.get_backend_name() == "postgresql":

@@ -54,12 +54,13 @@ class Registry:
         create: bool = True,
         passphrase_file: str | Path | None = None,
         to_encrypt: bool = False,
-        patience_s: float = database.BUSY_S,
+        patience_s: float | None = None,
     ) -> "Registry":
         """Open the registry at a path or SQLAlchemy URL, else that in ROAMKEY_REGISTRY, else the
         user's own SQLite file; the passphrase's file, else that in ROAMKEY_PASSPHRASE_FILE.
 
-        `patience_s`: how long to wait for another writer, or for a server to be reached.
+        `patience_s`: how long to wait for another writer, or for a server to be reached: ten
+        seconds where nothing is said.
 
         With `create` it is made where there was none, encrypted if there is a passphrase. Raises
         BadInputError (none there, damaged, readable by others, newer than this roamkey),
