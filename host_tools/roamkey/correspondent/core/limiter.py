@@ -12,7 +12,6 @@ Each purpose has its own, so that none is spent on another:
 
 from collections import OrderedDict
 
-
 _PLENTY = 1e12
 
 
