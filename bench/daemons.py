@@ -34,7 +34,10 @@ class Site:
     """A daemon's namespace, and raw sockets at the care-of addresses at its cable's other end."""
 
     def __init__(self) -> None:
-        self._here, self._there = Namespace("correspondent"), Namespace("visitors")
+        self._here, self._there = self.host, self.visitors = (
+            Namespace("correspondent"),
+            Namespace("visitors"),
+        )
         connect(self._here, self._there)
         self._out: dict[bytes, socket.socket] = {}
         self._in: dict[socket.socket, bytes] = {}
@@ -100,6 +103,10 @@ class Site:
                     yield one.recv(2048), self._in[one]
                 except BlockingIOError:
                     break
+
+    def inward(self) -> list[socket.socket]:
+        """Where answers come in."""
+        return list(self._in)
 
     def close(self) -> None:
         """End the daemon, and let go of all."""

@@ -22,13 +22,14 @@ from typing import Any
 
 from roamkey.correspondent import service
 from roamkey.correspondent.control import Control
-from roamkey.correspondent.core import entries, triage
+from roamkey.correspondent.core import entries
 from roamkey.correspondent.core.cache import BindingCache
 from roamkey.correspondent.core.entries import Inbound, Verdict
 from roamkey.correspondent.core.refresh import Refresher
 from roamkey.correspondent.core.responder import Responder
 from roamkey.correspondent.dataplane.client import DataPlane
 from roamkey.correspondent.helper import Helper
+from roamkey.correspondent.inbox import Inbox
 from roamkey.correspondent.log import Log
 from roamkey.correspondent.service import Signals
 from roamkey.correspondent.settings import Settings
@@ -40,8 +41,6 @@ from roamkey.errors import RoamkeyError, SystemRefusedError
 from roamkey.registry import Registry
 from roamkey.registry.records import Binding
 
-_BURST = 1024
-_READS = 8  # in a row, where little of a burst is to be judged
 _COLLECT_AFTER = 100_000  # objects
 _TICK_S = 1.0
 _DRAIN_BURSTS = 64  # after a stop signal: what waits is served, a flood is not
@@ -103,6 +102,7 @@ class Daemon:
         self._refresher = Refresher(address.packed, cache.binding, settings.refresh)
         self.status = Status(address, self._responder, sockets, self._refresher, wall_ms())
         self.telling = Telling(address, log, self.status, self._responder)
+        self._inbox = Inbox(sockets, self._responder, self.telling)
         self._plane = plane
         if plane is not None:
             sockets.leave_data()
@@ -113,7 +113,6 @@ class Daemon:
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._helper, selectors.EVENT_READ, self._helper.finish)
         self._tick_at = 0.0
-        self._unbound: list[Inbound] = []  # told by the data plane, not judged yet
 
     def close(self) -> None:
         """Close the registry that is open now."""
@@ -151,13 +150,13 @@ class Daemon:
         while signals.stopped_by is None:
             if self._helper.busy:
                 self._select(max(0.0, self._late_at - time.monotonic()))
-            elif self._unbound:
-                self._answer(self._take_unbound())
             elif time.monotonic() >= self._tick_at:
                 self._tick_at = time.monotonic() + _TICK_S
                 self._keep_house()
             elif signals.take_reload():
                 self._reload()
+            elif self._inbox.waits:
+                self._answer(self._inbox.take())
             else:
                 for one in packets:
                     self._selector.register(one, selectors.EVENT_READ)
@@ -165,7 +164,7 @@ class Daemon:
                 for one in packets:
                     self._selector.unregister(one)
                 if not self._helper.busy and any(one in ready for one in packets):
-                    self._answer(self._receive())
+                    self._answer(self._inbox.take())
                 self._ask_for_renewal()
         service.end_in_time(_END_S)
         service.notify(STOPPING="1")
@@ -208,7 +207,7 @@ class Daemon:
         while time.monotonic() < end:
             if self._helper.busy:
                 self._select(max(0.0, min(end, self._late_at) - time.monotonic()))
-            elif bursts < _DRAIN_BURSTS and (burst := self._receive()):
+            elif bursts < _DRAIN_BURSTS and (burst := self._inbox.take()):
                 bursts += 1
                 self._answer(burst)
             else:
@@ -218,20 +217,6 @@ class Daemon:
             self._select(_CUT_S)
 
     # --- packets
-
-    def _receive(self) -> list[Inbound]:
-        """What waits and is to be judged: of a flood more is read than that, and sorted out."""
-        chosen: list[Inbound] = []
-        for _ in range(_READS):
-            burst = self._sockets.receive(_BURST)
-            found, drops = triage.choose(burst, self._responder.cache.peer)
-            chosen += found
-            if drops:
-                self._responder.counters.update(drops)
-                self.telling.drops(drops)
-            if len(burst) < _BURST or len(chosen) >= _BURST // 2:
-                break
-        return chosen
 
     def _answer(self, burst: list[Inbound]) -> None:
         """Have packets judged, and what follows made durable; then answer."""
@@ -290,17 +275,12 @@ class Daemon:
     def _hear_plane(self) -> None:
         """Whose data flowed, and whose had no binding: those are judged like any packet."""
         if self._plane is not None:
-            unbound = self._plane.receive()
-            self._unbound += unbound[: _BURST - len(self._unbound)]
+            self._inbox.put(self._plane.receive())
             now = wall_ms()
             while self._plane.used:
                 home_address = self._plane.used.pop()
                 self._refresher.used(home_address, now)
                 self.telling.data(now, home_address)
-
-    def _take_unbound(self) -> list[Inbound]:
-        taken, self._unbound = self._unbound, []
-        return taken
 
     # --- what is told
 
