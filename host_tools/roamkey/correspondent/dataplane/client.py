@@ -38,7 +38,7 @@ def _command() -> list[str]:
 def _paths() -> list[str]:
     """Where we found our own packages, and where Python looks: but for the folder that it put
     first by itself, a script's or the current one."""
-    own = [str(Path(module.__file__).parents[1]) for module in (roamkey, mip6)]
+    own = [str(Path(str(module.__file__)).parents[1]) for module in (roamkey, mip6)]
     first = 0 if getattr(sys.flags, "safe_path", False) else 1
     given = [path for path in sys.path[first:] if Path(path).is_absolute()]
     return list(dict.fromkeys([*own, *given]))
