@@ -6,7 +6,9 @@ same number one succeeds, and the others learn that they did not.
 """
 
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 
+from mip6.limits import ADDRESS_OCTETS
 from roamkey.registry import Pair, Registry
 from roamkey.registry.records import Binding, Change
 
@@ -31,7 +33,7 @@ class Store:
         wanted = self._correspondent, since, home_addresses
         bound = self._registry.bindings_for_correspondent(wanted[0], now, *wanted[1:])
         found = self._registry.pairs_for_correspondent(*wanted)
-        return ((pair, bound.get(pair.pair_id)) for pair in found)
+        return (_checked(pair, bound.get(pair.pair_id)) for pair in found)
 
     def commit(self, changes: Sequence[Change]) -> set[int]:
         """See `Registry.commit`."""
@@ -40,3 +42,14 @@ class Store:
     def expire(self, now: int) -> None:
         """Remove the bindings of our address whose time is over."""
         self._registry.expire(self._correspondent, now)
+
+
+def _checked(pair: Pair, binding: Binding | None) -> tuple[Pair, Binding | None]:
+    """A binding whose row is damaged is none."""
+    if binding is None:
+        return pair, None
+    care_of, *numbers = binding
+    whole = isinstance(care_of, bytes) and len(care_of) == ADDRESS_OCTETS
+    if whole and all(isinstance(number, int) for number in numbers):
+        return pair, binding
+    return replace(pair, damaged="a binding is an address and four numbers"), None

@@ -113,7 +113,10 @@ class Key:
 
 @dataclass(frozen=True)
 class Pair:
-    """A pair with its live keys, the earliest generation first; none is left of a retired pair."""
+    """A pair with its live keys, the earliest generation first; none is left of a retired pair.
+
+    `damaged`: what is wrong with its rows, where something is; then it has no keys here.
+    """
 
     pair_id: int
     board_id: str | None
@@ -121,6 +124,7 @@ class Pair:
     correspondent: bytes
     refused: bool
     keys: tuple[Key, ...]
+    damaged: str | None = None
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ rest: `roamkey.registry.vault`. Every method is one transaction, whole or not at
 when it returns. Addresses are 16 octets.
 """
 
+import time
 from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
@@ -188,12 +189,22 @@ class Registry:
     def take_pairs(
         self, correspondent: bytes, given: list[MovedPair], new_only: bool = False
     ) -> Taken:
-        """Take over pairs from another machine, all or none; see `transfer`.
+        """Take over pairs from another machine, all or none; see `transfer`. No transaction is
+        long, and daemons have their turn between them.
 
         Raises RefusedError for a conflict, and for an older state unless `new_only`.
         """
-        with self.writing() as c:
-            return transfer.take(c, self.vault, correspondent, given, new_only)
+        with self.reading() as c:
+            transfer.check(c, self.vault, correspondent, given, new_only)
+        taken = transfer.Taken()
+        for at in range(0, len(given), transfer.AT_ONCE):
+            began = time.monotonic()
+            some = given[at : at + transfer.AT_ONCE]
+            with self.writing() as c:
+                transfer.take(c, self.vault, correspondent, some, new_only, taken)
+            if at + len(some) < len(given):
+                time.sleep(time.monotonic() - began)
+        return taken
 
     # --- encryption at rest
 
