@@ -12,7 +12,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from ipaddress import IPv6Address
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from fleet import CORRESPONDENT
 from mip6 import packets
 from roamkey.correspondent import buffers
 from roamkey.correspondent.core.entries import Inbound
-from roamkey.lab.crowd import CABLE, connect
+from roamkey.lab.crowd import CABLE, connect, join, route
 from roamkey.lab.namespaces import Namespace
 
 CARE_OF = tuple(IPv6Address(f"2001:db8:{i}::1").packed for i in (1, 2))
@@ -48,10 +49,18 @@ class Site:
             self._in[self._open(packets.ROUTING, text)] = care_of
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self, registry: str, core: int | None = None, log: str = "none") -> float:
-        """Start the daemon, pinned to a processor; seconds until it was ready."""
-        command = [sys.executable, "-m", "roamkey", "correspondent", "run", "--no-data-plane"]
-        command += ["--address", str(CORRESPONDENT), "--no-metrics", "--log", log]
+    def start(
+        self,
+        registry: str,
+        core: int | None = None,
+        log: str = "none",
+        more: Sequence[str] = ("--no-metrics",),
+        roamkey: Sequence[str] = ("-m", "roamkey"),
+    ) -> float:
+        """Start the daemon, pinned to a processor; seconds until it was ready. `more`: options;
+        `roamkey`: what Python runs."""
+        command = [sys.executable, *roamkey, "correspondent", "run", "--no-data-plane"]
+        command += ["--address", str(CORRESPONDENT), "--log", log, *more]
         with (
             tempfile.TemporaryDirectory() as folder,
             socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready,
@@ -103,6 +112,22 @@ class Site:
                     yield one.recv(2048), self._in[one]
                 except BlockingIOError:
                     break
+
+    def take_down(self) -> None:
+        """The cable is pulled at the visitors' end; they keep their addresses."""
+        self.visitors.set_ipv6(CABLE, keep_addr_on_down=1)
+        self.visitors.set_down(CABLE)
+
+    def lose_route(self) -> None:
+        """The correspondent's host loses its way to everywhere."""
+        self.host.popen(["ip", "-6", "route", "del", "default"]).wait()
+
+    def restore(self) -> None:
+        """The cable is there again, and the ways."""
+        self.visitors.set_up(CABLE)
+        for restore in (join, route):
+            with suppress(Exception):  # what is still there
+                restore(self.host, self.visitors)
 
     def inward(self) -> list[socket.socket]:
         """Where answers come in."""

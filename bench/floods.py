@@ -175,7 +175,7 @@ class Honest:
                 if at <= now and home not in self._waiting:
                     self._waiting[home] = Move(now, 0.0)
             self._send(now)
-            self._hear(0.005)
+            self.hear(0.005)
             each()
 
     def settle(self, seconds: float) -> None:
@@ -183,7 +183,7 @@ class Honest:
         end = time.monotonic() + seconds
         while self._waiting and time.monotonic() < end:
             self._send(time.monotonic())
-            self._hear(0.005)
+            self.hear(0.005)
 
     def _send(self, now: float) -> None:
         for home, move in list(self._waiting.items()):
@@ -198,7 +198,8 @@ class Honest:
                 with suppress(OSError):  # a link that is down
                     self._site.send(self._by_home[home].update(number, care_of(number)))
 
-    def _hear(self, timeout_s: float) -> None:
+    def hear(self, timeout_s: float) -> None:
+        """Take the answers that have come; waits so long for the first."""
         for payload, to in self._site.received(timeout_s):
             now = time.monotonic()
             node = self._by_home.get(payload[8:24])

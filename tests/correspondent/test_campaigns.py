@@ -41,3 +41,18 @@ def test_kill_9_under_load_postgresql(needs_postgresql):
 
 def test_two_daemons_accept_each_update_once(needs_postgresql):
     assert "1000 accepted_once" in run("two_daemons.py", "--nodes", "200", "--waves", "5")
+
+
+def quick_chaos(database):
+    out = run("chaos.py", "--quick", "--database", database)
+    (updates,) = (line for line in out.splitlines() if line.startswith("honest_updates"))
+    assert int(updates.split()[1].replace(",", "")) > 100
+    return out
+
+
+def test_everything_at_once_sqlite():
+    assert "full disk" in quick_chaos("sqlite")
+
+
+def test_everything_at_once_postgresql(needs_postgresql):
+    quick_chaos("postgresql")
