@@ -190,14 +190,14 @@ def _parties(facts: Facts, packet: packets.Packet, message: messages.Message | N
         return
     kind = None if message is None else message.kind
     from_mobile = packet.home_address is not None or kind in _FROM_MOBILE
-    to_mobile = packet.segments_left or (message is not None and not from_mobile)
+    to_mobile = packet.segments_left > 0 or (message is not None and not from_mobile)
     home, care_of = "home address", "care-of address"
     source = destination = "correspondent"
     if from_mobile:
         away = packet.home_address is not None or kind == messages.CARE_OF_TEST_INIT
         source = care_of if away else home
     if to_mobile:
-        away = packet.segments_left or kind in (messages.CARE_OF_TEST, messages.BINDING_ERROR)
+        away = packet.segments_left > 0 or kind in (messages.CARE_OF_TEST, messages.BINDING_ERROR)
         destination = care_of if away else home
     facts["meaning"] = {"source": source, "destination": destination}
     if message is not None and kind in _SIGNED:
