@@ -18,8 +18,11 @@ from roamkey.registry.records import CONFIRMED, SENT
 
 def address(found: object) -> None:
     """See that an address may be a home address or a correspondent's; raises BadInputError."""
-    octets = isinstance(found, bytes) and len(found) == ADDRESS_OCTETS
-    if not octets or not addresses.is_unicast_global(found):
+    if (
+        not isinstance(found, bytes)
+        or len(found) != ADDRESS_OCTETS
+        or not addresses.is_unicast_global(found)
+    ):
         raise BadInputError("home and correspondent addresses are unicast and global")
 
 
