@@ -58,9 +58,9 @@ def test_a_reader_of_the_log_that_stops_reading(lab_network, scene):
     daemon = Daemon(lab_network, scene.path)
     daemon.ready()
     visitor = Visitor(lab_network, "visited1")
-    for sequence in range(2000):
+    for sequence in range(1000):
         assert answered(visitor, node, sequence)
-    assert status(lab_network)["packets"]["accepted"] == 2000
+    assert status(lab_network)["packets"]["accepted"] == 1000
     daemon.process.terminate()
     assert daemon.process.wait(20) == 0
 
@@ -228,4 +228,29 @@ def test_systemd_is_told_while_bursts_are_served(lab_network, scene, tmp_path, m
         daemon.ready()
         while listening.recv(4096) != b"WATCHDOG=1":
             pass
+    assert daemon.end()[0] == 0
+
+
+@pytest.mark.lab
+def test_a_reload_from_a_database_that_hangs(lab_network, own_server):
+    """The old keys serve again once it answers, and it is told that there are no new ones."""
+    url = own_server.url()
+    scene = Scene(url)
+    node = scene.node(0x100)
+    scene.registry.close()
+    daemon = Daemon(lab_network, url)
+    daemon.ready()
+    visitor = Visitor(lab_network, "visited1")
+    assert answered(visitor, node, 0)
+    stopped = own_server.processes()
+    try:
+        for pid in stopped:
+            os.kill(pid, signal.SIGSTOP)
+        daemon.process.send_signal(signal.SIGHUP)
+        assert "not reloaded" in daemon.event("trouble")["detail"]
+        assert status(lab_network)["reloads"] == 0
+    finally:
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+    assert until(lambda: answered(visitor, node, 1000 + int(time.monotonic()) % 1000, 1), 20)
     assert daemon.end()[0] == 0

@@ -47,7 +47,7 @@ _DRAIN_BURSTS = 64  # after a stop signal: what waits is served, a flood is not
 _DRAIN_S = 10.0  # and no longer than this
 _END_S = 25.0  # after a stop signal nothing may take longer
 _PATIENCE_S = 5.0  # with the registry, for a burst
-_READ_S = 120.0  # the same for all keys at once
+_READ_S = 60.0  # the same for all keys at once
 #: for the registry itself, with other writers and to reach a server
 REGISTRY_PATIENCE_S = 3.0
 _CUT_S = 2.0  # for a registry that was cut off to let go
@@ -190,7 +190,7 @@ class Daemon:
             self._late_at = time.monotonic() + _PATIENCE_S
             seconds = round(self._helper.takes_s())
             self.telling.trouble(f"registry {self._registry.name}: no answer for {seconds} s")
-            self._registry.cut()
+            Registry.cut_all()
         return ready
 
     def _give(
@@ -212,7 +212,7 @@ class Daemon:
                 self._answer(burst)
             else:
                 return
-        self._registry.cut()
+        Registry.cut_all()
         if self._helper.busy:
             self._select(_CUT_S)
 

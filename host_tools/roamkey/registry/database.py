@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+from weakref import WeakSet
 
 from platformdirs import user_data_path
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -158,20 +159,25 @@ def _check_file(path: Path, create: bool) -> None:
 class Connections:
     """The open connections of an engine, for whoever has waited long enough for one of them."""
 
+    _all: ClassVar["WeakSet[Connections]"] = WeakSet()
+
     def __init__(self, engine: Engine) -> None:
         """Follow the connections from now on."""
         self._open: dict[int, Any] = {}
+        self._all.add(self)
         event.listen(engine, "connect", self._add)
         for name in ("close", "close_detached"):
             event.listen(engine, name, self._remove)
 
-    def cut(self) -> None:
-        """Have what waits for the database fail, in whatever thread.
+    @classmethod
+    def cut_all(cls) -> None:
+        """Have what waits for a database fail, in whatever thread, and one just being opened.
 
         A server that hangs doesn't cancel either: the socket to it is shut. What it then does with
         what it was told already, nobody knows but the database itself.
         """
-        for connection in list(self._open.values()):
+        every = [connection for one in list(cls._all) for connection in list(one._open.values())]
+        for connection in every:
             if isinstance(connection, sqlite3.Connection):
                 with suppress(sqlite3.Error):
                     connection.interrupt()

@@ -90,9 +90,10 @@ class Registry:
         """Close the database's connections."""
         self._engine.dispose()
 
-    def cut(self) -> None:
-        """Have what waits for the database fail, in whatever thread; the next is tried anew."""
-        self._connections.cut()
+    @staticmethod
+    def cut_all() -> None:
+        """Have whatever waits for a database in this process fail; the next is tried anew."""
+        database.Connections.cut_all()
 
     def __enter__(self) -> "Registry":
         return self
