@@ -49,3 +49,18 @@ def test_anothers_moves_are_followed_by_data(needs_postgresql):
     if reason is not None:
         pytest.skip(f"the data plane needs {tun.PATH}: {reason}")
     assert "10 within_a_second" in run("following.py", "--moves", "10")
+
+
+def quick_chaos(database):
+    out = run("chaos.py", "--quick", "--database", database)
+    (updates,) = (line for line in out.splitlines() if line.startswith("honest_updates"))
+    assert int(updates.split()[1].replace(",", "")) > 100
+    return out
+
+
+def test_everything_at_once_sqlite():
+    assert "full disk" in quick_chaos("sqlite")
+
+
+def test_everything_at_once_postgresql(needs_postgresql):
+    quick_chaos("postgresql")

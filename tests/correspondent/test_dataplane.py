@@ -15,7 +15,7 @@ from support.daemons import ADDRESS, CLI, Daemon, Visitor
 from support.roaming import HOME, Roaming, need_tun, result
 
 from mip6 import packets
-from roamkey.correspondent.dataplane import tun
+from roamkey.correspondent.dataplane import client, tun
 from roamkey.waiting import until
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(120)]
@@ -333,3 +333,16 @@ def test_a_node_at_home_is_answered_there(lab_network, scene):
     assert home.exchange(node, removal, removes=True).status == 0
     wait_until(lambda: not routes(lab_network))
     assert daemon.end()[0] == 0
+
+
+def test_its_process_imports_nothing_from_the_current_folder(tmp_path):
+    """With the rights of the daemon, from a folder that may be anybody's."""
+    for name in ("pyroute2", "json", "roamkey", "mip6"):
+        (tmp_path / f"{name}.py").write_text("open('taken', 'w')\n")
+    shell = f"import sys; print(sys.path); sys.argv[3:] = {client._paths()!r}"
+    command = client._command()
+    command[-1] = f"{shell}; {command[-1]}".replace("; main()", "; import pyroute2, json")
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "taken").exists()
+    assert all(Path(path).is_absolute() for path in client._paths())

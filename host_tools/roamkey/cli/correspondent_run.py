@@ -121,7 +121,9 @@ def run(
         if told is not None:
             lines.event(wall_ms(), "privileges", told, detail=told)
         ended_by = daemon.serve(
-            lambda create: Registry.open(registry, create, passphrase_file),
+            lambda create: Registry.open(
+                registry, create, passphrase_file, patience_s=daemon.REGISTRY_PATIENCE_S
+            ),
             address,
             lines,
             settings,

@@ -33,7 +33,7 @@ from roamkey.correspondent.localaddress import State
 from roamkey.errors import SystemRefusedError
 
 _OCTETS_MAX = 65535
-_RECEIVE_BUFFER = 8 << 20  # a burst waits here while the one before is being committed
+_RECEIVE_BUFFER = 16 << 20  # a burst waits here while the one before is being committed
 _ANCILLARY = 4096
 _COMES_S = 30  # within which an address is there, and usable, after the machine's start
 _SO_MEMINFO = 55
@@ -71,9 +71,16 @@ class RawSockets:
             one.close()
 
     def receive(self, most: int) -> list[Inbound]:
-        """What waits, `most` packets at most, in each socket's order; doesn't wait."""
-        packets_in = list(_drain_away(self.away, most))
-        packets_in.extend(_drain_home(self.home, most - len(packets_in)))
+        """What waits, `most` packets at most, in each socket's order; doesn't wait.
+
+        Each has its half: what comes to one never keeps the other unread.
+        """
+        half = most // 2
+        packets_in = list(_drain_home(self.home, half))
+        at_home = len(packets_in)
+        packets_in.extend(_drain_away(self.away, most - at_home))
+        if at_home == half:
+            packets_in.extend(_drain_home(self.home, most - len(packets_in)))
         return packets_in
 
     def send(self, reply: Reply) -> None:

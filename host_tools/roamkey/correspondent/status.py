@@ -82,7 +82,7 @@ class Status:
             },
             "dropped": _by_reason(counted, entries.DROPPED),
             "refused": _by_reason(counted, entries.REFUSED),
-            "withheld": cache.limiter.withheld,
+            "withheld": cache.withheld(),
             "refresh_requests": self._refresher.requests,
             "send_errors": self._sockets.send_errors,
             "bursts": self.bursts,

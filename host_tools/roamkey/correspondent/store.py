@@ -11,6 +11,7 @@ Behind a commit, and before any answer leaves, the numbers are noted in the high
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 
+from mip6.limits import ADDRESS_OCTETS
 from roamkey.registry import Pair, Registry
 from roamkey.registry.marks import Marks
 from roamkey.registry.records import Binding, Change
@@ -54,7 +55,7 @@ class Store:
             found = self._compare(found, since, home_addresses is None)
         return (
             (pair, binding and _at_most(_later(binding, -shift), now))
-            for pair, binding in ((pair, bound.get(pair.pair_id)) for pair in found)
+            for pair, binding in (_checked(pair, bound.get(pair.pair_id)) for pair in found)
         )
 
     def _compare(self, found: list[Pair], since: int, retired_too: bool) -> list[Pair]:
@@ -62,7 +63,7 @@ class Store:
         assert self.marks is not None
         correspondent = self._correspondent
         retired = self._registry.retired_keys(correspondent, since) if retired_too else ()
-        behind = self.marks.check(found, retired)
+        behind = self.marks.check([pair for pair in found if pair.damaged is None], retired)
         self.behind -= {pair.home_address for pair in found}
         if not behind:
             return found
@@ -97,7 +98,7 @@ class Store:
         the binding's key, and the binding."""
         shift = self._shift_ms()
         for home_address, last, binding in self._registry.followed(self._correspondent, pair_ids):
-            if binding is None:
+            if binding is None or not _is_whole(binding):  # damaged: `load` says so
                 yield home_address, None, None
                 continue
             if self.marks is not None and last is not None:
@@ -122,3 +123,18 @@ def _at_most(binding: Binding, now: int) -> Binding:
         registered_ms=min(binding.registered_ms, now),
         expires_ms=min(binding.expires_ms, now + 1000 * binding.lifetime),
     )
+
+
+def _checked(pair: Pair, binding: Binding | None) -> tuple[Pair, Binding | None]:
+    """A binding whose row is damaged is none."""
+    if binding is None:
+        return pair, None
+    if _is_whole(binding):
+        return pair, binding
+    return replace(pair, damaged="a binding is an address and four numbers"), None
+
+
+def _is_whole(binding: Binding) -> bool:
+    care_of, *numbers = binding
+    is_address = isinstance(care_of, bytes) and len(care_of) == ADDRESS_OCTETS
+    return is_address and all(isinstance(number, int) for number in numbers)

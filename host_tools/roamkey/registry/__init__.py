@@ -3,6 +3,7 @@
 registry    `Registry`: all that one asks of it, a transaction each
 records     what it answers with, keys among them; no database in it
 schema      the tables and their rules
+checks      what the rows of a key may hold
 keysets     what provisioning does to the tables
 bindings    what a correspondent does to them: sequence numbers and bindings, many at a time
 batches     the same many rows, as each database is fastest at it

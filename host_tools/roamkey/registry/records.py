@@ -115,7 +115,9 @@ class Key:
 class Pair:
     """A pair with its live keys, the earliest generation first; none is left of a retired pair.
 
-    `behind`: more of it was seen before than the registry knows now (see `registry.marks`)."""
+    `behind`: more of it was seen before than the registry knows now (see `registry.marks`);
+    `damaged`: what is wrong with its rows, where something is; then it has no keys here.
+    """
 
     pair_id: int
     board_id: str | None
@@ -123,6 +125,7 @@ class Pair:
     correspondent: bytes
     refused: bool
     keys: tuple[Key, ...]
+    damaged: str | None = None
     behind: bool = False
 
 

@@ -5,6 +5,7 @@ rest: `roamkey.registry.vault`. Every method is one transaction, whole or not at
 when it returns. Addresses are 16 octets.
 """
 
+import time
 from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
@@ -49,11 +50,14 @@ _ATTEMPTS = 3  # of a transaction that another one stood in the way of
 class Registry:
     """An open registry. Use as a context manager, or `close()` it."""
 
-    def __init__(self, engine: Engine, vault: Vault) -> None:
+    def __init__(
+        self, engine: Engine, vault: Vault, connections: database.Connections | None = None
+    ) -> None:
         """Wrap an engine whose tables exist; `open` is the usual way in."""
         self._engine = engine
         self._name = watch.new_name()
         self._version: int | None = None
+        self._connections = connections or database.Connections(engine)
         self.vault = vault
 
     @classmethod
@@ -63,9 +67,13 @@ class Registry:
         create: bool = True,
         passphrase_file: str | Path | None = None,
         to_encrypt: bool = False,
+        patience_s: float | None = None,
     ) -> "Registry":
         """Open the registry at a path or SQLAlchemy URL, else that in ROAMKEY_REGISTRY, else the
         user's own SQLite file; the passphrase's file, else that in ROAMKEY_PASSPHRASE_FILE.
+
+        `patience_s`: how long to wait for another writer, or for a server to be reached: ten
+        seconds where nothing is said.
 
         With `create` it is made where there was none, encrypted if there is a passphrase. Raises
         BadInputError (none there, damaged, readable by others, newer than this roamkey),
@@ -73,7 +81,8 @@ class Registry:
         SystemRefusedError.
         """
         vault = Vault(passphrase_file)
-        engine = database.reach(url_or_path, create)
+        engine = database.reach(url_or_path, create, patience_s)
+        connections = database.Connections(engine)
         try:
             versions.ensure(engine, create, vault)
             if not to_encrypt:
@@ -82,7 +91,7 @@ class Registry:
         except BaseException:
             engine.dispose()
             raise
-        return cls(engine, vault)
+        return cls(engine, vault, connections)
 
     @property
     def name(self) -> str:
@@ -92,6 +101,11 @@ class Registry:
     def close(self) -> None:
         """Close the database's connections."""
         self._engine.dispose()
+
+    @staticmethod
+    def cut_all() -> None:
+        """Have whatever waits for a database in this process fail; the next is tried anew."""
+        database.Connections.cut_all()
 
     def __enter__(self) -> "Registry":
         return self
@@ -188,12 +202,22 @@ class Registry:
     def take_pairs(
         self, correspondent: bytes, given: list[MovedPair], new_only: bool = False
     ) -> Taken:
-        """Take over pairs from another machine, all or none; see `transfer`.
+        """Take over pairs from another machine, all or none; see `transfer`. No transaction is
+        long, and daemons have their turn between them.
 
         Raises RefusedError for a conflict, and for an older state unless `new_only`.
         """
-        with self.writing() as c:
-            return transfer.take(c, self.vault, correspondent, given, new_only)
+        with self.reading() as c:
+            transfer.check(c, self.vault, correspondent, given, new_only)
+        taken = transfer.Taken()
+        for at in range(0, len(given), transfer.AT_ONCE):
+            began = time.monotonic()
+            some = given[at : at + transfer.AT_ONCE]
+            with self.writing() as c:
+                transfer.take(c, self.vault, correspondent, some, new_only, taken)
+            if at + len(some) < len(given):
+                time.sleep(time.monotonic() - began)
+        return taken
 
     # --- encryption at rest
 

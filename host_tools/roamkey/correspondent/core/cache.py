@@ -26,7 +26,7 @@ from mip6.errors import Violation
 from roamkey.correspondent.core import entries, replies, updates
 from roamkey.correspondent.core.authentic import AuthenticUpdate, authenticate
 from roamkey.correspondent.core.entries import Inbound, LiveKey, Peer, Verdict
-from roamkey.correspondent.core.limiter import Limiter
+from roamkey.correspondent.core.limiter import HomeLimiter, Limiter
 from roamkey.correspondent.core.updates import Update
 from roamkey.registry.records import Binding, Change, Pair
 
@@ -48,7 +48,9 @@ class BindingCache:
         """An empty cache for our address `correspondent` (16 octets)."""
         self.correspondent = correspondent
         self._bindings_max = bindings_max
-        self.limiter = limiter or Limiter()
+        self.limiter = limiter or Limiter()  # of errors to strangers
+        self._refusals = HomeLimiter(rate=3, burst=10, overall_rate=1000)
+        self._guesses = HomeLimiter(rate=8, burst=20, overall_rate=400)
         self._peers: dict[bytes, Peer] = {}
         self._behind: set[bytes] = set()  # of whom the registry forgot something: not served
         self._bound = 0
@@ -101,6 +103,10 @@ class BindingCache:
         # The registry may have one from before its care-of address was provisioned to a node.
         return binding if self._is_elsewhere(binding.care_of_address) else None
 
+    def peer(self, home_address: bytes) -> Peer | None:
+        """A node that has a live key, or None."""
+        return self._peers.get(home_address)
+
     def home_addresses(self) -> list[bytes]:
         """The nodes that have a live key."""
         return [*self._peers, *self._behind]
@@ -108,6 +114,10 @@ class BindingCache:
     def nodes(self) -> int:
         """How many nodes have a live key."""
         return len(self._peers)
+
+    def withheld(self) -> int:
+        """How many refusals and errors were not sent because of their rate."""
+        return self.limiter.withheld + self._refusals.withheld
 
     def bound(self) -> int:
         """How many bindings there are, with those that expired and weren't yet removed."""
@@ -164,7 +174,11 @@ class BindingCache:
             return self._drop(inbound, reason, home)
         if not update.authorized:
             return self._drop(inbound, "authorization data", home)
-        authentic = authenticate(self.correspondent, inbound, update, peer)
+        authentic = authenticate(self.correspondent, inbound, update, peer, peer.keys[:1])
+        if authentic is None and len(peer.keys) > 1:
+            if not self._guesses.allow(home, inbound.source, now):
+                return self._drop(inbound, "too many guesses", home)
+            authentic = authenticate(self.correspondent, inbound, update, peer, peer.keys[1:])
         if authentic is None:
             return self._drop(inbound, "authenticator", home)
         confirms = authentic.make_current()
@@ -219,7 +233,7 @@ class BindingCache:
             verdict.change = Change(
                 peer.pair_id, key.key_id, key.generation, used, confirms, None, refused=True
             )
-        if self.limiter.allow(authentic.inbound.source, now):
+        if self._refusals.allow(peer.home_address, authentic.inbound.source, now):
             verdict.reply = authentic.acknowledgement(self.correspondent, status, sequence, 0)
         return verdict
 

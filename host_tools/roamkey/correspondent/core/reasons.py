@@ -12,6 +12,8 @@ DROPPED = {
     "Authorization Data elsewhere than last: compare its packet with docs/SPEC.md.",
     "checksum": "Look for a device on the way that rewrites addresses (NAT66, NPTv6), or for bad "
     "memory or cabling.",
+    "flood": "More came than is looked at: what is likeliest a node's own was served first; "
+    "look at who sends it, and filter that.",
     "fragment": "The message came in pieces: see that the path's MTU is 1280 octets or more.",
     "headers": "Nothing honest has so many extension headers: filter the source if it goes on.",
     "home address": "Give the board a home address of global scope.",
@@ -34,6 +36,8 @@ DROPPED = {
     "registry behind": "The registry has forgotten numbers that this node has used, as after an "
     "older backup was restored: `roamkey registry restore` puts that right.",
     "routing": "A packet on its way to somebody else: nothing is forwarded here.",
+    "too many guesses": "Wrong authenticators come for a node faster than its later keys are "
+    "tried: somebody guesses, in vain; a board that has new keys gets through when that ends.",
     "truncated": "Damaged or cut short: look at the path's MTU, then with `roamkey decode`.",
     "version": "None: it isn't IPv6.",
 }

@@ -1,7 +1,6 @@
 """The daemon's end of the data plane: starts the process, tells it bindings, hears from it."""
 
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -10,8 +9,11 @@ from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
 from ipaddress import IPv6Address
+from pathlib import Path
 from typing import Any
 
+import mip6
+import roamkey
 from mip6 import packets
 from roamkey import children
 from roamkey.correspondent.clock import AHEAD_MS
@@ -31,6 +33,22 @@ _MESSAGES = 64  # taken at a time
 _HINT = "--no-data-plane serves signalling alone"
 
 
+def _command() -> list[str]:
+    """A Python that imports from nowhere but where it is told: not from the current folder, which
+    may be anybody's (`-P` is of Python 3.11), nor from what the environment names."""
+    program = "import sys; sys.path += sys.argv[3:]; from {} import main; main()"
+    return [sys.executable, "-I", "-c", program.format("roamkey.correspondent.dataplane.process")]
+
+
+def _paths() -> list[str]:
+    """Where we found our own packages, and where Python looks: but for the folder that it put
+    first by itself, a script's or the current one."""
+    own = [str(Path(str(module.__file__)).parents[1]) for module in (roamkey, mip6)]
+    first = 0 if getattr(sys.flags, "safe_path", False) else 1
+    given = [path for path in sys.path[first:] if Path(path).is_absolute()]
+    return list(dict.fromkeys([*own, *given]))
+
+
 class DataPlane:
     """The running data plane of one correspondent address. Select on it, then call `receive`.
 
@@ -43,17 +61,10 @@ class DataPlane:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    "roamkey.correspondent.dataplane.process",
-                    str(theirs.fileno()),
-                    str(address),
-                ],
+                [*_command(), str(theirs.fileno()), str(address), *_paths()],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
-                env={**os.environ, "PYTHONSAFEPATH": "1"},
             )
         self._address = address
         self._heard = time.monotonic()

@@ -1,4 +1,4 @@
-"""The data plane's process: `python -m roamkey.correspondent.dataplane.process FD ADDRESS`.
+"""The data plane's process: `main`, with the channel's descriptor and the address.
 
 It ends when the daemon's end of the control socket closes, however that happens; signals are the
 daemon's to take.
