@@ -15,7 +15,9 @@ import sqlite3
 import threading
 from collections.abc import Collection
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, text
 
@@ -123,6 +125,9 @@ class Watch:
 
     def _connect(self) -> Any:
         dialect = self._engine.dialect
+        if dialect.name == "sqlite":  # never made where it is gone
+            path = quote(str(Path(str(self._engine.url.database)).absolute()))
+            return sqlite3.connect(f"file:{path}?mode=rw", uri=True)
         arguments, options = dialect.create_connect_args(self._engine.url)
         if dialect.name == "postgresql":
             options = {**_IN_TIME, **options}
