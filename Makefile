@@ -46,10 +46,12 @@ size: $(STAMP) ## octets and flash of the agent; with PICO_W_UF2, PICO_W_FROZEN_
 	  --editable '.[dev,pico-w]'
 	$(BIN)/python bench/footprint.py
 
-fuzz: $(STAMP) ## power cuts, failing flash, lossy moves, unplugging and noise on the line (minutes)
+fuzz: $(STAMP) ## power cuts, failing flash, lossy moves, noise, everything at once (half an hour)
 	$(BIN)/python bench/cuts.py
 	$(BIN)/python bench/kills.py
 	$(BIN)/python bench/two_daemons.py
+	$(BIN)/python bench/following.py
+	$(BIN)/python bench/chaos.py
 	$(BIN)/python bench/hostile.py
 	CAMPAIGN=full $(BIN)/python -m pytest tests/correspondent/test_hostile.py
 	CAMPAIGN=full $(BIN)/python -m pytest -s tests/lab/test_roaming.py \

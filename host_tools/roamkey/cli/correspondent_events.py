@@ -78,7 +78,7 @@ def events(
 
 def _homes(reader: Reader, node: str) -> list[str]:
     try:
-        return [str(IPv6Address(node))]
+        return [str(IPv6Address(node.partition("%")[0]))]
     except AddressValueError:
         found = reader.homes(node)
     if not found:

@@ -12,11 +12,12 @@ import typer
 from mip6 import addresses
 from roamkey.cli.options import EventsOption, PassphraseOption, RegistryOption
 from roamkey.correspondent import daemon, privileges
+from roamkey.correspondent.clock import wall_ms
 from roamkey.correspondent.events.file import place
 from roamkey.correspondent.events.recorder import KEEP_DAYS
 from roamkey.correspondent.log import Log
 from roamkey.correspondent.settings import METRICS, Settings
-from roamkey.registry import Registry
+from roamkey.registry import Registry, marks
 
 _EXIT_INTERRUPTED = 130
 
@@ -114,12 +115,15 @@ def run(
         data_plane=data_plane,
         events=None if no_events else events or place(registry),
         events_days=events_days,
+        marks=marks.place(registry),
     )
     with closing(Log(log.value, log_file)) as lines:
         if told is not None:
-            lines.event(daemon.wall_ms(), "privileges", told, detail=told)
+            lines.event(wall_ms(), "privileges", told, detail=told)
         ended_by = daemon.serve(
-            lambda create: Registry.open(registry, create, passphrase_file),
+            lambda create: Registry.open(
+                registry, create, passphrase_file, patience_s=daemon.REGISTRY_PATIENCE_S
+            ),
             address,
             lines,
             settings,
