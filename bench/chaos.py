@@ -25,6 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -79,6 +80,8 @@ class Campaign:
         self.random = random.Random(seed)
         self.gone: list[tuple[float, float]] = []  # the database or the network was
         self.done: dict[str, int] = {}
+        self.times: list[tuple[float, float, str]] = []
+        self.late: Counter[str] = Counter()  # moves that waited too long, by what was done then
         self.found: dict[str, float] = {}
         with Registry.open(url) as registry:
             self.fleet = enroll(registry, HONEST + RETIRED, LATER)
@@ -123,8 +126,10 @@ class Campaign:
             for name, fault in faults:
                 if time.monotonic() >= end:
                     break
+                started = time.monotonic()
                 with fault():
                     self.calm((SHORT_S if name in _SHORT else LONG_S) * shorter)
+                self.times.append((started, time.monotonic() + ON_TIME_S, name))
                 self.done[name] = self.done.get(name, 0) + 1
                 self.calm(CALM_S * shorter)
         self.honest.settle(20.0)
@@ -325,6 +330,8 @@ class Campaign:
                 on_time += 1
             elif not self._excused(moved):
                 late += 1
+                during = (name for start, end, name in self.times if start <= moved <= end)
+                self.late[next(during, "nothing")] += 1
         lost = sum(not self._excused(moved) for moved in self.honest.unanswered)
         twice = sum(count > 1 for count in self.honest.accepted.values())
         replayed = self._replay()
@@ -422,9 +429,12 @@ def main() -> int:
     kinds = ("sqlite", "postgresql") if given.database == "both" else (given.database,)
     seconds = 20.0 if given.quick else 60 * given.minutes / len(kinds)
     campaigns = {kind: campaign_on(kind, seconds, given) for kind in kinds}
-    names = sorted({name for one in campaigns.values() for name in one.done})
-    rows = [[name, *(one.done.get(name, 0) for one in campaigns.values())] for name in names]
-    table("What was done, how often", ["", *campaigns], rows)
+    for title, counts in (
+        ("What was done, how often", {kind: one.done for kind, one in campaigns.items()}),
+        ("Moves answered late, by what was done then", {k: c.late for k, c in campaigns.items()}),
+    ):
+        names = sorted({name for each in counts.values() for name in each})
+        table(title, ["", *counts], [[n, *(c.get(n, 0) for c in counts.values())] for n in names])
     found = {kind: one.found for kind, one in campaigns.items()}
     rows = [[name, *(each[name] for each in found.values())] for name in found[kinds[0]]]
     table("What came of it", ["", *found], rows)

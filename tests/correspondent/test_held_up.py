@@ -90,7 +90,7 @@ def test_a_writer_with_a_stuck_reader_ends_all_the_same():
     writer.put(["x" * 1_000_000])
     started = time.monotonic()
     writer.close()
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 15
     os.close(reader)
 
 

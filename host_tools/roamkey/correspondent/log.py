@@ -23,7 +23,7 @@ _DROPS_EVERY_MS = 10_000
 _WAITING_MAX = 4 << 20  # octets that wait for the reader; what comes then is lost, and counted
 _WRITE_OCTETS = 1 << 16
 _NEWLINE = 0x0A
-_CLOSE_S = 1.0  # for a reader that is slow to take the last lines
+_CLOSE_S = 5.0  # for a reader that is slow to take the last lines
 _AGAIN_S = 1.0  # after a write that failed: a full disk has room again some day
 
 
@@ -207,7 +207,7 @@ class _Writer:
             self._changed.notify()
 
     def close(self) -> None:
-        """Write what waits, within a second, and end."""
+        """Write what waits, within five seconds, and end."""
         with self._changed:
             self._ending = True
             self._changed.notify()
