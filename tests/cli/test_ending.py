@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from roamkey.cli import COMMANDS, ending
+from roamkey.cli.output import fresh_folder
+from roamkey.errors import RefusedError
 
 FULL = Path("/dev/full")
 
@@ -89,3 +91,15 @@ def test_messages_are_one_line_and_not_endless() -> None:
     assert ending.one_line("a\nb\x1b[2J") == "a b?[2J"
     said = ending.one_line("begin" + 5000 * "x" + "end")
     assert said.startswith("begin") and said.endswith("end") and len(said) < 700
+
+
+def test_only_folders_of_its_own_are_made_anew(tmp_path: Path) -> None:
+    folder = tmp_path / "a" / "b"
+    fresh_folder(folder)
+    (folder / "left").write_text("")
+    fresh_folder(folder)
+    assert not (folder / "left").exists()
+    (tmp_path / "letter").write_text("")
+    with pytest.raises(RefusedError, match="holds other things"):
+        fresh_folder(tmp_path)
+    assert folder.is_dir()

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from roamkey import privatefiles
 from roamkey.board.serial_client import SerialClient
 from roamkey.errors import BadInputError, BoardError
 from roamkey.field import values
@@ -104,8 +105,8 @@ def over_console(client: SerialClient) -> Ask:
 
 
 def write(path: Path, log: BoardLog) -> None:
-    """Write the file. Raises OSError."""
-    path.write_text(as_lines(log), encoding="utf-8")
+    """Write the file, whole or not at all. Raises OSError."""
+    privatefiles.write(path, as_lines(log), privatefiles.SHARED)
 
 
 def as_lines(log: BoardLog) -> str:
