@@ -45,7 +45,7 @@ def write(path: Path, content: bytes | bytearray | memoryview | str, mode: int =
         with path.open("wb") as special:
             special.write(octets)
         return
-    new = path.with_name(f".roamkey-{secrets.token_hex(8)}")
+    new = path.parent / f".roamkey-{secrets.token_hex(8)}"
     descriptor = _made(new, mode)
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -77,6 +77,25 @@ def read(path: str | Path, limit: int, forbidden: int = OTHERS) -> bytes:
         if mode is not None:
             raise BadInputError(f"{path}: mode {mode:04o} opens the key to others; chmod 600 it")
         return file.read(limit + 1)
+
+
+def read_regular(path: Path, limit: int) -> bytes:
+    """What a file that holds no secret has in it; never of a device or pipe, which may be endless.
+
+    Raises BadInputError (one line): not there, not readable, longer than `limit` octets.
+    """
+    try:
+        with path.open("rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise BadInputError(f"{path}: not a regular file")
+            content = file.read(limit + 1)
+    except OSError as error:
+        raise BadInputError(f"{path}: {error.strerror}") from None
+    except ValueError:  # a NUL in it
+        raise BadInputError(f"{path}: no path") from None
+    if len(content) > limit:
+        raise BadInputError(f"{path}: longer than {limit >> 20} MiB")
+    return content
 
 
 def _open_to(mode: int, forbidden: int) -> int | None:

@@ -17,14 +17,13 @@ from pathlib import Path
 
 import pytest
 from json_output import checked
+from support import images
 
 from roamkey.board import bootloader, discovery, flasher
 from roamkey.board.images import ESP_CHIPS, read_firmware
 from roamkey.board.repl import Repl
 from roamkey.errors import BadInputError, BoardError, RefusedError
 from roamkey.lab.board import VirtualBoard
-
-from . import images
 
 _INFO = "UF2 Bootloader v3.0\r\nModel: Raspberry Pi RP2\r\nBoard-ID: RPI-RP2\r\n"
 _SIGNAL = "bootloader"

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from roamkey.errors import BadInputError
+from roamkey.privatefiles import read_regular
 
 UF2_BLOCK = 512
+_OCTETS_MAX = 1 << 26  # a UF2 file is twice as long as the 32 MiB that chips address
 RP2040 = 0xE48BFF56  # UF2's family of the Pico and Pico W
 
 _HEAD = struct.Struct("<8I")  # magic, magic, flags, address, size, number, count, family
@@ -80,10 +82,7 @@ class Firmware:
 
 def read_firmware(path: Path) -> Firmware:
     """Read and check a firmware file; raises BadInputError (one line) for any other file."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise BadInputError(f"{path}: {error.strerror}") from None
+    content = read_regular(path, _OCTETS_MAX)
     if uf2_family(content) is not None:
         return _uf2(path, content)
     if content[:1] == bytes([_ESP_MAGIC]):

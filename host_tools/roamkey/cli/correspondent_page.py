@@ -45,6 +45,8 @@ def page(
     host, port = parse_address(listen)
     if token_file is None and not serve.is_loopback(host):
         raise typer.BadParameter(f"{listen} is no loopback address: others need a --token-file")
+    if token_file is not None and token_file.exists() and not token_file.is_file():
+        raise typer.BadParameter(f"{token_file} is no file", param_hint="--token-file")
     token = access.read_token(token_file) if token_file else None
     text = f"http://{listen}/" + (f", opened by the token in {token_file}" if token else "")
     try:

@@ -24,6 +24,7 @@ DONE, FAILED, MISSING = "ok", "failed", "missing"
 _COLUMNS = ("name", "board", "port", "firmware", "home_address", "correspondents")
 _ID_DIGITS_MIN = 4
 _LABEL_MAX = 60
+_OCTETS_MAX = 1 << 24  # a hundred thousand boards
 
 
 @dataclass(frozen=True)
@@ -161,8 +162,9 @@ def _address(text: str) -> bytes:
 
 def _records(path: Path, known: tuple[str, ...]) -> list[tuple[int, dict[str, str]]]:
     """Each line's number and its values by column, blanks stripped; empty lines are left out."""
+    content = privatefiles.read_regular(path, _OCTETS_MAX)
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
+        with io.StringIO(content.decode("utf-8-sig"), newline="") as file:
             reader = csv.reader(file, strict=True)
             header = [word.strip().lower() for word in next(reader, [])]
             unknown = [word for word in header if word not in known]
@@ -180,7 +182,5 @@ def _records(path: Path, known: tuple[str, ...]) -> list[tuple[int, dict[str, st
                 stripped = (value.strip() for value in values)
                 records.append((reader.line_num, dict(zip(header, stripped, strict=False))))
             return records
-    except OSError as error:
-        raise BadInputError(f"{path}: {error.strerror}") from None
     except (UnicodeDecodeError, csv.Error):
         raise BadInputError(f"{path}: not a CSV file") from None
