@@ -86,9 +86,7 @@ class SerialClient:
         self._store_s = store_s
         self._ids = itertools.count(1)
         self._input = bytearray()
-        self._repl = False
-        self._heard = False
-        self._echo = False
+        self._repl = self._heard = self._echo = False
         self._sent = b""
         self._serial = _open(port)
 
@@ -243,8 +241,7 @@ class SerialClient:
         answer = self._await(ours, wait)
         if "result" in answer:
             return answer["result"]
-        error = answer["error"]
-        code, message = error.get("code"), error.get("message")
+        code, message = answer["error"].get("code"), answer["error"].get("message")
         raise ConsoleRefusedError(code if isinstance(code, int) else 0, _printable(str(message)))
 
     def _await(self, wanted: Callable[[bytes], _T | None], wait: float) -> _T:
