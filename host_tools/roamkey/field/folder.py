@@ -144,6 +144,8 @@ def _objects(path: Path) -> Iterator[dict[str, Any]]:
     try:
         with path.open(encoding="utf-8") as file:
             first = file.readline(_LINE_MAX)
+            while first.isspace():
+                first = file.readline(_LINE_MAX)
             if first.lstrip().startswith("["):
                 yield from _listed(path, first, file)
                 return
@@ -158,9 +160,9 @@ def _objects(path: Path) -> Iterator[dict[str, Any]]:
 
 def _listed(path: Path, first: str, file: TextIO) -> Iterator[dict[str, Any]]:
     """The objects of a list: one after the other, since all at once take ten times the memory."""
-    text = first + file.read(_LIST_MAX + 1)
-    if len(text) > _LIST_MAX:
+    if path.stat().st_size > _LIST_MAX:
         raise BadInputError(f"{path}: longer than {_LIST_MAX >> 20} MiB; JSON Lines may be")
+    text = first + file.read()
     decoder = json.JSONDecoder()
     at = _BLANK.match(text, text.index("[") + 1).end()  # type: ignore[union-attr]
     try:
