@@ -6,9 +6,10 @@ the board's own clock; with firmware that holds the agent (`--frozen-uf2`, PICO_
 boards/RPI_PICO_W), the same for that one. Emulated cycles are exact; waits for flash are not
 emulated, so times are lower bounds of hardware's. Exit code 1 where a goal is missed.
 
-agent_flash_octets      what the installed agent takes in blocks of 4096 octets: files, folders of
-                        a slot, its record, /main.py. (What littlefs uses: os.statvfs() on a board
-                        counts the blocks of folders twice.)
+agent_flash_octets      the agent's files in whole blocks of 4096 octets
+installed_flash_octets  what littlefs uses more once it is installed: the folders of a slot, its
+                        record, /main.py, too; files below 512 octets lie in their folder's blocks.
+                        (os.statvfs() on a board counts the blocks of folders twice.)
 bu_ready_ms             an update drawn, numbered and authenticated, Kbm and its pads at hand
 bu_new_address_ms       from a new address: the state machine's part of the move, the token's HMAC,
                         Kbm and its pads, and all of the above
@@ -66,8 +67,9 @@ GOALS = {
 _NO_MAIN = b"raise SystemError('no main.py now: bench/footprint.py')\n"
 
 
-def flash_octets(image: Image, folder: Path) -> int:
-    """What an installation of the image takes of an empty flash, in whole blocks."""
+def flash_octets(image: Image, folder: Path) -> dict[str, int]:
+    """What the image takes of an empty flash, in whole blocks: see the top of this file."""
+    blocks = sum(-(-len(octets) // RP2.block_size) for octets in image.files.values())
     flash = FlashImage(folder / "installed.bin", RP2)
     flash.format()
     before = flash.used_blocks()
@@ -77,7 +79,13 @@ def flash_octets(image: Image, folder: Path) -> int:
     flash.write_files({"/agent/a.json": json.dumps(record).encode()})
     flash.write_files({"/agent/slot": b"a"})
     flash.write_files({"/main.py": image.main})
-    return (flash.used_blocks() - before) * RP2.block_size
+    return {
+        "agent_flash_octets": blocks * RP2.block_size,
+        "installed_flash_octets": (flash.used_blocks() - before) * RP2.block_size,
+    }
+
+
+_NONE = {"agent_flash_octets": 0, "installed_flash_octets": 0}  # frozen: nothing is installed
 
 
 def key_set(peers: int) -> dict[str, bytes]:
@@ -128,11 +136,13 @@ def run(uf2: Path, files: Mapping[str, Path], folder: Path, peers: int) -> dict[
     return found
 
 
-def measure(uf2: Path, files: Mapping[str, Path], folder: Path, flash: int) -> dict[str, Any]:
-    """All that is measured of an agent on a firmware; `flash`: octets that it takes there."""
+def measure(
+    uf2: Path, files: Mapping[str, Path], folder: Path, flash: Mapping[str, int]
+) -> dict[str, Any]:
+    """All that is measured of an agent on a firmware; `flash`: what it takes there."""
     found = run(uf2, files, folder, 1)
     eight = run(uf2, files, folder, 8)["agent_ram_octets"]
-    return {"agent_flash_octets": flash, **found, "agent_ram_8_octets": eight}
+    return {**flash, **found, "agent_ram_8_octets": eight}
 
 
 def missed(result: Mapping[str, Any]) -> list[str]:
@@ -181,14 +191,14 @@ def main() -> int:
             sizes = {path: len(octets) for path, octets in image.files.items()}
             flash = flash_octets(image, folder)
             result: dict[str, Any] = {"mpy_octets": sum(sizes.values())}
-            result["pico_w"] = {"agent_flash_octets": flash}
+            result["pico_w"] = flash
             if arguments.uf2:
                 files = compile_board_files(folder / "mpy", "rp2", {app.stem: app})
                 del files["/main.py"]
                 result["pico_w"] = measure(Path(arguments.uf2), files, folder, flash)
             if arguments.frozen_uf2:
                 files = {f"/{app.name}": app}
-                result["pico_w_frozen"] = measure(Path(arguments.frozen_uf2), files, folder, 0)
+                result["pico_w_frozen"] = measure(Path(arguments.frozen_uf2), files, folder, _NONE)
         except RoamkeyError as error:
             sys.exit(f"footprint: {error}")
     show(sizes, result)

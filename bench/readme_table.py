@@ -96,8 +96,8 @@ def footprint(found: dict) -> list[tuple[str, str, str]]:
     board, frozen = found["pico_w"], found.get("pico_w_frozen", {})
     rows = [
         (
-            "the agent installed on a Pico W: flash, in whole blocks",
-            f"{board['agent_flash_octets']:,} octets",
+            "the agent on a Pico W: its files in blocks of flash; with folders and records",
+            f"{board['agent_flash_octets']:,}; {board['installed_flash_octets']:,} octets",
             "0, frozen into a firmware of one's own" if frozen else "",
         )
     ]

@@ -1,30 +1,27 @@
-"""Runs the storage scripts of tests/storage under the real MicroPython, several at a time."""
+"""Runs the programs of tests/storage under the real MicroPython, several at a time.
+
+The agent beside them is the one that `roamkey install` puts on a board, compiled once in a run.
+"""
 
 import json
 import os
-import subprocess
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 
-from roamkey.lab.interpreter import micropython
-
 PROJECT = Path(__file__).parent.parent
-STORAGE = PROJECT / "tests" / "storage"
+sys.path.insert(0, str(PROJECT / "tests"))
+
+from support.storage import prepare, start  # noqa: E402
+
 OUT = PROJECT / "bench" / "out"
 
 
 def run(script: str, *arguments: object) -> dict:
     """Run one script; its last line is JSON. Anything else it prints, or a failure, ends us."""
-    folders = (STORAGE, PROJECT / "tests" / "support", PROJECT / "firmware", PROJECT / "bench")
-    done = subprocess.run(
-        [micropython(), "-X", "heapsize=32M", script, *map(str, arguments)],
-        env={**os.environ, "MICROPYPATH": ":".join([*map(str, folders), ".frozen"])},
-        cwd=STORAGE,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = start(Path(_folder().name), script, *arguments)
     lines = done.stdout.strip().splitlines()
     if done.returncode or not lines:
         sys.exit(f"{script} {arguments}: failed\n{done.stdout}{done.stderr}")
@@ -33,8 +30,17 @@ def run(script: str, *arguments: object) -> dict:
     return json.loads(lines[-1])
 
 
+@cache
+def _folder() -> tempfile.TemporaryDirectory:
+    """Agent and programs, until this process ends."""
+    folder = tempfile.TemporaryDirectory()
+    prepare(Path(folder.name))
+    return folder
+
+
 def run_all(jobs: list[tuple]) -> list[dict]:
     """Run scripts, as many at a time as there are processors; results in the order of `jobs`."""
+    _folder()  # once, not in each thread
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         return list(pool.map(lambda job: run(*job), jobs))
 

@@ -17,16 +17,16 @@ _SEAL = "/roamkey/seal"
 _ENOENT = 2
 
 
-def _sealed():
+def _sealed() -> bool:
     import os
 
     try:
         return os.stat(_SEAL)[6] > 0  # an empty one: power failed while the board was sealed
     except OSError as error:
-        return error.args[0] != _ENOENT
+        return bool(error.args[0] != _ENOENT)
 
 
-def _choose():
+def _choose() -> None:
     import sys
 
     try:
@@ -38,7 +38,7 @@ def _choose():
         sys.path.insert(0, "/agent/" + slot)
 
 
-def _start_again():
+def _start_again() -> None:
     import time
 
     import machine

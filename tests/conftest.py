@@ -8,6 +8,7 @@ Where the system forbids namespaces these tests are skipped, with a reason that 
 After every test, what it printed and logged is searched for the keys that it made.
 """
 
+import contextlib
 import os
 import pickle
 import select
@@ -22,7 +23,7 @@ from _pytest.runner import runtestprotocol
 
 from mip6.keystore import keyset
 from roamkey.errors import SystemRefusedError
-from roamkey.lab import sandbox
+from roamkey.lab import installed, sandbox
 
 # For a test that hangs where pytest-timeout's signal doesn't reach it.
 _GRACE_S = 10.0
@@ -79,6 +80,8 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
     if item.get_closest_marker("lab") is None:
         return None
     item.config._tmp_path_factory.getbasetemp()  # once for all, not in each child
+    with contextlib.suppress(SystemRefusedError):  # a test that needs it says so itself
+        installed.image()
     remaining = signal.setitimer(signal.ITIMER_REAL, 0)[0]  # pytest-timeout's: the child's now
     reports, pipe = os.pipe()
     try:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from support.imports import Import, below, circles, inside_functions, modules, reached, read
 
+from mip6.terminal import TRANSIENT
+
 ROOT = Path(__file__).parents[1]
 HOST = ROOT / "host_tools" / "roamkey"
 IMPORTS = read(HOST, "roamkey")
@@ -53,6 +55,38 @@ LOAD_POINTS = {
 LINES_MAX = 350
 #: What may be longer, and by how much at most.
 LONGER = {"roamkey.board.installer": 400}  # all ways of an agent to a board, and back
+
+AGENT = ROOT / "firmware" / "mip6"
+AGENT_IMPORTS = read(AGENT, "mip6")
+
+#: The agent's load points: what is in memory only for a while, or on one platform alone.
+AGENT_LOAD_POINTS = {
+    "mip6.agent": (
+        {
+            "mip6.console.lock", "mip6.console.methods", "mip6.console.upkeep",
+            "mip6.keychange.check", "mip6.maintenance.facts", "mip6.maintenance.networklist",
+            "mip6.status",
+        },
+        "the console, while somebody talks; facts, at the start",
+    ),
+    "mip6.application": ({"app"}, "the user's own program"),
+    "mip6.errors": ({"traceback"}, "CPython's"),
+    "mip6.keystore.keystore": (
+        {"mip6.keychange.change", "mip6.keychange.check"}, "at the start, and while keys change",
+    ),
+    "mip6.maintenance.facts": ({"machine"}, "no unix port has all of it"),
+    "mip6.node": ({"mip6.status"}, "while somebody asks"),
+    "mip6.ports.board": (
+        {"machine", "mip6.ports.esp32", "mip6.ports.posix", "mip6.ports.retained",
+         "mip6.ports.rp2"},
+        "a platform's own",
+    ),
+    "mip6.ports.esp32": ({"ip6sta", "network", "socket"}, "of that firmware"),
+    "mip6.ports.files": ({"mip6.maintenance.scrubbing", "vfs"}, "seldom; MicroPython's"),
+    "mip6.ports.lwip": ({"machine", "socket"}, "of that firmware"),
+    "mip6.ports.rp2": ({"network"}, "of that firmware"),
+    "mip6.ports.wifi": ({"mip6.maintenance.networklist"}, "when networks change"),
+}  # fmt: skip
 
 #: What does I/O, keeps time, draws lots or holds a database.
 OUTSIDE = (
@@ -155,6 +189,71 @@ def test_the_map_has_every_room() -> None:
     }
     files = {path.stem for path in HOST.glob("*.py") if not path.stem.startswith("__")}
     assert mapped == rooms | files
+
+
+# --- the agent
+
+
+def test_no_circle_in_the_agent() -> None:
+    assert circles(AGENT_IMPORTS) == []
+
+
+def test_the_agents_imports_inside_functions_are_the_load_points() -> None:
+    found = inside_functions(AGENT_IMPORTS)
+    assert found == {name: what for name, (what, _) in AGENT_LOAD_POINTS.items()}
+
+
+def test_keys_and_bindings_know_no_console() -> None:
+    above = ("agent", "application", "console", "node", "ports", "terminal")
+    at_top = [each for each in AGENT_IMPORTS if not each.function]
+    for room in ("mip6.keystore", "mip6.bindings", "mip6.keychange"):
+        names = tuple(f"mip6.{name}" for name in above)
+        assert refused(room, *names, imports=AGENT_IMPORTS) == []
+        assert refused(room, "mip6.status", imports=at_top) == [] or room == "mip6.keychange"
+
+
+def test_the_agents_core_does_no_io() -> None:
+    outside = (*OUTSIDE, "machine", "network", "vfs", "mip6.clock", "mip6.ports")
+    at_top = [each for each in AGENT_IMPORTS if not each.function]
+    core = ("keys", "packets", "messages", "bindings", "keystore", "keychange", "status")
+    for room in core:
+        assert refused(f"mip6.{room}", *outside, imports=at_top) == [], room
+
+
+def test_what_comes_and_goes_is_imported_at_load_points_only() -> None:
+    rooms = tuple(f"mip6.{name}" for name in TRANSIENT)
+    strays = [
+        str(each)
+        for each in AGENT_IMPORTS
+        if not each.function
+        and any(below(each.imported, room) for room in rooms)
+        and not any(below(each.importer, room) for room in rooms)
+    ]
+    assert strays == []
+
+
+def test_no_import_error_is_swallowed() -> None:
+    """An ImportError is caught where a platform's own module is asked for, and nowhere else."""
+    caught = {
+        path.relative_to(AGENT).as_posix()
+        for path in AGENT.rglob("*.py")
+        if re.search(r"except[^\n]*ImportError", path.read_text(encoding="utf-8"))
+    }
+    assert caught == {"compat.py", "maintenance/facts.py", "ports/esp32.py", "ports/files.py"}
+
+
+def test_the_map_has_every_file_of_the_agent() -> None:
+    """docs/DESIGN.md, "The house": each folder, and each file beside or named in it."""
+    design = (ROOT / "docs" / "DESIGN.md").read_text(encoding="utf-8")
+    drawn = re.search(r"^firmware/mip6 .*?(?=^host_tools)", design, re.MULTILINE | re.DOTALL)
+    assert drawn is not None
+    words = set(re.findall(r"[\w/]+", drawn[0]))
+    for path in AGENT.rglob("*.py"):
+        folder = path.parent.name
+        if path.stem == "__init__" and path.parent != AGENT:
+            assert f"{folder}/" in words
+        elif folder != "ports":
+            assert path.stem in words, path
 
 
 # --- that the tests would notice

@@ -57,12 +57,12 @@ async def main(node):
     number = 0
     try:
         while True:
-            if node.bindings is not None:
+            if node.correspondents:
                 reading = {"n": number, "t": clock.now() // 1000, "v": read()}
-                for binding in node.bindings.bindings:
+                for correspondent in node.correspondents:
                     try:
                         socket.sendto(
-                            json.dumps(reading).encode(), (binding.correspondent, chosen["port"])
+                            json.dumps(reading).encode(), (correspondent, chosen["port"])
                         )
                     except OSError:
                         pass  # nowhere for long, and the buffer is full: the number tells

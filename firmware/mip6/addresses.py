@@ -3,8 +3,15 @@
 Written out because lwIP's ports of MicroPython have no `inet_pton`.
 """
 
+from .compat import const
 
-def parse(text):
+TYPE_CHECKING = const(False)
+
+if TYPE_CHECKING:
+    from .protocols import Octets
+
+
+def parse(text: object) -> bytes:
     """The 16 octets of an address in text; raises ValueError (one line that doesn't repeat it)."""
     if not isinstance(text, str) or text.count("::") > 1 or ":::" in text:
         raise ValueError("not an IPv6 address")
@@ -21,7 +28,7 @@ def parse(text):
     return b"".join(group.to_bytes(2, "big") for group in groups)
 
 
-def _groups(text):
+def _groups(text: str) -> list[int]:
     """The 16-bit groups of "a:b:c"; a dotted IPv4 ending isn't taken, no address here has one."""
     groups = []
     for word in text.split(":"):
@@ -31,7 +38,7 @@ def _groups(text):
     return groups
 
 
-def text(octets):
+def text(octets: "Octets") -> str:
     """The text of an address of 16 octets, as RFC 5952 writes it."""
     groups = [octets[i] << 8 | octets[i + 1] for i in range(0, 16, 2)]
     best_start, best_length = 0, 1  # a single zero group isn't shortened
@@ -50,7 +57,7 @@ def text(octets):
     return left + "::" + ":".join(words[best_start + best_length :])
 
 
-def is_unicast_global(octets):
+def is_unicast_global(octets: "Octets") -> bool:
     """Whether an address may be a home or a correspondent address (RFC 6275 section 9.5.1): not
     unspecified, loopback, IPv4-mapped, link-local, site-local or multicast.
 

@@ -23,6 +23,17 @@ from .node import Node
 from .ports import board
 from .ports.files import FileStore
 
+TYPE_CHECKING = const(False)
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from typing import Any
+
+    from .console.methods import Console
+    from .protocols import Port, Store
+
+    Serve = Callable[[terminal.Desk], Awaitable[bool | None]]
+
 ROOT = "/roamkey"
 
 _SEAL = "seal"  # lock.RECORD
@@ -32,35 +43,41 @@ _BUSY_S = 0.05
 _AGAIN_S = const(60)
 
 
+def _nowhere(kind: str, text: str) -> None:
+    pass
+
+
 class NoNode:
     """Stands in for the node where it can't run; `text` says why, in one line."""
 
     bindings = None
 
-    def __init__(self, text):
+    def __init__(self, text: str) -> None:
         self.text = text
 
-    def status(self):
+    def status(self) -> "dict[str, Any]":
         """As Node.status(): the state and a line for a person."""
         return {"state": "absent", "text": self.text}
 
-    def reload(self):
+    def reload(self) -> None:
         """New keys change nothing here."""
 
-    async def run(self):
+    async def run(self) -> None:
         """End at once: there is nothing to run."""
 
 
 class Guarded:
     """Runs a node and keeps the console alive when it fails; `status()` then names the fault."""
 
-    def __init__(self, node, port=None):
+    def __init__(self, node: "Node | NoNode", port: "Port | None" = None) -> None:
         self._node = node
         self._port = port
-        self._fault = self._traceback = None
+        self._fault: str | None = None
+        self._traceback: str | None = None
+        self._note: "Callable[[str, str], None]" = _nowhere
         self._application = Application()
 
-    def status(self):
+    def status(self) -> "dict[str, Any]":
         """The node's status, how the application fares, and what stopped either: `fault` and
         `traceback` of the node, `application_traceback`."""
         status = dict(self._node.status())
@@ -72,42 +89,47 @@ class Guarded:
             status["application_traceback"] = self._application.traceback
         return status
 
-    def reload(self):
+    def reload(self) -> None:
         """Have the node read the keys again."""
         self._node.reload()
 
-    def networks_changed(self):
+    def networks_changed(self) -> None:
         """Have the port read the record of Wi-Fi networks again, where it joins any."""
         if hasattr(self._port, "reload"):
-            self._port.reload()
+            self._port.reload()  # type: ignore[union-attr]  # None has no reload
 
-    def idle(self):
+    def idle(self) -> bool:
         """Whether nothing is due for a while."""
         bindings = self._node.bindings
         at = None if bindings is None else bindings.wakes_at()
         return at is None or at - clock.now() > _QUIET
 
-    def open(self, log):
+    def open(self, log: "EventLog") -> None:
         """Have all that happens noted in `log`, and the log read over the air."""
         if self._port is not None:
-            self._port.note = log.add
-            self._node.emit = log.emit
-            self._node.add_socket(AirLog(log, self._node, clock.now))
-            self._node.reload()
+            node: Node = self._node  # type: ignore[assignment]  # there is one where a port is
+            self._note = log.add
+            self._port.note = log.add  # type: ignore[method-assign]  # a port's own says nothing
+            node.emit = log.emit
+            node.add_socket(AirLog(log, node, clock.now))
+            node.reload()
 
-    async def run(self):
+    async def run(self) -> None:
         """Run the node to its end; a failure is kept and shown, and never ends the console."""
-        beside = asyncio.create_task(self._application.run(self._node))
+        beside = asyncio.create_task(
+            self._application.run(self._node)  # type: ignore[arg-type]  # see NoNode
+        )
         try:
             await self._node.run()
         except Exception as error:  # whatever it is, the console must stay to report it
             self._fault = "%s: %s" % (type(error).__name__, error)
             self._traceback = traceback_of(error)
+            self._note("fault", self._traceback.replace("\n", " | "))
         finally:
             beside.cancel()
 
 
-def make_node(keystore):
+def make_node(keystore: "Keystore") -> "tuple[Node | NoNode, Port | None]":
     """The node of this platform and its port; or a NoNode that says what is missing, and None."""
     try:
         port = board.open_port()
@@ -118,7 +140,9 @@ def make_node(keystore):
         return NoNode("the node can't start: %s: %s" % (type(error).__name__, error)), None
 
 
-async def make_console(keystore, node, store, log, service):
+async def make_console(
+    keystore: "Keystore", node: "Guarded", store: "Store", log: "EventLog", service: bool
+) -> "Console":
     """The console with all its methods, over what this platform has. A load point.
 
     Its files load one by one, the node having its turn between them. `service`: a system is round
@@ -144,7 +168,7 @@ async def make_console(keystore, node, store, log, service):
     return Console(keystore, node, facts.identity(store), upkeep)
 
 
-def make_log(store, root):
+def make_log(store: "Store", root: str) -> "EventLog":
     """The log of events, with this start in it. Makes the board's id, too, where it has none.
 
     A load point.
@@ -155,7 +179,7 @@ def make_log(store, root):
     return EventLog(clock.now, FileStore(root + "/log"), facts.start())
 
 
-def is_sealed(store):
+def is_sealed(store: "Store") -> bool:
     """Whether the board is sealed, or may be (see console/lock.py)."""
     try:
         return bool(store.read(_SEAL))
@@ -163,12 +187,14 @@ def is_sealed(store):
         return True
 
 
-async def on_terminal(desk):
+async def on_terminal(desk: "terminal.Desk") -> bool | None:
     """Serve the console on the board's own line; what terminal.serve() returns."""
     return await terminal.serve(desk, sys.stdin.buffer, sys.stdout.buffer)
 
 
-async def tend(keystore, node, log, desk):
+async def tend(
+    keystore: "Keystore", node: "Guarded", log: "EventLog", desk: "terminal.Desk"
+) -> None:
     """Work for ever. `node`: Guarded; `log`: EventLog; `desk`: terminal.Desk."""
     while True:
         log.tend(node.idle())
@@ -178,7 +204,7 @@ async def tend(keystore, node, log, desk):
         await asyncio.sleep(_LOOK_S)
 
 
-async def _scrub(keystore, node, log):
+async def _scrub(keystore: "Keystore", node: "Guarded", log: "EventLog") -> bool:
     """Overwrite old keys, as slowly as the node's work demands; whether it came to its end."""
     slices = keystore.scrubbing()
     try:
@@ -195,7 +221,9 @@ async def _scrub(keystore, node, log):
     return True
 
 
-async def run(keystore, node, desk, log, serve):
+async def run(
+    keystore: "Keystore", node: "Guarded", desk: "terminal.Desk", log: "EventLog", serve: "Serve"
+) -> bool | None:
     """Have `serve(desk)` run beside the node and return what it does; see `operate`."""
     tasks = [
         asyncio.create_task(node.run()),
@@ -216,7 +244,12 @@ async def run(keystore, node, desk, log, serve):
                 pass
 
 
-def operate(root, make, serve, service=False):
+def operate(
+    root: str,
+    make: "Callable[[Keystore], tuple[Node | NoNode, Port | None]]",
+    serve: "Serve",
+    service: bool = False,
+) -> bool | None:
     """Run on the state in the folder `root` until the coroutine `serve(desk)` ends.
 
     `make(keystore)`: node and port, as `make_node`. `serve` returns True for a reboot, False for
@@ -247,7 +280,7 @@ def operate(root, make, serve, service=False):
             print("counter not released:", error)
 
 
-def main():
+def main() -> None:
     """Run until 0x03 (return: the REPL follows) or until a reboot is asked for.
 
     Whoever called (main.py) sees to it that no REPL follows on a sealed board.

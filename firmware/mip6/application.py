@@ -6,7 +6,13 @@ It runs until it ends; what it raises is kept for the console's status and harms
 import asyncio
 import os
 
+from .compat import const
 from .errors import traceback_of
+
+TYPE_CHECKING = const(False)
+
+if TYPE_CHECKING:
+    from .node import Node
 
 _NAMES = ("/app.py", "/app.mpy")
 
@@ -16,11 +22,11 @@ class Application:
     `traceback`: where that came from.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.status = "none"
-        self.traceback = None
+        self.traceback: str | None = None
 
-    async def run(self, node):
+    async def run(self, node: "Node") -> None:
         """Run /app.py's `main(node)` to its end; `node`: a node.Node."""
         if not any(_exists(name) for name in _NAMES):
             return
@@ -38,7 +44,7 @@ class Application:
             raise
 
 
-def _exists(name):
+def _exists(name: str) -> bool:
     try:
         os.stat(name)
     except OSError:

@@ -19,11 +19,17 @@ from .compat import const
 from .errors import Misuse
 from .limits import DATAGRAM_OCTETS_MAX
 
+TYPE_CHECKING = const(False)
+
+if TYPE_CHECKING:
+    from .node import Node
+    from .protocols import Octets
+
 _FIRST_FREE = const(49152)  # ports given out where none is named, RFC 6335 section 6
 _LAST_PORT = const(65535)
 
 
-def bind(node, port=0, waiting=8, receiving=8):
+def bind(node: "Node", port: int = 0, waiting: int = 8, receiving: int = 8) -> "Socket":
     """A `Socket` at a UDP port of the node's home address; port 0: one that is free.
 
     `waiting`, `receiving`: datagrams kept before a binding exists, and until they are fetched.
@@ -50,21 +56,22 @@ class Socket:
     fetched in time) and `unsent` (not taken by the platform).
     """
 
-    def __init__(self, node, port, waiting, receiving):
+    def __init__(self, node: "Node", port: int, waiting: int, receiving: int) -> None:
         self._node = node
-        self._from = None  # the care-of address that the last datagram left from
+        self._from: bytes | None = None  # the care-of address that the last datagram left from
         self.port = port
         self._waiting_max = waiting
         self._receiving_max = receiving
-        self._waiting = []  # (destination, port, data)
-        self._received = []  # (data, (address, port))
+        self._waiting: list[tuple[bytes, int, bytes]] = []  # (destination, port, data)
+        self._received: list[tuple[bytes, tuple[str, int]]] = []  # (data, (address, port))
         self._arrived = asyncio.Event()
         self._moved = asyncio.Event()  # set whenever the way may have become free
-        self._named = {}  # text -> octets of addresses, as the application writes them
-        self._texts = {}  # and back
+        # text -> octets of addresses, as the application writes them
+        self._named: dict[str, bytes] = {}
+        self._texts: dict[bytes, str] = {}  # and back
         self.counts = {"sent": 0, "refused": 0, "received": 0, "overflowed": 0, "unsent": 0}
 
-    def sendto(self, data, destination):
+    def sendto(self, data: bytes, destination: tuple[str | bytes, int]) -> None:
         """Send octets to (address, port), now or once a binding exists.
 
         Raises OSError: EAGAIN where it can't be sent now and may not wait, EHOSTUNREACH where the
@@ -78,7 +85,7 @@ class Socket:
             raise OSError(errno.EAGAIN)
         self._waiting.append((address, port, bytes(data)))
 
-    async def send(self, data, destination):
+    async def send(self, data: bytes, destination: tuple[str | bytes, int]) -> None:
         """Send octets to (address, port); returns once they left. Raises as `sendto`."""
         address, port = self._checked(data, destination)
         while not self._send(address, port, data):
@@ -86,14 +93,14 @@ class Socket:
             await self._moved.wait()
             self._check_open()
 
-    def recvfrom(self):
+    def recvfrom(self) -> tuple[bytes, tuple[str, int]]:
         """(octets, (address, port)) of a datagram that came; raises OSError(EAGAIN) for none."""
         if not self._received:
             self._check_open()
             raise OSError(errno.EAGAIN)
         return self._received.pop(0)
 
-    async def recv(self):
+    async def recv(self) -> tuple[bytes, tuple[str, int]]:
         """(octets, (address, port)) of the next datagram. Raises OSError(EBADF) after `close`."""
         while not self._received:
             self._check_open()
@@ -101,25 +108,25 @@ class Socket:
             await self._arrived.wait()
         return self._received.pop(0)
 
-    def close(self):
+    def close(self) -> None:
         """Give the port back; what waited is dropped, who waits gets OSError(EBADF)."""
         self.counts["refused"] += len(self._waiting)
         self._waiting.clear()
         if self._node is not None:
             self._node.remove_socket(self)
-            self._node = None
+            self._node = None  # type: ignore[assignment]  # nothing asks it any more
         self._arrived.set()
         self._moved.set()
 
     # What the node tells
 
-    def flush(self):
+    def flush(self) -> None:
         """The way may be free: send what waits."""
         if self._waiting:
             self._waiting = [entry for entry in self._waiting if not self._done_with(*entry)]
         self._moved.set()
 
-    def _done_with(self, address, port, data):
+    def _done_with(self, address: bytes, port: int, data: bytes) -> bool:
         """Whether a waiting datagram was sent, or never can be: the keys changed meanwhile."""
         bindings = self._node.bindings
         if bindings is not None and bindings.find(address) is None:
@@ -127,7 +134,7 @@ class Socket:
             return True
         return self._send(address, port, data)
 
-    def deliver(self, source, header):
+    def deliver(self, source: bytes, header: "Octets") -> None:
         """A datagram came from 16 octets of address; `header`: UDP header and data."""
         octets = header[4] << 8 | header[5]
         if len(self._received) >= self._receiving_max:
@@ -140,7 +147,7 @@ class Socket:
         )
         self._arrived.set()
 
-    def _send(self, address, port, data):
+    def _send(self, address: bytes, port: int, data: bytes) -> bool:
         """Whether there is a way; then the datagram is sent."""
         bindings = self._node.bindings
         if bindings is None or not bindings.reaches(address):
@@ -153,7 +160,7 @@ class Socket:
             bindings.emit("data", address, None)
         return True
 
-    def _checked(self, data, destination):
+    def _checked(self, data: bytes, destination: tuple[str | bytes, int]) -> tuple[bytes, int]:
         self._check_open()
         if len(data) > DATAGRAM_OCTETS_MAX:
             raise Misuse("a datagram holds 1208 octets at most")
@@ -165,11 +172,11 @@ class Socket:
             raise OSError(errno.EHOSTUNREACH)
         return address, port
 
-    def _check_open(self):
+    def _check_open(self) -> None:
         if self._node is None:
             raise OSError(errno.EBADF)
 
-    def _octets(self, address):
+    def _octets(self, address: str) -> bytes:
         octets = self._named.get(address)
         if octets is None:
             if len(self._named) >= 16:
@@ -177,7 +184,7 @@ class Socket:
             octets = self._named[address] = parse(address)
         return octets
 
-    def _text(self, octets):
+    def _text(self, octets: bytes) -> str:
         found = self._texts.get(octets)
         if found is None:
             if len(self._texts) >= 16:

@@ -15,7 +15,7 @@ class Violation(ValueError):
     one line for a person.
     """
 
-    def __init__(self, reason, text):
+    def __init__(self, reason: str, text: str) -> None:
         super().__init__(text)  # MicroPython's built-in classes have no __init__ to call by name
         self.reason = reason
 
@@ -36,12 +36,12 @@ class Unsupported(Exception):
     """The platform lacks what was asked for; `str()` says it in a line."""
 
 
-def traceback_of(error):
+def traceback_of(error: "BaseException") -> str:
     """The traceback of `error`, its last 600 characters: functions, files, what it said."""
     if MICROPYTHON:
-        text = io.StringIO()
-        sys.print_exception(error, text)
-        text = text.getvalue()
+        written = io.StringIO()
+        sys.print_exception(error, written)  # type: ignore[attr-defined]  # MicroPython's own
+        text = written.getvalue()
     else:
         import traceback
 

@@ -12,6 +12,15 @@ from . import addresses, packets
 from .compat import const
 from .limits import DATAGRAM_OCTETS_MAX
 
+TYPE_CHECKING = const(False)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from .node import Node
+    from .protocols import BlockStore, Octets
+
 _BLOCK = const(1024)  # octets
 _BLOCKS = const(32)
 _WAITING = const(64)  # events that no line tells of yet
@@ -26,17 +35,19 @@ class EventLog:
     An event has the time of that moment; lines are made of it later (`write_lines`).
     """
 
-    def __init__(self, now, store=None, start="0 0"):
+    def __init__(
+        self, now: "Callable[[], int]", store: "BlockStore | None" = None, start: str = "0 0"
+    ) -> None:
         self._now = now
         self._store = store
-        self._waiting = []
-        self._lines = []
+        self._waiting: list[tuple[int, str, bytes | None, object]] = []
+        self._lines: list[str] = []
         self._octets = 0
-        self._blocks = []
+        self._blocks: list[str] = []
         self._dirty = 0
         self.block = self._boot = 0
         try:
-            self._blocks = store.names()
+            self._blocks = store.names()  # type: ignore[union-attr]  # caught below
             self.block = int(self._blocks[-1])
             self._lines = self.read(self.block).split("\n")
             for line in self._lines:
@@ -50,16 +61,16 @@ class EventLog:
         self._boot += 1
         self.add("boot", "%d %s" % (self._boot, start))
 
-    def emit(self, kind, subject, detail):
+    def emit(self, kind: str, subject: bytes | None, detail: object) -> None:
         """Note a kind, address or None, detail or None with the time of now, if there is room."""
         if len(self._waiting) < _WAITING:
             self._waiting.append((self._now(), kind, subject, detail))
 
-    def add(self, kind, text=None):
+    def add(self, kind: str, text: object = None) -> None:
         """Note an event: a short fixed word and a line for a person, without secrets."""
         self.emit(kind, None, text)
 
-    def write_lines(self):
+    def write_lines(self) -> None:
         """Make lines of what waits."""
         while self._waiting:
             at, kind, subject, detail = self._waiting.pop(0)
@@ -76,18 +87,18 @@ class EventLog:
                 self._line("%d boot %d" % (at, self._boot))
             self._line(line)
 
-    def _line(self, line):
+    def _line(self, line: str) -> None:
         self._lines.append(line)
         self._octets += len(line) + 1
         self._dirty = self._dirty or self._now() + _SAVE_MS
 
-    def tend(self, idle):
+    def tend(self, idle: bool) -> None:
         """Once a second: make lines, and save when it is time and the board `idle`."""
         self.write_lines()
         if self._dirty and idle and self._now() >= self._dirty:
             self.save()
 
-    def save(self):
+    def save(self) -> None:
         """Write the newest block. A store that fails costs events and nothing else."""
         self._dirty = 0
         if self._store is None:
@@ -102,14 +113,14 @@ class EventLog:
         except OSError:
             pass
 
-    def read(self, number):
+    def read(self, number: int) -> str:
         """The text of a block, empty if it is gone."""
         if number == self.block and self._lines:
             return "\n".join(self._lines)
         octets = self._store and self._store.read("%06d" % number)
         return octets.decode() if octets else ""
 
-    def tell(self, number):
+    def tell(self, number: int | None) -> "dict[str, Any]":
         """What the console's `log` answers: the text of a block (None: the newest), and the
         numbers of the newest and the oldest."""
         self.write_lines()
@@ -128,18 +139,19 @@ class AirLog:
 
     port = 4449
 
-    def __init__(self, log, node, now):
+    def __init__(self, log: "EventLog", node: "Node", now: "Callable[[], int]") -> None:
         self._log = log
         self._node = node
         self._now = now
         self._answered = 0
 
-    def flush(self):
+    def flush(self) -> None:
         """The way may be free: nothing waits here."""
 
-    def deliver(self, source, header):
+    def deliver(self, source: bytes, header: "Octets") -> None:
         """A datagram came from 16 octets of address; `header`: UDP header and data."""
         bindings = self._node.bindings
+        assert bindings is not None
         if self._now() - self._answered < _ANSWER_MS:
             return
         if bindings.find(source) is None or not bindings.reaches(source):

@@ -12,6 +12,11 @@ import hashlib
 from .compat import MICROPYTHON, const
 from .limits import ADDRESS_OCTETS, KCN_OCTETS_MIN, NONCE_OCTETS_MAX, NONCE_OCTETS_MIN
 
+TYPE_CHECKING = const(False)
+
+if TYPE_CHECKING:
+    from .protocols import HmacKey, Octets
+
 TOKEN_OCTETS = const(8)  # keygen tokens: First(64, HMAC_SHA1(...)), RFC 6275 section 5.2.5
 KBM_OCTETS = const(20)  # RFC 6275 section 5.2.6
 AUTHENTICATOR_OCTETS = const(12)  # First(96, MAC), RFC 6275 section 6.2.7
@@ -27,7 +32,7 @@ if MICROPYTHON:  # `hmac` is absent there, or micropython-lib's, which has no di
     _INNER_PAD = b"\x36" * _SHA1_BLOCK
     _OUTER_PAD = b"\x5c" * _SHA1_BLOCK
 
-    def _masks(octets):
+    def _masks(octets: int) -> tuple[int, bytes, int, bytes]:
         """The pads' first octets as numbers, and what follows them."""
         return (
             int.from_bytes(_INNER_PAD[:octets], "big"),
@@ -39,7 +44,7 @@ if MICROPYTHON:  # `hmac` is absent there, or micropython-lib's, which has no di
     _BLOCK_MASKS = _masks(_SHA1_BLOCK)
     _KBM_MASKS = _masks(KBM_OCTETS)
 
-    def equal(a, b):
+    def equal(a: "Octets", b: "Octets") -> bool:
         """Whether two octet strings are equal, in a time that tells nothing but their lengths."""
         if len(a) != len(b):
             return False
@@ -48,7 +53,7 @@ if MICROPYTHON:  # `hmac` is absent there, or micropython-lib's, which has no di
             difference |= a[i] ^ b[i]
         return difference == 0
 
-    def hmac_key(key):
+    def hmac_key(key: "Octets") -> "HmacKey":
         """Prepare `key` (octets) for `hmac_sha1`: its two pads, 64 octets each (RFC 2104)."""
         if len(key) > _SHA1_BLOCK:
             key = _sha1(key).digest()
@@ -65,29 +70,29 @@ if MICROPYTHON:  # `hmac` is absent there, or micropython-lib's, which has no di
             (number ^ outer).to_bytes(octets, "big") + outer_rest,
         )
 
-    def hmac_sha1(key, *parts):
+    def hmac_sha1(key: "HmacKey", *parts: "Octets") -> bytes:
         """HMAC-SHA1 (20 octets, RFC 2104) of the parts joined, under a key from `hmac_key`."""
-        inner = _sha1(key[0])
+        inner = _sha1(key[0])  # type: ignore[arg-type]  # a pair, here
         for part in parts:
             inner.update(part)
-        outer = _sha1(key[1])
+        outer = _sha1(key[1])  # type: ignore[arg-type]  # a pair, here
         outer.update(inner.digest())
         return outer.digest()
 
 else:
-    from hmac import compare_digest as equal
+    from hmac import compare_digest as equal  # type: ignore[assignment]  # takes str, too
     from hmac import digest as _hmac_digest
 
-    def hmac_key(key):
+    def hmac_key(key: "Octets") -> "HmacKey":
         """Prepare `key` (octets) for `hmac_sha1`. CPython's own HMAC needs no preparation."""
         return bytes(key)
 
-    def hmac_sha1(key, *parts):
+    def hmac_sha1(key: "HmacKey", *parts: "Octets") -> bytes:
         """HMAC-SHA1 (20 octets, RFC 2104) of the parts joined, under a key from `hmac_key`."""
-        return _hmac_digest(key, b"".join(parts), "sha1")
+        return _hmac_digest(key, b"".join(parts), "sha1")  # type: ignore[arg-type]  # octets, here
 
 
-def home_keygen_token(kcn, home_address, nonce):
+def home_keygen_token(kcn: "HmacKey | Octets", home_address: bytes, nonce: bytes) -> bytes:
     """The home keygen token: First(64, HMAC-SHA1(Kcn, home address | nonce | 0)).
 
     `kcn`: 20 octets or more; `home_address`: 16; `nonce`: 8 to 32. Returns 8 octets.
@@ -96,7 +101,7 @@ def home_keygen_token(kcn, home_address, nonce):
     return _keygen_token(kcn, home_address, nonce, b"\x00")
 
 
-def care_of_keygen_token(kcn, care_of_address, nonce):
+def care_of_keygen_token(kcn: "HmacKey | Octets", care_of_address: bytes, nonce: bytes) -> bytes:
     """The care-of keygen token: First(64, HMAC-SHA1(Kcn, care-of address | nonce | 1)).
 
     `kcn`: 20 octets or more; `care_of_address`: 16; `nonce`: 8 to 32. Returns 8 octets.
@@ -105,7 +110,7 @@ def care_of_keygen_token(kcn, care_of_address, nonce):
     return _keygen_token(kcn, care_of_address, nonce, b"\x01")
 
 
-def _keygen_token(kcn, address, nonce, which):
+def _keygen_token(kcn: "HmacKey | Octets", address: bytes, nonce: bytes, which: bytes) -> bytes:
     if isinstance(kcn, _OCTETS):
         if len(kcn) < KCN_OCTETS_MIN:
             raise ValueError("Kcn is shorter than 20 octets")
@@ -117,7 +122,7 @@ def _keygen_token(kcn, address, nonce, which):
     return hmac_sha1(kcn, address, nonce, which)[:TOKEN_OCTETS]
 
 
-def binding_management_key(home_token, care_of_token=None):
+def binding_management_key(home_token: bytes, care_of_token: bytes | None = None) -> bytes:
     """Kbm: SHA1(home token | care-of token), or SHA1(home token) to delete a binding.
 
     Tokens are 8 octets; returns 20. Raises ValueError for other sizes. RFC 6275 section 5.2.6.
@@ -131,7 +136,12 @@ def binding_management_key(home_token, care_of_token=None):
     return hashlib.sha1(home_token + care_of_token).digest()
 
 
-def authenticator(kbm, care_of_address, correspondent, mobility_header):
+def authenticator(
+    kbm: "HmacKey | Octets",
+    care_of_address: bytes,
+    correspondent: bytes,
+    mobility_header: "Octets",
+) -> bytes:
     """The 12 octets of the Binding Authorization Data option that ends `mobility_header`.
 
     First(96, HMAC-SHA1(Kbm, care-of address | correspondent | MH data)), RFC 6275 section 6.2.7.
@@ -156,7 +166,12 @@ def authenticator(kbm, care_of_address, correspondent, mobility_header):
     )[:AUTHENTICATOR_OCTETS]
 
 
-def verify(kbm, care_of_address, correspondent, mobility_header):
+def verify(
+    kbm: "HmacKey | Octets",
+    care_of_address: bytes,
+    correspondent: bytes,
+    mobility_header: "Octets",
+) -> bool:
     """Whether the authenticator that ends `mobility_header` is right, in constant time.
 
     Arguments as for `authenticator`; a message that doesn't end with the option isn't authentic.

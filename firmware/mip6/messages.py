@@ -13,6 +13,11 @@ from . import packets
 from .compat import const
 from .errors import Violation
 
+TYPE_CHECKING = const(False)
+
+if TYPE_CHECKING:
+    from .protocols import Octets
+
 # Messages, RFC 6275 section 6.1
 BINDING_REFRESH_REQUEST = const(0)
 HOME_TEST_INIT = const(1)
@@ -108,7 +113,25 @@ OPTIONS = {
 class Message:
     """A Mobility Header message: `kind`, the fields of `LAYOUTS` as attributes, and `options`."""
 
-    def __init__(self, kind, options=(), **fields):
+    sequence: int
+    status: int
+    flags: int
+    lifetime: int
+    reserved: int
+    home_address: bytes
+    home_init_cookie: bytes
+    care_of_init_cookie: bytes
+    home_nonce_index: int
+    care_of_nonce_index: int
+    home_keygen_token: bytes
+    care_of_keygen_token: bytes
+
+    def __init__(
+        self,
+        kind: int,
+        options: list[tuple[int, bytes]] | tuple[tuple[int, bytes], ...] = (),
+        **fields: int | bytes,
+    ) -> None:
         """A message of `kind`; fields not named are zero. Raises ValueError for unknown ones."""
         if kind not in LAYOUTS:
             raise ValueError("no Mobility Header message of type %r" % kind)
@@ -119,14 +142,14 @@ class Message:
         if fields:
             raise ValueError("no field %s in a %s" % (", ".join(fields), LAYOUTS[kind][0]))
 
-    def option(self, kind):
+    def option(self, kind: int) -> bytes | None:
         """The data of the first option of type `kind`, or None."""
         for found, data in self.options:
             if found == kind:
                 return data
         return None
 
-    def encode(self, align=True):
+    def encode(self, align: bool = True) -> bytes:
         """The message in octets, checksum zero, padded to a multiple of eight (section 6.1.1).
 
         With `align`, padding is put before known options where their place needs it (section
@@ -139,7 +162,7 @@ class Message:
 
 
 class _Writer:
-    def __init__(self, message):
+    def __init__(self, message: "Message") -> None:
         _, octets, fields = LAYOUTS[message.kind]
         self.octets = bytearray(octets)
         self.octets[0] = packets.NO_NEXT_HEADER
@@ -154,7 +177,7 @@ class _Writer:
                 raise ValueError("%s has %d octets" % (name, size))
             self.octets[at : at + size] = value
 
-    def option(self, kind, data, align):
+    def option(self, kind: int, data: bytes, align: bool) -> None:
         if kind == PAD1:
             self.octets.append(PAD1)
             return
@@ -168,7 +191,7 @@ class _Writer:
         self.octets.append(len(data))
         self.octets.extend(data)
 
-    def pad(self, octets):
+    def pad(self, octets: int) -> None:
         if octets == 1:
             self.octets.append(PAD1)
         elif octets:
@@ -176,7 +199,7 @@ class _Writer:
             self.octets.append(octets - 2)
             self.octets.extend(bytes(octets - 2))
 
-    def finish(self):
+    def finish(self) -> bytes:
         self.pad(-len(self.octets) % 8)
         if len(self.octets) > _OCTETS_MAX:
             raise ValueError("a Mobility Header holds 2048 octets at most")
@@ -184,7 +207,7 @@ class _Writer:
         return bytes(self.octets)
 
 
-def decode(header):
+def decode(header: "Octets") -> "Message":
     """Read one whole Mobility Header: no octet missing, none behind it.
 
     Returns a `Message`; raises `Violation` with reason "truncated", "length", "payload protocol",
@@ -213,7 +236,7 @@ def decode(header):
     return message
 
 
-def _decode_options(header, at):
+def _decode_options(header: memoryview, at: int) -> list[tuple[int, bytes]]:
     options = []
     end = len(header)
     while at < end:
@@ -233,7 +256,7 @@ def _decode_options(header, at):
     return options
 
 
-def with_checksum(header, source, destination):
+def with_checksum(header: "Octets", source: bytes, destination: bytes) -> bytes:
     """`header` (octets of a whole message) with its checksum for these addresses filled in.
 
     The addresses are the logical ones: the home address in place of the care-of address where a

@@ -14,9 +14,20 @@ from .compat import const
 from .errors import StorageError
 from .keystore.records import READY
 
+TYPE_CHECKING = const(False)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from .keystore.keystore import Keystore
+    from .packets import Packet
+    from .protocols import Emit, Octets, Outgoing, Port, PortSocket
+
 _SLEEP_MAX = const(60000)  # ms
 _WATCHDOG_MAX = const(1000)  # ms between calls of the watchdog
 _QUIET = const(200)  # ms with nothing to do in which flash is written ahead
+_VERIFY_MS = const(200)  # after which an address that came beside the one in use is news
 _GOODBYE = const(1500)  # ms that a shutdown waits for acknowledgements
 _GOODBYE_STEP = const(50)
 
@@ -26,7 +37,7 @@ _ECHO_REPLY = const(129)
 _ECHO_OCTETS_MIN = const(8)
 
 
-def _nowhere(kind, subject, detail):
+def _nowhere(kind: str, subject: bytes | None, detail: object) -> None:
     pass
 
 
@@ -37,34 +48,42 @@ class Node:
     `emit(kind, address, detail)`: where events go (eventlog.py); set it before `reload`.
     """
 
-    def __init__(self, keystore, port, watchdog=None, now=clock.now):
+    def __init__(
+        self,
+        keystore: "Keystore",
+        port: "Port",
+        watchdog: "Callable[[], object] | None" = None,
+        now: "Callable[[], int]" = clock.now,
+    ) -> None:
         self.keystore = keystore
         self.port = port
         self._watchdog = watchdog
         self.now = now
-        self._ended = None
-        self._failure = None
-        self._timer = None
+        self._ended: asyncio.Event | None = None
+        self._failure: Exception | None = None
+        self._timer: asyncio.Task[None] | None = None
         self._timer_at = 0
         self.uplinks = Uplinks()
         self._top_up_due = False
+        self._verify_at: int | None = None
         self.fault = ""
-        self.bindings = None
-        self.emit = _nowhere
-        self.sockets = {}  # UDP port -> datagrams.Socket
+        self.bindings: BindingUpdateList | None = None
+        self.emit: "Emit" = _nowhere
+        self.sockets: dict[int, PortSocket] = {}  # UDP port -> datagrams.Socket
         self.unsent = 0  # packets that the port didn't take
         self.reload()
 
-    def reload(self):
+    def reload(self) -> None:
         """Read the keys from the key store, after they changed; bindings start afresh."""
         self.bindings = None
         self.uplinks.home_address = None
         if self.keystore.status == READY:
             self.bindings = BindingUpdateList(self.keystore, self.now(), self.emit)
             self.uplinks.home_address = self.bindings.home_address
+            self.uplinks.towards = self.bindings.bindings[0].correspondent
         self._attend()
 
-    async def run(self):
+    async def run(self) -> None:
         """Work until cancelled; then tell the correspondents, for a moment at most.
 
         Raises OSError where the platform refuses raw sockets.
@@ -75,7 +94,7 @@ class Node:
             self.port.start(self)
             self._attend()
             await self._ended.wait()
-            raise self._failure
+            raise self._failure  # type: ignore[misc]  # what `failed` was told
         except asyncio.CancelledError:
             await self._say_goodbye()
             raise
@@ -85,22 +104,26 @@ class Node:
                 self._timer.cancel()
             self._timer = self._ended = None
 
-    def failed(self, error):
+    def failed(self, error: "Exception") -> None:
         """Something went wrong that nobody foresaw: `run` ends with it."""
         self._failure = error
+        assert self._ended is not None
         self._ended.set()
 
-    def _attend(self):
+    def _attend(self) -> None:
         """Use the best address, send what is due, set the timer for what comes."""
         now = self.now()
         if self._watchdog is not None:
             self._watchdog()
         bindings = self.bindings
         if bindings is not None:
-            best = self.uplinks.best(now)
+            if bindings.care_of is not None:
+                self._judge(bindings, bindings.care_of, now)
+            best = self.uplinks.best(now, bindings.care_of)
             if best is None:
                 bindings.detach(now)
             elif best[1] != bindings.care_of:
+                bindings.valid_until = self.uplinks.valid_until(best[1])
                 bindings.attach(best[1], now)
                 for port in self.sockets:
                     self._listen(port)
@@ -110,12 +133,25 @@ class Node:
         if self._ended is not None:
             self._set_timer(now)
 
-    def _set_timer(self, now):
+    def _judge(self, bindings: BindingUpdateList, care_of: bytes, now: int) -> None:
+        """Whether the address in use still leads anywhere: other routers may be on its link, its
+        updates may go unanswered."""
+        if self._verify_at is not None and now >= self._verify_at:
+            self._verify_at = None
+            if self.uplinks.beside(care_of):
+                bindings.verify(now)
+        if bindings.silent(now):
+            self.uplinks.silent(care_of, now)
+
+    def _set_timer(self, now: int) -> None:
         """Have `_attend` called at the next deadline; a timer that rings before it may stand."""
         soonest = now + (_SLEEP_MAX if self._watchdog is None else _WATCHDOG_MAX)
         if self.bindings is not None:
             for at in (self.bindings.wakes_at(), self.uplinks.wakes_at(now)):
                 if at is not None and at < soonest:
+                    soonest = at
+            for at in (self.bindings.silent_at(), self._verify_at):
+                if at is not None and now < at < soonest:
                     soonest = at
         if self._top_up_due and soonest - now > 2 * _QUIET:
             soonest = now + _QUIET
@@ -126,7 +162,7 @@ class Node:
         self._timer_at = soonest
         self._timer = asyncio.create_task(self._ring(max(0, soonest - now)))
 
-    async def _ring(self, milliseconds):
+    async def _ring(self, milliseconds: int) -> None:
         await asyncio.sleep(milliseconds / 1000)
         self._timer = None
         try:
@@ -136,21 +172,24 @@ class Node:
         except Exception as error:
             self.failed(error)
 
-    def _quiet(self):
+    def _quiet(self) -> bool:
         """Whether nothing is due for a while, so that flash may be written."""
         now = self.now()
         at = None if self.bindings is None else self.bindings.wakes_at()
         return at is None or at - now > _QUIET
 
-    def _send(self, now):
+    def _send(self, now: int) -> None:
+        bindings = self.bindings
+        assert bindings is not None
         while True:
-            packet = self.bindings.next_packet(now)
+            packet = bindings.next_packet(now)
             if packet is None:
                 return
             self._top_up_due = True
-            self.send_data(packet)
+            if not self.send_data(packet):
+                bindings.unsent()
 
-    def _top_up(self):
+    def _top_up(self) -> None:
         """Reserve sequence numbers ahead, so that a move never waits for flash."""
         self._top_up_due = False
         try:
@@ -159,7 +198,7 @@ class Node:
         except StorageError as error:
             self.fault = "sequence counter: %s" % error
 
-    async def _say_goodbye(self):
+    async def _say_goodbye(self) -> None:
         """Have the bindings deleted before the end, as long as somebody answers."""
         bindings = self.bindings
         if bindings is None:
@@ -173,27 +212,47 @@ class Node:
 
     # What the port tells
 
-    def address_usable(self, uplink, priority, address):
-        """An address (16 octets) of an uplink can be used as of now."""
-        self.uplinks.usable(uplink, priority, address, self.now())
+    def address_usable(
+        self,
+        uplink: str,
+        priority: int,
+        address: bytes,
+        preferred: bool = True,
+        valid_s: "int | None" = None,
+    ) -> None:
+        """An address (16 octets) of an uplink can be used as of now; to be told again when that
+        changes. `preferred`: not deprecated (RFC 4862 section 5.5.4). `valid_s`: seconds for which
+        it is valid, None for ever."""
+        now = self.now()
+        new = self.uplinks.usable(uplink, priority, address, now, preferred, valid_s)
+        bindings = self.bindings
+        if bindings is not None and bindings.care_of is not None:
+            bindings.valid_until = self.uplinks.valid_until(bindings.care_of)
+            if new and address != bindings.care_of:
+                self._verify_at = now + _VERIFY_MS
         self._attend()
         if self.bindings is not None:
             self.bindings.prepare(address)
 
-    def address_gone(self, uplink, address):
+    def address_gone(self, uplink: str, address: bytes) -> None:
         """An address can't be used any more."""
         self.uplinks.gone(uplink, address, self.now())
         self._attend()
         if self.bindings is not None:
             self.bindings.forget(address)
 
-    def received(self, source, destination, next_header, payload):
+    def received(
+        self, source: bytes, destination: bytes, next_header: int, payload: "Octets"
+    ) -> None:
         """A packet came; `payload` from the header of type `next_header` on."""
         if self.bindings is None:
             return
         now = self.now()
+        heard = self.bindings.heard_at()
         packet = self.bindings.receive(source, destination, next_header, payload, now)
         if packet is None:
+            if self.bindings.heard_at() != heard and self.bindings.care_of is not None:
+                self.uplinks.answered(self.bindings.care_of)
             self._attend()
         elif not packet.checksum_ok():
             self.bindings.drop("checksum")
@@ -204,7 +263,8 @@ class Node:
         else:
             self.bindings.drop("protocol")
 
-    def _deliver(self, packet):
+    def _deliver(self, packet: "Packet") -> None:
+        assert self.bindings is not None
         header = packet.payload
         octets = header[4] << 8 | header[5] if len(header) >= packets.UDP_HEADER_OCTETS else 0
         if not packets.UDP_HEADER_OCTETS <= octets <= len(header):
@@ -218,8 +278,9 @@ class Node:
             else:
                 socket.deliver(packet.logical_source, header)
 
-    def _echo(self, packet):
+    def _echo(self, packet: "Packet") -> None:
         bindings = self.bindings
+        assert bindings is not None
         answer = _echo_reply(packet, bindings.home_address)
         if answer is None or not bindings.reaches(packet.logical_source):
             bindings.drop("icmpv6")
@@ -228,39 +289,62 @@ class Node:
 
     # What sockets ask for (datagrams.py)
 
-    def add_socket(self, socket):
+    def add_socket(self, socket: "PortSocket") -> None:
         """Datagrams to this socket's port are its own from now on."""
         self.sockets[socket.port] = socket
         self._listen(socket.port)
 
-    def remove_socket(self, socket):
+    def remove_socket(self, socket: "PortSocket") -> None:
         """The port is free again."""
         self.sockets.pop(socket.port, None)
 
-    def _listen(self, port):
+    def _listen(self, port: int) -> None:
         """At home there is no routing header to catch datagrams by: the platform has to."""
         bindings = self.bindings
-        at_home = bindings is not None and bindings.care_of == bindings.home_address
-        if at_home and hasattr(self.port, "listen"):
+        if bindings is None or bindings.care_of != bindings.home_address:
+            return
+        if hasattr(self.port, "listen"):
             self.port.listen(bindings.home_address, port)
 
-    def send_data(self, packet):
+    def send_data(self, packet: "Outgoing") -> bool:
         """Send what `bindings.carry` made; whether the platform took it."""
         taken = self.port.send(*packet)
         if not taken:
             self.unsent += 1
         return taken
 
+    # What applications may ask (docs/APPLICATIONS.md)
+
+    @property
+    def home_address(self) -> "bytes | None":
+        """16 octets; None as long as the board holds no keys."""
+        return None if self.bindings is None else self.bindings.home_address
+
+    @property
+    def care_of_address(self) -> "bytes | None":
+        """16 octets, the home address itself at home; None where the node has no address."""
+        return None if self.bindings is None else self.bindings.care_of
+
+    @property
+    def correspondents(self) -> "list[bytes]":
+        """The addresses (16 octets) of all for whom the board holds keys."""
+        bindings = self.bindings
+        return [] if bindings is None else [one.correspondent for one in bindings.bindings]
+
+    def reaches(self, correspondent: bytes) -> bool:
+        """Whether a datagram to a correspondent (16 octets) would leave at once."""
+        return self.bindings is not None and self.bindings.reaches(correspondent)
+
     # What the console tells
 
-    def status(self):
+    def status(self) -> "dict[str, Any]":
         """What a person wants to know, in plain values; no secrets. A load point: status.py."""
         from .status import of_node
 
         return of_node(self)
 
 
-def _echo_reply(packet, home_address):
+def _echo_reply(packet: "Packet", home_address: bytes) -> bytes | None:
     """The message that answers `packet` (packets.Packet, checksum right); None for no request.
 
     So anyone at a correspondent can ping the node.

@@ -8,6 +8,11 @@ dropped raises `Violation`.
 from .compat import const
 from .errors import Violation
 
+TYPE_CHECKING = const(False)
+
+if TYPE_CHECKING:
+    from .protocols import Octets
+
 HOP_BY_HOP = const(0)
 UDP = const(17)
 ROUTING = const(43)
@@ -35,32 +40,33 @@ class Packet:
     `hop_limit`: None where the IPv6 header wasn't there to read.
     """
 
-    def __init__(self, source, destination, hop_limit=None):
+    def __init__(self, source: bytes, destination: bytes, hop_limit: int | None = None) -> None:
         self.source = source
         self.destination = destination
         self.hop_limit = hop_limit
-        self.home_address = None
-        self.route = None
+        self.home_address: bytes | None = None
+        self.route: bytes | None = None
         self.segments_left = 0
         self.protocol = NO_NEXT_HEADER
-        self.payload = b""
+        self.payload: bytes | memoryview = b""
 
     @property
-    def logical_source(self):
+    def logical_source(self) -> bytes:
         """The source that the payload's checksum covers and that upper layers see."""
         return self.source if self.home_address is None else self.home_address
 
     @property
-    def logical_destination(self):
+    def logical_destination(self) -> bytes:
         """The destination that the payload's checksum covers and that upper layers see."""
-        return self.route if self.segments_left else self.destination
+        # Where segments are left, there is a route.
+        return self.route if self.segments_left else self.destination  # type: ignore[return-value]
 
-    def checksum_ok(self):
+    def checksum_ok(self) -> bool:
         """Whether the payload's checksum (Mobility Header, UDP, ICMPv6) is right."""
         return not _sum(self.logical_source, self.logical_destination, self.protocol, self.payload)
 
 
-def parse(packet):
+def parse(packet: "Octets") -> "Packet":
     """Read a whole IPv6 packet, from the IPv6 header on; octets behind its end are ignored.
 
     Returns a `Packet`; raises `Violation`.
@@ -82,7 +88,13 @@ def parse(packet):
     )
 
 
-def parse_payload(next_header, payload, source, destination, hop_limit=None):
+def parse_payload(
+    next_header: int,
+    payload: "Octets",
+    source: bytes,
+    destination: bytes,
+    hop_limit: int | None = None,
+) -> "Packet":
     """Read a packet from its first extension header on, as a Linux raw socket gives it.
 
     `next_header`: the protocol that `payload` begins with; addresses: 16 octets each, of the IPv6
@@ -115,7 +127,7 @@ def parse_payload(next_header, payload, source, destination, hop_limit=None):
     return packet
 
 
-def _read_routing(packet, header):
+def _read_routing(packet: "Packet", header: memoryview) -> None:
     kind = header[2]
     left = header[3]
     if kind != ROUTING_TYPE_2:
@@ -128,7 +140,7 @@ def _read_routing(packet, header):
     packet.segments_left = left
 
 
-def _read_options(packet, header, destination):
+def _read_options(packet: "Packet", header: memoryview, destination: bool) -> None:
     at = 2
     while at < len(header):
         kind = header[at]
@@ -147,17 +159,19 @@ def _read_options(packet, header, destination):
         at += 2 + octets
 
 
-def home_address_option(home_address, next_header):
+def home_address_option(home_address: bytes, next_header: int) -> bytes:
     """A Destination Options header with the Home Address option alone: 24 octets (section 6.3)."""
     return bytes((next_header, 2, 1, 2, 0, 0, HOME_ADDRESS_OPTION, 16)) + home_address
 
 
-def routing_header(home_address, next_header):
+def routing_header(home_address: bytes, next_header: int) -> bytes:
     """A type 2 routing header with one segment left: 24 octets (RFC 6275 section 6.4)."""
     return bytes((next_header, 2, ROUTING_TYPE_2, 1, 0, 0, 0, 0)) + home_address
 
 
-def ipv6_header(source, destination, next_header, payload_octets, hop_limit=64):
+def ipv6_header(
+    source: bytes, destination: bytes, next_header: int, payload_octets: int, hop_limit: int = 64
+) -> bytes:
     """An IPv6 header, 40 octets (RFC 8200 section 3)."""
     return (
         bytes((0x60, 0, 0, 0, payload_octets >> 8, payload_octets & 0xFF, next_header, hop_limit))
@@ -166,7 +180,9 @@ def ipv6_header(source, destination, next_header, payload_octets, hop_limit=64):
     )
 
 
-def udp(source, destination, source_port, destination_port, data):
+def udp(
+    source: bytes, destination: bytes, source_port: int, destination_port: int, data: bytes
+) -> bytes:
     """A UDP header with its data; the checksum covers the addresses given (home, not care-of).
 
     Raises ValueError where the data exceed 65,527 octets. RFC 768, RFC 8200 section 8.1.
@@ -180,7 +196,7 @@ def udp(source, destination, source_port, destination_port, data):
     return ports + bytes((value >> 8, value & 255)) + data
 
 
-def checksum(source, destination, protocol, payload):
+def checksum(source: bytes, destination: bytes, protocol: int, payload: "Octets") -> int:
     """The Internet checksum over pseudo header and payload (RFC 8200 section 8.1), 0 to 65535.
 
     The payload's own checksum field must be zero. For a Mobility Header the addresses are those
@@ -189,7 +205,7 @@ def checksum(source, destination, protocol, payload):
     return 0xFFFF - (_sum(source, destination, protocol, payload) or 0xFFFF)
 
 
-def _sum(source, destination, protocol, payload):
+def _sum(source: bytes, destination: bytes, protocol: int, payload: "Octets") -> int:
     """The one's complement sum modulo 65535: 0 stands for both of its zeros.
 
     2^16 is 1 modulo 65535, so the sum of the 16-bit words is the remainder of the whole number:

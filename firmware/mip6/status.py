@@ -10,6 +10,15 @@ from .keystore.ledger import warning
 from .keystore.records import DAMAGED, EMPTY, NO_COUNTER, READY, STORAGE_ERROR, UNFINISHED
 from .limits import SEQUENCE_NUMBERS
 
+TYPE_CHECKING = const(False)
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .bindings.update_list import BindingUpdateList
+    from .keystore.keystore import Keystore
+    from .node import Node
+
 _DAY = const(86400000)  # ms
 
 #: What Keystore.load() found.
@@ -48,7 +57,7 @@ STATUSES = {
 }
 
 
-def reason(why):
+def reason(why: int | str | None) -> str:
     """The line that says `Binding.why`."""
     if why is None:
         return ""
@@ -59,12 +68,12 @@ def reason(why):
     return "refused: " + STATUSES.get(why, "status %d" % why)
 
 
-def keystore_text(keystore):
+def keystore_text(keystore: "Keystore") -> str:
     """One line for a person on what Keystore.load() found."""
     return KEYSTORE[keystore.status] + (" (%s)" % keystore.detail if keystore.detail else "")
 
 
-def outlook(keystore, index, uses, elapsed):
+def outlook(keystore: "Keystore", index: int, uses: int, elapsed: int) -> "dict[str, Any]":
     """How long the keys of peer `index` last, at `uses` numbers in `elapsed` ms: a dictionary.
 
     `uses_left` (numbers), `generations_left`, `days_left` (a whole number, None where nothing was
@@ -82,14 +91,14 @@ def outlook(keystore, index, uses, elapsed):
     }
 
 
-def of_bindings(bindings, now):
+def of_bindings(bindings: "BindingUpdateList", now: int) -> "list[dict[str, Any]]":
     """A list with a dictionary of plain values for each correspondent of an update list."""
     return [_of_binding(entry, bindings.keystore, now) for entry in bindings.bindings]
 
 
-def _of_binding(entry, keystore, now):
+def _of_binding(entry: "binding.Binding", keystore: "Keystore", now: int) -> "dict[str, Any]":
     left = entry.expires_at
-    answer = {
+    answer: dict[str, Any] = {
         "correspondent": text(entry.correspondent),
         "state": states.STATES[entry.state],
         "reason": reason(entry.why),
@@ -104,7 +113,7 @@ def _of_binding(entry, keystore, now):
     return answer
 
 
-def of_node(node):
+def of_node(node: "Node") -> "dict[str, Any]":
     """What Node.status() says, in plain values."""
     now = node.now()
     answer = {
@@ -132,12 +141,12 @@ def of_node(node):
     return answer
 
 
-def of_keystore(keystore, node):
+def of_keystore(keystore: "Keystore", node: "dict[str, Any]") -> "dict[str, Any]":
     """What `status` says of the keys: the state, and per correspondent what is left. No secret.
 
     `node`: the node's status, which knows the rate at which keys are used.
     """
-    answer = {
+    answer: dict[str, Any] = {
         "status": keystore.status,
         "text": keystore_text(keystore),
         "scrub_due": keystore.scrub_due,

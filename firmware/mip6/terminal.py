@@ -14,6 +14,13 @@ import sys
 from . import clock
 from .compat import MICROPYTHON, const
 
+TYPE_CHECKING = const(False)
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from .protocols import Console, Drain, Stream
+
 #: What comes and goes: packages and modules of mip6 that everyday work doesn't need.
 TRANSIENT = ("console", "keychange", "maintenance", "status")
 
@@ -42,13 +49,13 @@ class LineReader:
     it drops the line, as in a shell), so that noise seldom stops a board.
     """
 
-    def __init__(self, limit=LINE_OCTETS_MAX):
+    def __init__(self, limit: int = LINE_OCTETS_MAX) -> None:
         self._line = bytearray(min(limit, _USUAL))
         self._length = 0
         self._limit = limit
         self.interrupted = False
 
-    def feed(self, octet):
+    def feed(self, octet: int) -> bytes | None:
         """Take one octet; return None, or a line (bytes, its end removed; never empty).
 
         Raises Oversized at the end of a line that exceeded the limit; the next one is whole.
@@ -72,7 +79,7 @@ class LineReader:
             self._length = self._limit + 1
         return None
 
-    def _resize(self, octets):
+    def _resize(self, octets: int) -> None:
         """Another buffer, with as much of the line as it holds; the old one is wiped."""
         old = self._line
         self._line = bytearray(octets)
@@ -81,7 +88,7 @@ class LineReader:
         for i in range(len(old)):
             old[i] = 0
 
-    def _drop(self):
+    def _drop(self) -> None:
         length, self._length = self._length, 0
         if len(self._line) > _USUAL:
             self._resize(_USUAL)
@@ -89,7 +96,7 @@ class LineReader:
             self._line[i] = 0
 
 
-def forget():
+def forget() -> None:
     """Forget what comes and goes, on a board (CPython has memory, and keeps what has heirs)."""
     found = False
     for name in list(sys.modules) if MICROPYTHON else ():
@@ -109,14 +116,17 @@ class Desk:
     `sealed()`: whether the board is sealed and 0x03 void.
     """
 
-    def __init__(self, make, sealed):
+    def __init__(
+        self, make: "Callable[[], Awaitable[Console]]", sealed: "Callable[[], bool]"
+    ) -> None:
         self._make = make
         self.sealed = sealed
-        self._console = None
-        self._counts = None  # of lines refused, over the consoles there were
+        self._console: "Console | None" = None
+        # of lines refused, over the consoles there were
+        self._counts: dict[str, int] | None = None
         self._until = 0
 
-    async def open(self):
+    async def open(self) -> "Console":
         """The console, loaded where it isn't there."""
         self._until = clock.now() + _KEEP_MS
         if self._console is None:
@@ -127,14 +137,14 @@ class Desk:
             self._counts = self._console.counts
         return self._console
 
-    def tidy(self):
+    def tidy(self) -> None:
         """Once a second: put everything away that nobody has asked for in a while."""
         if clock.now() >= self._until and (self._console is None or self._console.idle):
             self._console = None
             forget()
 
 
-async def serve(desk, source, sink):
+async def serve(desk: "Desk", source: "Stream", sink: "Drain") -> bool | None:
     """Answer the lines of `source` on `sink` until 0x03 or a reboot is asked for.
 
     `desk`: a Desk. `source`: a stream that select.poll knows and whose read(1) gives octets
@@ -143,7 +153,7 @@ async def serve(desk, source, sink):
     when the line is closed (a service without a terminal). For MicroPython's asyncio alone.
     """
     reader = LineReader()
-    stream = asyncio.StreamReader(source)
+    stream = asyncio.StreamReader(source)  # type: ignore[arg-type]  # MicroPython's own
     waiting = select.poll()
     waiting.register(source, select.POLLIN)
     octet = None
@@ -156,7 +166,7 @@ async def serve(desk, source, sink):
             if not octet:
                 break
             try:
-                line = reader.feed(octet[0])
+                line: bytes | Oversized | None = reader.feed(octet[0])
             except Oversized as error:
                 line = error
             if line and await _answer(desk, line, sink):
@@ -169,7 +179,7 @@ async def serve(desk, source, sink):
             return None
 
 
-async def _answer(desk, line, sink):
+async def _answer(desk: "Desk", line: "bytes | Oversized", sink: "Drain") -> bool:
     """Answer a line (or Oversized); whether a reboot was asked for."""
     try:
         console = await desk.open()

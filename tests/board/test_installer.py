@@ -311,6 +311,59 @@ def test_no_agent_in_the_firmware(bare: VirtualBoard) -> None:
     assert running(bare)
 
 
+def folders(port: str) -> set[str]:
+    """The folders below /agent."""
+    walk = (
+        "import os, json\n"
+        "def walk(p):\n"
+        "    for e in os.ilistdir(p):\n"
+        "        if e[1] & 0x4000:\n"
+        "            found.append(p + '/' + e[0])\n"
+        "            walk(p + '/' + e[0])\n"
+        "found = []\n"
+        "walk('/agent')\n"
+    )
+    with Repl(port) as opened:
+        opened.run(walk)
+        found = set(opened.ask("print(json.dumps(found))"))
+        opened.restart()
+    return found
+
+
+def test_a_slot_changes_its_form_and_back(bare: VirtualBoard, image: Image) -> None:
+    """A folder goes before a file of its name: of sources mip6/console/, before console.mpy."""
+    source = image_for("linux", 0x206)
+    assert "mip6/console/methods.py" in source.files and "mip6/console.mpy" in image.files
+    assert install(bare.port, image=source).slot == "a"
+    assert install(bare.port, image=image).slot == "b"
+    compiled = install(bare.port, image=of_version(image, "9.1"))
+    assert (compiled.slot, compiled.agent) == ("a", "9.1")
+    assert folders(bare.port) == {
+        f"/agent/{slot}{below}" for slot in "ab" for below in ("", "/hashlib", "/mip6")
+    }
+    assert install(bare.port, image=source).slot == "b"
+    assert roll_back(bare.port).agent == "9.1"
+    assert install(bare.port, image=source).slot == "b"
+    assert "/agent/b/mip6/console" in folders(bare.port)
+
+
+def test_empty_folders_that_a_power_cut_left_hide_nothing(
+    bare: VirtualBoard, image: Image
+) -> None:
+    """Files of the other form were removed, or were about to come, when power failed."""
+    with Repl(bare.port) as opened:
+        opened.run(
+            "import os\n"
+            "for p in ('', '/a', '/a/mip6', '/a/mip6/console', '/a/mip6/ports'):\n"
+            "    os.mkdir('/agent' + p)\n"
+        )
+        opened.restart()
+    done = install(bare.port)
+    assert (done.slot, done.sent) == ("a", len(image.files))
+    assert running(bare)
+    assert "/agent/a/mip6/console" not in folders(bare.port)
+
+
 def test_an_agent_in_lib_boots_without_slots(tmp_path: Path) -> None:
     """What mip and mpremote cp put there."""
     with VirtualBoard(tmp_path / "board.img") as board:

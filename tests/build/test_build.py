@@ -10,9 +10,10 @@ import pytest
 
 from mip6.bindings import states
 from roamkey import build
-from roamkey.build.constants import inline
-from roamkey.build.link import link
-from roamkey.build.strip import HOST_ONLY, without_host_only, without_needless_imports
+from roamkey.build import constants, strip
+from roamkey.build.layout import lay_out
+from roamkey.build.link import link as link_trees
+from roamkey.build.strip import HOST_ONLY
 from roamkey.errors import SystemRefusedError
 from roamkey.firmware import board_files
 from roamkey.lab.interpreter import micropython
@@ -21,6 +22,41 @@ TESTS = Path(__file__).parent.parent
 CORE = TESTS / "core"
 PLATFORMS = {"test_rp2": "rp2", "test_retained": "esp32"}
 NAMES = sorted(path.stem for path in CORE.glob("test_*.py"))
+
+
+def parsed(sources: dict[str, str]) -> dict[str, ast.Module]:
+    return {name: ast.parse(text) for name, text in sources.items()}
+
+
+def inline(sources: dict[str, str]) -> dict[str, str]:
+    trees = parsed(sources)
+    constants.inline(trees)
+    return {name: ast.unparse(tree) for name, tree in trees.items()}
+
+
+def without_types(sources: dict[str, str]) -> dict[str, str]:
+    trees = parsed(sources)
+    for tree in trees.values():
+        strip.strip_types(tree)
+    return {name: ast.unparse(tree) for name, tree in trees.items()}
+
+
+def without_host_only(sources: dict[str, str]) -> dict[str, str]:
+    trees = parsed(sources)
+    for tree in trees.values():
+        strip.strip_types(tree)
+    strip.strip_host_only(trees)
+    return {name: ast.unparse(tree) for name, tree in trees.items()}
+
+
+def without_needless_imports(sources: dict[str, str]) -> dict[str, str]:
+    trees = parsed(sources)
+    strip.strip_needless_imports(trees)
+    return {name: ast.unparse(tree) for name, tree in trees.items()}
+
+
+def link(sources: dict[str, str]) -> dict[str, str]:
+    return {name: ast.unparse(unit.tree) for name, unit in link_trees(parsed(sources)).items()}
 
 
 def agent(platform: str = "linux") -> dict[str, str]:
@@ -42,11 +78,11 @@ def lean(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     (folder.parent / "vectors" / vectors.name).write_bytes(vectors.read_bytes())
     programs = [*CORE.glob("*.py"), *(TESTS / "support").glob("*.py")]
     sources = agent(request.param) | {path.stem: path.read_text() for path in programs}
-    for name, text in build.make_lean(sources).items():
+    for name, unit in build.make_units(parsed(sources)).items():
         path = "mip6/__init__" if name == "mip6" else name.replace(".", "/")
         place = folder / f"{path}.py"
         place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(text)
+        place.write_text(unit.text)
     return folder
 
 
@@ -88,6 +124,69 @@ def test_what_only_hosts_call_is_left_out() -> None:
         for name in names:
             last = name.rpartition(".")[2]
             assert f"def {last}(" not in lean[module] and f"\n{last} = " not in lean[module]
+
+
+def test_what_only_type_checkers_read_is_left_out() -> None:
+    lean = without_types(
+        {
+            "p.compat": "TYPE_CHECKING = False\nx: int = 1",
+            "p.a": """
+from .compat import const
+TYPE_CHECKING = const(False)
+if TYPE_CHECKING:
+    from .protocols import Store
+class A:
+    kind: int
+    def __init__(self, store: "Store", *rest: bytes, most: "int | None" = None) -> None:
+        self.store: "Store | None" = store
+        found: list[int]
+        found = [n for n in rest[0]]
+    async def f(self) -> "Store":
+        def g(x: int) -> "Store":
+            return x
+class B:
+    kind: int
+if TYPE_CHECKING:
+    import typing
+else:
+    y = 1
+""",
+        }
+    )
+    assert lean["p.compat"] == "x = 1"
+    assert (
+        lean["p.a"]
+        == """from .compat import const
+
+class A:
+
+    def __init__(self, store, *rest, most=None):
+        self.store = store
+        found = [n for n in rest[0]]
+
+    async def f(self):
+
+        def g(x):
+            return x
+
+class B:
+    pass
+y = 1"""
+    )
+
+
+def test_no_board_gets_what_only_type_checkers_read() -> None:
+    assert not [there for there in board_files() if "protocols" in there or ".pyi" in there]
+    package = TESTS.parent / "firmware" / "mip6"
+    assert [path.name for path in package.rglob("protocols.*")] == ["protocols.pyi"]
+    for platform in ("rp2", "esp32", "linux"):
+        for module, unit in build.make_units(parsed(agent(platform))).items():
+            nodes = list(ast.walk(ast.parse(unit.text)))
+            assert "TYPE_CHECKING" not in unit.text, module
+            assert "protocols import" not in unit.text, module
+            assert not any(isinstance(node, ast.AnnAssign) for node in nodes)
+            assert not any(getattr(node, "annotation", None) for node in nodes)
+            assert not any(getattr(node, "returns", None) for node in nodes)
 
 
 def test_compiled_files_are_those_of_the_platform(tmp_path: Path) -> None:
@@ -180,11 +279,37 @@ def test_every_function_of_the_compiled_agent_has_its_name_in_the_sources(platfo
         for node in ast.walk(ast.parse(text))
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
     }
-    lean = build.make_lean(without_host_only(agent(platform)))
     found = [
         node.name
-        for text in lean.values()
-        for node in ast.walk(ast.parse(text))
+        for unit in build.units(platform).values()
+        for node in ast.walk(ast.parse(unit.text))
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
     ]
     assert len(found) > 300 and set(found) <= known
+
+
+def test_statements_stand_on_the_lines_of_their_sources() -> None:
+    source = TESTS.parent / "firmware" / "mip6"
+    checked = 0
+    for unit in build.units("linux").values():
+        lines = unit.text.split("\n")
+        for module, start in unit.starts.items():
+            path = source / (module.removeprefix("mip6.").replace(".", "/") + ".py")
+            if module == "mip6" or not path.is_file():
+                continue
+            for top in ast.parse(path.read_text()).body:
+                if f" {getattr(top, 'name', '')}" not in unit.text:
+                    continue  # only hosts need it
+                for node in ast.walk(top):
+                    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                        name = f"def {node.name}("
+                        if name in unit.text and node.name != "__repr__":
+                            assert name in lines[start + node.lineno - 1], (module, node.lineno)
+                            checked += 1
+    assert checked > 250
+
+
+def test_a_layout_means_what_it_lays_out() -> None:
+    for path in [*CORE.glob("*.py"), *(TESTS.parent / "firmware").rglob("*.py")]:
+        tree = ast.parse(path.read_text())
+        assert ast.dump(ast.parse(lay_out(tree))) == ast.dump(tree), path

@@ -1,5 +1,9 @@
-"""The node on real interfaces and raw sockets, under both interpreters, against a script."""
+"""The node on real interfaces and raw sockets, against a script.
 
+Under MicroPython it is what `roamkey install` puts on a board, under CPython its sources.
+"""
+
+import hashlib
 import json
 import os
 import queue
@@ -13,6 +17,8 @@ from typing import Any
 
 import pytest
 
+from roamkey.board.installer import image_for
+from roamkey.lab.installed import write_beside
 from roamkey.lab.interpreter import micropython
 
 HERE = Path(__file__).parent
@@ -71,10 +77,11 @@ class Talker:
 
 
 class Lab:
-    """A network with a scripted correspondent and nodes."""
+    """A network with a scripted correspondent and nodes. `folder` is for what nodes run."""
 
-    def __init__(self, network: Any) -> None:
+    def __init__(self, network: Any, folder: Path) -> None:
         self.network = network
+        self._folder = folder
         self.cn: Talker
 
     def correspondent(self, home: str = HOME) -> Talker:
@@ -90,16 +97,20 @@ class Lab:
         sensor: bool = False,
     ) -> Talker:
         configuration = json.dumps({"uplinks": uplinks, "home": home, "sensor": sensor})
-        return self._spawn("board", [interpreter, "agent_node.py", configuration])
+        command = [interpreter, "agent_node.py", configuration]
+        if interpreter == sys.executable:
+            return self._spawn("board", command)
+        compiled(self._folder)
+        return self._spawn("board", command, MICROPYPATH=f"{self._folder}:.frozen")
 
-    def _spawn(self, node: str, argv: list[str]) -> Talker:
-        environment = {**os.environ, "PYTHONPATH": PATHS, "MICROPYPATH": f"{PATHS}:.frozen"}
+    def _spawn(self, node: str, argv: list[str], **more: str) -> Talker:
+        environment = {**os.environ, "PYTHONPATH": PATHS, **more}
         return Talker(
             self.network.spawn(
                 node,
                 argv,
                 env=environment,
-                cwd=HERE,
+                cwd=self._folder if more else HERE,
                 text=True,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -121,8 +132,33 @@ def interpreter(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def lab(lab_network: Any) -> Iterator[Lab]:
-    yield Lab(lab_network)
+def lab(lab_network: Any, tmp_path: Path) -> Iterator[Lab]:
+    yield Lab(lab_network, tmp_path)
+
+
+def compiled(folder: Path) -> None:
+    """Fill a folder with the agent as installed, the node's program and the example."""
+    write_beside(
+        folder, {"agent_node": HERE / "agent_node.py", "peer": TESTS / "core" / "peer.py"}
+    )
+    example = FIRMWARE / "examples" / "sensor.py"
+    (folder / example.name).write_bytes(example.read_bytes())
+
+
+def test_the_node_under_micropython_is_what_a_board_gets(lab: Lab, tmp_path: Path) -> None:
+    lab.network.add_node("board")
+    node = lab.node(micropython())
+    assert node.status()["state"] == "detached"
+    found = {
+        str(path.relative_to(tmp_path)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in tmp_path.rglob("*.*")
+    }
+    beside = {"agent_node.py", "peer.py", "sensor.py"}
+    assert {path: found[path] for path in found if path not in beside} == (
+        image_for("linux", 0x306).sums
+    )
+    node.say("stop")
+    assert node.process.wait(30) == 0
 
 
 def bound_at(cn: Talker, prefix: str) -> dict[str, Any]:

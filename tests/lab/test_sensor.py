@@ -1,5 +1,6 @@
 """The example sensor as /app.py of a virtual board: its readings across moves and a power cut."""
 
+import hashlib
 import json
 import time
 from pathlib import Path
@@ -7,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from mip6 import packets
+from roamkey.board.installer import image_for
+from roamkey.lab.board import VirtualBoard
 from roamkey.lab.network import Network
 from roamkey.lab.scene import Scene
 from roamkey.lab.wire import records
@@ -33,6 +36,15 @@ def readings(capture: Path) -> list[tuple[str, dict[str, int]]]:
             if int.from_bytes(packet.payload[2:4], "big") == PORT:
                 found.append((packet.source[:6].hex(), json.loads(bytes(packet.payload[8:]))))
     return found
+
+
+def agent_on(board: VirtualBoard) -> dict[str, str]:
+    """The SHA-256 of each file of the agent in a board's flash: there is one copy."""
+    return {
+        path.removeprefix("/agent/a/"): hashlib.sha256(board.read_file(path)).hexdigest()
+        for path in board.list_files()
+        if path.startswith(("/agent/a/", "/agent/b/", "/lib/"))
+    }
 
 
 def wait_for(scene: Scene, prefix: str, more_than: int) -> list[tuple[str, dict[str, int]]]:
@@ -67,6 +79,8 @@ def test_readings_from_wherever_the_board_is(tmp_path: Path) -> None:
         assert numbers == sorted(set(numbers))
         assert scene.status()["node"]["application"] == "running"
         scene.board.power_cut()
+        assert scene.board.read_file("/app.py") == EXAMPLE.read_bytes()
+        assert agent_on(scene.board) == image_for("linux", 0x306).sums
         scene.board.start()
         before = len(found) - 1
         # What came until the cut doesn't count: numbers begin anew.

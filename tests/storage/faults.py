@@ -17,6 +17,7 @@ from story import key_set
 from truth import Truth, mount
 
 from mip6.errors import StorageError
+from mip6.status import keystore_text
 
 ROOT = "/board"
 BLOCKS = 16
@@ -72,7 +73,7 @@ class Board:
         if done:
             assert held.set_id == credentials.set_id
         elif before:
-            assert held and held.set_id in ids, self.keystore.text
+            assert held and held.set_id in ids, keystore_text(self.keystore)
         return done
 
 
@@ -98,7 +99,7 @@ def settle(board):
     board.flash.failing = None
     board.reset()
     if held:
-        assert board.keystore.status == "ready", board.keystore.text
+        assert board.keystore.status == "ready", keystore_text(board.keystore)
         assert board.keystore.credentials.set_id == held.set_id
         refused = board.refused
         board.use(5)
@@ -167,7 +168,7 @@ def life_goes_on(board):
         board.provision(key_set(Noise(50 + round_), (0,), peers=2 + 4 * (round_ & 1)))
     held = board.keystore.credentials.set_id
     board.reset()
-    assert board.keystore.status == "ready", board.keystore.text
+    assert board.keystore.status == "ready", keystore_text(board.keystore)
     assert board.keystore.credentials.set_id == held
     board.use(5)
 

@@ -11,6 +11,7 @@ from truth import mount
 
 from mip6.errors import StorageError
 from mip6.keystore.records import EMPTY
+from mip6.status import keystore_text
 
 ROOT = "/board"
 BLOCKS = 32
@@ -125,7 +126,7 @@ def after_cut_erase(geometry, step):
     for image in images:
         after = Flash(BLOCKS, image)
         keystore = mount(after, geometry, ROOT)
-        assert keystore.scrub_due, keystore.text
+        assert keystore.scrub_due, keystore_text(keystore)
         keystore.erase()
         left += found(after, kcns)
         vfs.umount(ROOT)

@@ -11,6 +11,7 @@ from truth import Cutter, Tally, Truth, mount
 
 from mip6.keystore.keyset import Credentials, Peer
 from mip6.limits import SEQUENCE_NUMBERS
+from mip6.status import keystore_text
 
 ROOT = "/board"
 
@@ -59,7 +60,7 @@ class Story:
         """Power off and on: what memory knew is gone."""
         vfs.umount(ROOT)
         self.keystore = mount(self.flash, self.geometry, ROOT)
-        assert self.keystore.status == "ready", self.keystore.text
+        assert self.keystore.status == "ready", keystore_text(self.keystore)
 
     def use(self, index=0):
         generation, number = self.keystore.take(index)

@@ -1,17 +1,17 @@
 """The key store on MicroPython's own littlefs: the short form of `make fuzz` and `make bench`."""
 
+import hashlib
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from support.storage import prepare, start
 
-from roamkey.lab.interpreter import micropython
+from roamkey.board.installer import image_for
 
-HERE = Path(__file__).parent
-PROJECT = HERE.parent.parent
+PROJECT = Path(__file__).parents[2]
 
 
 def bench(script: str, out: Path) -> dict:
@@ -25,6 +25,33 @@ def bench(script: str, out: Path) -> dict:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return json.loads(out.read_text())
+
+
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the programs, and the agent that they run on."""
+    return prepare(tmp_path_factory.mktemp("programs"))
+
+
+def test_what_is_cut_is_what_a_board_gets(programs: Path) -> None:
+    """The programs find the agent's files as installed, and no other form of them."""
+    told = "from mip6 import keystore, ports\nprint(keystore.__file__, ports.__file__)"
+    assert start(programs, "-c", told).stdout.split() == [
+        "mip6/keystore.mpy",
+        "mip6/ports.mpy",
+    ]
+    found = {
+        str(path.relative_to(programs)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in programs.rglob("*.*")
+        if path.parent != programs
+    }
+    assert found == image_for("linux", 0x306).sums
+
+
+def test_a_program_that_fails_says_so(programs: Path) -> None:
+    """Its assertions are still there: mpy-cross takes those of what it compiles away."""
+    told = "import story\nstory.Story('rp2', 1).truth.took(b'', -1)"
+    assert "AssertionError" in start(programs, "-c", told).stdout
 
 
 def test_no_cut_repeats_a_number_or_loses_a_key_set(tmp_path: Path) -> None:
@@ -41,17 +68,10 @@ def test_no_cut_repeats_a_number_or_loses_a_key_set(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("geometry", ["rp2", "esp32"])
-def test_the_cuts_would_show_a_counter_that_reserves_too_late(geometry: str) -> None:
-    folders = (HERE, PROJECT / "tests" / "support", PROJECT / "firmware")
-    done = subprocess.run(
-        [micropython(), "-X", "heapsize=32M", "cuts.py", geometry, "0.02", "1", "0", "broken"],
-        env={**os.environ, "MICROPYPATH": ":".join([*map(str, folders), ".frozen"])},
-        cwd=HERE,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+def test_the_cuts_would_show_a_counter_that_reserves_too_late(
+    programs: Path, geometry: str
+) -> None:
+    done = start(programs, "cuts.py", geometry, "0.02", "1", "0", "broken")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.strip().splitlines()[-1])["reused"] > 0
 

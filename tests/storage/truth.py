@@ -7,6 +7,7 @@ from mip6.keystore.keystore import Keystore
 from mip6.keystore.records import EMPTY, READY, UNFINISHED
 from mip6.limits import SEQUENCE_NUMBERS
 from mip6.ports.files import FileStore
+from mip6.status import keystore_text
 
 
 def mount(flash, geometry, path):
@@ -108,7 +109,7 @@ class Cutter:
             self._use(keystore, truth)
         elif not (truth.none and status in (EMPTY, UNFINISHED)):
             self.tally.lost_sets += 1
-            print("set lost:", status, keystore.text)
+            print("set lost:", status, keystore_text(keystore))
         if self.again:  # running the command again finishes the job
             keystore.provision(self.again)
             truth.sets, truth.none = [self.again.set_id], False

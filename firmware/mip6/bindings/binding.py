@@ -12,11 +12,23 @@ from ..limits import LIFETIME_UNIT_S
 from . import states, updates
 from .pace import Pace
 
+TYPE_CHECKING = const(False)
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..keystore.keyset import Peer
+    from ..protocols import Outgoing
+    from .update_list import BindingUpdateList
+
 # Milliseconds
 _UNSUPPORTED_PAUSE = const(600000)  # RFC 6275 section 11.3.5 wants one and names none
 _BLOCKED_PAUSE = const(32000)
 _UNPROVEN_GAP = const(10000)  # between updates that unauthenticated messages may cause
 _MARGIN_MAX = const(60000)  # refresh so long before the end: room for five retransmissions
+
+_BARRED_PAUSE = const(86400000)
+_UNSIGNED_WAIT = const(5000)  # at home, after an answer that no key vouches for
 
 _NEVER = const(-10000000)
 
@@ -31,46 +43,51 @@ PARAMETER_PROBLEM = const(259)
 class Binding:
     """The state of one correspondent. `owner`: the BindingUpdateList it stands in."""
 
-    def __init__(self, owner, index, peer, now):
+    def __init__(self, owner: "BindingUpdateList", index: int, peer: "Peer", now: int) -> None:
         self._owner = owner
         self.index = index
         self._peer = peer
         self.correspondent = peer.correspondent
         self.state = states.DETACHED
-        self.why = None  # see above
-        self.keys = None
-        self.generation = None
+        self.why: int | str | None = None  # see above
+        self.keys: updates.PreparedKeys | None = None
+        self.generation: int | None = None
         if not peer.generations:
             self.state = states.UNKEYED
             self.why = UNKEYED
         self.update = updates.Update(owner.home_address, peer.correspondent)
-        self.care_of = None  # the address that the updates on their way register
-        self.sequence = None  # of the update sent last
-        self.accepted = None  # of the update acknowledged last
+        self.care_of: bytes | None = None  # the address that the updates on their way register
+        self.sequence: int | None = None  # of the update sent last
+        self.accepted: int | None = None  # of the update acknowledged last
         self.granted = 0  # milliseconds
         self.pace = Pace()
-        self.transmit_at = None
-        self.refresh_at = None
-        self.expires_at = None
-        self.retry_at = None
+        self.transmit_at: int | None = None
+        self.refresh_at: int | None = None
+        self.expires_at: int | None = None
+        self.retry_at: int | None = None
         # Before a restart there may have been a binding, so one may exist that nobody here knows.
         self._may_exist_until = now + 1000 * peer.lifetime
         self._acknowledged = False
         self.deleting = False
         self._aimed = False  # whether `update` is laid out for now
-        self._held = None  # (address, refresh at, expires at): what the correspondent surely holds
+        # (address, refresh at, expires at): what the correspondent surely holds
+        self._held: tuple[bytes, int, int] | None = None
         self._jumped = False
         self._unproven_at = _NEVER
+        self.heard_at = _NEVER  # when the correspondent last answered authentically
+        self._free = False  # whether the next update costs no token: see budget.py
+        self._limited = False  # whether the lifetime asked for was the address's, not the user's
+        self._unused: tuple[int, int] | None = None  # (generation, number) that never left
         self.since = now  # when the counting of updates began
-        self._warning = None  # per cent of the last key used that were told of
-        self._packet = None
+        self._warning: int | None = None  # per cent of the last key used that were told of
+        self._packet: "Outgoing | None" = None
 
     @property
-    def usable(self):
+    def usable(self) -> bool:
         """Whether data may go over the optimized route."""
         return self.state == states.BOUND or self.state == states.REFRESHING
 
-    def feed(self, event, now, what=None):
+    def feed(self, event: int, now: int, what: object = None) -> None:
         """Let an event of states.py happen; raises UnknownEvent, and then nothing has changed."""
         action, following = states.row(self.state, event)
         try:
@@ -87,22 +104,41 @@ class Binding:
             self.state = following
             self._owner.emit("state", self.correspondent, states.STATES[following])
 
-    def run(self, now):
+    def run(self, now: int) -> "Outgoing | None":
         """Let the timers that are due happen; returns a packet as next_packet() does, or None."""
         if self.refresh_at is not None and now >= self.refresh_at:
             self.feed(states.REFRESH, now)
+            self._free = not self._limited
         if self.expires_at is not None and now >= self.expires_at:
             self.feed(states.EXPIRED, now)
         if self.retry_at is not None and now >= self.retry_at:
-            self.feed(self._owner.attachment, now)
+            if self.state == states.BARRED:
+                self.feed(states.AGAIN, now)
+            if self._owner.attachment != states.LOST:
+                self.feed(self._owner.attachment, now)
         if self.transmit_at is None or now < self.transmit_at:
+            return None
+        keystore = self._owner.keystore
+        wait = 0 if self._free else keystore.wait(self.index, now)
+        if wait:
+            self.transmit_at = now + wait
             return None
         self.feed(states.TRANSMIT, now)
         packet = self._packet
         self._packet = None
+        if packet is not None and not self._free:
+            keystore.spend(self.index)
+        self._free = False
         return packet
 
-    def wakes_at(self):
+    def unsent(self) -> None:
+        """The platform refused the update drawn last: nobody has seen its number, so the next one
+        may have it."""
+        if self.generation is not None and self.sequence is not None:
+            self._unused = (self.generation, self.sequence)
+            self._owner.keystore.spend(self.index, -1)
+
+    def wakes_at(self) -> int | None:
         """When `run` has something to do next, or None."""
         soonest = None
         for at in (self.refresh_at, self.expires_at, self.retry_at, self.transmit_at):
@@ -110,82 +146,105 @@ class Binding:
                 soonest = at
         return soonest
 
-    def prepare(self, care_of_address):
+    def prepare(self, care_of_address: bytes) -> None:
         """Make Kbm for an address that may come into use."""
         if self._peer.generations:
             self._ready_keys().registration(care_of_address)
 
-    def forget(self, care_of_address):
+    def forget(self, care_of_address: bytes) -> None:
         """An address won't come into use any more."""
         if self.keys is not None:
             self.keys.forget(care_of_address)
 
-    def holds(self, care_of_address, now):
+    def holds(self, care_of_address: bytes, now: int) -> bool:
         """Whether the correspondent holds a binding to this address, and no update may undo it."""
         held = self._held
         return held is not None and held[0] == care_of_address and now < held[2]
 
-    def unproven(self, now):
+    def unproven(self, now: int) -> bool:
         """Whether an unauthenticated message may cause an update now; notes that one did."""
         if now - self._unproven_at < _UNPROVEN_GAP:
             return False
         self._unproven_at = now
         return True
 
-    def _ready_keys(self):
+    def unsigned(self, now: int) -> None:
+        """An answer to our de-registration that no key vouches for: some implementations send
+        nothing else. At home nothing depends on it but how long we go on."""
+        until = now + _UNSIGNED_WAIT
+        if self.state == states.RETURNING and self.expires_at is not None:
+            self.expires_at = min(self.expires_at, until)
+
+    def _ready_keys(self) -> "updates.PreparedKeys":
         """The prepared keys of the generation in use."""
         generation, kcn = self._owner.keystore.current(self.index)
         if self.keys is None or generation != self.generation:
             if self.generation is not None:
                 self._owner.emit("generation", self.correspondent, generation)
             peer = self._peer
+            assert kcn is not None
             self.keys = updates.PreparedKeys(
                 kcn, self._owner.home_address, peer.home_nonce, peer.care_of_nonce
             )
             self.generation = generation
         return self.keys
 
-    def _aim(self):
+    def _aim(self, now: int) -> None:
         """Lay the update out for the care-of address and the keys of now."""
         prepared = self._ready_keys()
+        assert self.care_of is not None
         if self.deleting:
             self.update.aim(self.care_of, prepared.deletion(), 0)
         else:
             key = prepared.registration(self.care_of)
-            self.update.aim(self.care_of, key, self._peer.lifetime // LIFETIME_UNIT_S)
+            self.update.aim(self.care_of, key, self._lifetime(now) // LIFETIME_UNIT_S)
 
-    def _begin(self, now):
+    def _lifetime(self, now: int) -> int:
+        """Seconds to ask for: no more than the care-of address has (RFC 6275 section 11.7.2)."""
+        lifetime = self._peer.lifetime
+        until = self._owner.valid_until
+        self._limited = until is not None and (until - now) // 1000 < lifetime
+        if self._limited:
+            lifetime = max(LIFETIME_UNIT_S, (until - now) // 1000)  # type: ignore[operator]  # see above
+        return lifetime
+
+    def _begin(self, now: int) -> None:
         """Old updates on their way are forgotten; the next goes as soon as the rate allows."""
         self.care_of = self._owner.care_of
         self.refresh_at = self.retry_at = None
-        self._jumped = self._aimed = False
+        self._jumped = self._aimed = self._free = False
         self.transmit_at = self.pace.begin(not self._acknowledged, now)
 
     # The actions of states.py, in its order. Each raises before it changes anything.
 
-    def _nothing(self, now, what):
+    def _nothing(self, now: int, what: "Any") -> None:
         pass
 
-    def _drop(self, now, what):
+    def _drop(self, now: int, what: "Any") -> None:
         self._owner.drop("unexpected")
 
-    def _register(self, now, what):
+    def _register(self, now: int, what: "Any") -> None:
         self.deleting = False
         if self.care_of != self._owner.care_of:
             self.expires_at = None
         self._begin(now)
 
-    def _delete(self, now, what):
+    def _delete(self, now: int, what: "Any") -> None:
         self.deleting = True
         self._begin(now)
         self.expires_at = self._may_exist_until
 
-    def _send(self, now, what):
-        generation, sequence = self._owner.keystore.take(self.index)
+    def _send(self, now: int, what: "Any") -> None:
+        unused = self._unused
+        if unused is not None and unused[0] == self._owner.keystore.current(self.index)[0]:
+            generation, sequence = unused
+        else:
+            generation, sequence = self._owner.keystore.take(self.index)
+        self._unused = None
         if generation != self.generation:
             self.pace.give_up()  # numbers count anew under the next key
         if not self._aimed or generation != self.generation:
-            self._aim()
+            self._aim(now)
             self._aimed = True
         if self._held is not None and (self.deleting or self._held[0] != self.care_of):
             self._held = None
@@ -198,48 +257,51 @@ class Binding:
         self._packet = (update.source, self.correspondent, update.next_header, update.payload)
         self._owner.emit("update", self.correspondent, sequence)
 
-    def _accept(self, now, what):
+    def _accept(self, now: int, what: "Any") -> None:
         message, sent_at = what
         self.granted = 1000 * min(LIFETIME_UNIT_S * message.lifetime, self._peer.lifetime)
         self.expires_at = self._may_exist_until = sent_at + self.granted
         self.refresh_at = sent_at + _refresh_after(self.granted, message)
+        assert self.care_of is not None
         self._held = (self.care_of, self.refresh_at, self.expires_at)
         self.accepted = message.sequence
         self._acknowledged = True
         self.why = None
-        self._halt()
+        self.transmit_at = None
+        self.pace.answered(message.sequence)
         warning = self._owner.keystore.warning(self.index)
         if warning != self._warning:
             self._warning = warning
             self._owner.emit("warning", self.correspondent, warning)
 
-    def _refuse(self, now, what):
+    def _refuse(self, now: int, what: "Any") -> None:
         self.expires_at = self.refresh_at = self._held = None
         self._acknowledged = False
         self._slow(now, what)
 
-    def _jump(self, now, what):
+    def _jump(self, now: int, what: "Any") -> None:
         self._owner.keystore.advance(self.index, what.sequence)
+        self._unused = None
         # A correspondent that names ever higher numbers mustn't hurry the key to its end.
         if not self._jumped:
             self.transmit_at = self.pace.allowed(now)
         self._jumped = True
 
-    def _lapse(self, now, what):
+    def _lapse(self, now: int, what: "Any") -> None:
         self.expires_at = self._held = None
         self._acknowledged = False
         if self.transmit_at is None:
             self._begin(now)
 
-    def _slow(self, now, what):
+    def _slow(self, now: int, what: "Any") -> None:
         if what is not None:
             self.why = what[0].status
         self.transmit_at = self.pace.slow_down(now)
 
-    def _cease(self, now, what):
+    def _cease(self, now: int, what: "Any") -> None:
         self.transmit_at = None
 
-    def _pause(self, now, what):
+    def _pause(self, now: int, what: "Any") -> None:
         self._stop(now, what)
         if what is None:
             self.retry_at = now + _BLOCKED_PAUSE
@@ -247,11 +309,11 @@ class Binding:
             self.why = what
             self.retry_at = now + _UNSUPPORTED_PAUSE
 
-    def _stop(self, now, what):
+    def _stop(self, now: int, what: "Any") -> None:
         self.expires_at = self.refresh_at = self.retry_at = None
         self._halt()
 
-    def _unbind(self, now, what):
+    def _unbind(self, now: int, what: "Any") -> None:
         self._stop(now, what)
         self._may_exist_until = now
         self._acknowledged = False
@@ -260,12 +322,18 @@ class Binding:
             self.accepted = what[0].sequence
         self.why = None
 
-    def _resume(self, now, what):
+    def _resume(self, now: int, what: "Any") -> None:
         self._stop(now, what)
         self.deleting = False
+        assert self._held is not None
         self.care_of, self.refresh_at, self.expires_at = self._held
 
-    def _halt(self):
+    def _bar(self, now: int, what: "Any") -> None:
+        self._unbind(now, what)
+        self.why = what[0].status
+        self.retry_at = now + _BARRED_PAUSE
+
+    def _halt(self) -> None:
         """Nothing is on its way any more."""
         self.transmit_at = None
         self.pace.give_up()
@@ -274,11 +342,11 @@ class Binding:
 _ACTIONS = (
     Binding._nothing, Binding._drop, Binding._register, Binding._delete, Binding._send,
     Binding._accept, Binding._refuse, Binding._jump, Binding._lapse, Binding._slow,
-    Binding._cease, Binding._pause, Binding._stop, Binding._unbind, Binding._resume,
+    Binding._cease, Binding._pause, Binding._stop, Binding._unbind, Binding._resume, Binding._bar,
 )  # fmt: skip
 
 
-def _refresh_after(granted, message):
+def _refresh_after(granted: int, message: "messages.Message") -> int:
     """Milliseconds after the update was sent at which it is renewed.
 
     At the Binding Refresh Advice (section 6.2.4) where that lies within the lifetime; else a

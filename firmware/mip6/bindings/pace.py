@@ -8,6 +8,8 @@ from ..compat import const
 _FIRST_TIMEOUT = const(1500)  # ms: no binding there yet
 _TIMEOUT = const(1000)  # ms
 _TIMEOUT_MAX = const(32000)  # ms
+_AT_MAX = const(8)  # updates; whoever hears nothing that long asks ever more seldom, up to
+_SLOWEST = const(3600000)  # ms
 _UPDATES_PER_SECOND = const(3)
 _AWAITED = const(8)  # updates; the oldest is given up for the ninth
 
@@ -15,51 +17,72 @@ _NEVER = const(-10000000)
 
 
 class Pace:
-    """Times in milliseconds. `sent`: how many updates went out in all."""
+    """Times in milliseconds. `sent`: how many updates went out in all. `unanswered`: how many of
+    this series, since `since`, and nothing was heard.
+    """
 
-    def __init__(self):
-        self.sent = 0
+    def __init__(self) -> None:
+        self.sent = self.unanswered = self.since = 0
+        self._patience = _AT_MAX
         self._timeout = _FIRST_TIMEOUT
         self._recent = [_NEVER] * _UPDATES_PER_SECOND
         self._numbers = [-1] * _AWAITED
         self._times = [0] * _AWAITED
 
-    def begin(self, first, now):
+    def begin(self, first: bool, now: int) -> int:
         """Start a series of updates; returns when the first may go.
 
         `first`: whether the correspondent holds no binding yet. Earlier updates are given up.
         """
         self.give_up()
         self._timeout = _FIRST_TIMEOUT if first else _TIMEOUT
+        self._patience = _AT_MAX
         return self.allowed(now)
 
-    def slow_down(self, now):
-        """Go on at the slowest rate; returns when the next update may go."""
-        self._timeout = _TIMEOUT_MAX
-        return now + _TIMEOUT_MAX
+    def slow_down(self, now: int) -> int:
+        """Go on at a slow rate; returns when the next update may go."""
+        self._timeout = max(self._timeout, _TIMEOUT_MAX)
+        self.unanswered = 0
+        return now + self._timeout
 
-    def allowed(self, now):
+    def allowed(self, now: int) -> int:
         """The first moment from `now` on at which the rate limit lets an update go."""
         return max(now, min(self._recent) + 1000)
 
-    def note(self, sequence, now):
+    def note(self, sequence: int, now: int) -> int:
         """An update goes out; returns when the next is to follow if nothing is heard."""
         slot = self.sent % _AWAITED
         self._numbers[slot] = sequence
         self._times[slot] = now
         self._recent[self.sent % _UPDATES_PER_SECOND] = now
         self.sent += 1
+        if not self.unanswered:
+            self.since = now
+        self.unanswered += 1
         following = max(now + self._timeout, min(self._recent) + 1000)
-        self._timeout = min(2 * self._timeout, _TIMEOUT_MAX)
+        if self._timeout < _TIMEOUT_MAX:
+            self._timeout = min(2 * self._timeout, _TIMEOUT_MAX)
+        elif self._patience:
+            self._patience -= 1
+        else:
+            self._timeout = min(2 * self._timeout, _SLOWEST)
         return following
 
-    def sent_at(self, sequence):
+    def sent_at(self, sequence: int) -> int | None:
         """When the update with this number was sent, if its answer is awaited; else None."""
         if sequence in self._numbers:
             return self._times[self._numbers.index(sequence)]
         return None
 
-    def give_up(self):
+    def answered(self, sequence: int) -> None:
+        """The update with this number was answered: answers to earlier ones are none any more."""
+        self.unanswered = 0
+        for slot in range(_AWAITED):
+            if self._numbers[slot] <= sequence:
+                self._numbers[slot] = -1
+
+    def give_up(self) -> None:
         """No answer is awaited any more."""
+        self.unanswered = 0
         for slot in range(_AWAITED):
             self._numbers[slot] = -1

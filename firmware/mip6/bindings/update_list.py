@@ -17,13 +17,29 @@ from ..errors import Violation
 from . import states
 from .binding import BINDING_ERROR, PARAMETER_PROBLEM, Binding
 
+TYPE_CHECKING = const(False)
+
+if TYPE_CHECKING:
+    from ..keystore.keystore import Keystore
+    from ..protocols import Emit, Octets, Outgoing
+
 # ICMPv6, RFC 4443
 _PARAMETER_PROBLEM = const(4)
 _UNRECOGNIZED_NEXT_HEADER = const(1)
 _ICMP_ERROR_OCTETS = const(8)
+_ERRONEOUS_HEADER_FIELD = const(0)
+_QUOTED_MAX = const(1232)  # an ICMPv6 error is no longer than 1280 octets with its IPv6 header
+
+_SILENCE_MS = const(2500)  # two updates unanswered for so long: the way may lead nowhere
+_COMPLAINTS_MS = const(1000)  # between errors that we send
+_NEVER = const(-10000000)
 
 
-def _nowhere(kind, subject, detail):
+#: Statuses after which no update is sent for a day (RFC 6275 section 11.7.3).
+_BARRING = (messages.ADMINISTRATIVELY_PROHIBITED, messages.HOME_REGISTRATION_NOT_SUPPORTED)
+
+
+def _nowhere(kind: str, subject: bytes | None, detail: object) -> None:
     pass
 
 
@@ -35,39 +51,44 @@ class BindingUpdateList:
     with what happens, a short fixed word first. `drops`: what was dropped, counted by reason.
     """
 
-    def __init__(self, keystore, now, emit=_nowhere):
+    def __init__(self, keystore: "Keystore", now: int, emit: "Emit" = _nowhere) -> None:
         self.keystore = keystore
+        assert keystore.credentials is not None
         self.home_address = keystore.credentials.home_address
-        self.care_of = None
-        self.drops = {}
+        self.care_of: bytes | None = None
+        self.drops: dict[str, int] = {}
         self.emit = emit
         self.closing = False
-        self._options = {}  # protocol -> header with the Home Address option
+        self.valid_until: int | None = None  # of the address in use, milliseconds; None: for ever
+        self._reply: "Outgoing | None" = None  # an error that is due to somebody
+        self._complained_at = _NEVER
+        self._drawn: Binding | None = None  # whose packet next_packet gave last
+        self._options: dict[int, bytes] = {}  # protocol -> header with the Home Address option
         self.bindings = [
             Binding(self, index, peer, now)
             for index, peer in enumerate(keystore.credentials.peers)
         ]
 
     @property
-    def attachment(self):
+    def attachment(self) -> int:
         """The event that says where the node is."""
         if self.care_of is None:
             return states.LOST
         return states.HOME if self.care_of == self.home_address else states.AWAY
 
     @property
-    def closed(self):
+    def closed(self) -> bool:
         """Whether a shutdown has come to its end with every correspondent."""
         return all(binding.state == states.CLOSED for binding in self.bindings)
 
-    def find(self, correspondent):
+    def find(self, correspondent: "Octets") -> "Binding | None":
         """The Binding of a correspondent (16 octets), or None."""
         for binding in self.bindings:
             if binding.correspondent == correspondent:
                 return binding
         return None
 
-    def attach(self, care_of_address, now):
+    def attach(self, care_of_address: bytes, now: int) -> None:
         """Use this address (16 octets) from now on; the home address itself means: at home."""
         if care_of_address == self.care_of:
             return
@@ -77,7 +98,7 @@ class BindingUpdateList:
             back = binding.holds(care_of_address, now) and states.knows(binding.state, states.BACK)
             binding.feed(states.BACK if back else self.attachment, now)
 
-    def detach(self, now):
+    def detach(self, now: int) -> None:
         """There is no address to use."""
         if self.care_of is not None:
             self.care_of = None
@@ -85,42 +106,79 @@ class BindingUpdateList:
             for binding in self.bindings:
                 binding.feed(states.LOST, now)
 
-    def shutdown(self, now):
+    def shutdown(self, now: int) -> None:
         """Delete all bindings; `closed` says when that is done."""
         self.closing = True
         for binding in self.bindings:
             binding.feed(states.SHUTDOWN, now)
 
-    def prepare(self, care_of_address):
+    def prepare(self, care_of_address: bytes) -> None:
         """Compute the keys for an address that is usable but not in use yet."""
         if care_of_address != self.home_address:
             for binding in self.bindings:
                 binding.prepare(care_of_address)
 
-    def forget(self, care_of_address):
+    def forget(self, care_of_address: bytes) -> None:
         """An address is gone."""
         for binding in self.bindings:
             binding.forget(care_of_address)
 
-    def next_packet(self, now):
+    def next_packet(self, now: int) -> "Outgoing | None":
         """The next packet to send now: (source, destination, next header, payload), or None.
 
         `payload` begins with the header of type `next header` and is valid until the next call.
         """
+        self._drawn = None
+        reply = self._reply
+        if reply is not None:
+            self._reply = None
+            return reply
         for binding in self.bindings:
             packet = binding.run(now)
             if packet is not None:
+                self._drawn = binding
                 return packet
         return None
 
-    def reaches(self, destination):
+    def unsent(self) -> None:
+        """The platform refused the packet drawn last: it costs no number."""
+        if self._drawn is not None:
+            self._drawn.unsent()
+
+    def silent_at(self) -> "int | None":
+        """When it is time to look whether the address in use brings answers, or None."""
+        found = None
+        for binding in self.bindings:
+            if binding.pace.unanswered > 1 and self.care_of != self.home_address:
+                at = binding.pace.since + _SILENCE_MS
+                found = at if found is None else min(at, found)
+        return found
+
+    def silent(self, now: int) -> bool:
+        """Whether updates go unanswered and no correspondent has answered meanwhile."""
+        at = self.silent_at()
+        if at is None or now < at:
+            return False
+        return all(binding.heard_at < at - _SILENCE_MS for binding in self.bindings)
+
+    def heard_at(self) -> int:
+        """When a correspondent last answered authentically."""
+        return max(binding.heard_at for binding in self.bindings)
+
+    def verify(self, now: int) -> None:
+        """Another router is on the link: see whether the address in use still leads anywhere."""
+        for binding in self.bindings:
+            if binding.usable and binding.unproven(now):
+                binding.feed(states.REQUESTED, now)
+
+    def reaches(self, destination: bytes) -> bool:
         """Whether data can go there: the node is at home, or bound at this correspondent."""
         if self.attachment == states.HOME:
             return True
         binding = self.find(destination)
         return binding is not None and binding.usable
 
-    def carry(self, destination, protocol, payload):
+    def carry(self, destination: bytes, protocol: int, payload: bytes) -> "Outgoing":
         """A packet that carries data from the home address, as `next_packet` gives them.
 
         `payload` begins with the header of `protocol`; its checksum covers the home address. Only
@@ -133,9 +191,10 @@ class BindingUpdateList:
         if option is None:
             option = packets.home_address_option(self.home_address, protocol)
             self._options[protocol] = option
+        assert binding is not None and binding.care_of is not None
         return binding.care_of, destination, packets.DESTINATION_OPTIONS, option + payload
 
-    def wakes_at(self):
+    def wakes_at(self) -> int | None:
         """When `next_packet` has to be called again though nothing happened, or None."""
         soonest = None
         for binding in self.bindings:
@@ -144,11 +203,13 @@ class BindingUpdateList:
                 soonest = at
         return soonest
 
-    def receive(self, source, destination, next_header, payload, now):
+    def receive(
+        self, source: bytes, destination: bytes, next_header: int, payload: "Octets", now: int
+    ) -> "packets.Packet | None":
         """Take a packet from the network; returns it parsed if it isn't ours but the user's data.
 
-        Addresses as in the IPv6 header (`destination` may be None where a routing header tells);
-        `payload` from the header of type `next_header` on. Whatever is wrong is counted.
+        Addresses as in the IPv6 header; `payload` from the header of type `next_header` on.
+        Whatever is wrong is counted.
         """
         try:
             if next_header == packets.ICMPV6:
@@ -157,24 +218,31 @@ class BindingUpdateList:
             packet = packets.parse_payload(next_header, payload, source, destination)
             if packet.protocol != packets.MOBILITY:
                 return self._data(packet)
-            self._mobility(packet, now)
+            self._mobility(packet, (next_header, payload), now)
         except Violation as violation:
             self.drop(violation.reason)
         return None
 
-    def _data(self, packet):
-        """Data are the user's if they were sent to the home address."""
+    def _data(self, packet: "packets.Packet") -> "packets.Packet":
+        """Data are the user's if they were sent to the home address, and by who they say: with no
+        binding here of the sender's, a Home Address option means nothing (RFC 6275 9.3.1)."""
+        if packet.home_address is not None:
+            raise Violation("no binding", "a Home Address option without a binding")
         if packet.logical_destination != self.home_address:
             raise Violation("not for the home address", "data to another address")
         return packet
 
-    def _mobility(self, packet, now):
+    def _mobility(self, packet: "packets.Packet", whole: "tuple[int, Octets]", now: int) -> None:
+        if not packet.checksum_ok():
+            raise Violation("checksum", "wrong checksum")
+        try:
+            message = messages.decode(packet.payload)
+        except Violation as violation:
+            self._complain(packet, whole, violation.reason, now)
+            raise
         binding = self.find(packet.source)
         if binding is None:
             raise Violation("unknown correspondent", "mobility message from a stranger")
-        if not packet.checksum_ok():
-            raise Violation("checksum", "wrong checksum")
-        message = messages.decode(packet.payload)
         if message.kind == messages.BINDING_ERROR:
             self._binding_error(binding, packet, message, now)
             return
@@ -187,7 +255,41 @@ class BindingUpdateList:
         else:
             raise Violation("unexpected", "a message that a mobile node doesn't take")
 
-    def _acknowledgement(self, binding, packet, message, now):
+    def _complain(
+        self, packet: "packets.Packet", whole: "tuple[int, Octets]", reason: str, now: int
+    ) -> None:
+        """What RFC 6275 section 9.2 wants to be answered, once a second at most.
+
+        `whole`: the packet's first next header, and what follows the IPv6 header.
+        """
+        if now - self._complained_at < _COMPLAINTS_MS or packet.destination[0] == 0xFF:
+            return
+        if reason == "message type":
+            protocol, at = packets.MOBILITY, messages.CHECKSUM_AT
+            error = bytearray((packets.NO_NEXT_HEADER, 2, messages.BINDING_ERROR, 0, 0, 0))
+            error.extend(bytes((messages.UNRECOGNIZED_MESSAGE, 0)))
+            error.extend(packet.home_address or bytes(16))
+        elif reason == "payload protocol":
+            protocol, at = packets.ICMPV6, 2
+            next_header, octets = whole
+            pointer = packets.IPV6_HEADER_OCTETS + len(octets) - len(packet.payload)
+            error = bytearray((_PARAMETER_PROBLEM, _ERRONEOUS_HEADER_FIELD, 0, 0))
+            error.extend(pointer.to_bytes(4, "big"))
+            error.extend(
+                packets.ipv6_header(packet.source, packet.destination, next_header, len(octets))
+            )
+            error.extend(octets[: _QUOTED_MAX - packets.IPV6_HEADER_OCTETS])
+        else:
+            return
+        value = packets.checksum(packet.destination, packet.source, protocol, error)
+        error[at] = value >> 8
+        error[at + 1] = value & 255
+        self._reply = packet.destination, packet.source, protocol, error
+        self._complained_at = now
+
+    def _acknowledgement(
+        self, binding: "Binding", packet: "packets.Packet", message: "messages.Message", now: int
+    ) -> None:
         behind = message.status == messages.SEQUENCE_OUT_OF_WINDOW
         if behind:
             fresh = message.sequence >= self.keystore.peek(binding.index)
@@ -196,34 +298,48 @@ class BindingUpdateList:
             fresh = binding.pace.sent_at(message.sequence) is not None
             accepted = message.status < 128 and (message.lifetime or binding.deleting)
             event = states.ACCEPTED if accepted else states.REJECTED
+            if message.status in _BARRING:
+                event = states.BARRING
         if not fresh or not states.knows(binding.state, event):
             replayed = not behind and message.sequence == binding.accepted
             raise Violation("replayed" if replayed else "old sequence", "not an answer to us")
         if not binding.update.authentic(packet.payload):
+            if message.option(messages.BINDING_AUTHORIZATION_DATA) is None:
+                binding.unsigned(now)
             raise Violation("authenticator", "wrong authenticator")
         self.emit("acknowledged", binding.correspondent, message.status)
+        binding.heard_at = now
+        binding.pace.unanswered = 0
         if behind:
             binding.feed(event, now, message)
         else:
             binding.feed(event, now, (message, binding.pace.sent_at(message.sequence)))
 
-    def _binding_error(self, binding, packet, message, now):
+    def _binding_error(
+        self, binding: "Binding", packet: "packets.Packet", message: "messages.Message", now: int
+    ) -> None:
         if message.home_address != self.home_address:
             raise Violation("not for the home address", "Binding Error for another home address")
         if message.status == messages.UNKNOWN_BINDING:
             self._unproven(binding, states.UNKNOWN, now)
         elif message.status == messages.UNRECOGNIZED_MESSAGE:
+            self._refuse_proven(binding)
             binding.feed(states.UNRECOGNIZED, now, BINDING_ERROR)
         else:
             raise Violation("unexpected", "Binding Error of unknown status")
 
-    def _unproven(self, binding, event, now):
+    def _refuse_proven(self, binding: Binding) -> None:
+        """Who answered under the key knows Mobile IPv6, whatever anybody says."""
+        if binding.heard_at != _NEVER:
+            raise Violation("unexpected", "not believed of a correspondent that has answered")
+
+    def _unproven(self, binding: "Binding", event: int, now: int) -> None:
         """An event that anybody could have caused may cost a sequence number only now and then."""
         if states.row(binding.state, event)[0] != states.DROP and not binding.unproven(now):
             raise Violation("too soon", "unauthenticated request again")
         binding.feed(event, now)
 
-    def _icmp(self, payload, now):
+    def _icmp(self, payload: "Octets", now: int) -> None:
         """A Parameter Problem counts if it quotes our last update whole, its MAC included.
 
         Codes 0 and 2 come from any kernel without Mobile IPv6, even if a program beside it
@@ -247,8 +363,9 @@ class BindingUpdateList:
         expected = (6, 40) if update.next_header == packets.MOBILITY else (40, 64)
         if pointer not in expected:
             raise Violation("unexpected", "ICMPv6 error about something else than mobility")
+        self._refuse_proven(binding)
         binding.feed(states.UNRECOGNIZED, now, PARAMETER_PROBLEM)
 
-    def drop(self, reason):
+    def drop(self, reason: str) -> None:
         """Count what was dropped."""
         self.drops[reason] = self.drops.get(reason, 0) + 1

@@ -8,6 +8,11 @@ the octets that don't change. RFC 6275 sections 6.1.7 and 6.2.7; layout in docs/
 from .. import keys, messages, packets
 from ..compat import const
 
+TYPE_CHECKING = const(False)
+
+if TYPE_CHECKING:
+    from ..protocols import HmacKey, Octets
+
 _MH = const(24)  # the Mobility Header begins behind the Home Address option's header
 _MH_OCTETS = const(32)
 _SEQUENCE = const(6)  # offsets in the Mobility Header
@@ -25,20 +30,22 @@ class PreparedKeys:
     Kcn itself isn't kept, only its prepared form; `repr` shows nothing of either.
     """
 
-    def __init__(self, kcn, home_address, home_nonce, care_of_nonce):
+    def __init__(
+        self, kcn: bytes, home_address: bytes, home_nonce: bytes, care_of_nonce: bytes
+    ) -> None:
         self._kcn = keys.hmac_key(kcn)
         self._nonce = care_of_nonce
         self._home_token = keys.home_keygen_token(self._kcn, home_address, home_nonce)
-        self._delete = None
-        self._ready = {}
+        self._delete: "HmacKey | None" = None
+        self._ready: dict[bytes, HmacKey] = {}
 
-    def deletion(self):
+    def deletion(self) -> "HmacKey":
         """The prepared Kbm of updates that delete the binding (RFC 6275 section 5.2.6)."""
         if self._delete is None:
             self._delete = keys.hmac_key(keys.binding_management_key(self._home_token))
         return self._delete
 
-    def registration(self, care_of_address):
+    def registration(self, care_of_address: bytes) -> "HmacKey":
         """The prepared Kbm for a care-of address of 16 octets, computed once."""
         key = self._ready.get(care_of_address)
         if key is None:
@@ -49,7 +56,7 @@ class PreparedKeys:
             self._ready[care_of_address] = key
         return key
 
-    def forget(self, care_of_address):
+    def forget(self, care_of_address: bytes) -> None:
         """The address is gone: its Kbm isn't wanted any more."""
         self._ready.pop(care_of_address, None)
 
@@ -57,7 +64,7 @@ class PreparedKeys:
 class Update:
     """The Binding Update to one correspondent, laid out once and filled in for each use."""
 
-    def __init__(self, home_address, correspondent):
+    def __init__(self, home_address: bytes, correspondent: bytes) -> None:
         self.home_address = home_address
         self.correspondent = correspondent
         self._octets = bytearray(_MH + _MH_OCTETS)
@@ -78,14 +85,14 @@ class Update:
         self._constant = 0xFFFF - packets.checksum(
             home_address, correspondent, packets.MOBILITY, header
         )
-        self._addresses = None
-        self._key = None
+        self._addresses = b""
+        self._key: "HmacKey" = b""
         self._sum = 0
-        self.source = None
+        self.source = b""
         self.next_header = packets.DESTINATION_OPTIONS
         self.payload = view
 
-    def aim(self, care_of_address, key, lifetime):
+    def aim(self, care_of_address: bytes, key: "HmacKey", lifetime: int) -> None:
         """Fill in all but number and MAC. `key`: prepared Kbm; `lifetime`: units of four seconds.
 
         Where the care-of address is the home address, the message goes without a Home Address
@@ -102,7 +109,7 @@ class Update:
         header[_LIFETIME + 1] = lifetime & 255
         self._sum = self._constant + lifetime
 
-    def number(self, sequence):
+    def number(self, sequence: int) -> None:
         """Finish the message in `payload` under a sequence number; valid until the next call."""
         header = self._header
         header[4] = header[5] = 0
@@ -116,6 +123,6 @@ class Update:
         header[4] = total >> 8
         header[5] = total & 255
 
-    def authentic(self, mobility_header):
+    def authentic(self, mobility_header: "Octets") -> bool:
         """Whether an acknowledgement was made under the key that the update was aimed with."""
         return keys.verify(self._key, self.source, self.correspondent, mobility_header)

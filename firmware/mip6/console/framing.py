@@ -26,12 +26,12 @@ class BadLine(ValueError):
     """A line that isn't what was sent, or that doesn't belong here; `str()` says it in a line."""
 
 
-def cover(text):
+def cover(text: bytes) -> bytes:
     """The line (bytes, without its end) that carries `text` (bytes) under its CRC."""
     return b"%s\t%08x" % (text, binascii.crc32(text))
 
 
-def uncover(line):
+def uncover(line: bytes) -> tuple[bytes, bool]:
     """The text of a line (bytes) and whether a CRC covered it; raises BadLine."""
     at = line.rfind(b"\t")
     if at < 0:
@@ -42,7 +42,7 @@ def uncover(line):
     return text, True
 
 
-def cut(text):
+def cut(text: bytes) -> list[bytes]:
     """The lines (bytes, without their ends) that carry `text`, a complete message, covered."""
     if len(text) <= PIECE_OCTETS:
         return [cover(text)]
@@ -59,7 +59,7 @@ def cut(text):
     ]
 
 
-def acknowledgement(number):
+def acknowledgement(number: int) -> bytes:
     """The text that acknowledges the piece `number`; it goes covered."""
     return b"+%02x" % number
 
@@ -67,16 +67,16 @@ def acknowledgement(number):
 class Joiner:
     """Puts the pieces of a message together again, in order."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._text = bytearray()
         self._next = 0
 
     @property
-    def begun(self):
+    def begun(self) -> bool:
         """Whether more pieces are due."""
         return self._next > 0
 
-    def add(self, text):
+    def add(self, text: bytes) -> tuple[int, bytes | None]:
         """Take the text of a piece; return its number and the message, or None before
         the last piece. Raises BadLine and Oversized; the pieces before are lost only if it has to
         start again (`Oversized`, or a piece that is missing).
@@ -107,7 +107,7 @@ class Joiner:
         self._start()
         return number, message
 
-    def _start(self):
+    def _start(self) -> None:
         for i in range(len(self._text)):  # it may have held a key
             self._text[i] = 0
         self._text = bytearray()

@@ -4,6 +4,11 @@ import json
 
 from ..compat import const
 
+TYPE_CHECKING = const(False)
+
+if TYPE_CHECKING:
+    from typing import Any
+
 # JSON-RPC 2.0 section 5.1
 PARSE_ERROR = const(-32700)
 INVALID_REQUEST = const(-32600)
@@ -20,12 +25,12 @@ WAIT = const(-32004)
 class Refusal(Exception):
     """A request that gets an error object: `code`, and `str()` as its message."""
 
-    def __init__(self, code, text):
+    def __init__(self, code: int, text: str) -> None:
         super().__init__(text)
         self.code = code
 
 
-def identifier_of(request):
+def identifier_of(request: "Any") -> int | str | None:
     """The id of a request, None without one; raises Refusal where the request can have none."""
     if isinstance(request, list):
         raise Refusal(INVALID_REQUEST, "one request a line: batches are not taken")
@@ -37,20 +42,20 @@ def identifier_of(request):
     return found
 
 
-def method_of(request):
+def method_of(request: "dict[str, Any]") -> str:
     """The name of the method asked for; raises Refusal."""
     if request.get("jsonrpc") != "2.0" or not isinstance(request.get("method"), str):
         raise Refusal(INVALID_REQUEST, "not a JSON-RPC 2.0 request")
-    return request["method"]
+    return request["method"]  # type: ignore[no-any-return]  # a text
 
 
-def no_params(params):
+def no_params(params: object) -> None:
     """Raise Refusal unless there are none."""
     if params:
         raise Refusal(INVALID_PARAMS, "this method takes no parameters")
 
 
-def some_params(params, *names):
+def some_params(params: "Any", *names: str) -> "list[Any]":
     """The values of an object under `names`, None for those left out; no others may be there."""
     params = {} if params is None else params
     if not isinstance(params, dict) or not set(params) <= set(names):
@@ -58,15 +63,15 @@ def some_params(params, *names):
     return [params.get(name) for name in names]
 
 
-def result_line(identifier, value):
+def result_line(identifier: int | str | None, value: object) -> bytes:
     """The answer (bytes) that carries a result."""
     return _dump({"jsonrpc": "2.0", "id": identifier, "result": value})
 
 
-def error_line(identifier, code, message):
+def error_line(identifier: int | str | None, code: int, message: str) -> bytes:
     """The answer (bytes) that carries an error; `message` is one line."""
     return _dump({"jsonrpc": "2.0", "id": identifier, "error": {"code": code, "message": message}})
 
 
-def _dump(answer):
+def _dump(answer: object) -> bytes:
     return json.dumps(answer).encode()

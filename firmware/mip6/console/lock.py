@@ -17,6 +17,13 @@ from ..compat import const
 from ..errors import Misuse, StorageError
 from ..keystore.records import Damaged, pack, unpack
 
+TYPE_CHECKING = const(False)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..protocols import Octets, Store
+
 RECORD = "seal"
 TRIES = "tries"
 ID_OCTETS = 8
@@ -34,17 +41,17 @@ _TRIES_MAX = const(13)  # 2^12 s is more than an hour
 class TooSoon(Exception):
     """No response is taken yet; `seconds` to wait."""
 
-    def __init__(self, seconds):
+    def __init__(self, seconds: int) -> None:
         super().__init__("after failed attempts: wait %d s" % seconds)
         self.seconds = seconds
 
 
-def response(key, seal_id, challenge):
+def response(key: bytes, seal_id: bytes, challenge: bytes) -> bytes:
     """The 20 octets that open the seal `seal_id` after `challenge`."""
     return keys.hmac_sha1(keys.hmac_key(key), _LABEL, seal_id, challenge)
 
 
-def wait_after(tries):
+def wait_after(tries: int) -> int:
     """Seconds without an attempt after so many failed ones."""
     return min(_WAIT_MAX, 1 << tries - 1) if tries else 0
 
@@ -56,22 +63,26 @@ class Seal:
     can't be read, and then nothing opens it.
     """
 
-    def __init__(self, store, random, now):
+    _key: bytes | None
+
+    def __init__(
+        self, store: "Store", random: "Callable[[int], bytes]", now: "Callable[[], int]"
+    ) -> None:
         self._store = store
         self._random = random
         self._now = now
-        self._challenge = None
+        self._challenge: bytes | None = None
         self._load()
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return "Seal(%s)" % ("closed" if self.closed else "open")
 
-    def _load(self):
+    def _load(self) -> None:
         self.id, self._key, self._tries = b"", None, 0
         try:
             record = self._store.read(RECORD)
             self.closed = bool(record)  # an empty one: power failed while it was closed
-            if not self.closed:
+            if not record:
                 return
             body = unpack(_KIND, _VERSION, record)
             if len(body) != ID_OCTETS + KEY_OCTETS:
@@ -85,20 +96,20 @@ class Seal:
             self._tries = _TRIES_MAX
         self._bar()
 
-    def _bar(self):
+    def _bar(self) -> None:
         self._from = self._now() + 1000 * wait_after(self._tries)
 
     @property
-    def wait(self):
+    def wait(self) -> int:
         """Seconds until a response is taken."""
         return max(0, self._from - self._now() + 999) // 1000 if self.closed else 0
 
     @property
-    def idle(self):
+    def idle(self) -> bool:
         """Whether nobody is opening it: no challenge is out, no time to wait for runs."""
         return self._challenge is None and not self.wait
 
-    def close(self, seal_id, key):
+    def close(self, seal_id: bytes, key: bytes) -> None:
         """Seal the board under `key` (32 octets) named `seal_id` (8). Misuse, StorageError."""
         if self.closed:
             raise Misuse("the board is sealed already")
@@ -116,12 +127,12 @@ class Seal:
         if kept != record:
             raise StorageError("flash did not keep the seal")
 
-    def challenge(self):
+    def challenge(self) -> bytes:
         """A new challenge; the one before it is void."""
         self._challenge = self._random(CHALLENGE_OCTETS)
         return self._challenge
 
-    def open(self, answer):
+    def open(self, answer: "Octets") -> None:
         """Open the seal with the response to the last challenge.
 
         Raises TooSoon, Misuse (no challenge, or a wrong response), StorageError (nothing tried).
@@ -143,7 +154,7 @@ class Seal:
                 raise StorageError("still sealed: %s" % error) from None
         self._load()
 
-    def _count(self):
+    def _count(self) -> None:
         """Count this attempt as failed, in flash, before it is looked at."""
         tries = min(_TRIES_MAX, self._tries + 1)
         if tries != self._tries:

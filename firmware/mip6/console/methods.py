@@ -9,10 +9,23 @@ no answer, error or count repeats what a line held.
 import json
 
 from .. import status
+from ..compat import const
 from ..errors import Misuse, StorageError
 from . import framing, jsonrpc
 from .jsonrpc import INVALID_PARAMS, REFUSED, STORAGE_FAILED, Refusal
 from .params import credentials_from, new_keys_from
+
+TYPE_CHECKING = const(False)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, TypeVar
+
+    from ..keystore.keystore import Keystore
+    from ..protocols import Method, Told
+    from .upkeep import Upkeep
+
+    _T = TypeVar("_T")
 
 _NOT_JSON = object()
 _WHILE_SEALED = ("identify", "status", "unseal")
@@ -27,7 +40,13 @@ class Console:
     `counts`: lines refused so far, by reason. `rebooting`: whether a reboot was asked for.
     """
 
-    def __init__(self, keystore, node, identity, upkeep=None):
+    def __init__(
+        self,
+        keystore: "Keystore",
+        node: "Told",
+        identity: dict[str, str],
+        upkeep: "Upkeep | None" = None,
+    ) -> None:
         self.counts = {"damaged": 0, "oversized": 0}
         self.rebooting = False
         self._keystore = keystore
@@ -47,16 +66,16 @@ class Console:
             self._methods.update(upkeep.methods)
 
     @property
-    def sealed(self):
+    def sealed(self) -> bool:
         """Whether the board is sealed: then 0x03 means nothing."""
         return self._upkeep is not None and self._upkeep.sealed
 
     @property
-    def idle(self):
+    def idle(self) -> bool:
         """Whether nothing is lost with this object: no message half come, no seal being opened."""
         return not self._joiner.begun and (self._upkeep is None or self._upkeep.idle)
 
-    def handle(self, line):
+    def handle(self, line: bytes) -> bytes | None:
         """The line (bytes, without its end) that answers `line`; None where none is due."""
         wants_cover = b"\t" in line
         try:
@@ -64,15 +83,16 @@ class Console:
             if text[:1] == b"+" or text[:1] == b".":
                 if not covered:
                     raise framing.BadLine("a piece without a CRC")
-                number, text = self._joiner.add(text)
-                if text is None:
+                number, message = self._joiner.add(text)
+                if message is None:
                     return framing.cover(framing.acknowledgement(number))
+                text = message
             answer = self._answer(text)
         except (framing.BadLine, framing.Oversized) as error:
             return self.refuse(error, wants_cover)
         return framing.cover(answer) if answer and wants_cover else answer
 
-    def refuse(self, error, covered=True):
+    def refuse(self, error: "Exception", covered: bool = True) -> bytes:
         """The line that says that a line was `Damaged` or `Oversized`; counts it."""
         damaged = isinstance(error, framing.BadLine)
         self.counts["damaged" if damaged else "oversized"] += 1
@@ -81,7 +101,7 @@ class Console:
         )
         return framing.cover(answer) if covered else answer
 
-    def _answer(self, text):
+    def _answer(self, text: bytes) -> bytes | None:
         """Carry out one request in JSON (bytes); the answer in JSON, or None."""
         try:
             request = json.loads(text)
@@ -96,13 +116,13 @@ class Console:
         except Refusal as error:
             return jsonrpc.error_line(identifier, error.code, str(error))
         except Exception as error:  # a fault must not end the console; its text may hold anything
-            text = "internal error: " + type(error).__name__
-            return jsonrpc.error_line(identifier, jsonrpc.INTERNAL_ERROR, text)
+            problem = "internal error: " + type(error).__name__
+            return jsonrpc.error_line(identifier, jsonrpc.INTERNAL_ERROR, problem)
         if "id" not in request:
             return None  # a notification (JSON-RPC 2.0 section 4.1)
         return jsonrpc.result_line(identifier, result)
 
-    def _method(self, request):
+    def _method(self, request: "dict[str, Any]") -> "Method":
         name = jsonrpc.method_of(request)
         method = self._methods.get(name)
         if method is None:
@@ -111,7 +131,7 @@ class Console:
             raise Refusal(jsonrpc.SEALED, "the board is sealed")
         return method
 
-    def _identify(self, params):
+    def _identify(self, params: object) -> "dict[str, Any]":
         jsonrpc.no_params(params)
         credentials = self._keystore.credentials
         answer = {
@@ -123,7 +143,7 @@ class Console:
         answer.update(self._identity)
         return answer
 
-    def _status(self, params):
+    def _status(self, params: object) -> "dict[str, Any]":
         jsonrpc.no_params(params)
         node = self._node.status()
         return {
@@ -132,12 +152,12 @@ class Console:
             "console": dict(self.counts),
         }
 
-    def _provision(self, params):
+    def _provision(self, params: object) -> "dict[str, Any]":
         credentials = _read(credentials_from, params)
         self._change(self._keystore.provision, credentials)
         return {"set_id": credentials.set_id.hex()}
 
-    def _rekey(self, params):
+    def _rekey(self, params: object) -> "dict[str, Any]":
         set_id, keys = _read(new_keys_from, params)
         credentials = self._keystore.credentials
         if credentials is None:
@@ -156,7 +176,7 @@ class Console:
         self._change(self._keystore.rekey, set_id, generations)
         return {"set_id": set_id.hex()}
 
-    def _change(self, change, *arguments):
+    def _change(self, change: "Callable[..., bool]", *arguments: "Any") -> None:
         """Have the key store change its keys, and the node know."""
         try:
             changed = change(*arguments)
@@ -168,7 +188,7 @@ class Console:
         if changed:
             self._node.reload()
 
-    def _erase(self, params):
+    def _erase(self, params: object) -> "dict[str, Any]":
         jsonrpc.no_params(params)
         try:
             if self._upkeep is not None:
@@ -180,13 +200,13 @@ class Console:
             self._node.reload()
         return {}
 
-    def _reboot(self, params):
+    def _reboot(self, params: object) -> "dict[str, Any]":
         jsonrpc.no_params(params)
         self.rebooting = True
         return {}
 
 
-def _read(reader, params):
+def _read(reader: "Callable[[Any], _T]", params: object) -> "_T":
     """What `reader` makes of the parameters; a Refusal whose traceback holds none of them."""
     problem = None
     try:

@@ -11,11 +11,19 @@ the field and never repeats a value.
 import binascii
 
 from .. import addresses
+from ..compat import const
 from ..keychange.check import check_credentials
 from ..keystore.keyset import Credentials, Peer
 
+TYPE_CHECKING = const(False)
 
-def credentials_from(params):
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..protocols import Generations
+
+
+def credentials_from(params: object) -> "Credentials":
     """The key set (keyset.Credentials) in `params`; raises ValueError."""
     set_id, home_address, correspondents = _fields(
         params, ("set_id", "home_address", "correspondents"), "the parameters"
@@ -27,7 +35,7 @@ def credentials_from(params):
     return credentials
 
 
-def new_keys_from(params):
+def new_keys_from(params: object) -> "tuple[bytes, dict[bytes, Generations]]":
     """The set id, and {correspondent: [(generation, Kcn), …]}, in the parameters of `rekey`:
 
         {"set_id": hex, "correspondents": [{"address": text, "keys": [{"generation", "kcn"}]}]}
@@ -44,7 +52,7 @@ def new_keys_from(params):
     return _octets(set_id, "set_id"), found
 
 
-def new_keys_of(credentials):
+def new_keys_of(credentials: "Credentials") -> "dict[str, Any]":
     """The parameters of `rekey` that say the keys of `credentials`: they hold secrets."""
     whole = parameters_of(credentials)
     return {
@@ -56,7 +64,7 @@ def new_keys_of(credentials):
     }
 
 
-def parameters_of(credentials):
+def parameters_of(credentials: "Credentials") -> "dict[str, Any]":
     """The parameters that say `credentials`: they hold secrets."""
     return {
         "set_id": credentials.set_id.hex(),
@@ -76,7 +84,7 @@ def parameters_of(credentials):
     }
 
 
-def _peer(entry):
+def _peer(entry: object) -> "Peer":
     address, home_nonce, care_of_nonce, lifetime, keys = _fields(
         entry,
         ("address", "home_nonce", "care_of_nonce", "lifetime", "keys"),
@@ -91,31 +99,31 @@ def _peer(entry):
     )
 
 
-def _key(entry):
+def _key(entry: object) -> tuple[int, bytes]:
     generation, kcn = _fields(entry, ("generation", "kcn"), "a key")
     return _whole(generation, "generation"), _octets(kcn, "kcn")
 
 
-def _fields(entry, names, what):
+def _fields(entry: object, names: tuple[str, ...], what: str) -> "list[Any]":
     """The values of `entry` under `names`, which must be all that it has."""
     if not isinstance(entry, dict) or set(entry) != set(names):
         raise ValueError("%s must have the fields %s, no others" % (what, ", ".join(names)))
     return [entry[name] for name in names]
 
 
-def _list(value, name):
+def _list(value: object, name: str) -> "list[Any]":
     if not isinstance(value, list):
         raise ValueError("%s is a list" % name)
     return value
 
 
-def _whole(value, name):
+def _whole(value: object, name: str) -> int:
     if type(value) is not int:
         raise ValueError("%s is a whole number" % name)
     return value
 
 
-def _octets(value, name):
+def _octets(value: object, name: str) -> bytes:
     octets = None
     if isinstance(value, str):
         try:
@@ -127,7 +135,7 @@ def _octets(value, name):
     return octets
 
 
-def _address(value, name):
+def _address(value: object, name: str) -> bytes:
     try:
         return addresses.parse(value)
     except ValueError:

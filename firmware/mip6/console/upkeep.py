@@ -13,6 +13,14 @@ from . import jsonrpc
 from .jsonrpc import INVALID_PARAMS, REFUSED, SEALED, STORAGE_FAILED, WAIT, Refusal
 from .lock import TooSoon
 
+TYPE_CHECKING = const(False)
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..protocols import Joining, Log, Networks, Platform, Store
+    from .lock import Seal
+
 _EARLIEST = const(1577836800)  # 2020-01-01: no clock that was ever set is before it
 
 
@@ -23,7 +31,15 @@ class Upkeep:
     is called after a change.
     """
 
-    def __init__(self, store, seal, log, platform, networks, node):
+    def __init__(
+        self,
+        store: "Store",
+        seal: "Seal",
+        log: "Log",
+        platform: "Platform",
+        networks: "Networks | None",
+        node: "Joining",
+    ) -> None:
         self._store = store
         self._seal = seal
         self._log = log
@@ -39,27 +55,27 @@ class Upkeep:
         }
 
     @property
-    def sealed(self):
+    def sealed(self) -> bool:
         """Whether the board is sealed."""
         return self._seal.closed
 
     @property
-    def seal_id(self):
+    def seal_id(self) -> str | None:
         """The id of the seal in hexadecimal, None on a board that isn't sealed."""
         return self._seal.id.hex() if self._seal.closed else None
 
     @property
-    def idle(self):
+    def idle(self) -> bool:
         """Whether nobody is opening the seal: no challenge is out, no time to wait for runs."""
         return self._seal.idle
 
-    def forget(self):
+    def forget(self) -> None:
         """Remove what else is secret: the passwords of networks. Raises OSError."""
         if self._networks is not None:
             self._store.remove(self._networks.RECORD)
             self._node.networks_changed()
 
-    def _change_networks(self, params):
+    def _change_networks(self, params: object) -> "dict[str, Any]":
         entry, name = jsonrpc.some_params(params, "set", "remove")
         if self._networks is None:
             raise Refusal(REFUSED, "Wi-Fi is not this agent's business here")
@@ -87,10 +103,10 @@ class Upkeep:
             ]
         }
 
-    def _tell_log(self, params):
+    def _tell_log(self, params: object) -> "dict[str, Any]":
         return self._log.tell(jsonrpc.some_params(params, "block")[0])
 
-    def _time(self, params):
+    def _time(self, params: object) -> "dict[str, Any]":
         wanted = jsonrpc.some_params(params, "set")[0]
         if wanted is not None:
             if type(wanted) is not int or not _EARLIEST <= wanted < 1 << 32:
@@ -103,7 +119,7 @@ class Upkeep:
         seconds = self._platform.clock()
         return {"unix_s": seconds if seconds >= _EARLIEST else None}
 
-    def _close(self, params):
+    def _close(self, params: object) -> "dict[str, Any]":
         seal_id, key = jsonrpc.some_params(params, "seal_id", "key")
         problem = self._platform.opening()
         if problem:
@@ -116,7 +132,7 @@ class Upkeep:
             raise Refusal(STORAGE_FAILED, str(error)) from None
         return {"seal_id": self.seal_id}
 
-    def _open(self, params):
+    def _open(self, params: object) -> "dict[str, Any]":
         answer = jsonrpc.some_params(params, "response")[0]
         if not self._seal.closed:
             raise Refusal(REFUSED, "the board is not sealed")
@@ -138,7 +154,7 @@ class Upkeep:
         return {}
 
 
-def _unhex(value):
+def _unhex(value: object) -> bytes:
     octets = None
     if isinstance(value, str):
         try:

@@ -3,6 +3,7 @@
 How a set is put in place is the key store's own business (keystore/keystore.py).
 """
 
+from ..compat import const
 from ..errors import Misuse
 from ..keystore.keyset import Credentials, Peer
 from ..keystore.records import DAMAGED, READY, STORAGE_ERROR
@@ -10,8 +11,14 @@ from ..limits import SEQUENCE_NUMBERS
 from ..status import keystore_text
 from .check import check_credentials, encode
 
+TYPE_CHECKING = const(False)
 
-def provision(keystore, credentials):
+if TYPE_CHECKING:
+    from ..keystore.keystore import Keystore
+    from ..protocols import Generations
+
+
+def provision(keystore: "Keystore", credentials: "Credentials") -> bool:
     """Put `credentials` in place of whatever is there, atomically with its counters.
 
     Returns False if this very set is in place already (a repeated command), else True. Raises
@@ -29,8 +36,9 @@ def provision(keystore, credentials):
     return True
 
 
-def _repeated(keystore, credentials):
+def _repeated(keystore: "Keystore", credentials: "Credentials") -> bool:
     """The set's id is known: the same set again is no error, another under its id is."""
+    assert keystore.known is not None
     if encode(keystore.known, 0) != encode(credentials, 0):
         raise Misuse("another key set under the id of the one in place")
     if keystore.status != READY:
@@ -38,7 +46,7 @@ def _repeated(keystore, credentials):
     return False
 
 
-def _start_of(keystore, peer):
+def _start_of(keystore: "Keystore", peer: "Peer") -> tuple[int, int]:
     """(generation, first number) at which a new set's `peer` starts."""
     if not peer.generations:
         return 0, SEQUENCE_NUMBERS  # without a key there is nothing to count
@@ -57,7 +65,7 @@ def _start_of(keystore, peer):
     return start
 
 
-def _use_of(keystore, kcn):
+def _use_of(keystore: "Keystore", kcn: bytes) -> int | None:
     """Next number of a Kcn of the set in place; 65536 if left behind, None if never used."""
     if keystore.known is None:
         return None
@@ -74,7 +82,7 @@ def _use_of(keystore, kcn):
     return None
 
 
-def rekey(keystore, set_id, generations):
+def rekey(keystore: "Keystore", set_id: bytes, generations: "dict[int, Generations]") -> bool:
     """Give correspondents new lists of keys; the rest of the set stays.
 
     `generations` maps a peer's index to its new [(generation, Kcn), …]. A key that stays keeps
@@ -82,6 +90,7 @@ def rekey(keystore, set_id, generations):
     """
     if keystore.status != READY:
         raise Misuse("no usable keys: " + keystore_text(keystore))
+    assert keystore.credentials is not None
     peers = []
     for index, old in enumerate(keystore.credentials.peers):
         keys = generations.get(index, old.generations)

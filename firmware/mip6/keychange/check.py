@@ -29,12 +29,12 @@ _KEY_SET = const(0x4B)  # "K", record kind
 _VERSION = const(1)
 
 
-def _check(condition, text):
+def _check(condition: bool, text: str) -> None:
     if not condition:
         raise Misuse(text)
 
 
-def check_peer(peer):
+def check_peer(peer: "Peer") -> None:
     """Raise Misuse unless `peer` (keyset.Peer) keeps the rules."""
     address = peer.correspondent
     _check(len(address) == ADDRESS_OCTETS, "a correspondent's address has 16 octets")
@@ -56,7 +56,7 @@ def check_peer(peer):
         last = number
 
 
-def check_credentials(credentials):
+def check_credentials(credentials: "Credentials") -> None:
     """Raise Misuse unless `credentials` (keyset.Credentials) and their peers keep the rules."""
     _check(len(credentials.set_id) == SET_ID_OCTETS, "a set id has 8 octets")
     _check(len(credentials.home_address) == ADDRESS_OCTETS, "a home address has 16 octets")
@@ -73,7 +73,7 @@ def check_credentials(credentials):
             keys.add(kcn)
 
 
-def encode(credentials, slot):
+def encode(credentials: "Credentials", slot: int) -> bytes:
     """The set as a record for flash; `slot` (0 or 1) names its counter record."""
     body = bytearray(credentials.set_id + credentials.home_address)
     body.extend(struct.pack("BB", slot, len(credentials.peers)))
@@ -93,31 +93,31 @@ def encode(credentials, slot):
 class _Reader:
     """Takes fields off the front of a record's body; raises Damaged where it ends too soon."""
 
-    def __init__(self, body):
+    def __init__(self, body: bytes) -> None:
         self._body = body
         self._at = 0
 
-    def octets(self, count):
+    def octets(self, count: int) -> bytes:
         start = self._at
         self._at += count
         if self._at > len(self._body):
             raise Damaged("key set cut short")
         return self._body[start : self._at]
 
-    def number(self, count):
+    def number(self, count: int) -> int:
         value = 0
         for octet in self.octets(count):
             value = value << 8 | octet
         return value
 
-    def field(self):
+    def field(self) -> bytes:
         return self.octets(self.number(1))
 
-    def done(self):
+    def done(self) -> bool:
         return self._at == len(self._body)
 
 
-def decode(record):
+def decode(record: bytes) -> "tuple[Credentials, int]":
     """Return (Credentials, slot) of a stored record; raises Damaged."""
     reader = _Reader(unpack(_KEY_SET, _VERSION, record))
     set_id, home_address = reader.octets(SET_ID_OCTETS), reader.octets(16)
@@ -133,7 +133,7 @@ def decode(record):
     return credentials, slot
 
 
-def _decode_peer(reader):
+def _decode_peer(reader: "_Reader") -> "Peer":
     correspondent = reader.octets(16)
     lifetime = reader.number(4)
     home_nonce = reader.field()

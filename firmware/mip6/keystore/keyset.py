@@ -4,6 +4,15 @@ Plain data: what it must fulfil is in keychange/check.py, which looks at every s
 provisioned or stored.
 """
 
+from ..compat import const
+
+TYPE_CHECKING = const(False)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ..protocols import Octets
+
 
 class Peer:
     """One correspondent: address (16 octets), nonces, lifetime (s), [(generation, Kcn), …].
@@ -11,24 +20,31 @@ class Peer:
     Without a key nothing authorizes its updates: the node refuses the peer and says why.
     """
 
-    def __init__(self, correspondent, home_nonce, care_of_nonce, lifetime, generations):
+    def __init__(
+        self,
+        correspondent: "Octets",
+        home_nonce: "Octets",
+        care_of_nonce: "Octets",
+        lifetime: int,
+        generations: "Iterable[tuple[int, Octets]]",
+    ) -> None:
         self.correspondent = bytes(correspondent)
         self.home_nonce = bytes(home_nonce)
         self.care_of_nonce = bytes(care_of_nonce)
         self.lifetime = lifetime
         self.generations = [(number, bytes(kcn)) for number, kcn in generations]
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return "Peer(generations=%r, (hidden))" % [number for number, _ in self.generations]
 
-    def kcn(self, generation):
+    def kcn(self, generation: int) -> bytes | None:
         """The Kcn of `generation`, or None."""
         for number, kcn in self.generations:
             if number == generation:
                 return kcn
         return None
 
-    def after(self, generation):
+    def after(self, generation: int) -> int | None:
         """The generation that follows `generation`, or None."""
         for number, _ in self.generations:
             if number > generation:
@@ -39,10 +55,10 @@ class Peer:
 class Credentials:
     """A whole key set: `set_id` (8 octets, public, random), home address (16 octets), peers."""
 
-    def __init__(self, set_id, home_address, peers):
+    def __init__(self, set_id: "Octets", home_address: "Octets", peers: "Iterable[Peer]") -> None:
         self.set_id = bytes(set_id)
         self.home_address = bytes(home_address)
         self.peers = list(peers)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return "Credentials(%d peers, (hidden))" % len(self.peers)

@@ -12,7 +12,9 @@ A counter belongs to the key, not to its label: if a Kcn of the set in place com
 set, it goes on where it was; one that was left behind, or whose counter is lost, is refused.
 """
 
+from ..compat import const
 from ..errors import Exhausted, Misuse, StorageError
+from .budget import BUDGET, Budget
 from .ledger import Ledger, warning
 from .records import (
     DAMAGED,
@@ -27,37 +29,50 @@ from .records import (
     Damaged,
 )
 
+TYPE_CHECKING = const(False)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from ..protocols import Generations, Retained, Rows, Store
+    from .keyset import Credentials
+
 
 class Keystore:
     """Keys and counters over a `store`: read(name) -> bytes or None, write, remove, names.
 
-    `retained` is memory that outlives a reset (ports/retained.py), or None. `status` is a code of
+    `retained` is memory that outlives a reset (ports/retained.py), or None; `renewed`: the board
+    starts after a loss of power, or from sleep. `status` is a code of
     records.py, `detail` says more, `credentials` is the set in place (only while `status` is
     READY) and `ledger` its counters; `known` is a readable set, even one that can't be used.
     """
 
-    def __init__(self, store, retained=None):
+    def __init__(
+        self, store: "Store", retained: "Retained | None" = None, renewed: bool = False
+    ) -> None:
         self._store = store
+        self._renewed = renewed
         self._retained = retained
-        self.ledger = None
+        self.ledger: Ledger = None  # type: ignore[assignment]  # it is there while READY
         self._changes = 0  # of keys: a scrub that one came into has to begin again
         self._forget(EMPTY)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return "Keystore(%s)" % self.status
 
-    def _forget(self, status):
+    def _forget(self, status: str) -> None:
         if self.ledger:
             self.ledger.retire()  # a Counter that somebody still holds must not go on counting
         self.status = status
         self.detail = ""
-        self.credentials = None
-        self.known = None
-        self.ledger = None
+        self.credentials: "Credentials | None" = None
+        self.known: "Credentials | None" = None
+        self.ledger = None  # type: ignore[assignment]  # as above
+        self.budget: Budget = None  # type: ignore[assignment]  # likewise
         self._slot = 1
         self.scrub_due = False
 
-    def load(self):
+    def load(self) -> str:
         """Read what the store holds, write nothing; returns and sets `status`."""
         self._forget(EMPTY)
         try:
@@ -67,7 +82,7 @@ class Keystore:
             self.detail = str(error)
         return self.status
 
-    def _load(self):
+    def _load(self) -> None:
         from ..keychange.check import decode
 
         self.scrub_due = self._store.read(SCRUB) is not None
@@ -90,9 +105,10 @@ class Keystore:
             self.status, self.detail = NO_COUNTER, str(error)
             return
         self.ledger, self.credentials, self.status = ledger, credentials, READY
+        self.budget = Budget(self._store, ledger, self._renewed)
 
     @staticmethod
-    def _check_belongs(ledger, credentials):
+    def _check_belongs(ledger: "Ledger", credentials: "Credentials") -> None:
         """Raise Damaged unless these are the counters of these keys."""
         if ledger.set_id != credentials.set_id or len(ledger.nexts) != len(credentials.peers):
             raise Damaged("counters of another key set")
@@ -100,13 +116,18 @@ class Keystore:
             if peer.generations and peer.kcn(ledger.generations[index]) is None:
                 raise Damaged("counter of a generation that is not there")
 
-    def _need_ready(self):
+    def _need_ready(self) -> None:
         if self.status != READY:
             raise Misuse("no usable keys: " + self.status)
 
     # How keys change (keychange/change.py): the steps that are atomic, and the named load points.
 
-    def replace(self, credentials, rows, encode):
+    def replace(
+        self,
+        credentials: "Credentials",
+        rows: "Rows",
+        encode: "Callable[[Credentials, int], bytes]",
+    ) -> None:
         """Put a set that was checked in place of whatever is there, atomically with its counters.
 
         `rows`: (generation, next number) of each peer; `encode(credentials, slot)`: the record.
@@ -124,7 +145,8 @@ class Keystore:
             self.load()
             raise StorageError("key set not written: %s" % error) from None
         old = SLOTS[self._slot]
-        if self.load() != READY or self.credentials.set_id != credentials.set_id:
+        # There are credentials while READY.
+        if self.load() != READY or self.credentials.set_id != credentials.set_id:  # type: ignore[union-attr]
             raise StorageError(
                 "flash did not keep the key set: %s %s" % (self.status, self.detail)
             )
@@ -133,7 +155,7 @@ class Keystore:
         except OSError:
             pass  # nothing refers to it any more: clutter
 
-    def counted(self, set_id):
+    def counted(self, set_id: bytes) -> bool:
         """Whether a counter record of this set is there, for a store whose set can't be read."""
         for name in SLOTS:
             try:
@@ -143,7 +165,7 @@ class Keystore:
                 pass
         return False
 
-    def clear(self):
+    def clear(self) -> None:
         """Forget all keys; a scrub is due then. Raises StorageError; run it again then."""
         self._changes += 1
         try:
@@ -152,7 +174,7 @@ class Keystore:
             pass  # a full flash must not keep the keys from being removed
         try:
             self._store.remove(KEYS)
-            for name in SLOTS:
+            for name in (*SLOTS, BUDGET):
                 self._store.remove(name)
         except OSError as error:
             self.load()
@@ -162,7 +184,7 @@ class Keystore:
         self._forget(EMPTY)
         self.scrub_due = True
 
-    def scrubbing(self):
+    def scrubbing(self) -> "Generator[None, None, None]":
         """scrub() in slices, for who has other work: each step of this generator takes a page or
         an erase of flash. Closed early it has changed nothing. Raises StorageError, also where
         keys were changed between the slices: begin again then."""
@@ -178,7 +200,7 @@ class Keystore:
             raise StorageError("old keys not overwritten: more came meanwhile")
         self.scrub_due = False
 
-    def scrub(self, tick=None):
+    def scrub(self, tick: "Callable[[], object] | None" = None) -> None:
         """Overwrite what old keys left in unused flash, as far as the store can reach.
 
         Takes seconds: one erase of every free block. `tick()` is called in between (a watchdog).
@@ -187,45 +209,48 @@ class Keystore:
             if tick:
                 tick()
 
-    def provision(self, credentials):
+    def provision(self, credentials: "Credentials") -> bool:
         """Put `credentials` in place of whatever is there: see change.provision()."""
         from ..keychange import change
 
         return change.provision(self, credentials)
 
-    def rekey(self, set_id, generations):
+    def rekey(self, set_id: bytes, generations: "dict[int, Generations]") -> bool:
         """Give correspondents new lists of keys: see change.rekey()."""
         from ..keychange import change
 
         return change.rekey(self, set_id, generations)
 
-    def erase(self, tick=None):
+    def erase(self, tick: "Callable[[], object] | None" = None) -> None:
         """Forget all keys, then scrub. Raises StorageError; run it again then."""
         self.clear()
         self.scrub(tick)
 
     # How keys are used
 
-    def current(self, index):
+    def current(self, index: int) -> tuple[int, bytes | None]:
         """(generation, Kcn) in use with peer `index`."""
         self._need_ready()
+        assert self.credentials is not None
         generation = self.ledger.generations[index]
         return generation, self.credentials.peers[index].kcn(generation)
 
-    def move_on(self, index):
+    def move_on(self, index: int) -> int:
         """Leave the current generation of peer `index` for good; returns the new one's number.
 
         Raises Exhausted where none is left, StorageError.
         """
         self._need_ready()
+        assert self.credentials is not None
         current = self.ledger.generations[index]
         following = self.credentials.peers[index].after(current)
         if following is None:
             raise Exhausted("key exhausted and no further generation provisioned")
         self.ledger.move_on(index, following)
+        self.budget.refill(index)
         return following
 
-    def take(self, index):
+    def take(self, index: int) -> tuple[int, int]:
         """(generation, number): the next number, from the next generation where one runs out."""
         if self.status != READY:  # a handover waits for this: no call that it can do without
             self._need_ready()
@@ -236,40 +261,52 @@ class Keystore:
             number = self.ledger.take(index)
         return self.ledger.generations[index], number
 
-    def peek(self, index):
+    def wait(self, index: int, now: int) -> int:
+        """Milliseconds until a number may go for what nobody signed: see budget.py."""
+        return self.budget.wait(index, now)
+
+    def spend(self, index: int, tokens: int = 1) -> None:
+        """A number went for what nobody signed; -1: it didn't, after all."""
+        self.budget.spend(index, tokens)
+
+    def peek(self, index: int) -> int:
         """The number that take() would give peer `index` next in this generation, or 65536."""
         self._need_ready()
         return self.ledger.nexts[index]
 
-    def advance(self, index, last_accepted):
+    def advance(self, index: int, last_accepted: int) -> bool:
         """Continue peer `index` after `last_accepted`, forwards only: see Ledger.advance()."""
         self._need_ready()
         return self.ledger.advance(index, last_accepted)
 
-    def warning(self, index):
+    def warning(self, index: int) -> int | None:
         """Per cent of the last key of peer `index` used: 80, 95, 100, or None before."""
         next_number, later = self.left(index)
         return None if later else warning(next_number)
 
-    def left(self, index):
+    def left(self, index: int) -> tuple[int, int]:
         """The next number of peer `index`, and how many generations follow this one."""
         self._need_ready()
+        assert self.credentials is not None
         current = self.ledger.generations[index]
         later = [number for number, _ in self.credentials.peers[index].generations]
         return self.ledger.nexts[index], len([number for number in later if number > current])
 
-    def top_up(self):
+    def top_up(self) -> None:
         """While idle: reserve ahead for every peer that is short; StorageError."""
         if self.status == READY:
+            assert self.credentials is not None
             for index in range(len(self.credentials.peers)):
                 self.ledger.top_up(index)
+            self.budget.save()
 
-    def release(self):
+    def release(self) -> None:
         """Before a planned reset or a sleep without retained memory: lose no number."""
         if self.status == READY:
+            self.budget.save(8)
             self.ledger.release()
 
-    def suspend(self):
+    def suspend(self) -> None:
         """Before a sleep: as release(), but leave flash alone where memory outlives the sleep."""
         if self.status == READY:
             self.ledger.suspend()

@@ -30,6 +30,11 @@ from ..errors import Exhausted, Misuse, StorageError
 from ..limits import GENERATION_MAX, SEQUENCE_NUMBERS, SET_ID_OCTETS
 from .records import Damaged, pack, unpack
 
+TYPE_CHECKING = const(False)
+
+if TYPE_CHECKING:
+    from ..protocols import Retained, Rows, Store
+
 _MOST = const(16)  # numbers reserved at most, and lost at most
 _LONG = const(8)  # uses after which a session counts as long, so that reserving early pays
 _LOW = const(1)  # top_up() acts when no more than this many reserved numbers are left
@@ -44,12 +49,12 @@ _RETAINED = const(0x52)  # "R", record kind in retained memory
 _VERSION = const(1)
 
 
-def reservation(uses):
+def reservation(uses: int) -> int:
     """Numbers to reserve in a session that has used `uses` so far."""
     return min(_MOST, max(1, uses >> 1))
 
 
-def warning(next_number):
+def warning(next_number: int) -> int | None:
     """Per cent of a key used that are worth a warning: 80, 95 or 100; None below 80."""
     found = None
     for bound in (_WARN_FIRST, _WARN_SECOND, 100):
@@ -58,7 +63,7 @@ def warning(next_number):
     return found
 
 
-def _encode(kind, set_id, serial, rows):
+def _encode(kind: int, set_id: bytes, serial: int, rows: "Rows") -> bytes:
     """One record; `rows` are (15-bit value, 17-bit value) pairs, one for each correspondent."""
     body = set_id + struct.pack(">I", serial)
     for high, low in rows:
@@ -66,7 +71,7 @@ def _encode(kind, set_id, serial, rows):
     return pack(kind, _VERSION, body)
 
 
-def _decode(kind, record):
+def _decode(kind: int, record: bytes) -> "tuple[bytes, int, Rows]":
     """Return (set_id, serial, rows) of a record; raises Damaged."""
     body = unpack(kind, _VERSION, record)
     if len(body) < SET_ID_OCTETS + 8 or len(body) & 3:
@@ -86,7 +91,14 @@ class Ledger:
     `retained`, where the board has any, has read() -> bytes and write(data).
     """
 
-    def __init__(self, store, name, set_id, rows, retained=None):
+    def __init__(
+        self,
+        store: "Store",
+        name: str,
+        set_id: bytes,
+        rows: "Rows",
+        retained: "Retained | None" = None,
+    ) -> None:
         self._store = store
         self._name = name
         self._retained = retained
@@ -99,7 +111,7 @@ class Ledger:
         self._note_is_stale = False
 
     @classmethod
-    def load(cls, store, name, retained=None):
+    def load(cls, store: "Store", name: str, retained: "Retained | None" = None) -> "Ledger":
         """Read the ledger; Damaged if absent or unusable, OSError if flash can't be read."""
         record = store.read(name)
         if record is None:
@@ -110,7 +122,7 @@ class Ledger:
         ledger._resume()
         return ledger
 
-    def _resume(self):
+    def _resume(self) -> None:
         """Continue at the exact numbers where retained memory has them for this very record."""
         if self._retained is None:
             return
@@ -126,7 +138,7 @@ class Ledger:
         self.nexts = [number for _, number in rows]
         self.uses = [uses for uses, _ in rows]
 
-    def take(self, index):
+    def take(self, index: int) -> int:
         """Return the next number of peer `index`, reserved in flash; Exhausted, StorageError."""
         number = self.nexts[index]
         if number >= SEQUENCE_NUMBERS:
@@ -139,14 +151,14 @@ class Ledger:
             self._retain()
         return number
 
-    def top_up(self, index):
+    def top_up(self, index: int) -> None:
         """While idle: reserve ahead if few are left, so that the next handover finds some."""
         left = self.limits[index] - self.nexts[index]
         if left <= _LOW and self.uses[index] >= _LONG and self.limits[index] < SEQUENCE_NUMBERS:
             self._reserve(index)
             self._retain()
 
-    def advance(self, index, last_accepted):
+    def advance(self, index: int, last_accepted: int) -> bool:
         """Continue after `last_accepted` (0 to 65535), forwards only; True if that moved.
 
         The caller has verified the authenticator of the message that named it.
@@ -166,18 +178,18 @@ class Ledger:
         self._retain()
         return True
 
-    def release(self):
+    def release(self) -> None:
         """Before a planned reset: write the exact next numbers, so that none is lost."""
         if self.nexts != self.limits:
             self._write(self.generations, list(self.nexts))
             self._retain()
 
-    def suspend(self):
+    def suspend(self) -> None:
         """Before a sleep: as release(), or nothing where retained memory outlives the sleep."""
         if self._retained is None:
             self.release()
 
-    def move_on(self, index, generation):
+    def move_on(self, index: int, generation: int) -> None:
         """Start peer `index` on a later `generation`, at 0."""
         if not self.generations[index] < generation <= GENERATION_MAX:
             raise Misuse("a generation follows a lower one")
@@ -187,18 +199,18 @@ class Ledger:
         self.nexts[index] = self.uses[index] = 0
         self._retain()
 
-    def retire(self):
+    def retire(self) -> None:
         """Give out nothing any more: another ledger takes over."""
         self.generations = [_RETIRED] * len(self.generations)
         self.nexts = [SEQUENCE_NUMBERS] * len(self.nexts)
-        self._store = self._retained = None
+        self._store = self._retained = None  # type: ignore[assignment]  # nothing asks it
 
-    def create(self, serial):
+    def create(self, serial: int) -> None:
         """Write the ledger for the first time, numbered after `serial`, its forerunner's."""
         self.serial = serial
         self._write(self.generations, self.limits)
 
-    def _reserve(self, index):
+    def _reserve(self, index: int) -> None:
         """Reserve for peer `index`, and in the same write for every peer in a long session."""
         limits = list(self.limits)
         for peer, uses in enumerate(self.uses):
@@ -207,7 +219,7 @@ class Ledger:
                 limits[peer] = max(limits[peer], ahead)
         self._write(self.generations, limits)
 
-    def _write(self, generations, limits):
+    def _write(self, generations: list[int], limits: list[int]) -> None:
         """Put the record in flash and read it back; only then does memory change."""
         rows = [(generations[i], limits[i]) for i in range(len(limits))]
         record = _encode(_COUNTERS, self.set_id, self.serial + 1, rows)
@@ -215,14 +227,20 @@ class Ledger:
             self._store.write(self._name, record)
             kept = self._store.read(self._name)
         except OSError as error:
+            self._doubt(limits)
             raise StorageError("counter not written: " + str(error)) from None
         if kept != record:
+            self._doubt(limits)
             raise StorageError("flash did not keep the counter")
         self.serial += 1
         self._note_is_stale = False
         self.generations, self.limits = generations, limits
 
-    def _retain(self):
+    def _doubt(self, limits: "list[int]") -> None:
+        """Flash may hold these limits or those before: reserved is only what is so in both."""
+        self.limits = [min(limit, limits[index]) for index, limit in enumerate(self.limits)]
+
+    def _retain(self) -> None:
         """Note the exact numbers; if that fails, void the old note (a new serial number) first."""
         if self._retained is None:
             return

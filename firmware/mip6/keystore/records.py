@@ -35,13 +35,13 @@ class Damaged(Exception):
     """A stored record that can't be used; the message says why and quotes none of it."""
 
 
-def pack(kind, version, body):
+def pack(kind: int, version: int, body: bytes) -> bytes:
     """Return `body` (at most 65,535 octets) in its envelope; `kind` and `version` are octets."""
     record = struct.pack(">BBH", kind, version, len(body)) + body
     return record + struct.pack(">I", binascii.crc32(record) & 0xFFFFFFFF)
 
 
-def unpack(kind, version, record):
+def unpack(kind: int, version: int, record: bytes) -> bytes:
     """Return the body of `record`, which must be of this kind and version; raises Damaged."""
     size = len(record)
     if size == 0:

@@ -8,11 +8,16 @@ import time
 from .. import __version__
 from ..compat import const
 
+TYPE_CHECKING = const(False)
+
+if TYPE_CHECKING:
+    from ..protocols import Writable
+
 _ID = "board-id"
 _ID_OCTETS = const(8)
 
 
-def identity(store):
+def identity(store: "Writable") -> dict[str, str]:
     """What `identify` says of the board: `board` (its id), `platform`, versions."""
     return {
         "board": _unique_id(store).hex(),
@@ -23,7 +28,7 @@ def identity(store):
     }
 
 
-def _unique_id(store):
+def _unique_id(store: "Writable") -> bytes:
     """The id of the chip; where there is none (unix), 8 random octets kept in the store."""
     try:
         import machine
@@ -38,7 +43,7 @@ def _unique_id(store):
     return kept
 
 
-def random(octets):
+def random(octets: int) -> bytes:
     """So many random octets, of the chip's or the system's own source."""
     return os.urandom(octets)
 
@@ -46,22 +51,24 @@ def random(octets):
 _EPOCH = 946684800 if time.gmtime(0)[0] == 2000 else 0  # ESP32 counts from 2000
 
 
-def clock():
+def clock() -> int:
     """Seconds since 1970; since the start or the year 2000 or so where nobody set the clock."""
     return int(time.time()) + _EPOCH
 
 
-def set_clock(seconds):
+def set_clock(seconds: int) -> None:
     """Set the clock to `seconds` since 1970; raises OSError where the system keeps it."""
     try:
         from machine import RTC
     except ImportError:
         raise OSError(errno.EPERM) from None
-    year, month, day, hour, minute, second, weekday, _ = time.gmtime(seconds - _EPOCH)
+    year, month, day, hour, minute, second, weekday, _ = time.gmtime(  # type: ignore[misc]
+        seconds - _EPOCH  # MicroPython's gives eight
+    )
     RTC().datetime((year, month, day, weekday, hour, minute, second, 0))
 
 
-def start():
+def start() -> str:
     """Why the board started (machine.reset_cause(), 0 where nobody knows), and the clock."""
     try:
         from machine import reset_cause
@@ -70,7 +77,7 @@ def start():
     return "%d %d" % (reset_cause(), clock())
 
 
-def opening():
+def opening() -> str:
     """Why a seal would not hold here (a line), or no text.
 
     0x03 in the moment in which boot.py runs ends it, and MicroPython then skips main.py.

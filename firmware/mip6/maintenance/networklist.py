@@ -6,6 +6,7 @@ empty: an open network) and `priority` (lower is better, 0 if absent). Passwords
 
 import json
 
+from ..compat import const
 from ..limits import (
     NETWORKS_MAX,
     PASSWORD_OCTETS_MAX,
@@ -14,22 +15,27 @@ from ..limits import (
     SSID_OCTETS_MAX,
 )
 
+TYPE_CHECKING = const(False)
+
+if TYPE_CHECKING:
+    from ..protocols import Readable, Writable
+
 RECORD = "networks"
 
 
 class WifiNetwork:
     """One network; neither its text nor an error shows the password."""
 
-    def __init__(self, ssid, password, priority):
+    def __init__(self, ssid: str, password: str | None, priority: int) -> None:
         self.ssid = ssid
         self.password = password
         self.priority = priority
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return "WifiNetwork(%r, (hidden), %d)" % (self.ssid, self.priority)
 
 
-def read(store):
+def read(store: "Readable") -> "list[WifiNetwork]":
     """The networks, best first; an empty list if none is entered. Raises ValueError, OSError."""
     octets = store.read(RECORD)
     if not octets:
@@ -49,7 +55,7 @@ def read(store):
     return found
 
 
-def put(store, entry):
+def put(store: "Writable", entry: object) -> None:
     """Enter a network (an object as in the record), in place of one of its name.
 
     Raises ValueError (one line that repeats nothing), OSError. A damaged record is replaced.
@@ -58,7 +64,7 @@ def put(store, entry):
     _write(store, [one for one in _known(store) if one.ssid != network.ssid] + [network])
 
 
-def remove(store, ssid):
+def remove(store: "Writable", ssid: object) -> None:
     """Forget a network; ValueError where none has this name, OSError."""
     known = _known(store)
     left = [one for one in known if one.ssid != ssid]
@@ -67,7 +73,7 @@ def remove(store, ssid):
     _write(store, left)
 
 
-def _network(entry):
+def _network(entry: object) -> "WifiNetwork":
     if not isinstance(entry, dict) or not set(entry) <= {"ssid", "password", "priority"}:
         raise ValueError("a network has the fields ssid, password, priority")
     ssid, password, priority = entry.get("ssid"), entry.get("password"), entry.get("priority", 0)
@@ -83,14 +89,14 @@ def _network(entry):
     return WifiNetwork(ssid, password, priority)
 
 
-def _known(store):
+def _known(store: "Readable") -> "list[WifiNetwork]":
     try:
         return read(store)
     except ValueError:
         return []
 
 
-def _write(store, networks):
+def _write(store: "Writable", networks: "list[WifiNetwork]") -> None:
     if len(networks) > NETWORKS_MAX:
         raise ValueError("a board knows at most %d networks" % NETWORKS_MAX)
     entries = [

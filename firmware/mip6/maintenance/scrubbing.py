@@ -5,13 +5,20 @@ import os
 
 from ..compat import const
 
+TYPE_CHECKING = const(False)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..protocols import Filled
+
 _ENOSPC = const(28)  # MicroPython's errno has no name for it
 _COMMITS = const(96)  # rewrites of 128 octets or more: they fill a log of 4,096 three times
 _CHUNK = const(512)  # octets
 _FILLER = "filler"
 
 
-def make_folders(file):
+def make_folders(file: str) -> None:
     """Make the folders that `file` (a path) lies in."""
     path = ""
     for part in file.split("/")[:-1]:
@@ -25,7 +32,7 @@ def make_folders(file):
         path += "/"
 
 
-def names(store, prefix=""):
+def names(store: "Filled", prefix: str = "") -> list[str]:
     """The names of the records below `prefix`, in no order."""
     try:
         entries = os.listdir(store.path(prefix)[:-1])
@@ -42,7 +49,7 @@ def names(store, prefix=""):
     return found
 
 
-def scrub(store):
+def scrub(store: "Filled") -> "Iterator[None]":
     """Overwrite what removed records left behind, as far as the file system lets us.
 
     A generator: each step takes a page or an erase of flash, and others may write in between.
@@ -62,7 +69,7 @@ def scrub(store):
         end_filling(store)
 
 
-def _fill(store):
+def _fill(store: "Filled") -> "Iterator[None]":
     """Write zeros until the file system is full."""
     chunk = bytes(_CHUNK)
     while store.filler is not None:
@@ -76,7 +83,7 @@ def _fill(store):
     raise OSError(errno.EAGAIN)
 
 
-def end_filling(store):
+def end_filling(store: "Filled") -> bool:
     """Give the filler's space back; whether there was one."""
     filler, store.filler = store.filler, None
     if filler is not None:

@@ -4,10 +4,19 @@ import sys
 
 import micropython
 
+from ..compat import const
 from ..errors import Unsupported
 
+TYPE_CHECKING = const(False)
 
-def open_port():
+if TYPE_CHECKING:
+    from ..protocols import Port, Retained
+    from . import esp32, posix, rp2
+
+    _every: tuple[type[Port], ...] = (esp32.Port, posix.Port, rp2.Port)
+
+
+def open_port() -> "Port":
     """The port of this platform (see posix.py). A load point: no other platform's files are there.
 
     Raises Unsupported where none is built.
@@ -23,7 +32,7 @@ def open_port():
     return Port()
 
 
-def retained(platform=sys.platform):
+def retained(platform: str = sys.platform) -> "Retained | None":
     """Memory that outlives deep sleep and watchdog resets (ports/retained.py), None without."""
     if platform != "esp32":
         return None  # the RTC of other chips has no memory
@@ -34,13 +43,13 @@ def retained(platform=sys.platform):
     return RtcMemory(RTC())
 
 
-def interrupts(on):
+def interrupts(on: bool) -> None:
     """Whether 0x03 on the serial line raises KeyboardInterrupt."""
     micropython.kbd_intr(3 if on else -1)
 
 
-def reboot():
-    """Start afresh: a hardware reset; on unix the process ends (it is its supervisor's turn)."""
+def reboot() -> None:
+    """Start afresh: a hardware reset; on unix the process ends (procd's turn, or whoever's)."""
     import machine
 
     if hasattr(machine, "reset"):

@@ -12,6 +12,16 @@ from .. import addresses, packets
 from ..compat import const
 from .wifi import WifiPort
 
+TYPE_CHECKING = const(False)
+
+if TYPE_CHECKING:
+    import socket
+    from typing import Any
+
+    from network import WLAN
+
+    from ..protocols import Incoming, Ip6Sta, Nic, Octets
+
 _SOCK_RAW = const(3)
 _EAGAIN = const(11)
 _OCTETS_MAX = const(1500)  # a packet, as Wi-Fi carries it
@@ -27,7 +37,7 @@ _LEFT_MS = const(300)  # how long to wait for the word that the association has 
 _STEP_MS = const(10)
 
 
-def _ip6sta():
+def _ip6sta() -> "Ip6Sta":
     try:
         import ip6sta
     except ImportError:
@@ -35,7 +45,7 @@ def _ip6sta():
     return ip6sta
 
 
-def _open(protocol):
+def _open(protocol: int) -> "socket.socket":
     import socket
 
     stream = socket.socket(socket.AF_INET6, _SOCK_RAW, protocol)
@@ -50,11 +60,11 @@ class Receiver:
     each packet, six at most, and goes on with the packet itself: see sdkconfig.board.
     """
 
-    def __init__(self, protocol):
+    def __init__(self, protocol: int) -> None:
         self._protocol = protocol
         self.socket = _open(protocol)
 
-    def receive(self):
+    def receive(self) -> "Incoming | None":
         """(source, destination, next header, payload from that header on) of one, or None.
 
         Of ICMPv6 only Parameter Problems count. recvfrom() tells no IPv6 address: the header does.
@@ -70,7 +80,7 @@ class Receiver:
             if payload is not None:
                 return packet[8:24], packet[24:40], self._protocol, payload
 
-    def _payload(self, packet):
+    def _payload(self, packet: bytes) -> memoryview | None:
         start = packets.IPV6_HEADER_OCTETS
         if len(packet) <= start or packet[0] >> 4 != 6 or packet[6] != self._protocol:
             return None  # IPv4 knows these protocol numbers, too
@@ -81,7 +91,7 @@ class Receiver:
             return None
         return memoryview(packet)[start:end]
 
-    def close(self):
+    def close(self) -> None:
         """Give the socket back."""
         self.socket.close()
 
@@ -92,15 +102,16 @@ class Sender:
     sendto() knows only IPv4, hence bind and connect. They stay open, the last few.
     """
 
-    def __init__(self):
-        self._open = []  # [next header, destination, source, socket], the last used at the end
+    def __init__(self) -> None:
+        # (next header, destination, source, socket), the last used at the end
+        self._open: list[tuple[int, bytes, bytes, socket.socket]] = []
 
-    def send(self, source, destination, next_header, payload):
+    def send(self, source: bytes, destination: bytes, next_header: int, payload: "Octets") -> None:
         """Send; raises OSError."""
         stream = self._socket(next_header, bytes(destination), bytes(source))
         stream.send(payload)
 
-    def _socket(self, next_header, destination, source):
+    def _socket(self, next_header: int, destination: bytes, source: bytes) -> "socket.socket":
         for entry in self._open:
             if entry[0] == next_header and entry[1] == destination:
                 self._open.remove(entry)
@@ -121,7 +132,7 @@ class Sender:
         self._open.append((next_header, destination, source, stream))
         return stream
 
-    def close(self):
+    def close(self) -> None:
         """Give the sockets back."""
         while self._open:
             self._open.pop()[3].close()
@@ -134,14 +145,14 @@ class Interface:
     tells ip6sta: WLAN.status() waits for IPv4 and shows the failure before last.
     """
 
-    def __init__(self, wlan, ip6sta):
+    def __init__(self, wlan: "WLAN", ip6sta: "Ip6Sta") -> None:
         self._wlan = wlan
         self._ip6sta = ip6sta
         self._losses = 0
         self._trying = False
-        self._kept = None  # 16 octets: see ipconfig
+        self._kept: bytes | None = None  # 16 octets: see ipconfig
 
-    def active(self, on):
+    def active(self, on: bool) -> None:
         """Switch on or off."""
         self._wlan.active(on)
         if on:
@@ -151,11 +162,11 @@ class Interface:
             self._wait_until_left()
         self._trying = False
 
-    def scan(self):
+    def scan(self) -> "list[tuple[Any, ...]]":
         """What is in reach, as network.WLAN tells it."""
         return self._wlan.scan()
 
-    def connect(self, ssid, password):
+    def connect(self, ssid: str, password: str | None) -> None:
         """Begin to join."""
         if self._trying:  # the driver takes no second order while it carries out the first
             self.disconnect()
@@ -163,19 +174,19 @@ class Interface:
         self._trying = True
         self._wlan.connect(ssid, password)
 
-    def disconnect(self):
+    def disconnect(self) -> None:
         """Leave; returns when the association has ended."""
         self._trying = False
         self._wlan.disconnect()
         self._wait_until_left()
 
-    def _wait_until_left(self):
+    def _wait_until_left(self) -> None:
         for _ in range(_LEFT_MS // _STEP_MS):
             if not self._ip6sta.link()[0]:
                 return
-            time.sleep_ms(_STEP_MS)
+            time.sleep_ms(_STEP_MS)  # type: ignore[attr-defined]  # MicroPython's own
 
-    def status(self, what=None):
+    def status(self, what: str | None = None) -> int:
         """Joined, joining or failed, in the Pico W's numbers; or what the chip says of `what`."""
         if what is not None:
             return self._wlan.status(what)
@@ -184,7 +195,9 @@ class Interface:
             return _UP
         return _JOINING if self._trying and losses == self._losses else _FAILED
 
-    def ipconfig(self, key=None, addr6=None, autoconf6=None):
+    def ipconfig(
+        self, key: str | None = None, addr6: str | None = None, autoconf6: bool | None = None
+    ) -> "Any":
         """`"addr6"`: the addresses, link-local ones left out: (text, state, preferred, valid).
 
         With `addr6=` that address is kept when autoconfiguration ends, with `autoconf6=False` it
@@ -207,7 +220,7 @@ class Interface:
         return None
 
 
-def _is_link_local(octets):
+def _is_link_local(octets: bytes) -> bool:
     return octets[0] == 0xFE and octets[1] & 0xC0 == 0x80
 
 
@@ -216,17 +229,17 @@ class Port(WifiPort):
 
     protocols = (packets.ROUTING, packets.MOBILITY, packets.ICMPV6)
 
-    def _open_sender(self):
+    def _open_sender(self) -> "Sender":
         self.ip6sta = _ip6sta()
         return Sender()
 
-    def _open_receiver(self, protocol):
+    def _open_receiver(self, protocol: int) -> "Receiver":
         return Receiver(protocol)
 
-    def _interface(self):
+    def _interface(self) -> "Nic":
         import network
 
         return Interface(network.WLAN(network.STA_IF), self.ip6sta)
 
-    def _ask_routers(self):
+    def _ask_routers(self) -> None:
         self.ip6sta.solicit()

@@ -11,6 +11,12 @@ import sys
 
 from ..compat import MICROPYTHON, const
 
+TYPE_CHECKING = const(False)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import BinaryIO
+
 _LITTLEFS = "littlefs"
 _POSIX = "posix"
 _FAT = "fat"
@@ -18,7 +24,7 @@ _FAT = "fat"
 _ENOSPC = const(28)  # MicroPython's errno has no name for it
 
 
-def _kind(root):
+def _kind(root: str) -> str:
     """Which of the three holds `root`: the mounted file system of the longest matching path."""
     try:
         import vfs
@@ -37,30 +43,30 @@ def _kind(root):
     return _LITTLEFS if "VfsLfs" in name else _FAT if "VfsFat" in name else _POSIX
 
 
-def _open_private(path):
+def _open_private(path: str) -> "BinaryIO":
     """Open a file to write that only its owner may read, where there are owners."""
     if not MICROPYTHON:
         return open(path, "wb", opener=lambda name, flags: os.open(name, flags, 0o600))
     return open(path, "wb")
 
 
-def _missing(error):
-    return error.args and error.args[0] == errno.ENOENT
+def _missing(error: "OSError") -> bool:
+    return bool(error.args) and error.args[0] == errno.ENOENT
 
 
 class FileStore:
     """Records as files below the folder `root` (an absolute path). Raises OSError."""
 
-    def __init__(self, root):
+    def __init__(self, root: str) -> None:
         self._root = root
         self._kind = _kind(root)
         self.filler = None  # a file that grows until flash is full (scrubbing.py)
 
-    def path(self, name):
+    def path(self, name: str) -> str:
         """Where the record is."""
         return self._root + "/" + name
 
-    def read(self, name):
+    def read(self, name: str) -> bytes | None:
         """The octets of the record, or None if there is none."""
         try:
             with open(self.path(name), "rb") as file:
@@ -70,7 +76,7 @@ class FileStore:
                 return None
             raise
 
-    def write(self, name, data):
+    def write(self, name: str, data: bytes) -> None:
         """Replace or create the record: afterwards it is on the medium; on failure, the old is."""
         if self._kind == _FAT:
             raise OSError(errno.EPERM)
@@ -85,7 +91,7 @@ class FileStore:
                 raise
             self._put(name, data)
 
-    def _put(self, name, data):
+    def _put(self, name: str, data: bytes) -> None:
         path = self.path(name)
         if self._kind == _LITTLEFS:
             with open(path, "wb") as file:
@@ -104,7 +110,7 @@ class FileStore:
             finally:
                 os.close(folder)
 
-    def remove(self, name):
+    def remove(self, name: str) -> None:
         """Remove the record, if there is one."""
         try:
             os.remove(self.path(name))
@@ -112,13 +118,13 @@ class FileStore:
             if not _missing(error):
                 raise
 
-    def names(self):
+    def names(self) -> list[str]:
         """The names of the records, sorted."""
         from ..maintenance import scrubbing
 
         return sorted(scrubbing.names(self))
 
-    def scrubbing(self):
+    def scrubbing(self) -> "Iterator[None]":
         """Overwrite what removed records left behind: a generator, see scrubbing.py."""
         from ..maintenance import scrubbing
 

@@ -13,6 +13,14 @@ import sys
 from .. import addresses, packets
 from ..compat import const
 
+TYPE_CHECKING = const(False)
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+    from ..protocols import Incoming, Memory, Octets
+
 _SOCK_RAW = const(3)
 _AF_INET6 = const(10)
 
@@ -46,11 +54,17 @@ _HOP_LIMIT = const(64)
 _OCTETS_MAX = const(1500)  # a packet, as Wi-Fi carries it
 
 
-def _in_ram(address, octets):
+def _in_ram(address: int, octets: int) -> bool:
     return _RAM <= address <= _RAM_END - octets and not address & 3
 
 
-def make_ipv6(stream, protocol, mem8, mem32, place=id):
+def make_ipv6(
+    stream: object,
+    protocol: int,
+    mem8: "Memory",
+    mem32: "Memory",
+    place: "Callable[[object], int]" = id,
+) -> int:
     """Turn a new raw socket into one for IPv6; returns where its PCB is.
 
     `mem8`, `mem32`: machine's; `place`: gives an object's address. Raises OSError, and has written
@@ -77,7 +91,7 @@ def make_ipv6(stream, protocol, mem8, mem32, place=id):
     return pcb
 
 
-def _open(protocol):
+def _open(protocol: int) -> "tuple[socket.socket, int]":
     """(socket, address of its PCB): raw, IPv6, doesn't block. Raises OSError."""
     import socket
 
@@ -96,10 +110,10 @@ def _open(protocol):
 class Receiver:
     """Packets whose first next header is `protocol`. Raises OSError (ENOMEM: all four in use)."""
 
-    def __init__(self, protocol):
+    def __init__(self, protocol: int) -> None:
         self.socket = _open(protocol)[0]
 
-    def receive(self):
+    def receive(self) -> "Incoming | None":
         """(source, destination, next header, payload from that header on) of one, or None.
 
         Damaged packets give None too; lwIP has checked the IPv6 header already.
@@ -116,7 +130,7 @@ class Receiver:
         payload = memoryview(packet)[packets.IPV6_HEADER_OCTETS : octets]
         return packet[8:24], packet[24:40], packet[6], payload
 
-    def close(self):
+    def close(self) -> None:
         """Give the socket back: one of four."""
         self.socket.close()
 
@@ -127,7 +141,7 @@ class Sender:
     So one socket serves for everything, and lwIP keeps its hands on packets of protocol 60.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         import machine
 
         self._mem32 = machine.mem32
@@ -136,9 +150,18 @@ class Sender:
         self._octets = bytearray(_OCTETS_MAX)
         self._view = memoryview(self._octets)
         self._octets[0] = 0x60
-        self._destination = self._route = None
+        self._destination: bytes | None = None
+        self._route: bytes | None = None
 
-    def send(self, source, destination, next_header, payload, hop_limit=_HOP_LIMIT, route=None):
+    def send(
+        self,
+        source: bytes,
+        destination: bytes,
+        next_header: int,
+        payload: "Octets",
+        hop_limit: int = _HOP_LIMIT,
+        route: bytes | None = None,
+    ) -> None:
         """Send; raises OSError (EMSGSIZE, no route, no memory).
 
         `route`: the address by which lwIP chooses the interface, where it isn't the source.
@@ -161,13 +184,13 @@ class Sender:
         self._leave_by(route or source)
         self.socket.sendto(self._view[:end], self._place)
 
-    def _leave_by(self, address):
+    def _leave_by(self, address: bytes) -> None:
         """Bind to an address; the PCB's own bind() knows only IPv4."""
         if address != self._route:
             for at in range(0, 16, 4):
                 self._mem32[self._pcb + at] = int.from_bytes(address[at : at + 4], "little")
             self._route = bytes(address)
 
-    def close(self):
+    def close(self) -> None:
         """Give the socket back: one of four."""
         self.socket.close()

@@ -9,6 +9,12 @@ import sys
 
 from ..compat import const
 
+TYPE_CHECKING = const(False)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
 NATIVE = "<" if sys.byteorder == "little" else ">"  # MicroPython has no "="
 
 FAMILY = const(16)  # AF_NETLINK
@@ -47,19 +53,19 @@ _DEPRECATED = const(0x20)
 _TENTATIVE = const(0x40)
 
 
-def ask_links():
+def ask_links() -> bytes:
     """The octets that ask for all interfaces."""
     return struct.pack(NATIVE + "IHHIIBBHiII", 32, _RTM_GETLINK, _NLM_F_REQUEST_DUMP, 1, 0,
                        0, 0, 0, 0, 0, 0)  # fmt: skip
 
 
-def ask_addresses():
+def ask_addresses() -> bytes:
     """The octets that ask for all IPv6 addresses."""
     return struct.pack(NATIVE + "IHHIIBBBBI", 24, _RTM_GETADDR, _NLM_F_REQUEST_DUMP, 2, 0,
                        _AF_INET6, 0, 0, 0, 0)  # fmt: skip
 
 
-def read(octets):
+def read(octets: bytes) -> "Iterator[tuple[Any, ...]]":
     """What a datagram of the kernel says, one tuple a message:
 
     (ADDRESS, interface index, address, usable), (NO_ADDRESS, interface index, address),
@@ -86,7 +92,7 @@ def read(octets):
             yield _link(kind, body)
 
 
-def _address(kind, body):
+def _address(kind: int, body: bytes) -> "tuple[Any, ...] | None":
     family, _, flags, scope, index = struct.unpack(NATIVE + "BBBBI", body[:8])
     address = None
     for attribute, value in _attributes(body[8:]):
@@ -103,7 +109,7 @@ def _address(kind, body):
     return ADDRESS, index, address, not (bad or pending)
 
 
-def _link(kind, body):
+def _link(kind: int, body: bytes) -> "tuple[Any, ...]":
     _, _, _, index, flags, _ = struct.unpack(NATIVE + "BBHiII", body[:16])
     if kind == _RTM_DELLINK:
         return NO_LINK, index
@@ -118,7 +124,7 @@ def _link(kind, body):
     return LINK, index, name, bool(up), changes
 
 
-def _attributes(octets):
+def _attributes(octets: bytes) -> "Iterator[tuple[int, bytes]]":
     at = 0
     while at + 4 <= len(octets):
         size, kind = struct.unpack(NATIVE + "HH", octets[at : at + 4])

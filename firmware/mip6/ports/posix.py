@@ -16,6 +16,15 @@ from . import netlink
 from .sockets import Raw, Udp, open_netlink, solicit
 from .waiting import Watch
 
+TYPE_CHECKING = const(False)
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+    from typing import Any
+
+    from ..protocols import Octets, Sink
+
 _ROUTING = const(43)
 _ICMPV6 = const(58)
 _MOBILITY = const(135)
@@ -34,13 +43,15 @@ _OTHER_KIND = const(3)
 
 
 class _Link:
-    def __init__(self):
+    def __init__(self) -> None:
         self.name = ""
         self.up = False
         self.changes = 0  # of its carrier, as the kernel counts them
-        self.told = {}  # address -> usable, as the kernel says
-        self.confirmed = set()  # addresses that the kernel spoke of since the carrier came
-        self.asking = None  # the task that asks for advertisements
+        self.told: dict[bytes, bool] = {}  # address -> usable, as the kernel says
+        # addresses that the kernel spoke of since the carrier came
+        self.confirmed: set[bytes] = set()
+        self.doubted: set[bytes] = set()  # those that were told to come behind
+        self.asking: asyncio.Task[None] | None = None  # the task that asks for advertisements
 
 
 class Port:
@@ -52,25 +63,27 @@ class Port:
     `failed(error)` for what nobody foresaw.
     """
 
-    def __init__(self, uplinks=None):
+    def __init__(self, uplinks: list[str] | None = None) -> None:
         self._uplinks = uplinks
-        self._links = {}
-        self._open = {}  # address -> (interface name, sockets by protocol, watches)
+        self._links: dict[int, _Link] = {}
+        # address -> (interface name, sockets by protocol, watches)
+        self._open: dict[bytes, tuple[str, dict[Any, Any], list[Watch]]] = {}
         self._asking = 0
-        self._sink = None
-        self._netlink = None
-        self._watch = None
-        self._retrying = None
-        self.faults = {}  # what the system refused, counted by errno name or number
+        self._sink: "Sink" = None  # type: ignore[assignment]  # until `start`
+        self._netlink: "socket.socket" = None  # type: ignore[assignment]  # as above
+        self._watch: Watch | None = None
+        self._retrying: asyncio.Task[None] | None = None
+        # what the system refused, counted by errno name or number
+        self.faults: dict[str, int] = {}
 
-    def start(self, sink):
+    def start(self, sink: "Sink") -> None:
         """Begin: needs a running asyncio loop. Raises OSError without the right to raw sockets."""
         self._sink = sink
         self._netlink = open_netlink()
         self._watch = Watch(self._netlink, self._hear, sink.failed)
         self._ask()
 
-    def stop(self):
+    def stop(self) -> None:
         """End: everything is closed."""
         for address in list(self._open):
             self._close(address)
@@ -84,7 +97,7 @@ class Port:
             self._watch = None
             self._netlink.close()
 
-    def send(self, source, destination, next_header, payload):
+    def send(self, source: bytes, destination: bytes, next_header: int, payload: "Octets") -> bool:
         """Send from an address that is usable; whether it left, as far as this machine knows."""
         entry = self._open.get(source)
         if entry is None:
@@ -99,10 +112,10 @@ class Port:
             return False
         return True
 
-    def note(self, kind, text):
+    def note(self, kind: str, text: object) -> None:
         """Where news of links go; the agent puts its log here."""
 
-    def listen(self, address, port):
+    def listen(self, address: bytes, port: int) -> None:
         """Have datagrams to a UDP port of an address of ours come as packets, until it is gone."""
         entry = self._open.get(address)
         if entry is None or ("udp", port) in entry[1]:
@@ -114,18 +127,18 @@ class Port:
             return
         entry[2].append(Watch(socket.socket, _reader(self, socket), self._sink.failed))
 
-    def _fault(self, error):
+    def _fault(self, error: "OSError") -> None:
         number = error.args[0]
         name = errno.errorcode.get(number, str(number))
         self.faults[name] = self.faults.get(name, 0) + 1
 
-    def _ask(self):
+    def _ask(self) -> None:
         """Have the kernel tell everything; what it doesn't tell is no more."""
         self._asking = 1
-        self._seen = set()
+        self._seen: set[object] = set()
         self._netlink.send(netlink.ask_links())
 
-    def _hear(self):
+    def _hear(self) -> None:
         for _ in range(_BURST):
             try:
                 octets = self._netlink.recv(_NETLINK_OCTETS)
@@ -138,7 +151,7 @@ class Port:
             for event in netlink.read(octets):
                 self._take(event)
 
-    def _take(self, event):
+    def _take(self, event: "tuple[Any, ...]") -> None:
         kind, index = event[0], event[1]
         if kind == netlink.DONE:
             self._told()
@@ -162,8 +175,10 @@ class Port:
             link.told.pop(event[2], None)
             link.confirmed.discard(event[2])
         self._follow(link)
+        if kind == netlink.ADDRESS and event[3]:
+            self._doubt(link)
 
-    def _take_link(self, link, name, up, changes):
+    def _take_link(self, link: "_Link", name: str, up: bool, changes: int) -> None:
         if link.up and up and link.changes != changes:  # it failed so shortly that nobody said so
             self._take_link(link, name, False, changes)
         link.changes = changes
@@ -171,6 +186,7 @@ class Port:
             self.note("link", name + (" up" if up else " down"))
         if link.up and not up:
             link.confirmed.clear()
+            link.doubted.clear()
         back = up and not link.up and link.name and self._priority(name) is not None
         link.name, link.up = name, up
         if back:
@@ -178,16 +194,28 @@ class Port:
                 link.asking.cancel()  # it may sleep for a while yet
             link.asking = asyncio.create_task(self._solicit(link))
 
-    def _take_address(self, link, address, usable):
+    def _take_address(self, link: "_Link", address: bytes, usable: bool) -> None:
         if len(link.told) >= _ADDRESSES_MAX and address not in link.told:
             return
         link.told[address] = usable
         if usable and address not in link.confirmed:
             link.confirmed.add(address)
             if address in self._open:  # advertised after the carrier came back
-                self._sink.address_usable(link.name, self._priority(link.name), address)
+                priority = self._priority(link.name)
+                self._sink.address_usable(link.name, priority, address)  # type: ignore[arg-type]  # unused links have it, too
 
-    async def _solicit(self, link):
+    def _doubt(self, link: "_Link") -> None:
+        """An address was confirmed since the carrier came: those that weren't may be another
+        network's, and come behind it."""
+        priority = self._priority(link.name)
+        for address, entry in list(self._open.items()):
+            known = address in link.confirmed or address in link.doubted
+            if priority is not None and entry[0] == link.name and not known:
+                link.doubted.add(address)
+                self._sink.address_gone(link.name, address)
+                self._sink.address_usable(link.name, priority, address, False)
+
+    async def _solicit(self, link: "_Link") -> None:
         for _ in range(_SOLICITATIONS):
             try:
                 if link.up:
@@ -197,7 +225,7 @@ class Port:
             await asyncio.sleep(_AGAIN_S)
         link.asking = None
 
-    def _told(self):
+    def _told(self) -> None:
         """One answer is complete: ask for the addresses next, then forget what wasn't told."""
         if self._asking == 1:
             self._asking = 2
@@ -214,7 +242,7 @@ class Port:
                 self._follow(link)
             self._seen = set()
 
-    def _priority(self, name):
+    def _priority(self, name: str) -> int | None:
         """The rank of an interface, lower is better; None if it doesn't serve."""
         if self._uplinks is not None:
             return self._uplinks.index(name) if name in self._uplinks else None
@@ -223,7 +251,7 @@ class Port:
                 return priority
         return _OTHER_KIND
 
-    def _follow(self, link):
+    def _follow(self, link: "_Link") -> None:
         """Open what became usable on a link and close what ceased to be."""
         priority = self._priority(link.name)
         for address, entry in list(self._open.items()):
@@ -236,7 +264,7 @@ class Port:
             if usable and address not in self._open and self._open_at(link, address):
                 self._sink.address_usable(link.name, priority, address)
 
-    def _open_at(self, link, address):
+    def _open_at(self, link: "_Link", address: bytes) -> bool:
         sockets, watches = {}, []
         try:
             for protocol in (_ROUTING, _MOBILITY, _ICMPV6):
@@ -254,7 +282,7 @@ class Port:
         self._open[address] = (link.name, sockets, watches)
         return True
 
-    async def _retry(self):
+    async def _retry(self) -> None:
         """Where an address could not be used, look once more soon."""
         await asyncio.sleep(_AGAIN_S)
         self._retrying = None
@@ -264,11 +292,11 @@ class Port:
         except Exception as error:
             self._sink.failed(error)
 
-    def _close(self, address):
+    def _close(self, address: bytes) -> None:
         entry = self._open.pop(address)
         _shut(entry[1], entry[2])
 
-    def _drain(self, raw):
+    def _drain(self, raw: "Raw | Udp") -> None:
         for _ in range(_BURST):
             try:
                 packet = raw.receive(_OCTETS_MAX)
@@ -280,11 +308,11 @@ class Port:
             self._sink.received(packet[1], raw.address, raw.protocol, packet[0])
 
 
-def _reader(port, raw):
+def _reader(port: "Port", raw: "Raw | Udp") -> "Callable[[], None]":
     return lambda: port._drain(raw)
 
 
-def _shut(sockets, watches):
+def _shut(sockets: "dict[Any, Any]", watches: "list[Watch]") -> None:
     for watch in watches:
         watch.stop()
     for raw in sockets.values():

@@ -8,6 +8,13 @@ from .. import packets
 from ..compat import MICROPYTHON, const
 from . import netlink
 
+TYPE_CHECKING = const(False)
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..protocols import Octets
+
 _SOCK_RAW = const(3)
 _SOL_SOCKET = const(1)
 _SO_RCVBUF = const(8)
@@ -21,7 +28,7 @@ _ALL_ROUTERS = b"\xff\x02" + bytes(13) + b"\x02"
 _NETLINK_RECEIVE = const(262144)  # octets: a storm of address changes shouldn't overflow it
 
 
-def _place(address, port=0):
+def _place(address: bytes, port: int = 0) -> "Any":
     """A sockaddr_in6 for 16 octets, as the interpreter wants it."""
     if not MICROPYTHON:
         return socket.inet_ntop(socket.AF_INET6, address), port
@@ -33,18 +40,18 @@ def _place(address, port=0):
     )
 
 
-def _origin(place):
+def _origin(place: "Any") -> bytes:
     """The 16 octets in what recvfrom() calls the sender."""
     if not MICROPYTHON:
         return socket.inet_pton(socket.AF_INET6, place[0].partition("%")[0])
     return bytes(place[8:24])
 
 
-def _origin_port(place):
-    return place[1] if not MICROPYTHON else place[2] << 8 | place[3]
+def _origin_port(place: "Any") -> int:
+    return place[1] if not MICROPYTHON else place[2] << 8 | place[3]  # type: ignore[no-any-return]  # an int
 
 
-def _receive(stream, octets):
+def _receive(stream: "socket.socket", octets: int) -> "tuple[bytes, Any] | None":
     """What recvfrom() gives, or None where nothing waits."""
     try:
         return stream.recvfrom(octets)
@@ -57,7 +64,9 @@ def _receive(stream, octets):
 class Raw:
     """A raw socket of one protocol at one address of one interface; doesn't block. OSError."""
 
-    def __init__(self, address, interface, protocol, icmp_type=None):
+    def __init__(
+        self, address: bytes, interface: str, protocol: int, icmp_type: int | None = None
+    ) -> None:
         self.address = address
         self.protocol = protocol
         self.socket = socket.socket(socket.AF_INET6, _SOCK_RAW, protocol)
@@ -76,16 +85,16 @@ class Raw:
             self.socket.close()
             raise
 
-    def send(self, destination, payload):
+    def send(self, destination: bytes, payload: "Octets") -> None:
         """Send `payload`, which begins with the protocol's header, to 16 octets of address."""
         self.socket.sendto(payload, _place(destination))
 
-    def receive(self, octets):
+    def receive(self, octets: int) -> tuple[bytes, bytes] | None:
         """(payload, source) of a packet waiting, or None."""
         found = _receive(self.socket, octets)
         return None if found is None else (found[0], _origin(found[1]))
 
-    def close(self):
+    def close(self) -> None:
         """Give the socket back."""
         self.socket.close()
 
@@ -98,7 +107,7 @@ class Udp:
 
     protocol = packets.UDP
 
-    def __init__(self, address, interface, port):
+    def __init__(self, address: bytes, interface: str, port: int) -> None:
         self.address = address
         self._port = port
         self.socket = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
@@ -110,7 +119,7 @@ class Udp:
             self.socket.close()
             raise
 
-    def receive(self, octets):
+    def receive(self, octets: int) -> tuple[bytes, bytes] | None:
         """(UDP header and data, source) of a datagram waiting, or None."""
         found = _receive(self.socket, octets)
         if found is None:
@@ -119,12 +128,12 @@ class Udp:
         source = _origin(place)
         return packets.udp(source, self.address, _origin_port(place), self._port, data), source
 
-    def close(self):
+    def close(self) -> None:
         """Give the socket back."""
         self.socket.close()
 
 
-def solicit(interface):
+def solicit(interface: str) -> None:
     """Ask the routers on an interface for an advertisement (RFC 4861 section 4.1). OSError."""
     stream = socket.socket(socket.AF_INET6, _SOCK_RAW, _ICMPV6)
     try:
@@ -135,7 +144,7 @@ def solicit(interface):
         stream.close()
 
 
-def open_netlink():
+def open_netlink() -> "socket.socket":
     """A netlink socket that hears of interfaces and IPv6 addresses; doesn't block. OSError."""
     stream = socket.socket(netlink.FAMILY, _SOCK_RAW, 0)
     if MICROPYTHON:

@@ -15,6 +15,15 @@ from ..addresses import parse
 from ..clock import now
 from ..compat import const
 
+TYPE_CHECKING = const(False)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from ..maintenance.networklist import WifiNetwork
+    from ..protocols import Nic
+
 # WLAN.status(): CYW43_LINK_* of the driver
 _JOINING = const(1)
 _UP = (2, 3)  # without and with an IPv4 address
@@ -30,7 +39,7 @@ _TOGETHER_MS = const(3000)  # what one Router Advertisement told is seen within:
 
 
 class _Address:
-    def __init__(self, text, state, valid, at):
+    def __init__(self, text: str, state: int, valid: int, at: int) -> None:
         self.text = text
         self.octets = parse(text)
         self.state = state
@@ -45,38 +54,44 @@ class Station:
     `network`: the one joined, or None. `address`: the newest usable one, 16 octets, or None.
     """
 
-    def __init__(self, nic, solicit, changed, fault):
+    def __init__(
+        self,
+        nic: "Nic",
+        solicit: "Callable[[], None]",
+        changed: "Callable[[], None]",
+        fault: "Callable[[OSError], None]",
+    ) -> None:
         self._nic = nic
         self._solicit = solicit
         self._changed = changed
         self._fault = fault
-        self._known = []
+        self._known: list[WifiNetwork] = []
         self._news = False  # `_known` was replaced
-        self._last = None  # the name of the network whose traces lwIP holds
-        self._listed = None
-        self._addresses = []  # oldest first
-        self._retire_at = None
-        self.network = None
-        self.address = None
+        self._last: str | None = None  # the name of the network whose traces lwIP holds
+        self._listed: Any = None
+        self._addresses: list[_Address] = []  # oldest first
+        self._retire_at: int | None = None
+        self.network: "WifiNetwork | None" = None
+        self.address: bytes | None = None
 
-    def use(self, known):
+    def use(self, known: "list[WifiNetwork]") -> None:
         """Join these networks from now on (best first); another one is left."""
         self._known = known
         self._news = True
 
-    def renew(self):
+    def renew(self) -> None:
         """Leave and join again with nothing remembered: the way in use leads nowhere."""
         self._last = None
         self.network = None
 
-    def signal(self):
+    def signal(self) -> int | None:
         """The signal's strength in dBm, None where the chip doesn't say."""
         try:
             return self._nic.status("rssi")
         except (OSError, TypeError, ValueError):
             return None
 
-    async def run(self):
+    async def run(self) -> None:
         """Join and stay, for ever."""
         while True:
             network = await self._join()
@@ -89,7 +104,7 @@ class Station:
 
     # Joining
 
-    async def _join(self):
+    async def _join(self) -> "WifiNetwork":
         pause = _PAUSE_MS
         while True:
             self._news = False
@@ -102,7 +117,7 @@ class Station:
                 waited += _LOOK_MS
             pause = min(2 * pause, _PAUSE_MAX_MS)
 
-    def _candidates(self):
+    def _candidates(self) -> "list[WifiNetwork]":
         """What to try, in order. A scan blocks for a second or two: only where it can tell."""
         if len(self._known) < 2:
             return self._known
@@ -113,7 +128,7 @@ class Station:
             self._fault(error)
             return self._known
 
-    async def _try(self, network):
+    async def _try(self, network: "WifiNetwork") -> bool:
         nic = self._nic
         try:
             if network.ssid != self._last:
@@ -133,7 +148,7 @@ class Station:
             await asyncio.sleep(_LOOK_MS / 1000)
         return False
 
-    def _forget(self):
+    def _forget(self) -> None:
         """Make the interface anew: without addresses, routers and neighbours of elsewhere."""
         self._nic.active(False)
         self._nic.active(True)
@@ -143,7 +158,7 @@ class Station:
 
     # Staying
 
-    async def _stay(self, network):
+    async def _stay(self, network: "WifiNetwork") -> None:
         while self.network is network and network in self._known:
             if self._nic.status() not in _UP:
                 return
@@ -151,7 +166,7 @@ class Station:
             await asyncio.sleep(_LOOK_MS / 1000)
         self._nic.disconnect()
 
-    def _look(self, at):
+    def _look(self, at: int) -> None:
         """See which addresses there are and which of them is the newest usable one."""
         listed = self._nic.ipconfig("addr6")
         if listed != self._listed:
@@ -166,7 +181,7 @@ class Station:
             self._retire_at = None
             self._retire()
 
-    def _take(self, listed, at):
+    def _take(self, listed: "Any", at: int) -> None:
         """`listed`: tuples of text, state, preferred and valid lifetime (s); link-local first."""
         present = {entry[0]: entry for entry in listed if not entry[0].startswith("FE80:")}
         self._addresses = [entry for entry in self._addresses if entry.text in present]
@@ -180,7 +195,7 @@ class Station:
                 self._retire_at = at + _RETIRE_MS
             self._addresses.append(_Address(text, state, valid, at))
 
-    def _retire(self):
+    def _retire(self) -> None:
         """Drop the newest address's forerunners if no router renews them.
 
         Made static, the newest one outlives the end of autoconfiguration, which takes the others;
@@ -196,19 +211,19 @@ class Station:
                 return
 
 
-def _in_order(known, scanned):
+def _in_order(known: "list[WifiNetwork]", scanned: "list[tuple[Any, ...]]") -> "list[WifiNetwork]":
     """The known networks to try: those in reach by priority, then signal; then the others,
 
     which may be hidden. `scanned`: what WLAN.scan() gives, tuples with the name first and the
     signal strength (dBm) at index 3.
     """
-    strength = {}
+    strength: dict[bytes, int] = {}
     for entry in scanned:
         name = bytes(entry[0])
         if entry[3] > strength.get(name, -1000):
             strength[name] = entry[3]
 
-    def rank(network):
+    def rank(network: "WifiNetwork") -> tuple[bool, int, int]:
         signal = strength.get(network.ssid.encode())
         return signal is None, network.priority, -(signal or 0)
 

@@ -2,29 +2,35 @@
 
 import asyncio
 
-from ..compat import MICROPYTHON
+from ..compat import MICROPYTHON, const
+
+TYPE_CHECKING = const(False)
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
 
 
 class _Readable:
     """Awaited once: until its socket can be read. MicroPython alone."""
 
-    def __init__(self, stream):
+    def __init__(self, stream: "socket.socket") -> None:
         self._stream = stream
         self._asked = False
 
-    def __iter__(self):
+    def __iter__(self) -> "_Readable":
         return self
 
-    def __next__(self):
+    def __next__(self) -> None:
         if self._asked:
             raise StopIteration
         self._asked = True
-        asyncio.core._io_queue.queue_read(self._stream)
+        asyncio.core._io_queue.queue_read(self._stream)  # type: ignore[attr-defined]  # MicroPython's own
 
 
-async def _serve(stream, function):
+async def _serve(stream: "socket.socket", function: "Callable[[], object]") -> None:
     while True:
-        await _Readable(stream)
+        await _Readable(stream)  # type: ignore[misc]  # MicroPython awaits iterators
         function()
 
 
@@ -34,7 +40,12 @@ class Watch:
     What `function` raises goes to `failed(error)`.
     """
 
-    def __init__(self, stream, function, failed):
+    def __init__(
+        self,
+        stream: "socket.socket",
+        function: "Callable[[], object]",
+        failed: "Callable[[Exception], object]",
+    ) -> None:
         self._stream = stream
         self._function = function
         self._failed = failed
@@ -44,13 +55,13 @@ class Watch:
             self._loop = asyncio.get_running_loop()
             self._loop.add_reader(stream.fileno(), self._call)
 
-    def _call(self):
+    def _call(self) -> None:
         try:
             self._function()
         except Exception as error:
             self._failed(error)
 
-    def stop(self):
+    def stop(self) -> None:
         """Call it no more; the stream may be closed then."""
         if MICROPYTHON:
             self._task.cancel()

@@ -15,6 +15,13 @@ from .files import FileStore
 from .station import Station
 from .waiting import Watch
 
+TYPE_CHECKING = const(False)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..protocols import Nic, Octets, Receiver, Sender, Sink, Store
+
 _SILENCE_MS = const(8000)  # updates go unanswered: the fourth leaves ten seconds after the first
 _BURST = const(6)  # lwIP queues no more for a socket
 
@@ -32,14 +39,23 @@ class WifiPort:
     `_interface()` (what Station calls `nic`), `_ask_routers()`.
     """
 
-    protocols = ()
+    protocols: tuple[int, ...] = ()
 
-    def __init__(self, store=None):
-        self.faults = {}  # what the system refused, counted by errno name or number
+    if TYPE_CHECKING:
+
+        def _open_sender(self) -> Sender: ...
+        def _open_receiver(self, protocol: int) -> Receiver: ...
+        def _interface(self) -> Nic: ...
+        def _ask_routers(self) -> None: ...
+
+    def __init__(self, store: "Store | None" = None) -> None:
+        # what the system refused, counted by errno name or number
+        self.faults: dict[str, int] = {}
         self._store = store or FileStore("/roamkey")
-        self._receivers = []
-        self._watches = []
-        self._task = self._sink = None
+        self._receivers: list[Receiver] = []
+        self._watches: list[Watch] = []
+        self._task: asyncio.Task[None] | None = None
+        self._sink: "Sink" = None  # type: ignore[assignment]  # until `start`
         self._sender = self._open_sender()
         try:
             for protocol in self.protocols:
@@ -48,14 +64,14 @@ class WifiPort:
             self._close()
             raise
         self._station = Station(self._interface(), self._solicit, self._tell, self._fault)
-        self._told = None  # (uplink, address)
-        self._asked_at = None  # since when mobility messages go unanswered
+        self._told: tuple[str, bytes] | None = None  # (uplink, address)
+        self._asked_at: int | None = None  # since when mobility messages go unanswered
         self._renewed = False
 
-    def note(self, kind, text):
+    def note(self, kind: str, text: object) -> None:
         """Where news of the link go; the agent puts its log here."""
 
-    def start(self, sink):
+    def start(self, sink: "Sink") -> None:
         """Begin: needs a running asyncio loop."""
         self._sink = sink
         self.reload()
@@ -63,13 +79,13 @@ class WifiPort:
             self._watches.append(Watch(receiver.socket, _reader(self, receiver), sink.failed))
         self._task = asyncio.create_task(self._work())
 
-    async def _work(self):
+    async def _work(self) -> None:
         try:
             await self._station.run()
         except Exception as error:
             self._sink.failed(error)
 
-    def reload(self):
+    def reload(self) -> None:
         """Read the record of networks again."""
         from ..maintenance import networklist
 
@@ -79,13 +95,13 @@ class WifiPort:
             self._count("networks damaged")
             self._station.use([])
 
-    def stop(self):
+    def stop(self) -> None:
         """End: the sockets are given back; the interface stays as it is."""
         if self._task is not None:
             self._task.cancel()
         self._close()
 
-    def _close(self):
+    def _close(self) -> None:
         for watch in self._watches:
             watch.stop()
         for receiver in self._receivers:
@@ -94,7 +110,7 @@ class WifiPort:
         self._watches = []
         self._receivers = []
 
-    def send(self, source, destination, next_header, payload):
+    def send(self, source: bytes, destination: bytes, next_header: int, payload: "Octets") -> bool:
         """Send from an address that is usable; whether it left, as far as lwIP knows."""
         if self._told is None or self._told[1] != source:
             return False
@@ -107,7 +123,7 @@ class WifiPort:
             self._suspect(now())
         return True
 
-    def _suspect(self, at):
+    def _suspect(self, at: int) -> None:
         """Where no update is answered, lwIP may send to a router of elsewhere: join anew, once.
 
         It keeps a router for half a minute and more though the access point led us to another
@@ -119,7 +135,7 @@ class WifiPort:
             self._renewed = True
             self._station.renew()
 
-    def _solicit(self):
+    def _solicit(self) -> None:
         """Ask for a Router Advertisement now: lwIP itself may take four seconds to."""
         network = self._station.network
         if network is not None and self._told is None:
@@ -130,7 +146,7 @@ class WifiPort:
         except OSError as error:
             self._fault(error)
 
-    def _tell(self):
+    def _tell(self) -> None:
         """Tell of a new address before the old one's end: the node needn't stand without one."""
         address, network = self._station.address, self._station.network
         before = self._told
@@ -145,7 +161,7 @@ class WifiPort:
         if before is not None and before != self._told:
             self._sink.address_gone(*before)
 
-    def _drain(self, receiver):
+    def _drain(self, receiver: "Receiver") -> None:
         for _ in range(_BURST):
             try:
                 packet = receiver.receive()
@@ -158,13 +174,13 @@ class WifiPort:
             self._renewed = False
             self._sink.received(*packet)
 
-    def _fault(self, error):
+    def _fault(self, error: "OSError") -> None:
         number = error.args[0]
         self._count(errno.errorcode.get(number, str(number)))
 
-    def _count(self, name):
+    def _count(self, name: str) -> None:
         self.faults[name] = self.faults.get(name, 0) + 1
 
 
-def _reader(port, receiver):
+def _reader(port: "WifiPort", receiver: "Receiver") -> "Callable[[], None]":
     return lambda: port._drain(receiver)

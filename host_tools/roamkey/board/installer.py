@@ -25,7 +25,7 @@ from roamkey.board.patience import patient
 from roamkey.board.repl import Facts, Frozen, Repl
 from roamkey.board.serial_client import Identity, SerialClient
 from roamkey.board.slots import SLOTS, Flash, Survey
-from roamkey.build import compile_board_files, fits
+from roamkey.build import compile_board_files, fits, lines, units
 from roamkey.errors import BoardError, RefusedError
 from roamkey.firmware import board_files
 
@@ -379,6 +379,7 @@ def _source() -> Image:
 
 @cache
 def _bytecode(platform: str) -> Image:
+    lines.remember(units(platform))
     with tempfile.TemporaryDirectory() as folder:
         return _image("mpy", compile_board_files(Path(folder), platform))
 

@@ -98,7 +98,11 @@ def _copy(p, q):
                 g.write(m[:n])
 def _prune(p):
     empty = True
-    for e in list(os.ilistdir(p)):
+    try:
+        names = list(os.ilistdir(p))
+    except OSError:
+        return False
+    for e in names:
         if not (e[1] & 0x4000 and _prune(p + "/" + e[0])):
             empty = False
     if empty:
@@ -172,11 +176,10 @@ class Flash:
         self._repl.run(f"_dirs('{ROOT}/')\n_rm('{ROOT}/{slot}.json')")
 
     def remove(self, slot: str, paths: list[str]) -> None:
-        """Remove files of a slot, and folders that are empty then."""
+        """Remove files of a slot, and empty folders: one would hide a module of its name."""
         for some in _some(paths):
             self._repl.run(f"for p in {some!r}: _rm('{ROOT}/{slot}/' + p)")
-        if paths:
-            self._repl.run(f"_prune('{ROOT}/{slot}')")
+        self._repl.run(f"_prune('{ROOT}/{slot}')")
 
     def make_folders(self, slot: str, paths: list[str]) -> None:
         """Make the folders that these files of a slot need."""
@@ -209,8 +212,7 @@ class Flash:
 
     def seal(self, slot: str, agent: str, sums: Mapping[str, str]) -> None:
         """Say that a slot is whole."""
-        manifest = json.dumps({"agent": agent, "files": dict(sums)}).encode()
-        for _ in self.write({f"{ROOT}/{slot}.json": manifest}):
+        for _ in self.write({f"{ROOT}/{slot}.json": manifest(agent, sums)}):
             pass
 
     def switch(self, slot: str | None) -> None:
@@ -227,6 +229,11 @@ class Flash:
         self._repl.run(f"_put('/main.py', {_base64(content)})")
         if self._repl.ask("print(json.dumps(_text('/main.py')))") != content.decode():
             raise BoardError(f"{self._repl.port}: the board's flash doesn't keep what is written")
+
+
+def manifest(agent: str, sums: Mapping[str, str]) -> bytes:
+    """What says that a slot is whole: the agent's version, and the SHA-256 of each file."""
+    return json.dumps({"agent": agent, "files": dict(sums)}).encode()
 
 
 def _slot(answer: dict[str, object]) -> Slot:

@@ -5,15 +5,19 @@ Before that, what only hosts call is left out (strip.py), named numbers are put 
 of its own MicroPython's version only: `sys.implementation._mpy` tells it.
 """
 
+import ast
+import hashlib
 import subprocess
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
 from roamkey.build.constants import inline
+from roamkey.build.layout import lay_out
 from roamkey.build.link import PACKAGE, link
-from roamkey.build.strip import without_host_only, without_needless_imports
+from roamkey.build.strip import strip_host_only, strip_needless_imports, strip_types
 from roamkey.errors import SystemRefusedError
 from roamkey.firmware import board_files
 
@@ -21,7 +25,7 @@ from roamkey.firmware import board_files
 #: MicroPython 1.23 and later.
 MPY_VERSION = 6 | 3 << 8
 _MASK = 0x3FF
-_LEAN = "-O3"  # without line numbers, which take a tenth of the octets
+_LEAN = "-O2"  # no assert, but the numbers of lines: a twelfth of the octets, 3 % of the RAM
 
 _LIBRARY = "/lib/"
 _AGENT = "/lib/mip6/"
@@ -56,37 +60,89 @@ def compile_board_files(
     `/main.py` stays source: MicroPython runs no other at boot. Raises SystemRefusedError where
     mpy-cross is missing or fails.
     """
-    chosen = {
-        there: source
-        for there, source in board_files().items()
-        if not there.startswith(_NEEDLESS.get(platform, _OTHERS))
-    }
-    added = {f"{_LIBRARY}{name}.py": source for name, source in extra.items()}
-    chosen |= added
-    agent = {
-        there: source
-        for there, source in chosen.items()
-        if there.startswith(_AGENT) or there in added
-    }
-    texts = {_module(there): source.read_text() for there, source in agent.items()}
-    lean = make_lean(without_host_only(texts))
-    lean = {module: text for module, text in lean.items() if module not in _INLINED}
+    chosen = _chosen(platform)
+    chosen |= {f"{_LIBRARY}{name}.py": source for name, source in extra.items()}
     compiled = {}
     for there, source in chosen.items():
         if not there.startswith(_LIBRARY):
             compiled[there] = source
-        elif there not in agent:
+        elif not _is_agent(there, extra):
             mpy = there.removesuffix(".py") + ".mpy"
             compiled[mpy] = _compile(source.read_text(), folder / mpy[1:], source.stem)
-    for module, text in lean.items():
+    for module, unit in _units(chosen, extra).items():
         mpy = f"{_LIBRARY}{module.replace('.', '/')}{'/__init__' * (module == PACKAGE)}.mpy"
-        compiled[mpy] = _compile(text, folder / mpy[1:], module)
+        compiled[mpy] = _compile(unit.text, folder / mpy[1:], unit.name)
     return dict(sorted(compiled.items()))
 
 
-def make_lean(sources: Mapping[str, str]) -> dict[str, str]:
-    """The sources of modules, by full name, meaning the same in fewer octets of bytecode."""
-    return link(without_needless_imports(inline(sources)))
+@dataclass(frozen=True)
+class UnitText:
+    """The text of one module as it is compiled. `name`: what a traceback calls its file, which
+    says which text it was; `starts`: see link.Unit.
+    """
+
+    name: str
+    text: str
+    starts: Mapping[str, int]
+
+
+def units(platform: str) -> dict[str, UnitText]:
+    """The agent's modules as they are compiled for a platform, by full name."""
+    return _units(_chosen(platform), {})
+
+
+def _chosen(platform: str) -> dict[str, Path]:
+    """The files, path on the board to source, that a platform needs."""
+    needless = _NEEDLESS.get(platform, _OTHERS)
+    return {
+        there: source for there, source in board_files().items() if not there.startswith(needless)
+    }
+
+
+def _is_agent(there: str, extra: Mapping[str, Path]) -> bool:
+    return there.startswith(_AGENT) or _module(there) in extra
+
+
+def _units(chosen: Mapping[str, Path], extra: Mapping[str, Path]) -> dict[str, UnitText]:
+    trees = {
+        _module(there): ast.parse(source.read_text())
+        for there, source in chosen.items()
+        if there.startswith(_LIBRARY) and _is_agent(there, extra)
+    }
+    for tree in trees.values():
+        strip_types(tree)
+    strip_host_only(trees)
+    return {module: unit for module, unit in make_units(trees).items() if module not in _INLINED}
+
+
+def make_units(trees: Mapping[str, ast.Module]) -> dict[str, UnitText]:
+    """Modules by full name, meaning the same in fewer octets of bytecode; the trees are spent."""
+    for tree in trees.values():
+        strip_types(tree)
+    inline(trees)
+    strip_needless_imports(trees)
+    made = {}
+    for module, unit in link(trees).items():
+        text = lay_out(unit.tree)
+        digest = hashlib.sha256(text.encode()).hexdigest()[:6]
+        made[module] = UnitText(f"{module}@{digest}", text, unit.starts)
+    return made
+
+
+def sources_beside(programs: Mapping[str, Path], platform: str) -> dict[str, str]:
+    """The sources of programs, by module name, that look inside the agent as a board has it.
+
+    What they import of it is found where it then is; otherwise they say what they said: mpy-cross
+    would take their `assert`s away. `platform`: as of `compile_board_files`.
+    """
+    agent = {
+        _module(there): ast.parse(source.read_text())
+        for there, source in _chosen(platform).items()
+        if there.startswith(_AGENT)
+    }
+    own = {name: ast.parse(source.read_text()) for name, source in programs.items()}
+    made = make_units(agent | own)
+    return {name: made[name].text for name in programs}
 
 
 def _module(there: str) -> str:

@@ -14,19 +14,16 @@ from typing import TypeGuard
 Numbers = dict[str, int]
 
 
-def inline(sources: Mapping[str, str]) -> dict[str, str]:
-    """The sources of a package's modules with constants inlined.
+def inline(trees: Mapping[str, ast.Module]) -> None:
+    """Inline the constants of a package's modules.
 
-    sources: a module's full name ("mip6.packets") to its text; a package's own file has the
-    package's name. Returns the same keys; the texts have no comments.
+    `trees`: by a module's full name ("mip6.packets"); a package's own file has the package's name.
     """
-    trees = {name: ast.parse(text) for name, text in sources.items()}
     packages = {name for name in trees if any(other.startswith(name + ".") for other in trees)}
     known = {name: _numbers(tree) for name, tree in trees.items()}
     for name, tree in trees.items():
         imports = _Imports(name, name in packages, known)
         _Inliner(imports, known[name], _bound_inside(tree)).visit(tree)
-    return {name: ast.unparse(ast.fix_missing_locations(tree)) for name, tree in trees.items()}
 
 
 def _is_constant(node: ast.stmt) -> TypeGuard[ast.Assign]:

@@ -9,11 +9,13 @@ the same one.
 
 import ast
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from roamkey.errors import SystemRefusedError
 
 PACKAGE = "mip6"
+_ROUND = 100  # a member's lines begin behind a multiple: a person can subtract that
 
 
 def unit_of(module: str) -> str:
@@ -21,40 +23,51 @@ def unit_of(module: str) -> str:
     return ".".join(module.split(".")[:2])
 
 
-def link(sources: Mapping[str, str]) -> dict[str, str]:
-    """The sources of mip6's modules, by full name (a folder's own file has the folder's name),
-    with those of each folder linked under the folder's name. Other modules are programs that use
-    them: what they import is found where it then is.
+@dataclass(frozen=True)
+class Unit:
+    """A module as it goes to a board. `starts`: after which of its lines the lines of each member
+    come, by the member's full name, ascending.
+    """
+
+    tree: ast.Module
+    starts: Mapping[str, int]
+
+
+def link(trees: Mapping[str, ast.Module]) -> dict[str, Unit]:
+    """The units that mip6's modules make, by full name (a folder's own file has the folder's
+    name). Other modules are programs that use them: what they import is found where it then is.
 
     Raises SystemRefusedError where two members define one name, or use each other in a circle.
     """
-    trees = {name: ast.parse(text) for name, text in sources.items()}
     folders = {name for name in trees if name.count(".") == 1 and _members(name, trees)}
-    linked: dict[str, list[ast.stmt]] = {}
-    for module in trees:
+    linked = {}
+    for module, tree in trees.items():
         if unit_of(module) not in folders:
-            tree = _Linker(module, trees, folders).visit(trees[module])
-            linked[module] = tree.body
+            changed = ast.fix_missing_locations(_Linker(module, trees, folders).visit(tree))
+            linked[module] = Unit(changed, {module: 0})
     for folder in sorted(folders):
         linked[folder] = _unit(folder, trees, folders)
-    return {
-        module: ast.unparse(ast.fix_missing_locations(ast.Module(body, [])))
-        for module, body in linked.items()
-    }
+    return linked
 
 
 def _members(folder: str, modules: Mapping[str, Any]) -> list[str]:
     return [name for name in modules if name.startswith(folder + ".")]
 
 
-def _unit(folder: str, trees: Mapping[str, ast.Module], folders: set[str]) -> list[ast.stmt]:
+def _unit(folder: str, trees: Mapping[str, ast.Module], folders: set[str]) -> Unit:
     """The statements of a folder's modules, each behind those that it imports."""
     meanings: dict[str, str] = {}
     body: list[ast.stmt] = []
     seen: set[str] = set()
+    starts: dict[str, int] = {}
+    end = 0
     for module in _in_order(_members(folder, trees), trees):
+        lines = max((one.end_lineno or 0 for one in trees[module].body), default=0)
         defined = dict.fromkeys(_defined(trees[module].body), module)
-        tree = _Linker(module, trees, folders).visit(trees[module])
+        tree = ast.fix_missing_locations(_Linker(module, trees, folders).visit(trees[module]))
+        starts[module] = end
+        ast.increment_lineno(tree, end)
+        end = -(-(end + lines) // _ROUND) * _ROUND
         for name, meaning in (defined | dict(_imported(tree.body))).items():
             if meanings.setdefault(name, meaning) != meaning:
                 raise SystemRefusedError(
@@ -65,7 +78,7 @@ def _unit(folder: str, trees: Mapping[str, ast.Module], folders: set[str]) -> li
             if text not in seen:
                 body.append(one)
                 seen |= {text} - {""}
-    return body
+    return Unit(ast.Module(body, []), starts)
 
 
 def _in_order(members: list[str], trees: Mapping[str, ast.Module]) -> Iterator[str]:

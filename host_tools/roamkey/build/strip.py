@@ -21,7 +21,7 @@ HOST_ONLY = {
     "mip6.console.framing": ("cut",),
     "mip6.console.params": ("new_keys_of", "parameters_of"),
     "mip6.messages": ("with_checksum", "_Writer", "Message.encode"),
-    "mip6.packets": ("parse", "routing_header", "ipv6_header"),
+    "mip6.packets": ("parse", "routing_header"),
 }
 
 _CAUGHT = ("Exhausted", "UnknownEvent")  # the one by binding.py; of the other the name says it all
@@ -31,6 +31,7 @@ _CORE = (
     "mip6.packets",
 )  # where ValueError is a mistake in a program
 
+_TYPES_ONLY = "TYPE_CHECKING"
 _RECEIVED = (6, 7)  # Binding Acknowledgement and Binding Error: a node asks for their fields
 
 
@@ -55,14 +56,12 @@ VALUES: dict[str, dict[str, Callable[[ModuleType], Any]]] = {
 }
 
 
-def without_host_only(sources: Mapping[str, str]) -> dict[str, str]:
-    """The sources of the agent's modules, by full name, without what only hosts need.
+def strip_host_only(trees: Mapping[str, ast.Module]) -> None:
+    """Take what only hosts need out of the agent's modules, by full name.
 
     Raises KeyError for a name in the lists that isn't there any more.
     """
-    result = {}
-    for module, text in sources.items():
-        tree = ast.parse(text)
+    for module, tree in trees.items():
         for name in HOST_ONLY.get(module, ()):
             _remove(tree, name)
         for name, value in VALUES.get(module, {}).items():
@@ -71,9 +70,11 @@ def without_host_only(sources: Mapping[str, str]) -> dict[str, str]:
             text = repr(value(import_module(module)))
             if text == "True":
                 text = "const(True)"
-            statement.value = ast.parse(text, mode="eval").body
-        result[module] = ast.unparse(ast.fix_missing_locations(_Mute(module).visit(tree)))
-    return result
+            value_of = ast.parse(text, mode="eval").body
+            for node in ast.walk(value_of):
+                ast.copy_location(node, statement)
+            statement.value = value_of
+        ast.fix_missing_locations(_Mute(module).visit(tree))
 
 
 class _Mute(ast.NodeTransformer):
@@ -114,14 +115,12 @@ def _find(scope: ast.Module | ast.ClassDef, name: str) -> ast.stmt:
     raise KeyError(name)
 
 
-def without_needless_imports(sources: Mapping[str, str]) -> dict[str, str]:
-    """The sources of a package's modules, by full name, without unused relative imports."""
-    trees = {name: ast.parse(text) for name, text in sources.items()}
+def strip_needless_imports(trees: Mapping[str, ast.Module]) -> None:
+    """Take unused relative imports out of a package's modules, by full name."""
     wanted = {name for tree in trees.values() for name in _wanted(tree)}
     for tree in trees.values():
         used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
         _Remover(used | wanted).visit(tree)
-    return {name: ast.unparse(ast.fix_missing_locations(tree)) for name, tree in trees.items()}
 
 
 def _wanted(tree: ast.Module) -> set[str]:
@@ -142,3 +141,41 @@ class _Remover(ast.NodeTransformer):
             return node
         node.names = [one for one in node.names if (one.asname or one.name) in self._used]
         return node if node.names else None
+
+
+def strip_types(tree: ast.Module) -> None:
+    """Leave out what only type checkers read: annotations, and blocks of `if TYPE_CHECKING`."""
+    _Untyped().visit(tree)
+
+
+class _Untyped(ast.NodeTransformer):
+    def visit_If(self, node: ast.If) -> Any:
+        self.generic_visit(node)
+        if getattr(node.test, "id", None) == _TYPES_ONLY:
+            return node.orelse or None
+        return node
+
+    def visit_Assign(self, node: ast.Assign) -> ast.AST | None:
+        if getattr(node.targets[0], "id", None) == _TYPES_ONLY:
+            return None
+        return self.generic_visit(node)
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
+        if node.value is None:
+            return None
+        return ast.copy_location(ast.Assign([node.target], self.visit(node.value)), node)
+
+    def visit_arg(self, node: ast.arg) -> ast.AST:
+        node.annotation = None
+        return node
+
+    def visit_FunctionDef(self, node: Any) -> ast.AST:
+        node.returns = None
+        return self.visit_ClassDef(node)
+
+    visit_AsyncFunctionDef = visit_FunctionDef
+
+    def visit_ClassDef(self, node: Any) -> ast.AST:
+        self.generic_visit(node)
+        node.body = node.body or [ast.copy_location(ast.Pass(), node)]
+        return node  # type: ignore[no-any-return]

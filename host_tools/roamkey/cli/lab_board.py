@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from roamkey.firmware import board_files
 from roamkey.lab.board import ESP32, RP2, VirtualBoard
+from roamkey.lab.installed import installed_files
 
 
 class FlashKind(str, enum.Enum):
@@ -31,7 +31,8 @@ def lab_board(
         FlashKind, typer.Option(help="Whose flash parameters it has.")
     ] = FlashKind.RP2,
     install: Annotated[
-        bool, typer.Option("--install", help="Put roamkey's firmware into the flash first.")
+        bool,
+        typer.Option("--install", help="Put into the flash first what `roamkey install` would."),
     ] = False,
 ) -> None:
     """Start a virtual board, print the path of its serial port, and run it until Ctrl-C.
@@ -40,7 +41,7 @@ def lab_board(
     """
     with VirtualBoard(image, geometry=_GEOMETRIES[flash]) as board:
         if install:
-            board.install(board_files())
+            board.install(installed_files())
         board.start()
         with contextlib.suppress(KeyboardInterrupt):
             for number in (signal.SIGINT, signal.SIGTERM):  # a shell may have had SIGINT ignored

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from roamkey.board.serial_client import SerialClient
+from roamkey.build.lines import resolve
 from roamkey.cli.board_options import BoardOption, PortOption, port_of
 from roamkey.cli.lazy import lazy_app
 from roamkey.errors import SystemRefusedError
@@ -68,7 +69,9 @@ def pull(
     else:
         for event in log.events:
             at = f"{event.ms / 1000:12,.3f} s"
-            typer.echo(f"boot {event.boot:<4} {at}  {event.kind:<13} {' '.join(event.detail)}")
+            typer.echo(
+                f"boot {event.boot:<4} {at}  {event.kind:<13} {resolve(' '.join(event.detail))}"
+            )
 
 
 def _over_serial(port: str) -> boardlog.BoardLog:

@@ -7,6 +7,7 @@ from typing import Any
 import typer
 
 from roamkey.board.serial_client import SerialClient
+from roamkey.build.lines import resolve
 from roamkey.cli.board_options import BoardOption, PortOption, port_of
 from roamkey.cli.options import JsonOption
 from roamkey.cli.output import row
@@ -80,6 +81,10 @@ def _show_node(node: dict[str, Any]) -> None:
     for name in ("fault", "faults", "drops"):
         if node.get(name):
             row(name, node[name] if isinstance(node[name], str) else json.dumps(node[name]))
+    for name, what in (("traceback", "node"), ("application_traceback", "application")):
+        if isinstance(node.get(name), str):
+            row(f"fault of {what}", "")
+            typer.echo(resolve(node[name]).rstrip())
 
 
 def _dictionary(value: Any) -> dict[str, Any]:

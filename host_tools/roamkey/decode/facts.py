@@ -143,7 +143,7 @@ def _mobility(
         message: messages.Message | None = messages.decode(payload)
     except Violation as error:
         damage = error if error.reason != "message type" else None
-        message = partial.message(payload)
+        message = partial.message(bytes(payload))
     octets = 8 + 8 * payload[1]
     if message is None:
         if payload[2] not in messages.LAYOUTS:
@@ -223,7 +223,7 @@ def _parties(
         return
     kind = None if message is None else message.kind
     from_mobile = packet.home_address is not None or kind in _FROM_MOBILE
-    to_mobile = packet.segments_left or (message is not None and not from_mobile)
+    to_mobile = packet.segments_left > 0 or (message is not None and not from_mobile)
     if not (from_mobile or to_mobile):
         return
     home, care_of = "home address", "care-of address"
@@ -232,11 +232,11 @@ def _parties(
         away = packet.home_address is not None or kind == messages.CARE_OF_TEST_INIT
         source = care_of if away else home
     if to_mobile:
-        away = packet.segments_left or kind in (messages.CARE_OF_TEST, messages.BINDING_ERROR)
+        away = packet.segments_left > 0 or kind in (messages.CARE_OF_TEST, messages.BINDING_ERROR)
         destination = care_of if away else home
     facts["meaning"] = {"source": source, "destination": destination}
-    signed = message is not None and kind in _SIGNED
-    if signed and whole:
+    signed = kind in _SIGNED
+    if message is not None and signed and whole:
         who = authenticity.parties(packet, message)
         facts["home_address"] = text_of(who.home_address)
         facts["care_of_address"] = text_of(who.care_of_address)

@@ -18,7 +18,7 @@ from typing import Any
 from mip6 import addresses
 from mip6.console.params import new_keys_of, parameters_of
 from mip6.keystore.keyset import Credentials
-from mip6.keystore.keystore import STORAGE_ERROR
+from mip6.keystore.records import STORAGE_ERROR
 from roamkey.board.serial_client import Identity, SerialClient
 from roamkey.enroll.plan import Plan, next_keys
 from roamkey.errors import BoardError, RefusedError, RoamkeyError

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from ipaddress import IPv6Address
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mip6 import packets
 from mip6.bindings import states
@@ -27,6 +27,9 @@ from roamkey.lab.network import CORRESPONDENT_ADDRESS
 from roamkey.lab.resources import Resources
 from roamkey.registry import Registry
 from roamkey.registry.records import pairs_of
+
+if TYPE_CHECKING:
+    from mip6.protocols import Outgoing
 
 NETWORKS = ("2001:db8:1::", "2001:db8:2::", "2001:db8:3::")
 _CORRESPONDENT = IPv6Address(CORRESPONDENT_ADDRESS).packed
@@ -168,6 +171,7 @@ class Crowd(Resources):
     def send_raw(self, member: Member, payload: bytes) -> None:
         """Octets from a node's care-of address, from the Destination Options header on."""
         source = member.bindings.care_of
+        assert source is not None
         self._transmit((source, _CORRESPONDENT, packets.DESTINATION_OPTIONS, payload))
 
     def _send(self, member: Member) -> None:
@@ -177,7 +181,7 @@ class Crowd(Resources):
                 return
             self._transmit(packet)
 
-    def _transmit(self, packet: tuple[bytes, bytes, int, bytes]) -> None:
+    def _transmit(self, packet: "Outgoing") -> None:
         source, destination, _, payload = packet
         info = (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, _PACKET_INFO.pack(source, 0))
         to = str(IPv6Address(destination))

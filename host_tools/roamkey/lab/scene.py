@@ -15,9 +15,9 @@ from roamkey.board.serial_client import SerialClient
 from roamkey.correspondent import view
 from roamkey.enroll.deliver import provision
 from roamkey.enroll.plan import Plan
-from roamkey.firmware import board_files
 from roamkey.lab.board import VirtualBoard
 from roamkey.lab.demo.correspondent import Correspondent
+from roamkey.lab.installed import installed_files
 from roamkey.lab.network import CORRESPONDENT_ADDRESS, PREFIXES, Network
 from roamkey.lab.resources import Resources
 from roamkey.lab.watch import AddressWatch, Usable
@@ -35,12 +35,17 @@ class Scene(Resources):
     """Board and correspondent in a network, from entering the context until leaving it.
 
     `out`: a folder for the registry, the flash, the capture of the way between and the
-    correspondent's log. `files` go onto the board beside the agent's. The board is attached to no
-    network at first. `registry`, `board`, `wire` and `watch` are there inside the context.
+    correspondent's log. `files` go onto the board beside the agent's; `agent` is there in place of
+    what `roamkey install` puts on it. The board is attached to no network at first. `registry`,
+    `board`, `wire` and `watch` are there inside the context.
     """
 
     def __init__(
-        self, out: Path, network: Network, files: dict[str, bytes | Path] | None = None
+        self,
+        out: Path,
+        network: Network,
+        files: dict[str, bytes | Path] | None = None,
+        agent: dict[str, bytes] | None = None,
     ) -> None:
         super().__init__()
         self.network = network
@@ -49,6 +54,7 @@ class Scene(Resources):
         self.correspondent = Correspondent(network, out / "registry.sqlite", self.log)
         self._out = out
         self._files = files or {}
+        self._agent = agent
 
     def _set_up(self, stack: ExitStack) -> None:
         namespace = self.network.add_node(BOARD)
@@ -60,7 +66,7 @@ class Scene(Resources):
         self.board = stack.enter_context(
             VirtualBoard(self._out / "board.img", spawn=namespace.popen)
         )
-        self.board.install({**board_files(), **self._files})
+        self.board.install({**(self._agent or installed_files()), **self._files})
         self.board.start()
         plan = Plan(_octets(HOME_ADDRESS), (_octets(CORRESPONDENT_ADDRESS),))
         provision(self.registry, self.board.port, plan)

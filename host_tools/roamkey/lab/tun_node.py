@@ -90,7 +90,7 @@ class TunNode(Resources):
         return found
 
 
-class _SignallingPort(Port):  # type: ignore[misc]
+class _SignallingPort(Port):
     """The agent's port; data don't reach its sockets but `_Data`."""
 
     def _open_at(self, link: Any, address: bytes) -> bool:
@@ -127,12 +127,14 @@ class _Data:
     def start(self, loop: asyncio.AbstractEventLoop, node: Node) -> None:
         """Pass packets as long as the loop runs."""
         self._node = node
+        assert node.bindings is not None
         self._binding = node.bindings.bindings[0]
         loop.add_reader(self._device, self._out)
         loop.add_reader(self._raw, self._in)
 
     def _way(self) -> socket.socket | None:
         """The socket to send with, if the correspondent is bound to where the node is."""
+        assert self._node.bindings is not None
         care_of = self._node.bindings.care_of
         if not self._binding.usable or care_of is None:
             return None
@@ -240,6 +242,7 @@ def main() -> None:
     keystore = Keystore(FileStore(configuration["root"]))
     keystore.load()
     credentials = keystore.credentials
+    assert credentials is not None
     data = _Data(credentials.home_address, credentials.peers[0].correspondent)
     node = Node(keystore, _SignallingPort(configuration["uplinks"]))
 

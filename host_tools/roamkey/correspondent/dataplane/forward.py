@@ -152,7 +152,7 @@ class Forwarder:
             packet = packets.parse_payload(next_header, payload, source, b"")
         except Violation:
             return
-        entry = self._table.by_home.get(packet.home_address)
+        entry = self._table.by_home.get(packet.home_address or b"")
         text = socket.inet_ntop(socket.AF_INET6, source)
         if entry is None or entry.care_of_text != text or entry.expires_ms <= now:
             self.counters[UNBOUND] += 1

@@ -15,12 +15,13 @@ from pathlib import Path
 from mip6 import messages
 from roamkey.enroll.deliver import provision
 from roamkey.enroll.plan import Plan
-from roamkey.firmware import board_files, example
+from roamkey.firmware import example
 from roamkey.lab.board import Spawn, VirtualBoard
 from roamkey.lab.demo.correspondent import Correspondent, DemoError
 from roamkey.lab.demo.facts import Facts, Handover, Replay
 from roamkey.lab.demo.readings import Readings
 from roamkey.lab.demo.timeline import Timeline
+from roamkey.lab.installed import installed_files
 from roamkey.lab.network import CORRESPONDENT_ADDRESS, PREFIXES, Network
 from roamkey.lab.watch import AddressWatch
 from roamkey.lab.wire import Signal, Wire
@@ -84,7 +85,7 @@ class Story:
         tell.act("A board, its keys and its correspondent")
         self._board.install(
             {
-                **board_files(),
+                **installed_files(),
                 "/app.py": example("sensor.py"),
                 "/sensor.json": json.dumps({"every": _EVERY_S}).encode(),
             }

@@ -19,10 +19,11 @@ from roamkey.correspondent import view
 from roamkey.enroll.deliver import provision
 from roamkey.enroll.plan import Plan
 from roamkey.field import boardlog
-from roamkey.firmware import board_files, example
+from roamkey.firmware import example
 from roamkey.lab.board import VirtualBoard
 from roamkey.lab.demo.correspondent import Correspondent
 from roamkey.lab.demo.readings import Readings
+from roamkey.lab.installed import installed_files
 from roamkey.lab.network import CORRESPONDENT_ADDRESS, PREFIXES, Network
 from roamkey.lab.walk.script import Script, Step
 from roamkey.registry import Registry
@@ -128,7 +129,7 @@ class Walk:
         settings = {"every": self._script.every_s, "waiting": 64}
         walker.board.install(
             {
-                **board_files(),
+                **installed_files(),
                 "/app.py": example("sensor.py"),
                 "/sensor.json": json.dumps(settings).encode(),
             }

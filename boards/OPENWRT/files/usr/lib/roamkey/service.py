@@ -21,12 +21,12 @@ _AF_UNIX = 1
 _NATIVE = "<" if sys.byteorder == "little" else ">"  # MicroPython has no "="
 
 
-def place(path):
+def place(path: str) -> bytes:
     """The sockaddr_un of a path, as MicroPython wants it."""
     return struct.pack(_NATIVE + "H", _AF_UNIX) + path.encode() + b"\0"
 
 
-def listen(path):
+def listen(path: str) -> "socket.socket":
     """A listening local socket at `path`; what an earlier run left there goes."""
     try:
         os.remove(path)
@@ -42,11 +42,14 @@ def listen(path):
 class Callers:
     """Gives the console to one caller at a time, until one of them ends the agent."""
 
-    def __init__(self, stream):
+    def __init__(self, stream: "socket.socket") -> None:
         self._stream = stream
-        self._desk = self._caller = self._serving = self._ended = None
+        self._desk: terminal.Desk = None  # type: ignore[assignment]  # until `serve`
+        self._caller: socket.socket | None = None
+        self._serving: asyncio.Task[None] | None = None
+        self._ended: asyncio.Event = None  # type: ignore[assignment]  # as above
 
-    async def serve(self, desk):
+    async def serve(self, desk: "terminal.Desk") -> bool:
         """Work until 0x03 or a reboot is asked for; True, since procd starts it again."""
         self._desk = desk
         self._ended = asyncio.Event()
@@ -57,10 +60,10 @@ class Callers:
             watch.stop()
         return True
 
-    def _failed(self, error):
+    def _failed(self, error: "Exception") -> None:
         print("console: %s: %s" % (type(error).__name__, error))
 
-    def _accept(self):
+    def _accept(self) -> None:
         """Take a caller; one that comes while another talks is turned away."""
         try:
             caller, _ = self._stream.accept()
@@ -72,10 +75,10 @@ class Callers:
         else:
             caller.close()
 
-    async def _answer(self, caller):
+    async def _answer(self, caller: "socket.socket") -> None:
         ending = None
         try:
-            ending = await terminal.serve(self._desk, caller, caller)
+            ending = await terminal.serve(self._desk, caller, caller)  # type: ignore[arg-type]  # MicroPython's are streams
             if ending is not None:
                 self._ended.set()
         except OSError:  # the caller went away
@@ -87,10 +90,10 @@ class Callers:
                 self._caller = None
 
 
-def main(state, path, uplinks):
+def main(state: str, path: str, uplinks: list[str]) -> None:
     """Run until a caller ends it, or a signal does."""
 
-    def make(keystore):
+    def make(keystore: "agent.Keystore") -> "tuple[Node, Port]":
         port = Port(uplinks or None)
         return Node(keystore, port), port
 

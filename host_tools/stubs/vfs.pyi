@@ -1,0 +1,3 @@
+"""MicroPython's module of file systems, as far as the agent uses it."""
+
+def mount() -> list[tuple[object, str]]: ...

@@ -1,0 +1,56 @@
+"""The record of what a sensor sends: all that came over the wire, at the time it came."""
+
+import json
+import os
+import socket
+import time
+
+import pytest
+
+from mip6 import packets
+from roamkey.correspondent.dataplane import tun
+from roamkey.lab.demo.readings import PORT, Readings
+from roamkey.lab.network import CORRESPONDENT_ADDRESS, Network
+
+pytestmark = pytest.mark.lab
+
+
+def send(network: Network, node: str, numbers: range) -> None:
+    with network.namespace(node).socket(socket.AF_INET6, socket.SOCK_DGRAM) as sender:
+        for number in numbers:
+            reading = json.dumps({"n": number}).encode()
+            sender.sendto(reading, (CORRESPONDENT_ADDRESS, PORT))
+
+
+def test_a_late_look_changes_nothing(lab_network: Network) -> None:
+    readings = Readings(lab_network.namespace("correspondent"), CORRESPONDENT_ADDRESS)
+    begin = time.time()
+    send(lab_network, "router", range(20))
+    end = time.time()
+    time.sleep(0.5)
+    with readings:
+        pass  # what has come is read to the last, however short this is
+    assert [one.number for one in readings.seen] == list(range(20))
+    assert all(begin <= one.time <= end + 0.3 for one in readings.seen)
+    assert [one.time for one in readings.seen] == sorted(one.time for one in readings.seen)
+
+
+def test_what_comes_by_another_interface_is_not_the_wire(lab_network: Network) -> None:
+    """The data plane hands on by its device what the wire brought already."""
+    if tun.refusal():
+        pytest.skip(tun.refusal())
+    host = lab_network.namespace("correspondent")
+    device, interface = host._there(tun.open_device, "again%d")
+    host.set_up(interface)
+    home, here = (
+        socket.inet_pton(socket.AF_INET6, address)
+        for address in ("2001:db8:a::1", CORRESPONDENT_ADDRESS)
+    )
+    datagram = packets.udp(home, here, PORT, PORT, b'{"n": 3}')
+    head = bytes.fromhex("60000000") + len(datagram).to_bytes(2, "big") + bytes((17, 64))
+    with Readings(host, CORRESPONDENT_ADDRESS) as readings:
+        os.write(device, head + home + here + bytes(datagram))
+        send(lab_network, "router", range(7, 8))
+        readings.wait_until(lambda one: one.number == 7, "the reading of the wire", 10)
+    os.close(device)
+    assert [one.number for one in readings.seen] == [7]
