@@ -14,6 +14,7 @@ AT_START = [each for each in IMPORTS if not each.function]
 
 #: The only imports inside functions: who, what, and why not at the top.
 LOAD_POINTS = {
+    "roamkey.__main__": ({"roamkey.cli"}, "Ctrl-C is looked after before"),
     "roamkey.board.esp32": (
         {"esptool", "esptool.cmds", "esptool.logger", "esptool.util"},
         "an extra",

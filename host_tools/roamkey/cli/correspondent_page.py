@@ -53,6 +53,8 @@ def page(
     host, port = parse_address(listen)
     if no_token and (token_file is not None or not serve.is_loopback(host)):
         raise typer.BadParameter(f"{listen} needs a token, or it is asked for: not --no-token")
+    if token_file is not None and token_file.exists() and not token_file.is_file():
+        raise typer.BadParameter(f"{token_file} is no file", param_hint="--token-file")
     file = events or place(registry)
     token = None
     text = f"http://{listen}/"

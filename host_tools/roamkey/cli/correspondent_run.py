@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from mip6 import addresses
-from roamkey.cli.options import EventsOption, PassphraseOption, RegistryOption
+from roamkey.cli.options import EventsOption, PassphraseOption, RegistryOption, finite
 from roamkey.correspondent import daemon, privileges
 from roamkey.correspondent.clock import wall_ms
 from roamkey.correspondent.events.file import place
@@ -95,7 +95,13 @@ def run(
     no_metrics: Annotated[bool, typer.Option("--no-metrics", help="Serve no metrics.")] = False,
     events: EventsOption = None,
     events_days: Annotated[
-        float, typer.Option(min=0.01, help="How long to keep events; a million at most.")
+        float,
+        typer.Option(
+            min=0.01,
+            max=36500,
+            callback=finite,
+            help="How long to keep events; a million at most.",
+        ),
     ] = KEEP_DAYS,
     no_events: Annotated[bool, typer.Option("--no-events", help="Record no events.")] = False,
     passphrase_file: PassphraseOption = None,

@@ -7,6 +7,7 @@ its live `keys`; octets are hexadecimal. Whoever has the passphrase has the keys
 """
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ def export_to(
     The file is there whole or not at all. Raises RefusedError (none there; a file is in the way,
     unless `force`), SystemRefusedError.
     """
-    if path.exists() and not force:
+    if os.path.lexists(path) and not force:
         raise RefusedError(f"{path} is there already: --force replaces it")
     pairs = registry.give_pairs(correspondent)
     if not pairs:

@@ -40,11 +40,13 @@ def default_path() -> Path:
 
 def file_of(url_or_path: str) -> Path | None:
     """The file of a registry that is one, None for one on a server. Raises BadInputError."""
-    if "://" not in url_or_path:
-        return Path(url_or_path)
-    url = _parsed(url_or_path)
-    is_file = url.get_backend_name() == "sqlite" and url.database
-    return Path(str(url.database)) if is_file else None
+    path: str | None = url_or_path
+    if "://" in url_or_path:
+        url = _parsed(url_or_path)
+        path = url.database if url.get_backend_name() == "sqlite" else None
+    if path and not Path(path).name:
+        raise BadInputError(f"registry {path} is no file")
+    return Path(path) if path else None
 
 
 class ContendedError(SystemRefusedError):
@@ -121,7 +123,7 @@ def scrub(engine: Engine) -> bool:
 def _parsed(text: str) -> URL:
     try:
         return make_url(text)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         raise BadInputError("the registry's URL is malformed") from None
 
 
