@@ -6,6 +6,7 @@ from stores import MemoryStore, Retained
 
 from mip6.errors import Exhausted, Misuse, StorageError
 from mip6.keychange.check import check_credentials, check_peer, decode, encode
+from mip6.keys import canonical
 from mip6.keystore.keyset import Credentials, Peer
 from mip6.keystore.keystore import Keystore
 from mip6.keystore.records import (
@@ -137,6 +138,9 @@ def test_a_kcn_given_twice_is_refused():
     error = raises(Misuse, key_set, b"set-0000", [peer(FIRST), peer(SECOND)])
     assert "Kcn" in str(error) and "k0" not in str(error)
     raises(Misuse, key_set, b"set-0000", [peer(FIRST, [(0, b"k0"), (1, b"k0")])])
+    for key, same in ((b"k" * 20, b"k" * 20 + b"\x00"), (b"k" * 65, canonical(b"k" * 65))):
+        keys = [(0, key), (1, same)]
+        raises(Misuse, key_set, b"set-0000", [Peer(FIRST, b"h" * 8, b"c" * 8, 600, keys)])
 
 
 def test_secrets_are_not_shown():
@@ -245,6 +249,18 @@ def test_a_new_set_with_an_old_key_keeps_its_counter():
     assert keystore.provision(key_set(b"set-2222", [peer(SECOND, [(9, b"k0")])]))
     assert keystore.take(0) == (9, 21)
     assert load(store).take(0)[1] >= 22
+
+
+def test_a_counter_is_that_of_every_key_that_hmac_takes_for_the_same():
+    long = b"k" * 65
+    for key, same in ((kcn(b"k0"), kcn(b"k0") + bytes(3)), (long, canonical(long))):
+        old = Peer(FIRST, b"h" * 8, b"c" * 8, 600, [(0, key)])
+        _, keystore = ready(key_set(peers=[old]))
+        for _ in range(20):
+            keystore.take(0)
+        new = Peer(FIRST, b"h" * 8, b"c" * 8, 600, [(3, same)])
+        assert keystore.provision(key_set(b"set-1111", [new]))
+        assert keystore.take(0) == (3, 20)
 
 
 def test_new_keys_start_at_0():

@@ -5,6 +5,7 @@ How a set is put in place is the key store's own business (keystore/keystore.py)
 
 from ..compat import const
 from ..errors import Misuse
+from ..keys import canonical
 from ..keystore.keyset import Credentials, Peer
 from ..keystore.records import DAMAGED, READY, STORAGE_ERROR
 from ..limits import SEQUENCE_NUMBERS
@@ -69,9 +70,10 @@ def _use_of(keystore: "Keystore", kcn: bytes) -> int | None:
     """Next number of a Kcn of the set in place; 65536 if left behind, None if never used."""
     if keystore.known is None:
         return None
+    kcn = canonical(kcn)
     for index, peer in enumerate(keystore.known.peers):
         for number, known in peer.generations:
-            if known != kcn:
+            if canonical(known) != kcn:
                 continue
             if keystore.ledger is None:
                 raise Misuse("the counter of a key given again is lost: give new keys")
