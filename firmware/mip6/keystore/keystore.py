@@ -193,8 +193,7 @@ class Keystore:
         except OSError:
             pass  # a full flash must not keep the keys from being removed
         try:
-            self._store.remove(KEYS)
-            for name in (*SLOTS, BUDGET):
+            for name in (KEYS, SLOTS[0], SLOTS[1], BUDGET):
                 self._store.remove(name)
         except OSError as error:
             self.load()
