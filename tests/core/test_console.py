@@ -20,6 +20,11 @@ SET_ID = "0011223344556677"
 class Node:
     def __init__(self):
         self.reloads = 0
+        self.told = None
+
+    def farewell(self):
+        if self.told:
+            self.told()
 
     def status(self):
         return {"state": "waiting"}
@@ -422,6 +427,19 @@ def test_erase():
     assert node.reloads == 2 and not keystore.scrub_due
     assert ask(console, request("identify"))["result"]["keystore"] == "empty"
     assert ask(console, request("erase"))["result"] == {}
+
+
+def test_correspondents_are_told_before_keys_are_erased():
+    console, keystore, node = board()
+    ask(console, request("provision", params()))
+    numbers = []
+    node.told = lambda: numbers.append(keystore.take(0))
+    assert ask(console, request("erase"))["result"] == {}
+    assert numbers == [(0, 0)]
+    ask(console, request("provision", altered("correspondents/0/keys/0/kcn", "77" * 20)))
+    node.told = lambda: 1 // 0  # whatever goes wrong there, the keys go
+    assert ask(console, request("erase"))["result"] == {}
+    assert keystore.status == "empty"
 
 
 def test_status_tells_how_long_the_keys_last():

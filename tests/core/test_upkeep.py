@@ -53,6 +53,9 @@ class Node:
     def reload(self):
         pass
 
+    def farewell(self):
+        pass
+
     def networks_changed(self):
         self.changes += 1
 
@@ -215,6 +218,43 @@ def test_erase_takes_passwords_along():
     assert list(board.store.records) == ["used"]
     board.store.read_only = True
     assert board.call("erase") == (None, -32001)
+
+
+def test_erase_takes_the_log_along():
+    blocks = MemoryStore()
+    board = Board()
+    board.log = EventLog(board.now, blocks)
+    board.start()
+    board.log.add("attached", "2001:db8:1::7")
+    board.log.write_lines()
+    board.log.save()
+    assert board.call("erase") == ({}, None)
+    assert b"2001:db8" not in b"".join(blocks.records.values())
+    assert "2001:db8" not in board.call("log")[0]["text"]
+
+
+def test_what_fails_to_be_erased_keeps_nothing_else():
+    class Sticky(MemoryStore):
+        stuck = "networks"
+
+        def remove(self, name):
+            if name == self.stuck:
+                raise OSError(5)
+            MemoryStore.remove(self, name)
+
+    for stuck in ("networks", "000001"):
+        board = Board()
+        board.store, blocks = Sticky(), Sticky({"000001": b"0 boot 1 1 0"})
+        board.store.stuck = blocks.stuck = stuck
+        board.store.write("keys", b"of somebody")
+        board.log = EventLog(board.now, blocks)
+        board.start()
+        board.call("networks", set={"ssid": "depot", "password": PASSWORD})
+        assert board.call("erase") == (None, -32001)
+        assert "keys" not in board.store.records
+        board.store.stuck = blocks.stuck = None
+        assert board.call("erase") == ({}, None)
+        assert list(board.store.records) == ["used"] and "000001" not in blocks.records
 
 
 def test_repr_shows_nothing():

@@ -69,11 +69,21 @@ class Upkeep:
         """Whether nobody is opening the seal: no challenge is out, no time to wait for runs."""
         return self._seal.idle
 
-    def forget(self) -> None:
-        """Remove what else is secret: the passwords of networks. Raises OSError."""
+    def forget(self) -> str | None:
+        """Remove what else shouldn't stay: passwords of networks, and the log of where the board
+        was. What failed, in a line, or None."""
+        problem = None
+        try:
+            self._log.clear()
+        except OSError as error:
+            problem = "log not erased: %s" % error
         if self._networks is not None:
-            self._store.remove(self._networks.RECORD)
-            self._node.networks_changed()
+            try:
+                self._store.remove(self._networks.RECORD)
+                self._node.networks_changed()
+            except OSError as error:
+                problem = "networks not erased: %s" % error
+        return problem
 
     def _change_networks(self, params: object) -> "dict[str, Any]":
         entry, name = jsonrpc.some_params(params, "set", "remove")

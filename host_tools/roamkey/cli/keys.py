@@ -84,14 +84,18 @@ def erase(
     registry: RegistryOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Erase keys and Wi-Fi passwords on a board, and retire its keys.
+    """Erase keys, Wi-Fi passwords and event log on a board, and retire its keys.
 
-    Overwrites free flash too, which takes up to a minute. After an interruption, the same command
-    again finishes the job.
+    The board first tells its correspondents, once, to delete their bindings. Free flash is
+    overwritten too, which takes up to a minute. What stays: the board's id, the programs, and
+    fingerprints of keys that were used, so that none of them is ever used anew. After an
+    interruption, the same command again finishes the job.
     """
     where = port_of(port, board)
     if not yes:
-        typer.confirm(f"Erase the board at {where}?", abort=True)
+        typer.confirm(
+            f"Erase keys, Wi-Fi passwords and event log of the board at {where}?", abort=True
+        )
     with Registry.open(registry, create=False) as opened:
         gone = erasing.erase(opened, where)
     _show(gone, as_json)
