@@ -448,7 +448,11 @@ def test_status_tells_how_long_the_keys_last():
     counter_of(keystore, 0).advance(53000)
     (peer,) = ask(console, request("status"))["result"]["keystore"]["peers"]
     assert peer["key"]["uses_left"] == 65536 - 53001
-    assert peer["key"]["warning"] == 80 and peer["key"]["days_left"] is None
+    assert peer["key"]["warning"] is None
+    assert peer["key"]["days_left"] == (65536 - 53001) * 360 // 86400  # of 420 s lifetime
+    counter_of(keystore, 0).advance(59000)
+    (peer,) = ask(console, request("status"))["result"]["keystore"]["peers"]
+    assert peer["key"]["warning"] == 90
     rated = {"uses_left": 1, "days_left": 3, "warning": 95}
     node.status = lambda: {"bindings": [{"key": rated}]}
     (peer,) = ask(console, request("status"))["result"]["keystore"]["peers"]

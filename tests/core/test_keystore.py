@@ -647,13 +647,17 @@ def test_outlook_counts_uses_and_days():
     _, keystore = ready(key_set(peers=[peer(keys=keys)]))
     keystore.take(0)
     seen = outlook(keystore, 0, 0, 0)
-    assert seen["uses_left"] == 2 * SEQUENCE_NUMBERS - 1 and seen["days_left"] is None
+    assert seen["uses_left"] == 2 * SEQUENCE_NUMBERS - 1
+    # Before a day has passed: an update each nine minutes, for bindings of ten.
+    rested = (2 * SEQUENCE_NUMBERS - 1) * 540 // 86400
+    for uses, elapsed in ((0, 0), (1, 0), (1, 6000), (5000, day - 1), (0, 9 * day)):
+        assert outlook(keystore, 0, uses, elapsed)["days_left"] == rested
     assert seen["generations_left"] == 1
     assert outlook(keystore, 0, 100, day)["days_left"] == (2 * SEQUENCE_NUMBERS - 1) // 100
     counter_of(keystore, 0).advance(SEQUENCE_NUMBERS - 1)
     assert outlook(keystore, 0, 1, day)["warning"] is None  # another generation follows
     keystore.take(0)
-    for at, warning in ((52427, None), (52428, 80), (62258, 80), (62259, 95), (65535, 100)):
+    for at, warning in ((58981, None), (58982, 90), (63568, 90), (63569, 97), (65535, 100)):
         counter_of(keystore, 0).advance(at)
         assert outlook(keystore, 0, 1, day)["warning"] == warning, at
     assert outlook(keystore, 0, 10, day)["days_left"] == 0

@@ -306,7 +306,7 @@ class Keystore:
         return self.ledger.advance(index, last_accepted)
 
     def warning(self, index: int) -> int | None:
-        """Per cent of the last key of peer `index` used: 80, 95, 100, or None before."""
+        """Per cent of the last key of peer `index` used: 90, 97, 100, or None before."""
         next_number, later = self.left(index)
         return None if later else warning(next_number)
 

@@ -11,6 +11,7 @@ from roamkey.cli.board_options import BoardOption, PortOption, port_of
 from roamkey.cli.options import JsonOption, PassphraseOption, RegistryOption
 from roamkey.enroll import deliver
 from roamkey.enroll import erase as erasing
+from roamkey.enroll.plan import GENERATIONS
 from roamkey.errors import BadInputError
 from roamkey.registry import Registry
 
@@ -23,7 +24,7 @@ def rekey(
     generations: Annotated[
         int,
         typer.Option(help="New keys for each correspondent, 1 to 16.", min=1, max=16, metavar="N"),
-    ] = 1,
+    ] = GENERATIONS,
     registry: RegistryOption = None,
     passphrase_file: PassphraseOption = None,
     as_json: JsonOption = False,
