@@ -89,23 +89,22 @@ class Upkeep:
         entry, name = jsonrpc.some_params(params, "set", "remove")
         if self._networks is None:
             raise Refusal(REFUSED, "Wi-Fi is not this agent's business here")
+        changes = entry is not None or name is not None
         problem = failure = None
         try:
-            if entry is not None:
-                self._networks.put(self._store, entry)
-            if name is not None:
-                self._networks.remove(self._store, name)
+            if changes:
+                self._networks.change(self._store, entry, name)
             known = self._networks.read(self._store)
         except ValueError as error:  # raised again out here: a traceback may hold a password
             problem = str(error)
         except OSError as error:
             failure = "networks not stored: %s" % error
-        if failure:
-            raise Refusal(STORAGE_FAILED, failure)
         if problem:
             raise Refusal(INVALID_PARAMS, problem)
-        if entry is not None or name is not None:
+        if changes:  # also where the write failed: what is in flash counts, and may be the new
             self._node.networks_changed()
+        if failure:
+            raise Refusal(STORAGE_FAILED, failure)
         return {
             "networks": [
                 {"ssid": one.ssid, "priority": one.priority, "open": one.password is None}
