@@ -179,7 +179,7 @@ class Keystore:
                         return True
         return False
 
-    def clear(self, used: bytes) -> None:
+    def clear(self, used: bytes = b"") -> None:
         """Forget all keys but for `used`, that record (none: as it is); a scrub is due then.
 
         Raises StorageError; run it again then.
