@@ -93,6 +93,12 @@ class Guarded:
         """Have the node read the keys again."""
         self._node.reload()
 
+    def farewell(self) -> None:
+        """Have the correspondents told that the keys are about to go."""
+        node: Node = self._node  # type: ignore[assignment]  # there is one where bindings are
+        if node.bindings is not None:
+            node.farewell()
+
     def networks_changed(self) -> None:
         """Have the port read the record of Wi-Fi networks again, where it joins any."""
         if hasattr(self._port, "reload"):

@@ -205,10 +205,16 @@ class Node:
         if bindings is None:
             return
         until = self.now() + _GOODBYE
-        bindings.shutdown(self.now())
-        self._send(self.now())
+        self.farewell()
         while not bindings.closed and self.now() < until:
             await asyncio.sleep(_GOODBYE_STEP / 1000)
+            self._send(self.now())
+
+    def farewell(self) -> None:
+        """Tell each correspondent once to delete its binding, and wait for no answer: the keys are
+        about to go. `reload` follows."""
+        if self.bindings is not None:
+            self.bindings.shutdown(self.now())
             self._send(self.now())
 
     # What the port tells

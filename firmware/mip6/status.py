@@ -76,16 +76,21 @@ def keystore_text(keystore: "Keystore") -> str:
 def outlook(keystore: "Keystore", index: int, uses: int, elapsed: int) -> "dict[str, Any]":
     """How long the keys of peer `index` last, at `uses` numbers in `elapsed` ms: a dictionary.
 
-    `uses_left` (numbers), `generations_left`, `days_left` (a whole number, None where nothing was
-    used to judge by), `used_percent` (of the current generation), `warning` (80, 95 or 100, which
-    is exhausted: per cent of the last generation used; None on earlier ones).
+    `uses_left` (numbers), `generations_left`, `days_left` (whole), `used_percent` (of the current
+    generation), `warning` (90, 97 or 100, which is exhausted: per cent of the last generation
+    used; None on earlier ones). A rate seen for less than a day says nothing: up to then the keys
+    last as long as a node at rest takes to use them, which renews its binding and does no more.
     """
     following, later = keystore.left(index)
     left = SEQUENCE_NUMBERS - following + SEQUENCE_NUMBERS * later
+    if elapsed < _DAY or not uses:
+        assert keystore.credentials is not None
+        uses = 1
+        elapsed = binding.renewed_after(1000 * keystore.credentials.peers[index].lifetime)
     return {
         "uses_left": left,
         "generations_left": later,
-        "days_left": left * elapsed // uses // _DAY if uses > 0 and elapsed > 0 else None,
+        "days_left": left * elapsed // uses // _DAY,
         "used_percent": following * 100 // SEQUENCE_NUMBERS,
         "warning": None if later else warning(following),
     }

@@ -53,6 +53,9 @@ class Node:
     def reload(self):
         pass
 
+    def farewell(self):
+        pass
+
     def networks_changed(self):
         self.changes += 1
 
@@ -131,7 +134,7 @@ def test_networks_that_are_none():
     assert board.call("networks", list=1) == (None, -32602)
     board.store.read_only = True
     assert board.call("networks", set={"ssid": "a"}) == (None, -32001)
-    assert not board.store.records and not board.node.changes
+    assert not board.store.records and board.node.changes == 1  # it looks what is there
     board.store.read_only = False
     for number in range(16):
         assert board.call("networks", set={"ssid": str(number)})[1] is None
@@ -212,11 +215,66 @@ def test_erase_takes_passwords_along():
     board = Board()
     board.call("networks", set={"ssid": "depot", "password": PASSWORD})
     assert board.call("erase") == ({}, None)
-    assert not board.store.records
+    assert list(board.store.records) == ["used"]
     board.store.read_only = True
     assert board.call("erase") == (None, -32001)
 
 
+def test_erase_takes_the_log_along():
+    blocks = MemoryStore()
+    board = Board()
+    board.log = EventLog(board.now, blocks)
+    board.start()
+    board.log.add("attached", "2001:db8:1::7")
+    board.log.write_lines()
+    board.log.save()
+    assert board.call("erase") == ({}, None)
+    assert b"2001:db8" not in b"".join(blocks.records.values())
+    assert "2001:db8" not in board.call("log")[0]["text"]
+
+
+def test_what_fails_to_be_erased_keeps_nothing_else():
+    class Sticky(MemoryStore):
+        stuck = "networks"
+
+        def remove(self, name):
+            if name == self.stuck:
+                raise OSError(5)
+            MemoryStore.remove(self, name)
+
+    for stuck in ("networks", "000001"):
+        board = Board()
+        board.store, blocks = Sticky(), Sticky({"000001": b"0 boot 1 1 0"})
+        board.store.stuck = blocks.stuck = stuck
+        board.store.write("keys", b"of somebody")
+        board.log = EventLog(board.now, blocks)
+        board.start()
+        board.call("networks", set={"ssid": "depot", "password": PASSWORD})
+        assert board.call("erase") == (None, -32001)
+        assert "keys" not in board.store.records
+        board.store.stuck = blocks.stuck = None
+        assert board.call("erase") == ({}, None)
+        assert list(board.store.records) == ["used"] and "000001" not in blocks.records
+
+
 def test_repr_shows_nothing():
     assert "hidden" in repr(networklist.WifiNetwork("a", PASSWORD, 0))
-    raises(ValueError, networklist.put, MemoryStore(), {"ssid": "a", "password": 5})
+    raises(ValueError, networklist.change, MemoryStore(), {"ssid": "a", "password": 5}, None)
+
+
+def test_networks_change_whole_or_not_at_all():
+    board = Board()
+    board.call("networks", set={"ssid": "depot", "password": PASSWORD})
+    before, changes = dict(board.store.records), board.node.changes
+    assert board.call("networks", set={"ssid": "other"}, remove="nobody") == (None, -32602)
+    assert board.store.records == before and board.node.changes == changes
+    assert board.call("networks", set={"ssid": "other"}, remove="depot")[1] is None
+    assert [one["ssid"] for one in board.call("networks")[0]["networks"]] == ["other"]
+
+
+def test_the_node_goes_by_the_networks_in_flash_also_where_a_write_failed():
+    board = Board()
+    board.store.fail_at, board.store.keep = 0, True
+    changes = board.node.changes
+    assert board.call("networks", set={"ssid": "other"}) == (None, -32001)
+    assert board.node.changes == changes + 1

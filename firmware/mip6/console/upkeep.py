@@ -69,33 +69,42 @@ class Upkeep:
         """Whether nobody is opening the seal: no challenge is out, no time to wait for runs."""
         return self._seal.idle
 
-    def forget(self) -> None:
-        """Remove what else is secret: the passwords of networks. Raises OSError."""
+    def forget(self) -> str | None:
+        """Remove what else shouldn't stay: passwords of networks, and the log of where the board
+        was. What failed, in a line, or None."""
+        problem = None
+        try:
+            self._log.clear()
+        except OSError as error:
+            problem = "log not erased: %s" % error
         if self._networks is not None:
-            self._store.remove(self._networks.RECORD)
-            self._node.networks_changed()
+            try:
+                self._store.remove(self._networks.RECORD)
+                self._node.networks_changed()
+            except OSError as error:
+                problem = "networks not erased: %s" % error
+        return problem
 
     def _change_networks(self, params: object) -> "dict[str, Any]":
         entry, name = jsonrpc.some_params(params, "set", "remove")
         if self._networks is None:
             raise Refusal(REFUSED, "Wi-Fi is not this agent's business here")
+        changes = entry is not None or name is not None
         problem = failure = None
         try:
-            if entry is not None:
-                self._networks.put(self._store, entry)
-            if name is not None:
-                self._networks.remove(self._store, name)
+            if changes:
+                self._networks.change(self._store, entry, name)
             known = self._networks.read(self._store)
         except ValueError as error:  # raised again out here: a traceback may hold a password
             problem = str(error)
         except OSError as error:
             failure = "networks not stored: %s" % error
-        if failure:
-            raise Refusal(STORAGE_FAILED, failure)
         if problem:
             raise Refusal(INVALID_PARAMS, problem)
-        if entry is not None or name is not None:
+        if changes:  # also where the write failed: what is in flash counts, and may be the new
             self._node.networks_changed()
+        if failure:
+            raise Refusal(STORAGE_FAILED, failure)
         return {
             "networks": [
                 {"ssid": one.ssid, "priority": one.priority, "open": one.password is None}

@@ -94,6 +94,8 @@ class WifiPort:
         except ValueError:
             self._count("networks damaged")
             self._station.use([])
+        except OSError:  # those that it knows are as good as any
+            self._count("networks unreadable")
 
     def stop(self) -> None:
         """End: the sockets are given back; the interface stays as it is."""

@@ -55,7 +55,7 @@ COMMANDS = {
     "unseal": ("roamkey.cli.seal:unseal", "Open a sealed board with the key in the registry."),
     "erase": (
         "roamkey.cli.keys:erase",
-        "Erase keys and Wi-Fi passwords on a board, and retire its keys.",
+        "Erase keys, Wi-Fi passwords and event log on a board, and retire its keys.",
     ),
     "retire": ("roamkey.cli.keys:retire", "Retire a lost board's keys in the registry, for good."),
     "export": (
