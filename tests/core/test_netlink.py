@@ -241,13 +241,15 @@ def test_after_the_carrier_what_is_advertised_counts():
         assert port.hear(link_message(changes=4)) == []  # usable at once: it may be the same one
         dump = advertised(1, multi=2)
         assert port.hear(dump) == []  # an answer to our question, no advertisement
-        doubted = [("eth0", 1), ("eth0", 1, False, 7200)]  # even where it is in use
-        assert sorted(port.hear(advertised(2))) == doubted + [("eth0", 2, True, 7200)]
+        assert port.hear(advertised(2)) == [("eth0", 2, True, 7200), ("eth0", 1)]
         assert port.hear(dump) == []
-        assert port.hear(advertised(1)) == [("eth0", 1, True, 7200)]
-        doubted = [("eth0", 2), ("eth0", 2, False, 7200)]
-        assert port.hear(link_message(changes=6), advertised(1)) == doubted
-        assert port.hear(link_message(changes=6), advertised(1)) == []
+        assert port.hear(advertised(1)) == [("eth0", 1, True, 7200)]  # another router's
+        assert port.hear(link_message(changes=6), advertised(1)) == [("eth0", 2)]
+        port._sent_from = place(1)
+        port.hear(link_message(flags=0x43))
+        told = port.hear(link_message(changes=8))
+        assert told[0] == ("eth0", 1, True, 7200) and len(told) == 3  # what was in use comes first
+        assert port.hear(advertised(2)) == [("eth0", 1)]
         assert place(9) in port._open  # what a person gave it stays
 
     returning(work)

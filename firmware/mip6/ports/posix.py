@@ -2,7 +2,8 @@
 
 The kernel says over netlink what it does, so nothing is polled. It keeps its addresses when the
 carrier fails for a moment, and asks no router when it comes back, though that may be another
-network's. So we ask; and once an address is advertised then, the others come behind it.
+network's. So we ask; and once an address is advertised then, only such ones count: to try the old
+one meanwhile would take longer than the kernel needs to find that its old router is gone.
 
 A neighbour's advertisements make the kernel talk. Of that a bounded share is heard (some hundred
 messages a second), of the addresses sixteen a link are kept, and lines of the log are rationed.
@@ -56,15 +57,15 @@ class _Link:
         # the usable addresses -> (preferred, when they end in ms or None, how many came before)
         self.usable: dict[bytes, tuple[bool, int | None, int]] = {}
         self.came = 0
-        # addresses from before the carrier's return: they come behind what is advertised since
+        # addresses from before the carrier's return: they count until another is advertised
         self.stale: set[bytes] = set()
         self.fresh = False
         self.asking: asyncio.Task[None] | None = None  # the task that asks for advertisements
         self.asked_at = 0
 
-    def doubts(self, address: bytes) -> bool:
-        """Whether an address may be another network's."""
-        return self.fresh and address in self.stale
+    def counts(self, address: bytes) -> bool:
+        """Whether an address can be used."""
+        return self.up and address in self.usable and not (self.fresh and address in self.stale)
 
     def failed(self) -> None:
         """The carrier went: what is on the link when it is back, only advertisements tell."""
@@ -81,7 +82,6 @@ class _Open:
         self.watches = watches
         self.preferred = True
         self.until: int | None = None  # ms
-        self.doubted = False
 
 
 class Port:
@@ -273,11 +273,14 @@ class Port:
         """Open what became usable on a link, close what ceased to be, tell what changed."""
         priority = self._priority(link.name)
         closed = False
-        if link.up and priority is not None:
+        if priority is not None:
+            if self._sent_from is not None and link.counts(self._sent_from):
+                self._tell(link, priority, self._sent_from)  # what was in use comes first
             for address in list(link.usable):
-                self._tell(link, priority, address)
+                if link.counts(address):
+                    self._tell(link, priority, address)
         for address, entry in list(self._open.items()):
-            if entry.link == link.name and not (link.up and address in link.usable):
+            if entry.link == link.name and not link.counts(address):
                 self._close(address)
                 self._sink.address_gone(link.name, address)
                 closed = True
@@ -288,21 +291,17 @@ class Port:
 
     def _tell(self, link: "_Link", priority: int, address: bytes) -> None:
         preferred, until, _ = link.usable[address]
-        doubted = link.doubts(address)
-        preferred = preferred and not doubted
         entry = self._open.get(address)
         at = now()
         if entry is None:
             if not self._open_at(link, address):
                 return
             entry = self._open[address]
-        elif entry.link != link.name:
+        elif entry.link != link.name or not (
+            entry.preferred != preferred or moved(entry.until, until, at)
+        ):
             return
-        elif doubted and not entry.doubted:  # it comes behind the others, even where it is in use
-            self._sink.address_gone(link.name, address)
-        elif entry.preferred == preferred and not moved(entry.until, until, at):
-            return
-        entry.preferred, entry.until, entry.doubted = preferred, until, doubted
+        entry.preferred, entry.until = preferred, until
         valid_s = None if until is None else (until - at + 500) // 1000
         self._sink.address_usable(link.name, priority, address, preferred, valid_s)
 
