@@ -8,7 +8,7 @@ import sys
 
 from peer import COA1
 
-from mip6.ports import netlink, posix
+from mip6.ports import kernel, netlink, posix
 
 NATIVE = "<" if sys.byteorder == "little" else ">"
 
@@ -211,6 +211,34 @@ def test_of_many_addresses_the_newest_gets_through_and_the_one_in_use_stays():
     for number in range(102, 200):
         port.hear(advertised(number))
     assert len(port._open) == 16 and place(0) in port._open
+
+
+def test_hearing_may_stop_and_go_on_while_something_is_heard():
+    """On the kernel's own socket: what a flood of messages makes it do."""
+    heard = []
+    failures = []
+
+    async def main():
+        def take(event):
+            heard.append(event)
+            hearing._hush()
+            hearing._pause = asyncio.create_task(hearing._go_on(0.01))
+
+        def took_all(seen):
+            heard.append(None)
+            hearing.stop()
+
+        hearing = kernel.Kernel(take, took_all, failures.append, failures.append)
+        hearing.start()
+        for _ in range(500):
+            if None in heard:
+                break
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.03)
+        hearing.stop()
+
+    asyncio.run(main())
+    assert None in heard and not failures, failures
 
 
 def returning(work):

@@ -28,10 +28,10 @@ class _Readable:
         asyncio.core._io_queue.queue_read(self._stream)  # type: ignore[attr-defined]  # MicroPython's own
 
 
-async def _serve(stream: "socket.socket", function: "Callable[[], object]") -> None:
-    while True:
-        await _Readable(stream)  # type: ignore[misc]  # MicroPython awaits iterators
-        function()
+async def _serve(watch: "Watch") -> None:
+    while watch.on:
+        await _Readable(watch.stream)  # type: ignore[misc]  # MicroPython awaits iterators
+        watch.call()
 
 
 class Watch:
@@ -46,24 +46,30 @@ class Watch:
         function: "Callable[[], object]",
         failed: "Callable[[Exception], object]",
     ) -> None:
-        self._stream = stream
+        self.stream = stream
+        self.on = True
+        self._calling = False
         self._function = function
         self._failed = failed
         if MICROPYTHON:
-            self._task = asyncio.create_task(_serve(stream, self._call))
+            self._task = asyncio.create_task(_serve(self))
         else:
             self._loop = asyncio.get_running_loop()
-            self._loop.add_reader(stream.fileno(), self._call)
+            self._loop.add_reader(stream.fileno(), self.call)
 
-    def _call(self) -> None:
+    def call(self) -> None:
+        """What is called: `function`, guarded."""
+        self._calling = True
         try:
             self._function()
         except Exception as error:
             self._failed(error)
+        self._calling = False
 
     def stop(self) -> None:
-        """Call it no more; the stream may be closed then."""
-        if MICROPYTHON:
+        """Call it no more; the stream may be closed then. `function` itself may say so."""
+        self.on = False
+        if not MICROPYTHON:
+            self._loop.remove_reader(self.stream.fileno())
+        elif not self._calling:  # a task can't cancel itself
             self._task.cancel()
-        else:
-            self._loop.remove_reader(self._stream.fileno())
