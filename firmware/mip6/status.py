@@ -15,6 +15,7 @@ TYPE_CHECKING = const(False)
 if TYPE_CHECKING:
     from typing import Any
 
+    from .agent import Agent
     from .bindings.update_list import BindingUpdateList
     from .keystore.keystore import Keystore
     from .node import Node
@@ -138,6 +139,37 @@ def of_node(node: "Node") -> "dict[str, Any]":
     answer["care_of_address"] = text(care_of) if care_of else None
     answer["bindings"] = of_bindings(bindings, now)
     answer["drops"] = dict(bindings.drops)
+    return answer
+
+
+def of_agent(agent: "Agent") -> "dict[str, Any]":
+    """What Agent.status() says: of the node, and how every part fares.
+
+    `state` is "failed" while the node waits to be started again; `fault` and `traceback` are the
+    node's last, `application_traceback` the application's; `parts` has what failed at all.
+    """
+    answer = dict(agent.node.status())
+    node, application = agent.parts[:2]
+    if node.failed:
+        answer["state"] = "failed"
+        answer["text"] = "it is started again after a pause"
+    if node.faults:
+        answer["fault"] = node.fault
+        answer["traceback"] = node.traceback
+    answer["application"] = agent.application.status
+    if application.traceback:
+        answer["application_traceback"] = application.traceback
+    answer["parts"] = [
+        {
+            "part": part.name,
+            "faults": part.faults,
+            "restarts": part.restarts,
+            "failed": part.failed,
+            "fault": part.fault,
+        }
+        for part in agent.parts
+        if part.faults
+    ]
     return answer
 
 

@@ -48,10 +48,11 @@ def interrupts(on: bool) -> None:
     micropython.kbd_intr(3 if on else -1)
 
 
-def reboot() -> None:
-    """Start afresh: a hardware reset; on unix the process ends (procd's turn, or whoever's)."""
+def reboot(failed: bool = False) -> None:
+    """Start afresh: a hardware reset; on unix the process ends (procd's turn, or whoever's), with
+    the code 1 where it `failed`."""
     import machine
 
     if hasattr(machine, "reset"):
         machine.reset()
-    sys.exit()
+    sys.exit(1 if failed else 0)

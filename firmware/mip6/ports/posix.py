@@ -59,7 +59,7 @@ class Port:
     Without `uplinks` every interface serves: wired, then Wi-Fi, then modems.
     It tells its `sink` what happens: `address_usable(uplink, priority, address)`,
     `address_gone(uplink, address)`, `received(source, destination, next_header, payload)`,
-    `failed(error)` for what nobody foresaw.
+    `faulted(error)` for what nobody foresaw, `failed(error)` where it can't go on after that.
     """
 
     def __init__(self, uplinks: list[str] | None = None) -> None:
@@ -79,7 +79,7 @@ class Port:
         """Begin: needs a running asyncio loop. Raises OSError without the right to raw sockets."""
         self._sink = sink
         self._netlink = open_netlink()
-        self._watch = Watch(self._netlink, self._hear, sink.failed)
+        self._watch = Watch(self._netlink, self._hear, sink.faulted)
         self._ask()
 
     def stop(self) -> None:
@@ -94,7 +94,9 @@ class Port:
         if self._watch is not None:
             self._watch.stop()
             self._watch = None
-            self._netlink.close()
+        if self._netlink is not None:
+            stream, self._netlink = self._netlink, None  # type: ignore[assignment]  # as at first
+            stream.close()
 
     def send(self, source: bytes, destination: bytes, next_header: int, payload: "Octets") -> bool:
         """Send from an address that is usable; whether it left, as far as this machine knows."""
@@ -124,7 +126,7 @@ class Port:
         except OSError as error:
             self._fault(error)
             return
-        entry[2].append(Watch(socket.socket, _reader(self, socket), self._sink.failed))
+        entry[2].append(Watch(socket.socket, _reader(self, socket), self._sink.faulted))
 
     def _fault(self, error: "OSError") -> None:
         number = error.args[0]
@@ -255,7 +257,7 @@ class Port:
             for protocol in (_ROUTING, _MOBILITY, _ICMPV6):
                 kind = _PARAMETER_PROBLEM if protocol == _ICMPV6 else None
                 raw = sockets[protocol] = Raw(address, link.name, protocol, kind)
-                watches.append(Watch(raw.socket, _reader(self, raw), self._sink.failed))
+                watches.append(Watch(raw.socket, _reader(self, raw), self._sink.faulted))
         except OSError as error:  # gone again, or no right to raw sockets
             self._fault(error)
             _shut(sockets, watches)
@@ -301,4 +303,7 @@ def _shut(sockets: "dict[Any, Any]", watches: "list[Watch]") -> None:
     for watch in watches:
         watch.stop()
     for raw in sockets.values():
-        raw.close()
+        try:
+            raw.close()
+        except OSError:  # the others have to be closed all the same
+            pass

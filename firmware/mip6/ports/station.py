@@ -93,6 +93,7 @@ class Station:
 
     async def run(self) -> None:
         """Join and stay, for ever."""
+        self.network = self.address = None  # after a failure all is told anew
         while True:
             network = await self._join()
             self.network = network

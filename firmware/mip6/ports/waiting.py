@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class _Readable:
-    """Awaited once: until its socket can be read. MicroPython alone."""
+    """Awaited again and again: until its socket can be read. MicroPython alone."""
 
     def __init__(self, stream: "socket.socket") -> None:
         self._stream = stream
@@ -22,16 +22,28 @@ class _Readable:
         return self
 
     def __next__(self) -> None:
-        if self._asked:
+        self._asked = not self._asked
+        if not self._asked:
             raise StopIteration
-        self._asked = True
-        asyncio.core._io_queue.queue_read(self._stream)  # type: ignore[attr-defined]  # MicroPython's own
+        try:
+            asyncio.core._io_queue.queue_read(self._stream)  # type: ignore[attr-defined]  # MicroPython's own
+        except Exception:
+            self._asked = False
+            raise
 
 
-async def _serve(stream: "socket.socket", function: "Callable[[], object]") -> None:
+async def _serve(
+    readable: "_Readable",
+    function: "Callable[[], object]",
+    failed: "Callable[[Exception], object]",
+) -> None:
     while True:
-        await _Readable(stream)  # type: ignore[misc]  # MicroPython awaits iterators
-        function()
+        try:
+            await readable  # type: ignore[misc]  # MicroPython awaits iterators
+            function()
+        except Exception as error:
+            failed(error)
+            await asyncio.sleep(0)  # others may have memory to give back
 
 
 class Watch:
@@ -50,7 +62,7 @@ class Watch:
         self._function = function
         self._failed = failed
         if MICROPYTHON:
-            self._task = asyncio.create_task(_serve(stream, self._call))
+            self._task = asyncio.create_task(_serve(_Readable(stream), function, failed))
         else:
             self._loop = asyncio.get_running_loop()
             self._loop.add_reader(stream.fileno(), self._call)
