@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _SLEEP_MAX = const(60000)  # ms
 _WATCHDOG_MAX = const(1000)  # ms between calls of the watchdog
 _QUIET = const(200)  # ms with nothing to do in which flash is written ahead
+_VERIFY_MS = const(200)  # after which an address that came beside the one in use is news
 _GOODBYE = const(1500)  # ms that a shutdown waits for acknowledgements
 _GOODBYE_STEP = const(50)
 
@@ -67,6 +68,7 @@ class Node:
         self._timer_at = 0
         self.uplinks = Uplinks()
         self._top_up_due = False
+        self._verify_at: int | None = None
         self.fault = ""
         self.bindings: BindingUpdateList | None = None
         self.emit: "Emit" = _nowhere
@@ -147,10 +149,13 @@ class Node:
     def _go_on(self, now: int) -> None:
         bindings = self.bindings
         if bindings is not None:
+            if bindings.care_of is not None:
+                self._judge(bindings, bindings.care_of, now)
             best = self.uplinks.best(now, bindings.care_of)
             if best is None:
                 bindings.detach(now)
             elif best[1] != bindings.care_of:
+                bindings.valid_until = self.uplinks.valid_until(best[1])
                 bindings.attach(best[1], now)
                 for port in self.sockets:
                     self._listen(port)
@@ -158,12 +163,25 @@ class Node:
             for socket in self.sockets.values():
                 socket.flush()
 
+    def _judge(self, bindings: BindingUpdateList, care_of: bytes, now: int) -> None:
+        """Whether the address in use still leads anywhere: other routers may be on its link, its
+        updates may go unanswered."""
+        if self._verify_at is not None and now >= self._verify_at:
+            self._verify_at = None
+            if self.uplinks.beside(care_of):
+                bindings.verify(now)
+        if bindings.silent(now):
+            self.uplinks.silent(care_of, now)
+
     def _set_timer(self, now: int) -> None:
         """Have `_attend` called at the next deadline; a timer that rings before it may stand."""
         soonest = now + (_SLEEP_MAX if self.watchdog is None else _WATCHDOG_MAX)
         if self.bindings is not None:
             for at in (self.bindings.wakes_at(), self.uplinks.wakes_at(now)):
                 if at is not None and at < soonest:
+                    soonest = at
+            for at in (self.bindings.silent_at(), self._verify_at):
+                if at is not None and now < at < soonest:
                     soonest = at
         if self._top_up_due and soonest - now > 2 * _QUIET:
             soonest = now + _QUIET
@@ -201,7 +219,8 @@ class Node:
             if packet is None:
                 return
             self._top_up_due = True
-            self.send_data(packet)
+            if not self.send_data(packet):
+                bindings.unsent()
 
     def _top_up(self) -> None:
         """Reserve sequence numbers ahead, so that a move never waits for flash."""
@@ -237,7 +256,13 @@ class Node:
         """An address (16 octets) of an uplink can be used as of now; to be told again when that
         changes. `preferred`: not deprecated (RFC 4862 section 5.5.4). `valid_s`: seconds for which
         it is valid, None for ever."""
-        self.uplinks.usable(uplink, priority, address, self.now(), preferred, valid_s)
+        now = self.now()
+        new = self.uplinks.usable(uplink, priority, address, now, preferred, valid_s)
+        bindings = self.bindings
+        if bindings is not None and bindings.care_of is not None:
+            bindings.valid_until = self.uplinks.valid_until(bindings.care_of)
+            if new and address != bindings.care_of:
+                self._verify_at = now + _VERIFY_MS
         self._attend()
         if self.bindings is not None:
             self.bindings.prepare(address)
@@ -264,8 +289,11 @@ class Node:
         if self.bindings is None:
             return
         now = self.now()
+        heard = self.bindings.heard_at()
         packet = self.bindings.receive(source, destination, next_header, payload, now)
         if packet is None:
+            if self.bindings.heard_at() != heard and self.bindings.care_of is not None:
+                self.uplinks.answered(self.bindings.care_of)
             self._attend()
         elif not packet.checksum_ok():
             self.bindings.drop("checksum")

@@ -1,5 +1,6 @@
 """Forged, replayed, misplaced and malformed messages change nothing and are counted."""
 
+from counter import counter_of
 from peer import (
     CN,
     CN2,
@@ -153,8 +154,13 @@ def test_binding_errors():
     receive(bindings, cn.binding_error(COA1, 3), 100)
     assert bindings.drops == {"not for the home address": 1, "unexpected": 2}
     receive(bindings, cn.binding_error(COA1, 1), 100)
-    assert state(bindings) == "registering"
+    assert state(bindings) == "refreshing"  # asked anew, and data flow on
     assert cn.read(drain(bindings, 100)[0]).care_of == COA1
+    for now in range(200, 60000, 100):  # forged, both kinds: they silence nobody
+        receive(bindings, cn.binding_error(COA1, 1 + now % 200 // 100), now)
+        drain(bindings, now)
+        assert bindings.find(CN).usable
+    assert counter_of(bindings.keystore, 0).peek < 20
 
 
 def test_binding_error_2_stops_and_is_tried_again():

@@ -62,14 +62,16 @@ def test_silence_gives_the_others_their_turn():
     assert uplinks.best(64000, COA2) == ("eth0", COA1)  # tried again
     assert uplinks.silent(COA1, 70000)
     assert uplinks.wakes_at(70000) == 190000
-    assert uplinks.silent(COA2, 80000)  # both: the one whose silence ends first
+    assert not uplinks.silent(COA2, 80000)  # where none answers, nothing is won by going round
     assert uplinks.best(80000, COA2) == ("wlan0", COA2)
-    assert uplinks.best(150000, COA2) == ("wlan0", COA2)
+    assert uplinks.best(190000, COA2) == ("eth0", COA1)
     uplinks.answered(COA1)
-    assert uplinks.best(80000, COA2) == ("eth0", COA1)
-    for _ in range(20):
-        uplinks.silent(COA1, 0)
-    assert uplinks.wakes_at(200000) == 3600000
+    now, holds = 1000000, []
+    for _ in range(12):
+        uplinks.silent(COA1, now)
+        holds.append(uplinks.wakes_at(now) - now)
+        now += holds[-1]
+    assert holds[:3] == [60000, 120000, 240000] and holds[-3:] == [3600000] * 3
 
 
 def test_the_sixteenth_address_is_not_lost_behind_bad_ones():

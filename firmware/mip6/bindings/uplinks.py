@@ -8,7 +8,7 @@ The choice (RFC 6724 section 5, as far as it goes beyond one interface), first t
 - one that isn't deprecated, then the one that became usable last.
 
 Addresses are judged by answers: one that brings none (`silent`) gives way to the next for a
-minute, doubling to an hour, and is tried again then. Where none answers, each has its turn.
+minute, doubling to an hour, and is tried again then.
 
 An uplink that comes and goes costs two moves each time where another one works, so one that left
 soon after it came, three times in a row or more, has to stay a while before it is preferred again:
@@ -110,14 +110,16 @@ class Uplinks:
         return best and (best[1].uplink, best[1].address)
 
     def silent(self, address: bytes, now: int) -> bool:
-        """The address in use brings no answer; whether there is another one to try."""
-        if len(self._entries) < 2:
-            return False
+        """The address in use brings no answer; whether there is another one to try now."""
+        other = False
         for entry in self._entries:
+            if entry.address != address and entry.silent_until <= now:
+                other = True
+        for entry in self._entries if other else ():
             if entry.address == address:
                 entry.silent_until = now + min(_SILENCE << min(entry.silences, 6), _SILENCE_MAX)
                 entry.silences += 1
-        return True
+        return other
 
     def answered(self, address: bytes) -> None:
         """An authentic answer came to this address."""
@@ -166,11 +168,10 @@ class Uplinks:
 
     def _rank(self, entry: _Entry, now: int, current: "bytes | None") -> "tuple[Any, ...]":
         """The lower, the better."""
-        silent = entry.silent_until > now
         strange = self.towards is not None and _label(entry.address) != _label(self.towards)
         return (
             entry.eligible > now,
-            entry.silent_until if silent else 0,
+            entry.silent_until > now,
             strange and entry.address != self.home_address,
             entry.priority,
             entry.address != self.home_address,

@@ -227,12 +227,18 @@ class Ledger:
             self._store.write(self._name, record)
             kept = self._store.read(self._name)
         except OSError as error:
+            self._doubt(limits)
             raise StorageError("counter not written: " + str(error)) from None
         if kept != record:
+            self._doubt(limits)
             raise StorageError("flash did not keep the counter")
         self.serial += 1
         self._note_is_stale = False
         self.generations, self.limits = generations, limits
+
+    def _doubt(self, limits: "list[int]") -> None:
+        """Flash may hold these limits or those before: reserved is only what is so in both."""
+        self.limits = [min(limit, limits[index]) for index, limit in enumerate(self.limits)]
 
     def _retain(self) -> None:
         """Note the exact numbers; if that fails, void the old note (a new serial number) first."""
