@@ -149,6 +149,8 @@ class Agent:
             await self._ending.wait()
             return self._outcome
         finally:
+            for part in self.parts:
+                part.last = True
             beside.cancel()
             for task in tasks:
                 task.cancel()

@@ -101,7 +101,10 @@ class Node:
             await self._ended.wait()
             raise self._failure  # type: ignore[misc]  # what `failed` was told
         except asyncio.CancelledError:
-            await self._say_goodbye()
+            try:
+                await self._say_goodbye()
+            except Exception as error:
+                self.part.note(error)
             raise
         except Exception:
             self._let_go()
@@ -110,7 +113,10 @@ class Node:
             if self._timer is not None:
                 self._timer.cancel()
             self._timer = self._ended = None
-            self.port.stop()
+            try:
+                self.port.stop()
+            except Exception as error:  # what is on its way is what ended it
+                self.part.note(error)
 
     def _let_go(self) -> None:
         """There is no address any more: what the port told before counts no longer."""
@@ -193,16 +199,14 @@ class Node:
         self._timer = asyncio.create_task(self._ring(max(0, soonest - now)))
 
     async def _ring(self, milliseconds: int) -> None:
-        await asyncio.sleep(milliseconds / 1000)
-        self._timer = None
         try:
+            await asyncio.sleep(milliseconds / 1000)
+            self._timer = None
             if self._top_up_due and self._quiet():
                 self._top_up()
-        except Exception as error:
-            self.faulted(error)
-        try:
             self._attend()
-        except Exception as error:
+        except Exception as error:  # without a timer nothing would go on
+            self._timer = None
             self.failed(error)
 
     def _quiet(self) -> bool:
@@ -230,6 +234,8 @@ class Node:
             self.fault = ""
         except StorageError as error:
             self.fault = "sequence counter: %s" % error
+        except Exception as error:
+            self.faulted(error)
 
     async def _say_goodbye(self) -> None:
         """Have the bindings deleted before the end, as long as somebody answers."""

@@ -34,7 +34,7 @@ class Part:
     """`faults`: exceptions so far; `fault`, `traceback`: of the last one, empty without any;
     `restarts`; `failed`: whether it waits to be started again, or never will be.
 
-    `log(kind, text)`: where faults are noted.
+    `log(kind, text)`: where faults are noted. `last`: set it, and no start follows.
     """
 
     def __init__(self, name: str) -> None:
@@ -42,7 +42,7 @@ class Part:
         self.log: "Callable[[str, object], None]" = _nowhere
         self.faults = self.restarts = 0
         self.fault = self.traceback = ""
-        self.failed = False
+        self.failed = self.last = False
         self._row = 0  # failed starts
         self._began = 0
         self._since = -_WINDOW_MS
@@ -86,7 +86,7 @@ class Part:
             except Exception as error:
                 self.failed = True
                 self.note(error)
-                if self._count() == tries:
+                if self._count() == tries or self.last:
                     raise
             await asyncio.sleep(min(1 << min(self._row, 16) - 1, pause_max))
             self.restarts += 1
