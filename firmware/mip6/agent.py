@@ -81,10 +81,13 @@ class Agent:
         self,
         node: "Node | NoNode",
         port: "Port | None" = None,
-        application: "Application | None" = None,
+        store: "Store | None" = None,
+        interrupts: "Callable[[bool], None] | None" = None,
     ) -> None:
         self.node = node
-        self.application = application or Application()
+        self._store = store
+        self._interrupts = interrupts
+        self.application = Application(store, board.slept(), None, lambda: self.end(False))
         self.parts = (node.part, self.application.part, Part("idle work"), Part("console"))
         self.over = False
         self._port = port
@@ -105,6 +108,11 @@ class Agent:
         """Have the port read the record of Wi-Fi networks again, where it joins any."""
         if hasattr(self._port, "reload"):
             self._port.reload()  # type: ignore[union-attr]  # None has no reload
+
+    def seal_changed(self) -> None:
+        """Let 0x03 interrupt the application, or no more: the board may be sealed now."""
+        sealed = self._interrupts is None or self._store is None or is_sealed(self._store)
+        self.application.interrupts = None if sealed else self._interrupts
 
     def idle(self) -> bool:
         """Whether nothing is due for a while."""
@@ -138,9 +146,8 @@ class Agent:
         this is the end; see `operate`."""
         self._ending = asyncio.Event()
         node, _, idle, console = self.parts
-        beside = asyncio.create_task(
-            self.application.run(self.node)  # type: ignore[arg-type]  # see NoNode
-        )
+        self.seal_changed()
+        self.application.begin(self.node)  # type: ignore[arg-type]  # see NoNode
         tasks = [
             asyncio.create_task(self._keep(*each))
             for each in ((node, self.node.run), (idle, tend), (console, serve))
@@ -151,7 +158,7 @@ class Agent:
         finally:
             for part in self.parts:
                 part.last = True
-            beside.cancel()
+            self.application.cancel()
             for task in tasks:
                 task.cancel()
             for task in tasks:
@@ -285,7 +292,8 @@ def operate(
     """
     store = FileStore(root)
     keystore = Keystore(store, board.retained())
-    agent = Agent(*make(keystore))  # what stays in memory first: what goes leaves holes behind it
+    # What stays in memory first: what goes leaves holes behind it.
+    agent = Agent(*make(keystore), store, None if service else board.interrupts)
     keystore.load()
     agent.reload()
     log = make_log(store, root)

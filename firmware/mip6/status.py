@@ -58,6 +58,10 @@ STATUSES = {
 }
 
 
+_WHILE_SEALED = ("state", "uptime_s", "unsent", "faults", "drops")
+_APPLICATION = ("none", "running", "ended")
+
+
 def reason(why: int | str | None) -> str:
     """The line that says `Binding.why`."""
     if why is None:
@@ -203,4 +207,23 @@ def of_keystore(keystore: "Keystore", node: "dict[str, Any]") -> "dict[str, Any]
                 "key": rated or outlook(keystore, index, 0, 0),
             }
         )
+    return answer
+
+
+def while_sealed(answer: "dict[str, Any]") -> "dict[str, Any]":
+    """What a sealed board says of all that: states and counts, no network, no address but its
+    home, no text of an error. docs/LIMITS.md, "Sealed boards"."""
+    for peer in answer["keystore"]["peers"]:
+        del peer["correspondent"]
+    node = answer["node"]
+    told = {name: node[name] for name in _WHILE_SEALED if name in node}
+    told["sealed"] = True
+    told["bindings"] = [{"state": entry["state"]} for entry in node.get("bindings", ())]
+    application = node.get("application")
+    told["application"] = application if application in _APPLICATION else "failed"
+    told["parts"] = [
+        {name: value for name, value in part.items() if name != "fault"}
+        for part in node.get("parts", ())
+    ]
+    answer["node"] = told
     return answer

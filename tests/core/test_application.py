@@ -3,6 +3,8 @@
 import asyncio
 import sys
 
+from stores import MemoryStore
+
 from mip6 import application
 
 
@@ -49,22 +51,24 @@ class Program:
         raise self.beside
 
 
-def run(program, wait=0.05):
-    """(status while it runs, status afterwards, the application)."""
+def run(program, wait=0.05, then=None, **how):
+    """(status while it runs, status afterwards, the application); `then(application)` is called
+    in between."""
     node = Node()
-    found = application.Application()
+    found = application.Application(**how)
 
     async def main():
-        running = asyncio.create_task(found.run(node))
+        found.begin(node)
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         early = found.status
         await asyncio.sleep(wait)
-        running.cancel()
-        try:
-            await running
-        except asyncio.CancelledError:
-            pass
+        if then:
+            then(found)
+            await asyncio.sleep(wait)
+        found.cancel()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
         return early, found.status, found
 
     exists = application._exists
@@ -122,6 +126,56 @@ def test_so_is_one_that_a_task_of_its_own_asks_for():
     assert run(program, wait=0.05)[1] == "ended"
     program = Program(beside=KeyboardInterrupt())
     assert run(program, wait=0.05)[1] == "KeyboardInterrupt in a task of its own"
+
+
+def test_a_start_that_leaves_nobody_a_turn_is_on_record():
+    """As it looks in flash at that moment; two of them, and it waits for an hour or a person."""
+    seen = []
+
+    class Blocking(Program):
+        async def main(self, node):
+            seen.append(dict(store.records))
+            await Program.main(self, node)
+
+    store = MemoryStore()
+    for before, during in ((None, b"1"), (b"1", b"2")):
+        store.records = {"app": before} if before else {}
+        assert run(Blocking(), store=store)[1] == "ended"
+        assert seen.pop() == {"app": during}
+        assert store.records == {}  # it was one that others came after
+    store.records = {"app": b"2"}
+    program = Blocking()
+    assert run(program, store=store)[1].startswith("held for an hour")
+    assert (program.starts, store.records) == (0, {"app": b"2"})
+    assert run(program, store=store, then=lambda found: found.start())[1] == "ended"
+    assert (program.starts, store.records) == (1, {})
+    store.records = {}
+    run(Blocking(), store=store, slept=True)  # which costs no write at each wake
+    assert seen == [{"app": b"1"}, {}]
+
+
+def test_it_is_kept_from_starting():
+    store = MemoryStore()
+    told = "kept from starting: roamkey app start"
+    program = Program()
+    assert run(program, 0, store=store, then=lambda found: found.stop())[:2] == ("running", told)
+    assert store.records == {"app": b"stop"}
+    program = Program()
+    assert run(program, store=store)[:2] == (told, told)
+    assert program.starts == 0
+
+
+def test_an_interrupt_ends_the_agent_where_it_may():
+    """Only while the program itself runs; where the board is sealed it is the program's own."""
+    asked = []
+    interrupted = []
+    how = {"interrupts": asked.append, "interrupted": lambda: interrupted.append(1)}
+    program = Program(KeyboardInterrupt())
+    assert run(program, **how)[1] == "interrupted"
+    assert interrupted == [1]
+    assert asked == [True, False] * (len(asked) // 2)
+    assert run(Program(KeyboardInterrupt()), interrupted=how["interrupted"])[1] == "ended"
+    assert interrupted == [1]
 
 
 def test_none():

@@ -43,6 +43,13 @@ def retained(platform: str = sys.platform) -> "Retained | None":
     return RtcMemory(RTC())
 
 
+def slept() -> bool:
+    """Whether the board woke from deep sleep."""
+    import machine
+
+    return hasattr(machine, "DEEPSLEEP_RESET") and machine.reset_cause() == machine.DEEPSLEEP_RESET
+
+
 def interrupts(on: bool) -> None:
     """Whether 0x03 on the serial line raises KeyboardInterrupt."""
     micropython.kbd_intr(3 if on else -1)
