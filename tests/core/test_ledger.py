@@ -331,3 +331,18 @@ def test_counter_shows_its_place():
     counter = Counter(ledger, 0)
     counter.take()
     assert (counter.peek, counter.uses_left, counter.generation) == (1, 65535, 0)
+
+
+def test_a_release_that_says_it_failed_lets_no_number_be_used_twice():
+    """Flash may have taken the lowered limit all the same."""
+    for kept in (False, True):
+        store, ledger = fresh()
+        given = set(take(ledger, 40))
+        store.fail_at, store.keep = 0, kept
+        raises(StorageError, ledger.release)
+        store.fail_at = None
+        more = take(ledger, 5)  # the program goes on
+        assert not given & set(more)
+        given |= set(more)
+        again = reboot(store)
+        assert not given & set(take(again, 40))

@@ -41,6 +41,7 @@ class Budget:
         self._store = store
         self._ledger = ledger
         self._at: int | None = None  # up to when tokens were given back
+        self._kept = False  # whether there is a record of this set
         self._saved = self._load()
         self.tokens = [max(level, renewed) for level in self._told()]
 
@@ -59,6 +60,7 @@ class Budget:
         rows = body[SET_ID_OCTETS:]
         if body[:SET_ID_OCTETS] != ledger.set_id or len(rows) != _ROW_OCTETS * len(full):
             return full
+        self._kept = True
         found = []
         for index, row in enumerate(full):
             at = _ROW_OCTETS * index
@@ -86,6 +88,9 @@ class Budget:
 
     def spend(self, index: int, tokens: int = 1) -> None:
         """A number was taken for what nobody signed (-1: it wasn't, after all)."""
+        if not self._kept:  # else each start would find a full bucket
+            self._kept = True
+            self.save(0)
         self.tokens[index] = max(0, min(TOKENS_MAX, self.tokens[index] - tokens))
 
     def refill(self, index: int) -> None:

@@ -174,7 +174,7 @@ class Keystore:
             pass  # a full flash must not keep the keys from being removed
         try:
             self._store.remove(KEYS)
-            for name in SLOTS + (BUDGET,):  # noqa: RUF005 (MicroPython has no other way)
+            for name in SLOTS + (BUDGET,):  # noqa: RUF005 (MicroPython unpacks no tuple here)
                 self._store.remove(name)
         except OSError as error:
             self.load()
