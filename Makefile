@@ -46,11 +46,14 @@ size: $(STAMP) ## octets and flash of the agent; with PICO_W_UF2, PICO_W_FROZEN_
 	  --editable '.[dev,pico-w]'
 	$(BIN)/python bench/footprint.py
 
-fuzz: $(STAMP) ## power cuts, failing flash, lossy moves, unplugging and noise on the line (minutes)
+fuzz: $(STAMP) ## power cuts, failing flash, lossy moves, noise, damaged files, everything at once (long)
 	$(BIN)/python bench/cuts.py
 	$(BIN)/python bench/kills.py
 	$(BIN)/python bench/two_daemons.py
+	$(BIN)/python bench/following.py
+	$(BIN)/python bench/chaos.py
 	$(BIN)/python bench/hostile.py
+	$(BIN)/python bench/edges.py
 	CAMPAIGN=full $(BIN)/python -m pytest tests/correspondent/test_hostile.py
 	CAMPAIGN=full $(BIN)/python -m pytest -s tests/lab/test_roaming.py \
 	  tests/lab/test_roaming_hostile.py tests/board/test_noise.py tests/field/test_walk_report.py

@@ -33,7 +33,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from daemons import CARE_OF, Site
-from fleet import CORRESPONDENT, Node, enroll
+from fleet import CORRESPONDENT, LATER, Node, enroll
+from floods import KINDS, Flood, Honest
 from results import update
 from scapy_responder import ScapyResponder
 from scripts import table
@@ -129,6 +130,31 @@ def _check(fleet: list[Node], sequence: int, answers: list[tuple[bytes, bytes]])
     }
     if len(good) != len(fleet):
         sys.exit(f"only {len(good)} of {len(fleet)} acknowledgements are right")
+
+
+def measure_flooded(url: str, fleet: list[Node], seconds: float, core: int) -> list[list[object]]:
+    """Nodes that move beside a flood of each kind: packets of it a second, the median answer in
+    milliseconds, and how many per cent of the moves were answered within a second."""
+    rows: list[list[object]] = []
+    with Site() as site:
+        site.start(url, core)
+        honest = Honest(site, fleet, 1.0)
+        for kind in (None, *KINDS):
+            honest.latencies.clear()
+            honest.unanswered.clear()
+            flood = ExitStack() if kind is None else Flood(site, kind, fleet)
+            started = time.monotonic()
+            with flood:
+                honest.run(seconds)
+                honest.settle(2.0)
+            lasted = time.monotonic() - started
+            found = [took for _, took in honest.latencies]
+            moves = len(found) + len(honest.unanswered)
+            rate = flood.sent / lasted if isinstance(flood, Flood) else 0
+            answered = 100 * sum(took <= 1 for took in found) / moves
+            median = 1000 * statistics.median(found)
+            rows.append([kind or "none", round(rate), round(median, 1), round(answered, 1)])
+    return rows
 
 
 # --- in this process
@@ -257,6 +283,10 @@ def run(folder: Path, urls: dict[str, str], nodes: int, waves: int, growth: list
         with Registry.open(url) as registry:
             fleet = enroll(registry, nodes)
         rows.append((f"durable, whole daemon, {kind}", measure_daemon(url, fleet, waves, first)))
+    flooded_url = f"sqlite:///{folder / 'flooded.sqlite'}"
+    with Registry.open(flooded_url) as registry:
+        honest = enroll(registry, 200, LATER)
+    flooded = measure_flooded(flooded_url, honest, 5.0, first)
     os.sched_setaffinity(0, {first})
     with Registry.open(urls["SQLite"]) as registry:
         responder = responder_over(registry)
@@ -276,6 +306,12 @@ def run(folder: Path, urls: dict[str, str], nodes: int, waves: int, growth: list
         ["", "by the wall's clock", "by processor time"],
         [[name, rates.wall, rates.cpu] for name, rates in rows],
     )
+    headings = ["a flood of", "packets a second", "median answer, ms", "answered in 1 s, %"]
+    table(
+        "200 nodes that move each second, beside a flood of one processor's worth",
+        headings,
+        flooded,
+    )
     table("Where the responder's time goes, as profiled", ["", "calls", "share"], top)
     found = {
         "durable_bu_per_s": durable.wall,
@@ -283,6 +319,8 @@ def run(folder: Path, urls: dict[str, str], nodes: int, waves: int, growth: list
         "responder_bu_per_s": by_name["durable responder"].wall,
         "hmac_only_per_s": by_name["HMACs alone"].wall,
         "scapy_per_s": by_name["plainly on scapy"].wall,
+        "flooded_median_ms": max(row[2] for row in flooded[1:]),
+        "flooded_answered_percent": min(row[3] for row in flooded[1:]),
         "commit_each_per_s": by_name["a commit each"].wall,
     }
     if "PostgreSQL" in urls:

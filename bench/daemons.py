@@ -12,7 +12,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from ipaddress import IPv6Address
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from fleet import CORRESPONDENT
 from mip6 import packets
 from roamkey.correspondent import buffers
 from roamkey.correspondent.core.entries import Inbound
-from roamkey.lab.crowd import CABLE, connect
+from roamkey.lab.crowd import CABLE, connect, join, route
 from roamkey.lab.namespaces import Namespace
 
 CARE_OF = tuple(IPv6Address(f"2001:db8:{i}::1").packed for i in (1, 2))
@@ -34,7 +35,10 @@ class Site:
     """A daemon's namespace, and raw sockets at the care-of addresses at its cable's other end."""
 
     def __init__(self) -> None:
-        self._here, self._there = Namespace("correspondent"), Namespace("visitors")
+        self._here, self._there = self.host, self.visitors = (
+            Namespace("correspondent"),
+            Namespace("visitors"),
+        )
         connect(self._here, self._there)
         self._out: dict[bytes, socket.socket] = {}
         self._in: dict[socket.socket, bytes] = {}
@@ -45,10 +49,20 @@ class Site:
             self._in[self._open(packets.ROUTING, text)] = care_of
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self, registry: str, core: int | None = None, log: str = "none") -> float:
-        """Start the daemon, pinned to a processor; seconds until it was ready."""
-        command = [sys.executable, "-m", "roamkey", "correspondent", "run", "--no-data-plane"]
-        command += ["--address", str(CORRESPONDENT), "--no-metrics", "--log", log]
+    def start(
+        self,
+        registry: str,
+        core: int | None = None,
+        log: str = "none",
+        data_plane: bool = False,
+        more: Sequence[str] = ("--no-metrics",),
+        roamkey: Sequence[str] = ("-m", "roamkey"),
+    ) -> float:
+        """Start the daemon, pinned to a processor; seconds until it was ready. `more`: options;
+        `roamkey`: what Python runs."""
+        command = [sys.executable, *roamkey, "correspondent", "run"]
+        command.append("--data-plane" if data_plane else "--no-data-plane")
+        command += ["--address", str(CORRESPONDENT), "--log", log, *more]
         with (
             tempfile.TemporaryDirectory() as folder,
             socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready,
@@ -92,6 +106,13 @@ class Site:
         """Send an update from its care-of address."""
         self._out[update.source].sendto(update.payload, (str(CORRESPONDENT), 0))
 
+    def program(self) -> socket.socket:
+        """A UDP socket of a program on the daemon's host, at its address."""
+        made = self._here.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+        made.bind((str(CORRESPONDENT), 0))
+        made.setblocking(False)
+        return made
+
     def received(self, timeout_s: float) -> Iterator[tuple[bytes, bytes]]:
         """(payload, care-of address) of what has come; waits so long for the first."""
         for one in select.select(list(self._in), [], [], timeout_s)[0]:
@@ -100,6 +121,26 @@ class Site:
                     yield one.recv(2048), self._in[one]
                 except BlockingIOError:
                     break
+
+    def take_down(self) -> None:
+        """The cable is pulled at the visitors' end; they keep their addresses."""
+        self.visitors.set_ipv6(CABLE, keep_addr_on_down=1)
+        self.visitors.set_down(CABLE)
+
+    def lose_route(self) -> None:
+        """The correspondent's host loses its way to everywhere."""
+        self.host.popen(["ip", "-6", "route", "del", "default"]).wait()
+
+    def restore(self) -> None:
+        """The cable is there again, and the ways."""
+        self.visitors.set_up(CABLE)
+        for restore in (join, route):
+            with suppress(Exception):  # what is still there
+                restore(self.host, self.visitors)
+
+    def inward(self) -> list[socket.socket]:
+        """Where answers come in."""
+        return list(self._in)
 
     def close(self) -> None:
         """End the daemon, and let go of all."""

@@ -14,13 +14,14 @@ from mip6 import messages, packets
 from mip6.bindings import updates
 from mip6.limits import LIFETIME_UNIT_S
 from roamkey.correspondent.core.entries import Inbound
-from roamkey.registry import CONFIRMED, Registry
+from roamkey.registry import CONFIRMED, SENT, Registry
 from roamkey.registry.encryption import Place, Secrets
 from roamkey.registry.keysets import fingerprint
 from roamkey.registry.schema import keys, nodes, pairs, registry
 
 CORRESPONDENT = IPv6Address("2001:db8:c::2")
 LIFETIME_S = 4000
+LATER = 15  # keys that a node may have beside the one in use
 _HOME = int(IPv6Address("2001:db8:a::"))
 _KCN_OCTETS = 32
 _NONCE_OCTETS = 8
@@ -67,8 +68,9 @@ class Node:
         return message.status, message.sequence
 
 
-def enroll(opened: Registry, count: int) -> list[Node]:
-    """Put nodes into an empty registry as if each had been provisioned and confirmed."""
+def enroll(opened: Registry, count: int, later: int = 0) -> list[Node]:
+    """Put nodes into an empty registry as if each had been provisioned and confirmed. `later`:
+    how many further keys each has, which nobody uses."""
     fleet = [Node(number) for number in range(count)]
     with opened.writing() as c:
         mark = opened.vault.fingerprint_key(c)
@@ -85,6 +87,13 @@ def enroll(opened: Registry, count: int) -> list[Node]:
             rows[2][-1] |= opened.vault.conceal(c, place, one.secrets)
             rows[2][-1] |= {"lifetime": LIFETIME_S, "state": CONFIRMED}
             rows[2][-1]["fingerprint"] = fingerprint(mark, one.secrets.kcn)
+            for generation in range(1, later + 1):
+                ident = count * generation + one.number + 1
+                secrets = Node(-ident).secrets
+                place = Place(one.home_address, CORRESPONDENT.packed, set_id, generation)
+                rows[2].append({**rows[2][-1], "id": ident, "generation": generation})
+                rows[2][-1] |= opened.vault.conceal(c, place, secrets) | {"state": SENT}
+                rows[2][-1]["fingerprint"] = fingerprint(mark, secrets.kcn)
         for table, values in zip((nodes, pairs, keys), rows, strict=True):
             c.execute(insert(table), values)
         c.execute(update(registry).values(revision=1))

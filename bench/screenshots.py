@@ -55,7 +55,7 @@ def main() -> int:
 
 def start_page(crowd: Crowd) -> subprocess.Popen[str]:
     """The page's process, ready."""
-    command = [sys.executable, "-m", "roamkey", "correspondent", "page"]
+    command = [sys.executable, "-m", "roamkey", "correspondent", "page", "--no-token"]
     command += ["--registry", str(crowd.registry_path)]
     page = crowd.correspondent.popen(command, stdout=subprocess.PIPE, text=True)
     assert "http" in page.stdout.readline()

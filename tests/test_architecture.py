@@ -14,6 +14,7 @@ AT_START = [each for each in IMPORTS if not each.function]
 
 #: The only imports inside functions: who, what, and why not at the top.
 LOAD_POINTS = {
+    "roamkey.__main__": ({"roamkey.cli"}, "Ctrl-C is looked after before"),
     "roamkey.board.esp32": (
         {"esptool", "esptool.cmds", "esptool.logger", "esptool.util"},
         "an extra",
@@ -28,7 +29,7 @@ LOAD_POINTS = {
         {"roamkey.field.compare", "roamkey.field.output"},
         "they draw, with the extra `lab`; --json needs none of it",
     ),
-    "roamkey.correspondent.daemon": (
+    "roamkey.correspondent.telling": (
         {"roamkey.correspondent.metrics"},
         "prometheus_client: not in the memory of daemons that serve no metrics",
     ),
@@ -53,7 +54,11 @@ LOAD_POINTS = {
 
 LINES_MAX = 350
 #: What may be longer, and by how much at most.
-LONGER = {"roamkey.board.installer": 400}  # all ways of an agent to a board, and back
+LONGER = {
+    "roamkey.board.installer": 400,  # all ways of an agent to a board, and back
+    "roamkey.registry.registry": 420,  # all that one asks of it
+    "roamkey.correspondent.daemon": 370,  # the loop, until parts of it have rooms of their own
+}
 
 AGENT = ROOT / "firmware" / "mip6"
 AGENT_IMPORTS = read(AGENT, "mip6")

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mobility_samples import VECTORS, one_of_each, write_capture
+from mobility_samples import VECTORS, one_of_each, radiotap, write_capture
 from typer.testing import CliRunner
 
 from mip6 import messages, packets
 from roamkey.decode.facts import describe
+from roamkey.decode.reading import Reading
 
 PACKETS = [bytes.fromhex(v["packet"]) for v in VECTORS] + one_of_each()
 IDS = [v["name"] for v in VECTORS] + [f"own-{i}" for i in range(len(one_of_each()))]
@@ -198,6 +199,21 @@ def test_tshark_finds_the_same_packets_malformed(tshark: str, tmp_path: Path) ->
         assert malformed(fields) == ("damaged" in describe(cut)), fields
         found.add(malformed(fields))
     assert found == {False, True}
+
+
+@pytest.mark.parametrize("how", [{}, {"qos": True}, {"qos": True, "padded": True}])
+def test_tshark_finds_the_same_packets_in_wifi(
+    tshark: str, tmp_path: Path, how: dict[str, bool]
+) -> None:
+    capture = tmp_path / "wifi.pcap"
+    with capture.open("wb") as file:
+        write_capture(file, [radiotap(packet, **how) for packet in PACKETS], link=127)
+    with capture.open("rb") as file:
+        ours = list(Reading().capture(file))
+    theirs = dissect(tshark, capture)
+    assert len(ours) == len(theirs) == len(PACKETS)
+    for facts, fields in zip(ours, theirs, strict=True):
+        compare(facts, fields)
 
 
 @pytest.mark.parametrize("packet", PACKETS, ids=IDS)

@@ -1,6 +1,7 @@
 """Files of mode 0600: whole or not at all, and nobody else's even for a moment."""
 
 import os
+import secrets
 import stat
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import pytest
 
 from roamkey import privatefiles
 from roamkey.errors import BadInputError
+
+FULL = Path("/dev/full")
 
 
 @pytest.fixture(autouse=True)
@@ -30,20 +33,61 @@ def test_made_once(tmp_path: Path) -> None:
 
 def test_written_over_a_file_that_others_could_read(tmp_path: Path) -> None:
     path = tmp_path / "secret"
-    for left in (path, tmp_path / "secret.new"):
-        left.write_bytes(b"old")
-        left.chmod(0o666)
+    path.write_bytes(b"old")
+    path.chmod(0o666)
     privatefiles.write(path, b"new")
     assert path.read_bytes() == b"new" and mode(path) == 0o600
     assert [each.name for each in tmp_path.iterdir()] == ["secret"]
 
 
-def test_no_link_leads_a_secret_elsewhere(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["secret", "secret.new", ".roamkey-6161616161616161"])
+@pytest.mark.parametrize("kind", ["link", "file", "dangling"])
+def test_nothing_planted_leads_a_secret_elsewhere(
+    tmp_path: Path, monkeypatch, name: str, kind: str
+) -> None:
+    """Wherever it lies, even where the name for the new one was guessed."""
+    monkeypatch.setattr(secrets, "token_hex", lambda octets: octets * "61")
     elsewhere = tmp_path / "elsewhere"
-    elsewhere.write_bytes(b"")
-    (tmp_path / "secret.new").symlink_to(elsewhere)
-    privatefiles.write(tmp_path / "secret", b"new")
-    assert elsewhere.read_bytes() == b""
+    planted = tmp_path / name
+    if kind != "dangling":
+        elsewhere.write_bytes(b"")
+    if kind == "file":
+        planted.write_bytes(b"")
+        planted.chmod(0o666)
+    else:
+        planted.symlink_to(elsewhere)
+    path = tmp_path / "secret"
+    try:
+        privatefiles.write(path, b"new")
+        assert not path.is_symlink() and path.read_bytes() == b"new" and mode(path) == 0o600
+    except FileExistsError:
+        assert name.startswith(".roamkey") and planted.exists() == (kind != "dangling")
+    assert not elsewhere.exists() or elsewhere.read_bytes() == b""
+    assert privatefiles.create(tmp_path / "secret", b"x") is (
+        not (tmp_path / "secret").is_symlink() and path.read_bytes() == b"x"
+    )
+
+
+def test_what_is_no_file_is_never_replaced() -> None:
+    with pytest.raises(BadInputError, match="/dev/full is no file that could be replaced"):
+        privatefiles.write(Path("/dev/full"), b"secret")
+    with pytest.raises(OSError, match="No space"):
+        privatefiles.write(Path("/dev/full"), b"no secret", privatefiles.SHARED)
+    assert stat.S_ISCHR(Path("/dev/full").stat().st_mode)
+
+
+def test_shared_files_follow_the_umask(tmp_path: Path) -> None:
+    os.umask(0o027)
+    privatefiles.write(tmp_path / "log", "ä", privatefiles.SHARED)
+    assert mode(tmp_path / "log") == 0o640 and (tmp_path / "log").read_text("utf-8") == "ä"
+
+
+def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(os, "fdopen", lambda number, how: (os.close(number), FULL.open(how))[1])
+    for work in (privatefiles.create, privatefiles.write):
+        with pytest.raises(OSError, match="No space"):
+            work(tmp_path / "secret", b"content")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_fails_leaves_the_old_one_and_nothing_else(tmp_path: Path, monkeypatch) -> None:

@@ -137,13 +137,13 @@ def test_any_octets_are_described_and_shown(octets: bytes) -> None:
 @given(st.lists(st.binary(min_size=1, max_size=80), min_size=1), st.sampled_from(["", " ", ":"]))
 def test_hexadecimal_lines_come_back(found: list[bytes], between: str) -> None:
     text = "\n".join("0x" + (between.join(f"{octet:02x}" for octet in p)) for p in found)
-    assert packets_in(text) == found
+    assert list(packets_in(io.StringIO(text))) == found
 
 
 @given(st.text(max_size=200))
 def test_any_text_is_hexadecimal_or_bad_input(text: str) -> None:
     with contextlib.suppress(BadInputError):
-        packets_in(text)
+        list(packets_in(io.StringIO(text)))
 
 
 @settings(max_examples=200)

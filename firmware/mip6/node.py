@@ -176,8 +176,9 @@ class Node:
             self._verify_at = None
             if self.uplinks.beside(care_of):
                 bindings.verify(now)
-        if bindings.silent(now):
-            self.uplinks.silent(care_of, now)
+        since = bindings.silent_since(now)
+        if since is not None:
+            self.uplinks.silent(care_of, now, since)
 
     def _set_timer(self, now: int) -> None:
         """Have `_attend` called at the next deadline; a timer that rings before it may stand."""

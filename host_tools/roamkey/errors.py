@@ -1,6 +1,6 @@
 """What a command can fail with. Each failure is one line on stderr and one documented exit code.
 
-Raise these deep; `roamkey.cli.main` prints them once.
+Raise these deep; `roamkey.cli.ending` prints them once.
 """
 
 

@@ -1,36 +1,55 @@
-"""Files of mode 0600, which hold secrets: made, replaced and read so that nobody else sees them.
+"""Files that are there whole or not at all, and those of mode 0600, which hold secrets.
 
-None is readable by others even for a moment, whatever the umask. What others may read is refused.
+Of the latter none is readable by others even for a moment, whatever the umask; what others may
+read is refused. Nothing here writes through a link that somebody planted.
 """
 
 import os
+import secrets
 import stat
 from pathlib import Path
 
 from roamkey.errors import BadInputError
 
+PRIVATE = 0o600
+SHARED = 0o666
 OTHERS = 0o077  # what nobody but the owner may be allowed
 
 
 def create(path: Path, content: bytes = b"") -> bool:
     """Make a file where there is none; whether it was made. Raises OSError."""
     try:
-        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        descriptor = _made(path, PRIVATE)
     except FileExistsError:
         return False
-    with os.fdopen(descriptor, "wb") as made:
-        made.write(content)
+    try:
+        with os.fdopen(descriptor, "wb") as made:
+            made.write(content)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
     return True
 
 
-def write(path: Path, content: bytes | bytearray | memoryview) -> None:
-    """Put a file there, in place of one that is: whole, or not at all. Raises OSError."""
-    new = path.with_name(path.name + ".new")
-    new.unlink(missing_ok=True)  # of an earlier run, and of whatever mode
-    descriptor = os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+def write(path: Path, content: bytes | bytearray | memoryview | str, mode: int = PRIVATE) -> None:
+    """Put a file there, in place of one that is: whole, or not at all.
+
+    `mode`: `PRIVATE`, or `SHARED` as far as the umask goes; then a device or pipe is written to.
+    A link at `path` is replaced, not followed. Raises OSError, and BadInputError for what is in
+    the way and no file.
+    """
+    octets = content.encode() if isinstance(content, str) else content
+    if _is_special(path):
+        if mode == PRIVATE:
+            raise BadInputError(f"{path} is no file that could be replaced")
+        with path.open("wb") as special:
+            special.write(octets)
+        return
+    new = path.parent / f".roamkey-{secrets.token_hex(8)}"
+    descriptor = _made(new, mode)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
+            file.write(octets)
             file.flush()
             os.fsync(file.fileno())
         new.replace(path)
@@ -60,5 +79,40 @@ def read(path: str | Path, limit: int, forbidden: int = OTHERS) -> bytes:
         return file.read(limit + 1)
 
 
+def read_regular(path: Path, limit: int) -> bytes:
+    """What a file that holds no secret has in it; never of a device or pipe, which may be endless.
+
+    Raises BadInputError (one line): not there, not readable, longer than `limit` octets.
+    """
+    try:
+        with path.open("rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise BadInputError(f"{path}: not a regular file")
+            content = file.read(limit + 1)
+    except OSError as error:
+        raise BadInputError(f"{path}: {error.strerror}") from None
+    except ValueError:  # a NUL in it
+        raise BadInputError(f"{path}: no path") from None
+    if len(content) > limit:
+        raise BadInputError(f"{path}: longer than {limit >> 20} MiB")
+    return content
+
+
 def _open_to(mode: int, forbidden: int) -> int | None:
     return stat.S_IMODE(mode) if mode & forbidden else None
+
+
+def _made(path: Path, mode: int) -> int:
+    """A new file, open for writing; never one that is there, nor what a link leads to."""
+    flags = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_WRONLY | os.O_CLOEXEC
+    return os.open(path, flags, mode)
+
+
+def _is_special(path: Path) -> bool:
+    try:
+        mode = path.lstat().st_mode
+        if stat.S_ISLNK(mode):  # /dev/stdout is one
+            mode = path.stat().st_mode
+    except FileNotFoundError:
+        return False
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)

@@ -50,6 +50,7 @@ class _Platform:
 
 class FakeBoard:
     """The console behind a pty. `hears` and `says` change what crosses the line, or drop it (b"").
+    `echoes`: a cable that gives the host back what it sends.
 
     After `unplug_after` octets from the host the port is gone and the board without power. `port`
     is a link that goes with it: the pty's own name may be the next board's, another test's even.
@@ -60,6 +61,7 @@ class FakeBoard:
         self.board_id = board_id
         self.hears: Callable[[bytes], bytes] = bytes
         self.says: Callable[[bytes], bytes] = bytes
+        self.echoes = False
         self.unplug_after: int | None = None
         self.heard = bytearray()
         self._stop: int | None = None
@@ -111,6 +113,8 @@ class FakeBoard:
     def _take(self, octets: bytes) -> bool:
         for octet in octets:
             self.heard.append(octet)
+            if self.echoes:
+                os.write(self._master, bytes([octet]))
             if self.unplug_after is not None and len(self.heard) > self.unplug_after:
                 return False
             for taken in self.hears(bytes([octet])):

@@ -5,7 +5,10 @@ where this machine can mount one). The ESP32's is esp32-mock-bootloader, which s
 protocol over a pty to the real esptool. MicroPython afterwards is a virtual board.
 """
 
+import io
 import os
+import random
+import re
 import shutil
 import struct
 import subprocess
@@ -17,14 +20,14 @@ from pathlib import Path
 
 import pytest
 from json_output import checked
+from support import images
 
 from roamkey.board import bootloader, discovery, flasher
-from roamkey.board.images import ESP_CHIPS, read_firmware
+from roamkey.board.esp_images import CHIPS
+from roamkey.board.images import read_firmware
 from roamkey.board.repl import Repl
 from roamkey.errors import BadInputError, BoardError, RefusedError
 from roamkey.lab.board import VirtualBoard
-
-from . import images
 
 _INFO = "UF2 Bootloader v3.0\r\nModel: Raspberry Pi RP2\r\nBoard-ID: RPI-RP2\r\n"
 _SIGNAL = "bootloader"
@@ -203,13 +206,21 @@ def test_damaged_and_foreign_files(tmp_path: Path) -> None:
         (1024 - 4, b"X", "no UF2 block"),
         (512 + 28, b"\x00\x00\x00\x00", "more than one kind"),
         (8, b"\x00\x00\x00\x00", "which chip"),
-        (512 + 16, b"\xff\xff", "no UF2 block"),
+        (512 + 16, b"\xff\xff", "takes 256 at a time"),
+        (512 + 12, b"\x80", "takes 256 at a time"),
+        (512 + 12, b"\x00\x00", "two blocks for 0x10000000"),
+        (512 + 20, b"\x02", "blocks are missing before octet 512"),
+        (512 + 24, b"\x02", "blocks are missing before octet 512"),
+        (32 + 7, b"X", "checksum of its first block"),
     ):
         damaged(images.uf2(path, content), at, value)
         with pytest.raises(BadInputError, match=words):
             read_firmware(path)
     images.uf2(path, content, family=0x55114460)
     with pytest.raises(BadInputError, match="another chip"):
+        read_firmware(path)
+    images.uf2(path, content, start=0x10008000)
+    with pytest.raises(BadInputError, match="begin and end where flash does"):
         read_firmware(path)
     whole = images.uf2(path, content).read_bytes()
     path.write_bytes(whole[:-512])
@@ -218,18 +229,34 @@ def test_damaged_and_foreign_files(tmp_path: Path) -> None:
     path.write_bytes(whole[:-100])
     with pytest.raises(BadInputError, match="cut off"):
         read_firmware(path)
+    last = {0x10000000: images.boot2(), 0x10000100: bytes(100)}
+    path.write_bytes(images.blocks(last))
+    with pytest.raises(BadInputError, match="block 1 holds 100 octets"):
+        read_firmware(path)
     path.write_text("hello")
     with pytest.raises(BadInputError, match="neither"):
         read_firmware(path)
     with pytest.raises(BadInputError, match="No such file"):
         read_firmware(tmp_path / "none")
-    images.esp(path, b"application")
-    damaged(path, 0x7000, b"\xff\xff")
-    with pytest.raises(BadInputError, match="application alone"):
-        read_firmware(path)
-    damaged(images.esp(path, b"application"), 12, b"\x77\x00")
-    with pytest.raises(BadInputError, match="known"):
-        read_firmware(path)
+
+
+def test_a_file_system_inside_is_flashed_by_force_alone(rp2: VirtualBoard, tmp_path: Path) -> None:
+    path = tmp_path / "firmware.uf2"
+    code = {0x10000000 + 256 * n: images.boot2() if n == 0 else bytes(256) for n in range(64)}
+    superblock = b"\x01\0\0\0\xf0\x0f\xff\xf7littlefs".ljust(256, b"\0")
+    for more, what in (
+        ({0x10004000: superblock}, "a file system"),
+        ({0x1012C000: superblock}, "more for 0x1012c000"),
+        ({0x1012C000: b"FAT".ljust(256, b"\0")}, "more for 0x1012c000"),
+    ):
+        path.write_bytes(images.blocks({**code, **more}))
+        firmware = read_firmware(path)
+        with pytest.raises(RefusedError, match=f"{what}.*--force flashes it all the same"):
+            flasher.flash(firmware, rp2.port)
+    assert not (tmp_path / _SIGNAL).exists()
+    (tmp_path / "none").mkdir()
+    with pytest.raises(BadInputError, match="no drive"):  # with force it goes on
+        flasher.flash(firmware, None, drive=tmp_path / "none", force=True)
 
 
 def test_a_real_uf2() -> None:
@@ -276,19 +303,120 @@ def esp32(tmp_path: Path) -> Iterator[Mock]:
 def test_esp_chips_are_as_esptool_has_them() -> None:
     targets = pytest.importorskip("esptool.targets")
     by_id = {chip.IMAGE_CHIP_ID: chip for chip in targets.CHIP_DEFS.values()}
-    for number, (name, offset) in ESP_CHIPS.items():
+    for number, (name, offset) in CHIPS.items():
         chip = by_id[number]
         assert (name, offset) == (chip.CHIP_NAME, chip.BOOTLOADER_FLASH_OFFSET)
+
+
+def whole_esp(tmp_path: Path, **options) -> bytes:
+    return images.esp(tmp_path / "esp.bin", b"application" * 500, **options).read_bytes()
+
+
+def refusal(path: Path, content: bytes) -> str:
+    """Why a file is refused; "" where it isn't."""
+    path.write_bytes(content)
+    try:
+        read_firmware(path)
+    except BadInputError as error:
+        return str(error).removeprefix(f"{path}: ")
+    return ""
+
+
+@pytest.mark.parametrize("digest", [True, False])
+def test_an_esp32_image_that_is_cut_anywhere_is_refused(tmp_path: Path, digest: bool) -> None:
+    whole = whole_esp(tmp_path, digest=digest)
+    path = tmp_path / "cut.bin"
+    assert refusal(path, whole) == ""
+    ends = {*range(1, 1000, 37), *range(0x7000 - 40, 0x7100, 9), *range(0xF000, len(whole), 53)}
+    for end in {*ends, len(whole) // 2, len(whole) - 1}:
+        why = refusal(path, whole[:end])
+        assert "cut off" in why or 0x7000 < end < 0x7100, (end, why)
+        assert why, end
+
+
+def test_an_esp32_image_that_is_damaged_anywhere_is_refused(tmp_path: Path) -> None:
+    """In bootloader, partition table or application; what lies between them is never read."""
+    whole = whole_esp(tmp_path)
+    path = tmp_path / "damaged.bin"
+    rng = random.Random(1)
+    inside = [*range(610), *range(0x7000, 0x7000 + 160), *range(0xF000, len(whole))]
+    for _ in range(400):
+        at = rng.choice(inside)
+        content = bytearray(whole)
+        content[at] ^= 1 << rng.randrange(8)
+        assert refusal(path, bytes(content)), at
+
+
+@pytest.mark.parametrize(
+    ("at", "value", "words"),
+    [
+        (1, b"\0", "no bootloader where one belongs"),
+        (1, b"\x11", "no bootloader where one belongs"),
+        (12, b"\x77\0", r"known here \(chip id 119\)"),
+        (28, b"\xff\xff\0\0", "its bootloader is longer than the room for it"),
+        (40, b"X", "the checksum of its bootloader is wrong"),
+        (0x7000, b"\xff", "no partition table at 0x8000"),
+        (0x7000 + 5, b"X", "the MD5 of its partition table is wrong"),
+        (0xF000, b"\0", "no application where one belongs"),
+        (0xF000 + 12, b"\x05", "the SHA-256 of its application is wrong"),
+        (0xF000 + 300, b"X", "the checksum of its application is wrong"),
+    ],
+)
+def test_a_damaged_esp32_image_is_told_for_what_it_is(
+    tmp_path: Path, at: int, value: bytes, words: str
+) -> None:
+    content = bytearray(whole_esp(tmp_path))
+    content[at : at + len(value)] = value
+    assert re.search(words, refusal(tmp_path / "damaged.bin", bytes(content)))
+
+
+def test_parts_of_an_esp32_image_are_named(tmp_path: Path) -> None:
+    whole = whole_esp(tmp_path)
+    path = tmp_path / "part.bin"
+    assert "an application alone" in refusal(path, whole[0xF000:])
+    assert "or a bootloader alone" in refusal(path, whole[:1000])
+    other = whole[:0xF000] + whole_esp(tmp_path, chip_id=5)[0x10000:]
+    assert refusal(path, other) == "its application is for another chip than its bootloader"
+
+
+def test_images_are_judged_as_esptool_judges_them(tmp_path: Path) -> None:
+    """Whatever esptool finds wrong with an application is found here too, and nothing else."""
+    bin_image = pytest.importorskip("esptool.bin_image")
+    whole = whole_esp(tmp_path)
+    path = tmp_path / "mutated.bin"
+    rng = random.Random(2)
+    judged = {True: 0, False: 0}
+    for _ in range(300):
+        content = bytearray(whole)
+        for _ in range(rng.randrange(3)):
+            content[rng.randrange(0xF000, len(content))] = rng.randrange(256)
+        if rng.random() < 0.2:
+            del content[rng.randrange(0xF000, len(content)) :]
+        try:
+            theirs = bin_image.ESP32FirmwareImage(io.BytesIO(content[0xF000:]))
+            good = theirs.checksum == theirs.calculate_checksum()
+            good = good and theirs.stored_digest == theirs.calc_digest and theirs.chip_id == 0
+        except Exception:
+            good = False
+        judged[good] += 1
+        assert (refusal(path, bytes(content)) == "") == good
+    assert min(judged.values()) > 50
 
 
 def test_a_header_as_esptool_reads_it(tmp_path: Path) -> None:
     bin_image = pytest.importorskip("esptool.bin_image")
     file = images.esp(tmp_path / "c3.bin", b"x", chip_id=5)
-    header = bin_image.ESP32C3FirmwareImage()
-    with file.open("rb") as opened:
-        opened.seek(8)
-        header.load_extended_header(opened)
+    header = bin_image.LoadFirmwareImage("esp32c3", str(file))
     assert header.chip_id == 5 and read_firmware(file).chip == "ESP32-C3"
+
+
+def test_files_in_an_esp32_image_need_force_where_the_boards_are_kept(
+    esp32: Mock, tmp_path: Path
+) -> None:
+    firmware = read_firmware(images.esp(tmp_path / "files.bin", b"x", files=b"littlefs"))
+    with pytest.raises(RefusedError, match="brings the partition vfs"):
+        flasher.flash(firmware, esp32.port, erase=False)
+    assert read_firmware(images.esp(tmp_path / "none.bin", b"x")).files == ""
 
 
 def test_esp32_is_erased_written_verified_and_asked(

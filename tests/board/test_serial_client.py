@@ -1,14 +1,20 @@
 """The serial client on lines that are bad in every way that lines are."""
 
+import contextlib
 import os
 import pty
 import random
+import threading
 import tty
 from pathlib import Path
 
 import pytest
 
+from mip6 import addresses
+from mip6.console import framing
 from roamkey.board.serial_client import ConsoleRefusedError, SerialClient
+from roamkey.enroll import deliver
+from roamkey.enroll.plan import Plan
 from roamkey.errors import BoardError
 from roamkey.lab.board import VirtualBoard
 
@@ -95,3 +101,53 @@ def test_lost_and_doubled_octets_both_ways(fake, seed: int) -> None:
     fake.hears = fake.says = spoil
     with SerialClient(fake.port, answer_s=5) as client:
         assert client.identify().board == "fa4e"
+
+
+def covered(text: str) -> bytes:
+    return framing.cover(text.encode()) + b"\n"
+
+
+def test_a_cable_that_echoes(fake, registry, hasty) -> None:
+    """Our own lines come back, long ones in pieces too."""
+    fake.echoes = True
+    with SerialClient(fake.port) as client:
+        assert client.identify().board == "fa4e"
+        assert "keystore" in client.status()
+        with pytest.raises(ConsoleRefusedError) as caught:
+            client.request("no_such_method")
+    assert caught.value.code == -32601
+    home, peer = addresses.parse("2001:db8:a::1"), addresses.parse("2001:db8:c::2")
+    held = deliver.provision(registry, fake.port, Plan(home, (peer,)), connect=hasty)
+    assert held.set_id == fake.set_id
+
+
+def test_an_echo_is_no_board() -> None:
+    """What comes back may be changed on its way: only an answer is one."""
+    master, slave = pty.openpty()
+    tty.setraw(slave)
+    changes = [
+        bytes,
+        lambda line: line.replace(b'"id"', b'"jsonrpc":"2.0","id"'),
+        lambda _: covered('{"id":3,"method":"identify","result":{"board":"x"}}'),
+        lambda _: covered('{"id":4}') + covered('{"id":4,"error":"none"}'),
+    ]
+
+    def echo() -> None:
+        with contextlib.suppress(OSError):
+            while read := os.read(master, 4096):
+                for line in read.split(b"\n"):
+                    if line:
+                        os.write(master, changes[0](line) + b"\n")
+
+    thread = threading.Thread(target=echo, daemon=True)
+    thread.start()
+    with SerialClient(os.ttyname(slave), answer_s=0.2) as client:
+        with pytest.raises(BoardError, match="the line echoes, and nothing else answers"):
+            client.identify()
+        while len(changes) > 1:
+            del changes[0]
+            with pytest.raises(BoardError):
+                client.identify()
+    os.close(slave)
+    os.close(master)
+    thread.join(5)

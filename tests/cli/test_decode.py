@@ -21,11 +21,13 @@ from mobility_samples import (
     key_file,
     message_packet,
     one_of_each,
+    radiotap,
     signed,
     update,
     vector,
     write_capture,
 )
+from support import edges
 from typer.testing import CliRunner, Result
 
 from mip6 import messages, packets
@@ -180,7 +182,7 @@ def test_interfaces_of_two_link_types(tmp_path: Path) -> None:
     octets = vector("no-ack")
     nanoseconds = struct.pack(">HHB3xHH", 9, 1, 9, 0, 0)
     capture = block(0x0A0D0D0A, struct.pack(">IHHq", 0x1A2B3C4D, 1, 0, -1))
-    capture += described(229) + described(105) + described(101, nanoseconds)
+    capture += described(229) + described(147) + described(101, nanoseconds)
     capture += packet(0, 5_000_000, octets) + packet(1, 0, octets) + packet(2, 6 * 10**9, octets)
     capture += block(3, struct.pack(">I", len(octets)) + octets)
     path = tmp_path / "mixed.pcapng"
@@ -188,8 +190,8 @@ def test_interfaces_of_two_link_types(tmp_path: Path) -> None:
     found = document(str(path))
     assert [p["number"] for p in found["packets"]] == [1, 3, 4]
     assert [p.get("time") for p in found["packets"]] == [5.0, 6.0, None]
-    assert found["unsupported_link_types"] == [105]
-    assert "link type 105 skipped" in run(str(path)).stdout
+    assert found["unsupported_link_types"] == [147]
+    assert "link type 147 skipped" in run(str(path)).stdout
 
 
 # What is printed
@@ -375,7 +377,7 @@ def test_damaged_hexadecimal(source: str, line: str) -> None:
 
 
 def test_damaged_stdin() -> None:
-    assert refused() == "no packet given"
+    assert refused() == "stdin: no packet given"
     assert "line 1" in refused(stdin="zz")
     assert refused(stdin=b"\xff\xfe")
 
@@ -456,8 +458,8 @@ def test_files_that_are_no_captures(tmp_path: Path) -> None:
         assert refused(str(other)) == f"{other}: not a pcap or pcapng file"
         assert run("--json", str(other)).stdout == ""
     assert "Is a directory" in refused(str(tmp_path))
-    path = capture_of(tmp_path, [b"frame"], link=105)
-    assert "link type 105" in refused(path)
+    path = capture_of(tmp_path, [b"frame"], link=147)
+    assert "link type 147" in refused(path)
 
 
 def test_data_of_a_damaged_datagram() -> None:
@@ -466,3 +468,213 @@ def test_data_of_a_damaged_datagram() -> None:
     assert "UDP length 13" in refused(
         enveloped(packets.UDP, bytes(datagram), MOBILE_TO_PEER).hex()
     )
+
+
+# What is there of a packet that isn't whole
+
+CUT = (
+    "6000000000383c4020010db800010000000000000000001020010db8000c0000000000000000000287020102"
+    "0000c91020010db8000a000000000000000000013b0305005d4a0007000000690104"
+)
+FRAGMENT = (
+    "6000000000283c4020010db800010000000000000000001020010db8000c000000000000000000022c020102"
+    "0000c91020010db8000a0000000000000000000111000001000000011388138904b80001"
+)
+UNKNOWN = (
+    "600000000010874020010db800010000000000000000001020010db8000c000000000000000000023b010b00"
+    "b52d00002a2a2a2a2a2a2a2a"
+)
+
+
+def cut_capture(tmp_path: Path, octets: bytes, whole: int) -> str:
+    """A capture of one frame whose end wasn't kept."""
+    path = Path(capture_of(tmp_path, [octets]))
+    content = bytearray(path.read_bytes())
+    content[24 + 12 : 24 + 16] = whole.to_bytes(4, "little")
+    path.write_bytes(content)
+    return str(path)
+
+
+def test_a_cut_packet_shows_what_is_there(tmp_path: Path) -> None:
+    octets = bytes.fromhex(CUT)
+    path = cut_capture(tmp_path, octets, 96)
+    found = document(path)
+    (facts,) = found["packets"]
+    assert (facts["source"], facts["destination"]) == ("2001:db8:1::10", "2001:db8:c::2")
+    assert facts["home_address"] == facts["home_address_option"] == "2001:db8:a::1"
+    assert facts["correspondent"] == "2001:db8:c::2" and "care_of_address" not in facts
+    mobility = facts["mobility"]
+    assert (mobility["type"], mobility["sequence"], mobility["lifetime_s"]) == (5, 7, 420)
+    assert facts["checksum"] == {"value": "0x5d4a", "verdict": "not checkable"}
+    assert facts["damaged"]["text"].endswith("(the capture kept 78 of 96 octets)")
+    assert found["damaged"] == 1 and found["skipped"] == 0
+    shown = run(path).stdout
+    assert "sequence        7" in shown and "0x5d4a not checkable" in shown
+    # As hexadecimal the same is shown, and the failure said.
+    result = run("--json", CUT)
+    assert "payload length" in str(result.exception)
+    (alone,) = checked("decode", result.stdout)["packets"]
+    assert alone["mobility"] == mobility
+
+
+@pytest.mark.parametrize("name", ["altcoa-nonce", "kcn32-static-ba", "kcn32-static-bu"])
+def test_a_packet_cut_anywhere_says_nothing_that_the_whole_does_not(
+    tmp_path: Path, name: str
+) -> None:
+    octets = vector(name)
+    whole = packet_of(octets)
+    for end in range(1, len(octets)):
+        found = document(cut_capture(tmp_path, octets[:end], len(octets)))
+        assert found["damaged"] == 1
+        facts = found["packets"][0]
+        for key in facts.keys() & {"source", "destination", "home_address", "correspondent"}:
+            assert facts[key] == whole[key]
+        assert (
+            "care_of_address" not in facts or facts["care_of_address"] == whole["care_of_address"]
+        )
+        mobility = facts.get("mobility", {})
+        options = mobility.pop("options", [])
+        assert options == whole["mobility"]["options"][: len(options)]
+        assert mobility.items() <= whole["mobility"].items()
+        assert facts.get("checksum", {}).get("verdict", "not checkable") == "not checkable"
+
+
+def test_an_ordinary_packet_that_was_cut_is_skipped(tmp_path: Path) -> None:
+    datagram = packets.udp(PEER, CARE_OF, 53, 1053, bytes(200))
+    octets = packets.ipv6_header(PEER, CARE_OF, packets.UDP, len(datagram)) + datagram
+    for end in (45, 60, 100):
+        path = cut_capture(tmp_path, octets[:end], len(octets))
+        found = document(path)
+        assert (found["packets"], found["skipped"], found["damaged"]) == ([], 1, 0)
+        assert document("--all", path)["damaged"] == 1
+    # Shorter than it says although the capture kept all: that is damage.
+    assert document(capture_of(tmp_path, [octets[:100]]))["damaged"] == 1
+
+
+def test_fragments_behind_mobility_headers_are_shown(tmp_path: Path) -> None:
+    octets = bytes.fromhex(FRAGMENT)
+    facts = packet_of(octets)
+    assert facts["home_address"] == "2001:db8:a::1" and "damaged" not in facts
+    assert facts["fragment"] == {
+        "offset": 0, "more": True, "identification": 1, "protocol": 17, "protocol_name": "UDP",
+    }  # fmt: skip
+    path = capture_of(tmp_path, [octets, octets[:40] + octets[64:]])
+    content = bytearray(Path(path).read_bytes())
+    second = 24 + 16 + len(octets) + 16
+    content[second + 4 : second + 7] = b"\0\x10\x2c"  # an ordinary one, without the option
+    Path(path).write_bytes(content)
+    found = document(path)
+    assert (len(found["packets"]), found["skipped"], found["damaged"]) == (1, 1, 0)
+    assert "of UDP, number 00000001, from octet 0 on, more follow" in run(path).stdout
+    later = bytearray(octets)
+    later[66:68] = b"\x05\xc8"
+    assert packet_of(bytes(later))["fragment"]["offset"] == 1480
+    assert not packet_of(bytes(later))["fragment"]["more"]
+
+
+def test_who_is_who_is_said_only_where_the_message_tells() -> None:
+    facts = packet_of(bytes.fromhex(UNKNOWN))
+    assert facts["mobility"]["type"] == 11
+    for name in ("meaning", "correspondent", "home_address", "care_of_address"):
+        assert name not in facts
+
+
+def test_a_damaged_option_leaves_the_fixed_part(tmp_path: Path) -> None:
+    octets = bytearray(vector("altcoa-nonce"))
+    whole = packet_of(bytes(octets))["mobility"]
+    at = bytes(octets).index(bytes((messages.BINDING_AUTHORIZATION_DATA, 12)))
+    octets[at + 1] = 200
+    (facts,) = document(capture_of(tmp_path, [bytes(octets)]))["packets"]
+    assert facts["damaged"]["reason"] == "option"
+    assert facts["mobility"] == {**whole, "options": whole["options"][:-1]}
+    assert facts["authenticator"]["verdict"] == "not checked"
+
+
+# Captures that are long, or strange
+
+
+def test_wifi_in_monitor_mode(tmp_path: Path) -> None:
+    octets = vector("kcn32-static-bu")
+    beacon = radiotap(b"")[:25] + b"\x80\x00" + bytes(40)
+    frames = [
+        radiotap(octets), radiotap(octets, qos=True), radiotap(octets, qos=True, padded=True),
+        radiotap(octets, secret=True), beacon, b"", radiotap(octets)[:30],
+    ]  # fmt: skip
+    path = capture_of(tmp_path, frames, link=127)
+    found = document(path)
+    assert [facts["number"] for facts in found["packets"]] == [1, 2, 3]
+    assert (found["skipped"], found["encrypted"]) == (4, 1)
+    assert "1 of these are encrypted (Wi-Fi)" in run(path).stdout
+    plain = [frame[25:] for frame in (frames[0], frames[1])]
+    assert len(document(capture_of(tmp_path, plain, link=105))["packets"]) == 2
+    secret = capture_of(tmp_path, [radiotap(octets, secret=True)], link=127)
+    assert "every frame of data is encrypted (Wi-Fi)" in refused(secret)
+
+
+def block(kind: int, body: bytes) -> bytes:
+    octets = 12 + len(body)
+    return struct.pack(">II", kind, octets) + body + struct.pack(">I", octets)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        struct.pack(">HHQ", 14, 8, 1 << 62),
+        struct.pack(">HH64s", 14, 64, b"\x7f" * 64),
+        struct.pack(">HH", 14, 0),
+        struct.pack(">HH", 9, 0),
+        struct.pack(">HHB3x", 9, 1, 0x7F),
+        struct.pack(">HHB3x", 9, 1, 0xFF),
+        struct.pack(">HH8s", 9, 8, b"\x06" * 8),
+    ],
+)
+def test_clocks_of_pcapng_that_make_no_sense(tmp_path: Path, options: bytes) -> None:
+    octets = vector("no-ack")
+    capture = block(0x0A0D0D0A, struct.pack(">IHHq", 0x1A2B3C4D, 1, 0, -1))
+    capture += block(1, struct.pack(">HHI", 229, 0, 0) + options)
+    capture += block(6, struct.pack(">IIIII", 0, 7, 7, len(octets), len(octets)) + octets)
+    path = tmp_path / "strange.pcapng"
+    path.write_bytes(capture)
+    for arguments in ((), ("--json",)):
+        result = run(*arguments, str(path))
+        assert result.exit_code == 0 or isinstance(result.exception, RoamkeyError)
+        if arguments and result.stdout:
+            checked("decode", result.stdout)
+
+
+def test_too_many_interfaces_are_damage(tmp_path: Path) -> None:
+    capture = block(0x0A0D0D0A, struct.pack(">IHHq", 0x1A2B3C4D, 1, 0, -1))
+    capture += 5000 * block(1, struct.pack(">HHI", 229, 0, 0))
+    (tmp_path / "many.pcapng").write_bytes(capture)
+    assert "damaged capture file" in refused(str(tmp_path / "many.pcapng"))
+
+
+def test_the_first_bad_line_ends_hexadecimal_and_the_document_is_whole() -> None:
+    good = vector("no-ack").hex()
+    result = run("--json", stdin=f"{good}\n{good}\nno hexadecimal\n{good}\n")
+    assert str(result.exception) == "stdin: line 3: not hexadecimal"
+    assert len(checked("decode", result.stdout)["packets"]) == 2
+    result = run("--json", stdin=f"{good[:-2]}\nzz\n")
+    assert str(result.exception) == "stdin: line 2: not hexadecimal"
+
+
+def test_lines_and_dumps_have_an_end() -> None:
+    assert "line 1: longer than any packet" in refused(stdin="60" * 300_000)
+    rows = (f"{16 * at:06x}: {'60' * 16}\n" for at in range(5_000))
+    assert "a packet of more than" in refused(stdin="".join(rows))
+
+
+@pytest.mark.parametrize("form", ["pcap", "text"])
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_long_input_takes_no_more_memory(tmp_path: Path, form: str, as_json: bool) -> None:
+    """Ten times as much, and the same but for a few megabytes."""
+    peaks = []
+    for times in (20, 200):
+        path = tmp_path / "long"
+        if form == "pcap":
+            with path.open("wb") as file:
+                write_capture(file, times * one_of_each())
+        else:
+            path.write_text(times * "".join(f"{one.hex()}\n" for one in one_of_each()))
+        peaks.append(edges.decode(path, form == "text", as_json)[0])
+    assert peaks[1] < peaks[0] + 8_192, peaks

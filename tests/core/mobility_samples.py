@@ -4,6 +4,7 @@ CPython only. It stands here because this folder is on the path of all tests.
 """
 
 import json
+import struct
 from collections.abc import Iterable
 from ipaddress import IPv6Address
 from pathlib import Path
@@ -159,3 +160,15 @@ def write_capture(
     for i, frame in enumerate(frames):
         writer.writepkt(frame, START + i / 8)
     file.flush()
+
+
+def radiotap(
+    octets: bytes, qos: bool = False, padded: bool = False, secret: bool = False
+) -> bytes:
+    """A data frame of an open or an encrypted Wi-Fi, as monitor mode gives it."""
+    # Its second word of flags is there but empty; then a time stamp, aligned; then the flags.
+    head = struct.pack("<BBHIIxxxxQB", 0, 0, 25, 0x80000003, 0, 1, 0x20 if padded else 0)
+    frame = bytes((0x88 if qos else 0x08, 0x41 if secret else 0x01)) + bytes(22)
+    if qos:
+        frame += bytes(2) + (bytes(2) if padded else b"")
+    return head + frame + bytes.fromhex("aaaa03000000" + "86dd") + octets

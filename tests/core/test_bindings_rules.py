@@ -484,12 +484,12 @@ def test_a_silent_address_is_told_and_one_answer_is_enough():
     cn = Correspondent()
     bindings.attach(COA1, 0)
     sent = drain(bindings, 0)
-    assert bindings.silent_at() is None and not bindings.silent(2500)
+    assert bindings.silent_at() is None and bindings.silent_since(2500) is None
     drain(bindings, 1500)
     assert bindings.silent_at() == 2500
-    assert not bindings.silent(2499) and bindings.silent(2500)
+    assert bindings.silent_since(2499) is None and bindings.silent_since(2500) == 0
     receive(bindings, cn.answer(cn.read(sent[0])), 2510)
-    assert not bindings.silent(4000)  # the other may be away: the address is not
+    assert bindings.silent_since(4000) is None  # the other may be away: the address is not
 
 
 def test_another_router_has_the_node_look_whether_its_address_works():

@@ -53,22 +53,24 @@ def test_labels_are_the_correspondents():
 def test_silence_gives_the_others_their_turn():
     uplinks = Uplinks(HOME)
     uplinks.usable("eth0", 0, COA1, 0)
-    assert not uplinks.silent(COA1, 5)  # the only one
+    assert not uplinks.silent(COA1, 5, 0)  # the only one
     uplinks.usable("wlan0", 1, COA2, 10)
     assert uplinks.best(10, COA1) == ("eth0", COA1)
-    assert uplinks.silent(COA1, 4000)
+    assert uplinks.silent(COA1, 4000, 1500)
     assert uplinks.best(4000, COA1) == ("wlan0", COA2)
     assert uplinks.wakes_at(4000) == 64000
     assert uplinks.best(64000, COA2) == ("eth0", COA1)  # tried again
-    assert uplinks.silent(COA1, 70000)
+    assert uplinks.silent(COA1, 70000, 67500)
     assert uplinks.wakes_at(70000) == 190000
-    assert not uplinks.silent(COA2, 80000)  # where none answers, nothing is won by going round
+    assert not uplinks.silent(
+        COA2, 80000, 77500
+    )  # where none answers, nothing is won by going round
     assert uplinks.best(80000, COA2) == ("wlan0", COA2)
     assert uplinks.best(190000, COA2) == ("eth0", COA1)
     uplinks.answered(COA1)
     now, holds = 1000000, []
     for _ in range(12):
-        uplinks.silent(COA1, now)
+        uplinks.silent(COA1, now, now - 2500)
         holds.append(uplinks.wakes_at(now) - now)
         now += holds[-1]
     assert holds[:3] == [60000, 120000, 240000] and holds[-3:] == [3600000] * 3
@@ -140,3 +142,15 @@ def test_bounded():
     for i in range(100):
         uplinks.gone("eth%d" % i, bytes(15) + bytes([i]), 200)
     assert uplinks.best(200) is None
+
+
+def test_an_older_address_of_the_same_uplink_waits_longer():
+    uplinks = Uplinks(HOME)
+    uplinks.usable("eth0", 0, COA1, 0)
+    uplinks.usable("eth0", 0, COA2, 100)
+    assert not uplinks.silent(COA2, 2600, 100)  # its router is still looked for, maybe
+    assert uplinks.best(2600, COA2) == ("eth0", COA2)
+    assert uplinks.silent(COA1, 2600, 100)  # the newer one: at once
+    uplinks.answered(COA1)
+    assert uplinks.silent(COA2, 12100, 100)
+    assert uplinks.best(12100, COA2) == ("eth0", COA1)

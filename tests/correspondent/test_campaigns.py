@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from roamkey.correspondent.dataplane import tun
 from roamkey.lab import postgresql
 
 BENCH = Path(__file__).parents[2] / "bench"
@@ -41,3 +42,25 @@ def test_kill_9_under_load_postgresql(needs_postgresql):
 
 def test_two_daemons_accept_each_update_once(needs_postgresql):
     assert "1000 accepted_once" in run("two_daemons.py", "--nodes", "200", "--waves", "5")
+
+
+def test_anothers_moves_are_followed_by_data(needs_postgresql):
+    reason = tun.refusal()
+    if reason is not None:
+        pytest.skip(f"the data plane needs {tun.PATH}: {reason}")
+    assert "10 within_a_second" in run("following.py", "--moves", "10")
+
+
+def quick_chaos(database):
+    out = run("chaos.py", "--quick", "--database", database)
+    (updates,) = (line for line in out.splitlines() if line.startswith("honest_updates"))
+    assert int(updates.split()[1].replace(",", "")) > 100
+    return out
+
+
+def test_everything_at_once_sqlite():
+    assert "full disk" in quick_chaos("sqlite")
+
+
+def test_everything_at_once_postgresql(needs_postgresql):
+    quick_chaos("postgresql")

@@ -15,7 +15,7 @@ from support.daemons import ADDRESS, CLI, Daemon, Visitor
 from support.roaming import HOME, Roaming, need_tun, result
 
 from mip6 import packets
-from roamkey.correspondent.dataplane import tun
+from roamkey.correspondent.dataplane import client, tun
 from roamkey.waiting import until
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(120)]
@@ -247,6 +247,45 @@ def test_nothing_stays_behind(lab_network, scene):
     assert not tables()
 
 
+_CIRCLE = """
+import json, select, socket, sys, time
+from ipaddress import IPv6Address
+from pathlib import Path
+from roamkey.correspondent import clock
+from roamkey.correspondent.dataplane.client import DataPlane
+from roamkey.registry.records import Binding
+here, first, second = map(IPv6Address, sys.argv[1:])
+plane = DataPlane(here)
+ends = clock.now_ms() + 600_000
+plane.bind((a.packed, Binding(b.packed, 600, 0, ends, 1)) for a, b in
+           ((first, second), (second, first)))
+one = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+one.bind((str(here), 0))
+while first.packed.hex() not in Path("/proc/net/ipv6_route").read_text():
+    time.sleep(0.05)
+for octets in (10, 60_000):
+    one.sendto(bytes(octets), (str(first), 7))
+until = time.monotonic() + 3.5
+while time.monotonic() < until:
+    if select.select([plane], [], [], 0.1)[0]:
+        plane.receive()
+print(json.dumps(plane.counters["packets"]))
+plane.close()
+"""
+
+
+def test_a_packet_passes_once(lab_network):
+    """Two nodes, each bound to the other's home address: a datagram goes out, and no further."""
+    need_tun()
+    homes = ("2001:db8:a::1", "2001:db8:a::2")
+    out = run(lab_network, "correspondent", sys.executable, "-c", _CIRCLE, ADDRESS, *homes)
+    counted = json.loads(out)
+    assert counted["loop"] > 0, counted
+    fragments = 60_000 // 1400 + 2  # and once more, as they come back with 24 octets too many
+    assert counted["sent"] <= 1 + fragments, counted
+    assert counted["loop"] <= 2 * (1 + fragments), counted
+
+
 @pytest.mark.parametrize("capability", [12, None], ids=["CAP_NET_ADMIN", "no device"])
 def test_without_the_right_to_a_device(lab_network, scene, monkeypatch, tmp_path, capability):
     program = (
@@ -294,3 +333,16 @@ def test_a_node_at_home_is_answered_there(lab_network, scene):
     assert home.exchange(node, removal, removes=True).status == 0
     wait_until(lambda: not routes(lab_network))
     assert daemon.end()[0] == 0
+
+
+def test_its_process_imports_nothing_from_the_current_folder(tmp_path):
+    """With the rights of the daemon, from a folder that may be anybody's."""
+    for name in ("pyroute2", "json", "roamkey", "mip6"):
+        (tmp_path / f"{name}.py").write_text("open('taken', 'w')\n")
+    shell = f"import sys; print(sys.path); sys.argv[3:] = {client._paths()!r}"
+    command = client._command()
+    command[-1] = f"{shell}; {command[-1]}".replace("; main()", "; import pyroute2, json")
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "taken").exists()
+    assert all(Path(path).is_absolute() for path in client._paths())

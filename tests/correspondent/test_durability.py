@@ -16,7 +16,8 @@ from support.nodes import Scene
 from roamkey.correspondent.core.cache import BindingCache
 from roamkey.correspondent.core.responder import Responder
 from roamkey.correspondent.store import Store
-from roamkey.errors import SystemRefusedError
+from roamkey.errors import RoamkeyError, SystemRefusedError
+from roamkey.registry import schema
 from roamkey.registry.records import Change
 from roamkey.registry.schema import bindings, keys
 
@@ -150,7 +151,7 @@ def test_a_registry_that_never_agrees_is_not_believed(scene, monkeypatch):
 
 
 def test_a_locked_registry_is_a_failure_of_one_line(scene, monkeypatch):
-    monkeypatch.setattr("roamkey.registry.database._BUSY_S", 0.1)
+    monkeypatch.setattr("roamkey.registry.database.BUSY_S", 0.1)
     scene.reopen()
     node = scene.node()
     with scene.registry.writing() as blocker:
@@ -210,3 +211,44 @@ def test_killed_anywhere_no_acknowledged_number_is_lost(scene, seed):
     assert scene.send(node.update(acknowledged, CARE_OF)).status == 135
     # At most one more was committed when it died.
     assert scene.send(node.update(acknowledged + 2, CARE_OF)).outcome == "accepted"
+
+
+@pytest.mark.parametrize(
+    ("table", "values"),
+    [
+        ("keys", {"kcn": b""}), ("keys", {"kcn": b"x" * 999}), ("keys", {"home_nonce": b"?"}),
+        ("keys", {"generation": 99_999}), ("keys", {"lifetime": -1}),
+        ("keys", {"last_sequence": 70_000}), ("nodes", {"home_address": b"abc"}),
+        ("nodes", {"home_address": bytes(16)}), ("bindings", {"care_of_address": b"!"}),
+    ],
+)  # fmt: skip
+def test_a_damaged_row_is_one_nodes_misfortune(scene, table, values):
+    """It is out, and named; the others are served, and a restart brings no other end."""
+    nodes = [scene.node(number) for number in range(1, 6)]
+    for node in nodes:
+        assert scene.send(node.update(0, CARE_OF)).outcome == "accepted"
+    changed = schema.metadata.tables[table]
+    column = {"keys": "pair_id", "nodes": "id", "bindings": "pair_id"}[table]
+    (third,) = (
+        pair.pair_id
+        for pair in scene.registry.pairs_for_correspondent(scene.correspondent)
+        if pair.home_address == nodes[2].home
+    )
+    try:
+        with scene.registry.writing() as c:
+            c.execute(changed.update().where(changed.c[column] == third).values(**values))
+    except RoamkeyError:
+        return  # the database sees to it itself
+    for _ in range(2):
+        scene.troubles.clear()
+        scene.reopen()
+        (trouble,) = scene.troubles
+        told = values.get("home_address", nodes[2].home)
+        assert (IPv6Address(told).compressed if len(told) == 16 else repr(told)) in trouble
+        for node in nodes[:2] + nodes[3:]:
+            last = scene.cache.peer(node.home).keys[0].last_sequence
+            assert scene.send(node.update(last + 1, CARE_OF)).outcome == "accepted"
+    if table == "bindings":
+        assert scene.send(nodes[2].update(9, CARE_OF)).outcome == "accepted"
+    else:
+        assert scene.send(nodes[2].update(9, CARE_OF)).outcome == "dropped"

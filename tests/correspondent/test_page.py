@@ -11,7 +11,7 @@ import time
 import urllib.error
 import urllib.request
 import warnings
-from contextlib import closing
+from contextlib import closing, contextmanager
 from ipaddress import IPv6Address
 
 import pytest
@@ -81,6 +81,7 @@ def test_state_timeline_and_headers(events):
         (event,) = browser.get("/timeline?node=2001:db8:a::1").json()
         assert event["kind"] == "moved"
         assert browser.get("/timeline?node=x").status_code == 400
+        assert browser.get("/timeline?node=fe80::1%25eth0").json() == []
         assert browser.get("/events?after=-1").status_code == 400
         for name in ("/", "/page.js", "/page.css", "/icon.svg"):
             answer = browser.get(name)
@@ -133,6 +134,10 @@ def test_token(events, token):
         assert "HttpOnly" in cookie and "SameSite=strict" in cookie and SECRET not in cookie
         assert browser.get("/state", headers={"host": "anything"}).is_success
         assert 'id="nodes"' in browser.get("/").text
+        assert "Secure" not in cookie
+        for proxy in ({"x-forwarded-proto": "https"}, {"forwarded": "for=x;proto=https"}):
+            right = browser.post("/enter", data={"token": SECRET}, headers=proxy)
+            assert "Secure" in right.headers["set-cookie"]
 
 
 def test_token_files(tmp_path, token):
@@ -222,7 +227,60 @@ def test_a_flood_makes_messages_of_bounded_size(events):
     asyncio.run(run())
 
 
+def test_a_daemon_that_is_stuck_is_not_waited_for(events):
+    """What the daemons said before is shown."""
+
+    def stuck():
+        time.sleep(3)
+        return NOTHING
+
+    with TestClient(make_app(Reader(events[0]), None, stuck), base_url="http://localhost") as one:
+        started = time.monotonic()
+        assert one.get("/state").json()["nodes"]
+        assert time.monotonic() - started < 2.5
+
+
 # --- the command, over real sockets
+
+
+@contextmanager
+def served(path, *options):
+    """The page, from its first line on: where, and that line."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        where = f"127.0.0.1:{free.getsockname()[1]}"
+    process = subprocess.Popen(
+        command("--events", str(path), "--listen", where, *options),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )  # fmt: skip
+    try:
+        yield where, process.stdout.readline()
+    finally:
+        process.terminate()
+        process.communicate(timeout=20)
+
+
+def test_local_users_need_the_token_too(events):
+    """The file of events is its owner's alone."""
+    path = events[0]
+    made = path.with_suffix(".token")
+    with served(path) as (where, line):
+        assert line == f"http://{where}/, opened by the token in {made}\n"
+        assert made.stat().st_mode & 0o777 == 0o600
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            urllib.request.urlopen(f"http://{where}/state", timeout=30)
+        request = urllib.request.Request(f"http://{where}/state")
+        request.add_header("Authorization", f"Bearer {made.read_text().strip()}")
+        assert json.load(urllib.request.urlopen(request, timeout=30))["last"] == 1
+
+
+def test_silent_visitors_close_the_page_to_nobody(events):
+    with served(events[0], "--no-token") as (where, _):
+        host, port = where.split(":")
+        silent = [socket.create_connection((host, int(port))) for _ in range(300)]
+        assert json.load(urllib.request.urlopen(f"http://{where}/state", timeout=30))["last"] == 1
+        for one in silent:
+            one.close()
 
 
 def command(*arguments):
@@ -235,8 +293,8 @@ def test_usage(tmp_path, events):
         return done.returncode, done.stderr
 
     given = ("--events", str(events[0]))
-    code, text = run(*given, "--listen", "[::]:8099")
-    assert code == 2 and "--token-file" in text
+    code, text = run(*given, "--listen", "[::]:8099", "--no-token")
+    assert code == 2 and "--no-token" in text
     assert run("--events", str(tmp_path / "none"))[0] == 1
     with socket.create_server(("127.0.0.1", 0)) as busy:
         where = f"127.0.0.1:{busy.getsockname()[1]}"
@@ -251,7 +309,7 @@ def test_a_real_server_streams_and_ends(events):
     with socket.create_server(("127.0.0.1", 0)) as free:
         where = f"127.0.0.1:{free.getsockname()[1]}"
     process = subprocess.Popen(
-        command("--events", str(path), "--listen", where),
+        command("--events", str(path), "--listen", where, "--no-token"),
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
     )  # fmt: skip

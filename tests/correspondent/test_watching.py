@@ -111,15 +111,70 @@ def test_status_drops_and_metrics(lab_network, scene):
 def test_only_the_daemons_user_and_root_are_told(lab_network):
     with socket.socket(socket.AF_UNIX) as caller:
         one = Control(IPv6Address(ADDRESS))
+        assert one._path.parent.stat().st_mode & 0o777 == 0o700
+        assert control.running() == [ADDRESS]
         real = control._uid
         control._uid = lambda _: 12345
-        caller.connect(f"\0roamkey/correspondent/{ADDRESS}")
+        caller.connect(str(one._path))
         one.answer(lambda: {"never": "told"})
         assert caller.recv(100) == b""
         control._uid = real
         one.close()
+    assert control.running() == []
     with pytest.raises(SystemRefusedError, match="no daemon serves"):
         control.ask(ADDRESS)
+
+
+@pytest.mark.lab
+def test_nobody_can_take_the_daemons_name(lab_network, scene):
+    """Neither the abstract name of old nor a folder of somebody else's, nor a false answer."""
+    with socket.socket(socket.AF_UNIX) as squatter:
+        squatter.bind(f"\0roamkey/correspondent/{ADDRESS}")
+        squatter.listen()
+        daemon = Daemon(lab_network, scene.path)
+        daemon.ready()
+        assert told(lab_network, "status")[0]["pid"] == daemon.process.pid
+        daemon.end()
+    one = Control(IPv6Address(ADDRESS))
+    one.close()
+    with socket.socket(socket.AF_UNIX) as liar:  # its folder became another's
+        liar.bind(str(one._path))
+        liar.listen()
+        real, control._uid = control._uid, lambda _: 12345
+        with pytest.raises(SystemRefusedError, match="no daemon serves"):
+            control.ask(ADDRESS)
+        control._uid = real
+        one._path.unlink()
+
+
+def test_a_folder_of_another_user_is_not_ours(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        control, "_own_folders", lambda uid: [tmp_path / "link", tmp_path / "open"]
+    )
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o777)
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    monkeypatch.setattr(control, "make_folder_for", lambda *_: None)
+    with pytest.raises(SystemRefusedError, match="no folder for the control socket"):
+        Control(IPv6Address(ADDRESS))
+
+
+@pytest.mark.lab
+@pytest.mark.parametrize("answer", [b"", b"nonsense", b"{}", b"[" * 100_000])
+def test_an_answer_that_is_none(lab_network, answer):
+    one = Control(IPv6Address(ADDRESS))
+    one._socket.close()
+    one._path.unlink()
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(one._path))
+        listening.listen()
+        if not os.fork():
+            caller, _ = listening.accept()
+            caller.sendall(answer)
+            os._exit(0)
+        with pytest.raises(SystemRefusedError, match=r"tells only root|nonsense"):
+            control.ask(ADDRESS)
+    one.close()
 
 
 @pytest.mark.lab
@@ -255,6 +310,9 @@ def test_the_units_rights_suffice(lab_network, scene):
     for path in (state, *state.iterdir()):
         os.chown(path, user, user)
     open_tun(state / "tun")
+    runtime = Path("/run/roamkey-correspondent")  # as systemd makes it
+    runtime.mkdir(mode=0o700, exist_ok=True)
+    os.chown(runtime, user, user)
     some = ",".join(f"+{name}" for name in rights())
     paths = os.pathsep.join([*map(str, ROOTS), sysconfig.get_paths()["purelib"]])
     process = lab_network.spawn(
@@ -265,6 +323,7 @@ def test_the_units_rights_suffice(lab_network, scene):
             f"--ambient-caps=-all,{some}",
             "--securebits=+noroot,+noroot_locked",
             "env", f"PYTHONPATH={paths}", f"NOTIFY_SOCKET={state}/notify",
+            f"RUNTIME_DIRECTORY={runtime}",
             python, "-m", "roamkey", "correspondent", "run", "--address", ADDRESS,
             "--registry", str(state / "registry.sqlite"), "--log", "json",
         ],
@@ -287,3 +346,4 @@ def test_the_units_rights_suffice(lab_network, scene):
     process.terminate()
     assert process.wait(30) == 0 and process.stderr.read() == ""
     shutil.rmtree(state)
+    shutil.rmtree(runtime)

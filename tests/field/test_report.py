@@ -2,6 +2,7 @@
 
 import csv
 import json
+import random
 
 import pytest
 import samples
@@ -233,3 +234,77 @@ def test_a_value_that_is_none_is_one_line(walk):
                         assert str(walk) in str(error)
         path.write_text("\n".join(lines))
     assert refused > 100
+
+
+def test_a_number_out_of_nowhere_is_no_loss_and_costs_nothing(walk):
+    """Nor do a million that were lost: they are counted, not listed."""
+    good = report.make(folder.read(walk)).loss
+    path = walk / "data.jsonl"
+    lines = path.read_text()
+    for number in (9007199254740991, 1 << 52, 100_000_000):
+        line = {"at_ms": START + 1500, "home_address": HOME, "number": number}
+        path.write_text(f"{lines}\n{json.dumps(line)}\n")
+        made = report.make(folder.read(walk))
+        assert (made.loss.sent, made.loss.lost) == (good.sent + 1, good.lost)
+    line = {"at_ms": START + 15_400, "home_address": HOME, "number": 900_000}
+    path.write_text(f"{lines}\n{json.dumps(line)}\n")
+    made = report.make(folder.read(walk))
+    assert made.loss.lost == good.lost + 899_998
+    assert (
+        len(made.nodes[0].lost_at) < 5_000
+        and sum(gap.lost for gap in made.nodes[0].gaps) > 899_998
+    )
+    assert made.nodes[0].handovers[-1].lost == 899_998
+
+
+def test_lost_datagrams_are_counted_between_instants_as_if_listed():
+    chance = random.Random(3)
+    for _ in range(200):
+        begin = chance.uniform(0, 100)
+        end = begin + chance.choice((0.0, chance.uniform(0, 50)))
+        gap = figures.Gap(begin, end, chance.randrange(1, 40))
+        listed = [gap.at_ms(place) for place in range(1, gap.lost + 1)]
+        for _ in range(20):
+            first, last = sorted(chance.uniform(-10, 160) for _ in range(2))
+            assert gap.between(first, last) == sum(first <= at < last for at in listed)
+
+
+def test_the_offset_is_what_all_bounds_together_allow():
+    """As found by asking each of them."""
+    chance = random.Random(4)
+    bounds = []
+    for _ in range(60):
+        ms, middle = chance.randrange(10**7), 1e12 + chance.uniform(-5, 5)
+        low = chance.choice((middle - chance.uniform(0, 90), float("-inf")))
+        bounds.append(clocks.Bound(ms, low, middle + chance.uniform(0, 90)))
+    alignment = clocks.Alignment(bounds)
+    for ms in [0.0, 1e7, *(chance.uniform(0, 1e7) for _ in range(200))]:
+        drifts = [abs(ms - bound.ms) * clocks.DRIFT for bound in bounds]
+        low = max(bound.low - drift for bound, drift in zip(bounds, drifts, strict=True))
+        high = min(bound.high + drift for bound, drift in zip(bounds, drifts, strict=True))
+        offset, error = alignment.offset(ms)
+        assert offset == pytest.approx((low + high) / 2, abs=0.01)
+        assert error == pytest.approx(abs(high - low) / 2, abs=0.01)
+
+
+def test_confidence_is_the_same_for_few_and_many():
+    for count in (499, 500, 501, 502):
+        low, high = compare.interval(range(count))
+        assert abs(low - (count / 2 - 0.98 * count**0.5)) < 3 and low + high == count - 1
+    low, high = compare.interval(range(1_000_000))
+    assert 499_000 < low < 499_100 and low + high == 999_999
+
+
+def test_lists_of_events_are_read_one_by_one(walk):
+    events = samples.events()
+    for text, good in (
+        (json.dumps(events, indent=2), True), (json.dumps(events), True), ("[]", True),
+        (f"\n[{{}},3, null ,{json.dumps(events[0])}]\n", True), ("[,]", False), ("[1,]", False),
+        ("[1 2]", False), (json.dumps(events)[:-1], False), ("[" * 100_000, False),
+    ):  # fmt: skip
+        (walk / "events.json").write_text(text)
+        if good:
+            folder.read(walk)
+        else:
+            with pytest.raises(BadInputError, match="damaged JSON"):
+                folder.read(walk)

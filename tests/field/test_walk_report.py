@@ -139,7 +139,7 @@ def check_times(scripted, walk, one, seen):
 
 def check_spreads(made):
     """Median, 95th and worst by their definition, counted by hand."""
-    spreads = made.spreads()
+    spreads = made.spreads
     for key, _, _ in report.MEASURES:
         values = made.measured(key)
         spread = spreads[key]

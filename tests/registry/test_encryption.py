@@ -42,6 +42,15 @@ def opened_kcns(registry):
     ]
 
 
+def assert_damaged(registry, text):
+    """The second node's keys can't be had, the first one's can."""
+    whole, damaged = registry.pairs_for_correspondent(CN)
+    assert whole.keys and whole.damaged is None
+    assert not damaged.keys and text in damaged.damaged
+    with pytest.raises(BadInputError, match=text):
+        registry.live_keys()
+
+
 @pytest.fixture
 def passphrase_file(tmp_path):
     return private(tmp_path / "passphrase", PASSPHRASE + b"\n")
@@ -134,18 +143,15 @@ def test_a_row_is_bound_to_its_place(registry_url, passphrase_file):
         for box in (first, flipped, second[:10], b"", kcn(2)):
             with registry.writing() as c:
                 c.execute(put, {"box": box})
-            with pytest.raises(BadInputError, match="not in its place"):
-                opened_kcns(registry)
+            assert_damaged(registry, "not in its place")
         with registry.writing() as c:
             c.execute(put, {"box": second})
             c.execute(text("UPDATE keys SET set_id = :other WHERE id = 2"), {"other": b"x" * 8})
-        with pytest.raises(BadInputError, match="not in its place"):
-            opened_kcns(registry)
+        assert_damaged(registry, "not in its place")
         with registry.writing() as c:  # who can only write can't plant a key of theirs
             clear = {"box": kcn(9), "nonce": bytes(8)}
             c.execute(text("UPDATE keys SET kcn = :box, home_nonce = :nonce WHERE id = 2"), clear)
-        with pytest.raises(BadInputError, match="in the clear"):
-            opened_kcns(registry)
+        assert_damaged(registry, "in the clear")
 
 
 def test_encrypting_a_registry_in_use(registry_url, passphrase_file):
@@ -188,6 +194,54 @@ def test_nothing_is_left_in_the_files(tmp_path, passphrase_file):
             assert b"secret-key" not in data and b"careof-nonce" not in data
             assert fingerprint_key not in data
             assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def in_the_clear(path):
+    return [file.name for file in path.parent.glob("registry.sqlite*") if clear(file)]
+
+
+def clear(file):
+    return b"secret-key" in file.read_bytes()
+
+
+@pytest.mark.parametrize("count", [3, 300])
+def test_a_reader_keeps_it_from_ending_well(tmp_path, passphrase_file, monkeypatch, count):
+    """He has an older state open, and its log holds every key in the clear."""
+    monkeypatch.setattr("roamkey.registry.remains._PATIENCE_S", 0.5)
+    monkeypatch.setattr("roamkey.registry.database._BUSY_S", 0.2)
+    path = tmp_path / "registry.sqlite"
+    with Registry.open(path) as filled:
+        with filled.reading() as reader:
+            reader.execute(text("SELECT * FROM registry")).all()
+            given = [pair(number) for number in range(1, count + 1)]
+            for number, one in enumerate(given, 1):
+                filled.add_sent(number.to_bytes(8, "big"), f"board-{number}", [one], 600)
+            with (
+                Registry.open(path, passphrase_file=passphrase_file, to_encrypt=True) as registry,
+                pytest.raises(RefusedError, match=r"in the clear in .*registry\.sqlite"),
+            ):
+                registry.encrypt()
+            assert in_the_clear(path)
+        # Nobody reads any more: the same again.
+        with Registry.open(path, passphrase_file=passphrase_file, to_encrypt=True) as registry:
+            registry.encrypt()
+            assert in_the_clear(path) == []
+            with pytest.raises(RefusedError, match="encrypted already"):
+                registry.encrypt()
+
+
+def test_a_copy_beside_is_found(tmp_path, passphrase_file, monkeypatch):
+    monkeypatch.setattr("roamkey.registry.remains._PATIENCE_S", 0.1)
+    path = tmp_path / "registry.sqlite"
+    with Registry.open(path) as registry:
+        provision(registry, 1)
+    copy = tmp_path / "registry.sqlite.before-restore"
+    copy.write_bytes(path.read_bytes())
+    done = run("encrypt", path, "--passphrase-file", passphrase_file)
+    assert done.returncode == 4 and "before-restore" in done.stderr
+    copy.unlink()
+    assert in_the_clear(path) == []
+    assert run("encrypt", path, "--passphrase-file", passphrase_file).returncode == 4, "all done"
 
 
 def test_a_failed_encryption_changes_nothing(registry_url, passphrase_file, monkeypatch):

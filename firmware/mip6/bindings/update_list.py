@@ -154,12 +154,13 @@ class BindingUpdateList:
                 found = at if found is None else min(at, found)
         return found
 
-    def silent(self, now: int) -> bool:
-        """Whether updates go unanswered and no correspondent has answered meanwhile."""
+    def silent_since(self, now: int) -> "int | None":
+        """Since when updates go unanswered, where no correspondent has answered meanwhile."""
         at = self.silent_at()
         if at is None or now < at:
-            return False
-        return all(binding.heard_at < at - _SILENCE_MS for binding in self.bindings)
+            return None
+        since = at - _SILENCE_MS
+        return since if all(one.heard_at < since for one in self.bindings) else None
 
     def heard_at(self) -> int:
         """When a correspondent last answered authentically."""

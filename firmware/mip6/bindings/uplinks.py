@@ -27,6 +27,7 @@ _HOLD = const(500)  # ms
 _HOLD_MAX = const(32000)
 _SILENCE = const(60000)  # ms
 _SILENCE_MAX = const(3600000)
+_PATIENCE = const(12000)
 ADDRESSES_MAX = const(16)
 
 
@@ -109,16 +110,23 @@ class Uplinks:
                 best = (rank, entry)
         return best and (best[1].uplink, best[1].address)
 
-    def silent(self, address: bytes, now: int) -> bool:
-        """The address in use brings no answer; whether there is another one to try now."""
+    def silent(self, address: bytes, now: int, since: int) -> bool:
+        """The address in use brings no answer since a while; whether there is another one to try.
+
+        One that came before it on the same uplink belongs to a network that was left, or to a
+        router that is still looked for: it has to wait longer.
+        """
         other = False
         for entry in self._entries:
-            if entry.address != address and entry.silent_until <= now:
-                other = True
-        for entry in self._entries if other else ():
             if entry.address == address:
-                entry.silent_until = now + min(_SILENCE << min(entry.silences, 6), _SILENCE_MAX)
-                entry.silences += 1
+                for one in self._entries:
+                    older = one.uplink == entry.uplink and one.came <= entry.came
+                    if one is not entry and one.silent_until <= now:
+                        other = other or not older or now - since >= _PATIENCE
+                if other:
+                    hold = min(_SILENCE << min(entry.silences, 6), _SILENCE_MAX)
+                    entry.silent_until = now + hold
+                    entry.silences += 1
         return other
 
     def answered(self, address: bytes) -> None:

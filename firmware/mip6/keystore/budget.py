@@ -29,7 +29,7 @@ INTERVAL_MS = const(960000)
 
 _KIND = const(0x42)  # "B"
 _VERSION = const(1)
-_STALE = const(64)  # tokens by which the record may be wrong, on the safe side
+_STALE = const(4096)  # tokens by which the record may be wrong, on the safe side
 _ROW = ">HIH"  # generation, number, level at that number
 _ROW_OCTETS = const(8)
 

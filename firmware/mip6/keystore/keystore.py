@@ -303,7 +303,7 @@ class Keystore:
     def release(self) -> None:
         """Before a planned reset or a sleep without retained memory: lose no number."""
         if self.status == READY:
-            self.budget.save(8)
+            self.budget.save(256)
             self.ledger.release()
 
     def suspend(self) -> None:

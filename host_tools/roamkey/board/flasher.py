@@ -49,9 +49,15 @@ def flash(
 ) -> Flashed:
     """Flash the board at `port`, or (RP2) the one whose bootloader's drive is mounted at `drive`.
 
-    `force`: another model of the same chip, too. `erase`: the whole flash first (ESP32). Raises
+    `force`: another model of the same chip too, and a file that overwrites the board's files.
+    `erase`: the whole flash first (ESP32). Raises
     BadInputError, BoardError, RefusedError (nothing was written), SystemRefusedError.
     """
+    if firmware.files and not force and (firmware.kind == "uf2" or not erase):
+        raise RefusedError(
+            f"{firmware.path} brings {firmware.files}: keys, counters and other files of the "
+            "board would be lost: --force flashes it all the same"
+        )
     report = progress or (lambda step, done, total: None)
     if firmware.kind == "esp":
         if port is None:

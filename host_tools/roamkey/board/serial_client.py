@@ -2,7 +2,8 @@
 
 Frames come from `mip6.console.framing`, the file that the board reads them with. Every request is
 covered by a CRC, long ones go in acknowledged pieces. What isn't a covered answer to the request
-at hand (noise, echo, a late answer, prints of a program) is skipped. A piece of a key is sent only
+at hand (noise, a late answer, prints of a program, our own lines on a cable that echoes) is
+skipped: an answer has a result or an error, and no method. A piece of a key is sent only
 after the board has acknowledged the piece before it, which a REPL wouldn't.
 """
 
@@ -85,8 +86,8 @@ class SerialClient:
         self._store_s = store_s
         self._ids = itertools.count(1)
         self._input = bytearray()
-        self._repl = False
-        self._heard = False
+        self._repl = self._heard = self._echo = False
+        self._sent = b""
         self._serial = _open(port)
 
     def __enter__(self) -> "SerialClient":
@@ -179,7 +180,7 @@ class SerialClient:
     ) -> Any:
         """The result of one request. `again`: asking twice does no harm, so that silence may be
         answered by asking again."""
-        self.delivered = self._repl = self._heard = False
+        self.delivered = self._repl = self._heard = self._echo = False
         try:
             return self._request(method, params, again, answer_s or self._answer_s)
         except serial.SerialTimeoutException:
@@ -225,6 +226,7 @@ class SerialClient:
         raise BoardError(f"{self.port}: {self._silence()}")
 
     def _write(self, line: bytes) -> None:
+        self._sent = line
         self._serial.write(b"\n" + line + b"\n")  # the first ends noise in the board's buffer
 
     def _answer(self, identifier: int, wait: float) -> Any:
@@ -232,15 +234,14 @@ class SerialClient:
 
         def ours(text: bytes) -> dict[str, Any] | None:
             answer = _decode(text)
-            return answer if answer and answer.get("id") == identifier else None
+            if answer is None or answer.get("id") != identifier or "method" in answer:
+                return None
+            return answer if "result" in answer or isinstance(answer.get("error"), dict) else None
 
         answer = self._await(ours, wait)
         if "result" in answer:
             return answer["result"]
-        error = answer.get("error")
-        if not isinstance(error, dict):
-            raise BoardError(f"{self.port}: the board answers with neither result nor error")
-        code, message = error.get("code"), error.get("message")
+        code, message = answer["error"].get("code"), answer["error"].get("message")
         raise ConsoleRefusedError(code if isinstance(code, int) else 0, _printable(str(message)))
 
     def _await(self, wanted: Callable[[bytes], _T | None], wait: float) -> _T:
@@ -281,6 +282,9 @@ class SerialClient:
                 continue
             if not covered:
                 continue
+            if line == self._sent:  # RS-485 and radio modems hear what they send
+                self._echo = True
+                continue
             self._heard = True
             return text
 
@@ -300,6 +304,8 @@ class SerialClient:
                 "the board sits at a REPL prompt, its agent isn't running: "
                 "reset it (Ctrl-D at the prompt)"
             )
+        if self._echo and not self._heard:
+            return "the line echoes, and nothing else answers: no board, no power, or no agent"
         if self._heard:
             return "the board stopped answering"
         return "no answer: no board, no power, or no agent on it"

@@ -9,8 +9,8 @@ import sys
 import typer
 
 from roamkey import __version__
+from roamkey.cli.ending import run
 from roamkey.cli.lazy import lazy_app
-from roamkey.errors import RoamkeyError
 
 #: Each subcommand, in the order of the help: where it is, and what it does (as its docstring).
 COMMANDS = {
@@ -116,9 +116,5 @@ def _root(
 
 
 def main() -> None:
-    """Run the command line; print a failure as one line and exit with its code."""
-    try:
-        app(prog_name="roamkey")
-    except RoamkeyError as error:
-        print(f"roamkey: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+    """Run the command line and exit: see `ending`."""
+    sys.exit(run(app))

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from roamkey.board.images import Firmware, read_firmware
 from roamkey.cli.fleet_options import (
+    WAIT_MAX_S,
     CorrespondentsOption,
     GenerationsOption,
     HomePrefixOption,
@@ -22,7 +23,13 @@ from roamkey.cli.fleet_options import (
     ReplaceOption,
     home_addresses,
 )
-from roamkey.cli.options import JsonOption, PassphraseOption, RegistryOption, global_address
+from roamkey.cli.options import (
+    JsonOption,
+    PassphraseOption,
+    RegistryOption,
+    finite,
+    global_address,
+)
 from roamkey.cli.output import bars, plain
 from roamkey.enroll.plan import LIFETIME_S
 from roamkey.errors import BadInputError, BoardError
@@ -66,7 +73,14 @@ def batch(
     ] = None,
     wait: Annotated[
         float,
-        typer.Option("--wait", metavar="S", help="How long to wait for boards to be plugged in."),
+        typer.Option(
+            "--wait",
+            metavar="S",
+            min=0,
+            max=WAIT_MAX_S,
+            callback=finite,
+            help="How long to wait for boards to be plugged in.",
+        ),
     ] = 60.0,
     registered: RegisteredOption = 0.0,
     results: Annotated[

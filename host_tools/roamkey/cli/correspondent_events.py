@@ -18,16 +18,18 @@ from roamkey.errors import BadInputError
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _LOOK_EVERY_S = 0.1
 _AT_ONCE = 1000
+_ROWS_MAX = 1_000_000  # a daemon keeps no more
 
 
 def _instant(text: str) -> int:
     """Milliseconds since 1970 of "10m" ago, or of a time in ISO form; raises BadParameter."""
     ago = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text)
     if ago:
-        return int(1000 * (time.time() - float(ago[1]) * _UNITS_S[ago[2]]))
+        ago_s = min(float(ago[1]) * _UNITS_S[ago[2]], time.time())  # before 1970 there was nothing
+        return int(1000 * (time.time() - ago_s))
     try:
         return int(1000 * datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp())
-    except ValueError:
+    except (ValueError, OverflowError, OSError):
         raise typer.BadParameter(
             f"{text!r} is neither a time, as 2030-01-31T12:00, nor how long ago, as 10m, 2h, 3d"
         ) from None
@@ -42,7 +44,7 @@ def events(
         str | None,
         typer.Option(metavar="WHEN", help="Not before: a time, or how long ago, as 10m."),
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="The latest so many.")] = 1000,
+    limit: Annotated[int, typer.Option(min=1, max=_ROWS_MAX, help="The latest so many.")] = 1000,
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Go on as they happen, until Ctrl-C.")
     ] = False,
@@ -78,9 +80,9 @@ def events(
 
 def _homes(reader: Reader, node: str) -> list[str]:
     try:
-        return [str(IPv6Address(node))]
+        return [str(IPv6Address(node.partition("%")[0]))]
     except AddressValueError:
-        found = reader.homes(node)
+        found = reader.homes(node) if node.isprintable() else []
     if not found:
         raise BadInputError(f"no node {node}: neither an address nor a known board")
     return found

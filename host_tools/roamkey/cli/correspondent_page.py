@@ -1,12 +1,13 @@
 """`roamkey correspondent page`: watch it live, in a browser."""
 
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from roamkey.cli.options import EventsOption, RegistryOption
-from roamkey.correspondent.events.file import place
+from roamkey.correspondent.events.file import Reader, place
 from roamkey.correspondent.metrics import parse_address
 from roamkey.errors import SystemRefusedError
 
@@ -25,9 +26,16 @@ def page(
             envvar="ROAMKEY_PAGE_TOKEN_FILE",
             show_envvar=True,
             help="The token that opens the page: a file of mode 0600, made at random where there "
-            "is none. Needed anywhere but on a loopback address.",
+            "is none. Default: beside the events, with the ending .token.",
         ),
     ] = None,
+    no_token: Annotated[
+        bool,
+        typer.Option(
+            "--no-token",
+            help="Show every user of this host where the nodes are; on a loopback address alone.",
+        ),
+    ] = False,
     registry: RegistryOption = None,
     events: EventsOption = None,
 ) -> None:
@@ -43,11 +51,19 @@ def page(
             f"`page` needs the package {error.name}: pip install 'roamkey[page]'"
         ) from None
     host, port = parse_address(listen)
-    if token_file is None and not serve.is_loopback(host):
-        raise typer.BadParameter(f"{listen} is no loopback address: others need a --token-file")
-    token = access.read_token(token_file) if token_file else None
-    text = f"http://{listen}/" + (f", opened by the token in {token_file}" if token else "")
+    if no_token and (token_file is not None or not serve.is_loopback(host)):
+        raise typer.BadParameter(f"{listen} needs a token, or it is asked for: not --no-token")
+    if token_file is not None and token_file.exists() and not token_file.is_file():
+        raise typer.BadParameter(f"{token_file} is no file", param_hint="--token-file")
+    file = events or place(registry)
+    token = None
+    text = f"http://{listen}/"
+    if not no_token:
+        token_file = token_file or file.with_suffix(".token")
+        with closing(Reader(file)):  # no token where there is nothing to show
+            token = access.read_token(token_file)
+        text += f", opened by the token in {token_file}"
     try:
-        serve.serve(host, port, events or place(registry), token, lambda: print(text, flush=True))
+        serve.serve(host, port, file, token, lambda: print(text, flush=True))
     except KeyboardInterrupt:
         raise typer.Exit(_EXIT_INTERRUPTED) from None

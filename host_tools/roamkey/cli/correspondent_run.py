@@ -10,13 +10,14 @@ from typing import Annotated
 import typer
 
 from mip6 import addresses
-from roamkey.cli.options import EventsOption, PassphraseOption, RegistryOption
+from roamkey.cli.options import EventsOption, PassphraseOption, RegistryOption, finite
 from roamkey.correspondent import daemon, privileges
+from roamkey.correspondent.clock import wall_ms
 from roamkey.correspondent.events.file import place
 from roamkey.correspondent.events.recorder import KEEP_DAYS
 from roamkey.correspondent.log import Log
 from roamkey.correspondent.settings import METRICS, Settings
-from roamkey.registry import Registry
+from roamkey.registry import Registry, marks
 
 _EXIT_INTERRUPTED = 130
 
@@ -94,7 +95,13 @@ def run(
     no_metrics: Annotated[bool, typer.Option("--no-metrics", help="Serve no metrics.")] = False,
     events: EventsOption = None,
     events_days: Annotated[
-        float, typer.Option(min=0.01, help="How long to keep events; a million at most.")
+        float,
+        typer.Option(
+            min=0.01,
+            max=36500,
+            callback=finite,
+            help="How long to keep events; a million at most.",
+        ),
     ] = KEEP_DAYS,
     no_events: Annotated[bool, typer.Option("--no-events", help="Record no events.")] = False,
     passphrase_file: PassphraseOption = None,
@@ -114,12 +121,15 @@ def run(
         data_plane=data_plane,
         events=None if no_events else events or place(registry),
         events_days=events_days,
+        marks=marks.place(registry),
     )
     with closing(Log(log.value, log_file)) as lines:
         if told is not None:
-            lines.event(daemon.wall_ms(), "privileges", told, detail=told)
+            lines.event(wall_ms(), "privileges", told, detail=told)
         ended_by = daemon.serve(
-            lambda create: Registry.open(registry, create, passphrase_file),
+            lambda create: Registry.open(
+                registry, create, passphrase_file, patience_s=daemon.REGISTRY_PATIENCE_S
+            ),
             address,
             lines,
             settings,

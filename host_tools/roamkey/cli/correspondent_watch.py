@@ -104,7 +104,17 @@ def _ask(address: str | None) -> list[dict[str, Any]]:
     wanted = [_canonical(address)] if address else control.running()
     if not wanted:
         raise SystemRefusedError("no correspondent daemon runs on this host")
-    return [control.ask(one) for one in wanted]
+    found, failed = [], None
+    for one in wanted:
+        try:
+            found.append(control.ask(one))
+        except SystemRefusedError as error:  # the others have their say
+            failed = error
+            if len(wanted) > 1:
+                typer.echo(f"roamkey: {error}", err=True)
+    if failed is not None and not found:
+        raise failed
+    return found
 
 
 def _canonical(text: str) -> str:

@@ -1,12 +1,13 @@
 """`roamkey decode`: say what Mobile IPv6 packets say."""
 
 import errno
+import io
 import json
 import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import typer
 from rich.console import Console
@@ -57,9 +58,9 @@ def decode(
 
     The JSON document has packets (with source, destination, home_address,
     care_of_address, correspondent, mobility, checksum, authenticator, udp,
-    icmpv6, damaged as far as they apply, number, and from a capture time and
-    since_first in seconds), skipped, damaged, truncated and
-    unsupported_link_types.
+    icmpv6, fragment, damaged as far as they apply, number, and from a capture time and
+    since_first in seconds), skipped, damaged, encrypted,
+    truncated and unsupported_link_types.
     """
     if keys == source == _STDIN:
         raise typer.BadParameter("stdin can't give both the keys and the packets")
@@ -68,7 +69,7 @@ def decode(
     reading = Reading(_pairs(keys, registry, passphrase_file), everything)
     file = _open(source)
     if file is None:
-        _print(reading, reading.hexadecimal(source), as_json)
+        _print(reading, reading.hexadecimal(io.StringIO(source)), as_json)
     else:
         with file:
             _print(reading, _from_file(reading, file, source), as_json)
@@ -112,14 +113,33 @@ def _from_file(reading: Reading, file: BinaryIO, source: str) -> Iterator[Facts]
     head = file.read(4)
     if source != _STDIN or captures.is_capture(head):
         return reading.capture(file, head)
-    return reading.hexadecimal((head + file.read()).decode("ascii", "replace"))
+    # The first octets aren't lost: no text that begins with them is hexadecimal, or they are it.
+    rest = io.TextIOWrapper(io.BufferedReader(_Rejoined(head, file)), "ascii", "replace")
+    return reading.hexadecimal(rest)
+
+
+class _Rejoined(io.RawIOBase):
+    """A file with the octets that were read from it already."""
+
+    def __init__(self, head: bytes, file: BinaryIO) -> None:
+        self._head = head
+        self._file = file
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """As of any file."""
+        octets = self._head or self._file.read(len(buffer))
+        self._head = b""
+        buffer[: len(octets)] = octets
+        return len(octets)
 
 
 def _print(reading: Reading, packets: Iterator[Facts], as_json: bool) -> None:
     if as_json:
-        found = list(packets)
-        if found or not reading.failure:
-            typer.echo(json.dumps({"packets": found, **reading.counts()}, indent=2))
+        _print_json(reading, packets)
         return
     console = Console(highlight=False, soft_wrap=False)
     shown = 0
@@ -130,6 +150,22 @@ def _print(reading: Reading, packets: Iterator[Facts], as_json: bool) -> None:
         console.print(
             f"{shown} shown, {reading.skipped} not of mobility skipped (--all shows them)"
         )
+    if reading.encrypted and not reading.failure:
+        console.print(f"{reading.encrypted} of these are encrypted (Wi-Fi): nobody knows")
     if reading.unsupported and not reading.failure:
         types = ", ".join(map(str, sorted(reading.unsupported)))
         console.print(f"frames of link type {types} skipped: not supported")
+
+
+def _print_json(reading: Reading, packets: Iterator[Facts]) -> None:
+    """One document, a packet a line, and never more than one in memory."""
+    begun = False
+    for facts in packets:
+        sys.stdout.write(",\n    " if begun else '{\n  "packets": [\n    ')
+        sys.stdout.write(json.dumps(facts))
+        begun = True
+    if begun:
+        rest = json.dumps(reading.counts(), indent=2)
+        sys.stdout.write("\n  ]," + rest[1:] + "\n")
+    elif not reading.failure:
+        typer.echo(json.dumps({"packets": [], **reading.counts()}, indent=2))

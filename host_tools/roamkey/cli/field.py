@@ -72,7 +72,7 @@ def _summarize(made: reports.Report) -> None:
     table = Table("milliseconds", box=None, pad_edge=False)
     for name in ("handovers", "median", "95th", "worst"):
         table.add_column(name, justify="right")
-    spreads = made.spreads()
+    spreads = made.spreads
     for key, title, _ in reports.MEASURES:
         one = spreads[key]
         if one is not None:

@@ -31,14 +31,15 @@ def flash(
         bool, typer.Option("--keep", help="ESP32: don't erase files, settings and keys.")
     ] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="Also where the file names another model.")
+        bool, typer.Option("--force", help="Also another model's, or one that overwrites files.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Flash MicroPython: check that the file fits the board, write, ask the board what it runs.
 
     An RP2 board with MicroPython is sent into its bootloader; a new one is plugged in with BOOTSEL
-    held, and needs neither --port nor --board. Its files stay. An ESP32 is erased first.
+    held, and needs neither --port nor --board. Its files stay, unless the UF2 brings others: that
+    needs --force. An ESP32 is erased first.
     """
     image = read_firmware(firmware)
     where = None if port is None and board is None else port_of(port, board)

@@ -5,9 +5,13 @@ from typing import Annotated
 
 import typer
 
+from mip6.limits import LIFETIME_S_MAX, LIFETIME_S_MIN
+from roamkey.cli.options import finite
 from roamkey.errors import BadInputError
 from roamkey.fleet.home import Pool
 from roamkey.registry import Registry
+
+WAIT_MAX_S = 7 * 86400
 
 HomePrefixOption = Annotated[
     str | None,
@@ -25,7 +29,13 @@ CorrespondentsOption = Annotated[
 ]
 LifetimeOption = Annotated[
     int,
-    typer.Option("--lifetime", help="Seconds that a binding is asked for.", metavar="S"),
+    typer.Option(
+        "--lifetime",
+        help="Seconds that a binding is asked for.",
+        min=LIFETIME_S_MIN,
+        max=LIFETIME_S_MAX,
+        metavar="S",
+    ),
 ]
 GenerationsOption = Annotated[
     int,
@@ -39,6 +49,9 @@ RegisteredOption = Annotated[
     typer.Option(
         "--registered",
         metavar="S",
+        min=0,
+        max=WAIT_MAX_S,
+        callback=finite,
         help="Wait up to S seconds until every correspondent has bound the board.",
     ),
 ]

@@ -1,12 +1,11 @@
 """`roamkey lab demo`: the main job from the first key to the return home."""
 
-import shutil
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from roamkey.errors import SystemRefusedError
+from roamkey.cli.output import fresh_folder
 from roamkey.lab import sandbox
 from roamkey.lab.demo.run import run
 
@@ -21,11 +20,6 @@ def demo(
     Prints a timeline and leaves a packet capture and a chart. Exit code 1 if any
     step did not happen.
     """
-    try:
-        if out.exists():
-            shutil.rmtree(out)
-        out.mkdir(parents=True)
-    except OSError as error:
-        raise SystemRefusedError(f"{out}: {error.strerror}") from error
+    fresh_folder(out)
     sandbox.ensure()
     run(out)

@@ -1,5 +1,6 @@
 """`roamkey lab pico-w`: an emulated Pico W to try things on, until Ctrl-C."""
 
+import os
 import signal
 import sys
 import time
@@ -64,7 +65,7 @@ def _networks(given: list[str]) -> dict[str, str | None]:
     networks: dict[str, str | None] = {}
     for word in given:
         name, _, tap = word.partition("=")
-        if not 1 <= len(name.encode()) <= _SSID_OCTETS_MAX:
+        if not 1 <= len(os.fsencode(name)) <= _SSID_OCTETS_MAX:
             raise BadInputError("a network's name has 1 to 32 octets")
         networks[name] = tap or None
     return networks

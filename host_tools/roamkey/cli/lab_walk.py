@@ -1,13 +1,13 @@
 """`roamkey lab walk`: a scripted walk in the laboratory, for `roamkey field report`."""
 
-import shutil
 import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from roamkey.errors import BoardError, SystemRefusedError
+from roamkey.cli.output import fresh_folder
+from roamkey.errors import BoardError
 from roamkey.lab import sandbox
 from roamkey.lab.walk import script as scripts
 from roamkey.lab.walk.run import Walk
@@ -31,12 +31,7 @@ def walk(
     roamkey field report FOLDER
     """
     read = scripts.read(scripts.find(script))
-    try:
-        if out.exists():
-            shutil.rmtree(out)
-        out.mkdir(parents=True)
-    except OSError as error:
-        raise SystemRefusedError(f"{out}: {error.strerror}") from error
+    fresh_folder(out)
     sandbox.ensure()
     start = time.monotonic()
 

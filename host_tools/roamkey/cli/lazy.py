@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from roamkey.errors import SystemRefusedError
+from roamkey.interrupts import at_once
 
 SETTINGS: dict[str, Any] = {
     "no_args_is_help": True,
@@ -54,7 +55,8 @@ def lazy_app(commands: dict[str, tuple[str, str]], **settings: Any) -> typer.Typ
 def _load(name: str, target: str) -> Any:
     module, _, attribute = target.partition(":")
     try:
-        found = getattr(import_module(module), attribute)
+        with at_once():
+            found = getattr(import_module(module), attribute)
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] in ("roamkey", "mip6"):
             raise

@@ -1,5 +1,6 @@
 """Options that several subcommands have, and addresses given in them."""
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -43,6 +44,14 @@ EventsOption = Annotated[
         help="The file of events. Default: beside the registry.",
     ),
 ]
+
+
+def finite(value: float) -> float:
+    """A number that `min` and `max` have judged; raises BadParameter for none at all."""
+    if not math.isfinite(value):
+        raise typer.BadParameter(f"{value} is no number to count with")
+    return value
+
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 

@@ -1,15 +1,21 @@
-"""What commands print: rows of a name and a value, and progress bars on a terminal only.
+"""What commands print, and the folders that they fill: rows, and bars on a terminal only.
 
 What a board says is shown, never obeyed; what goes into a file or a pipe stays clean.
 """
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+from roamkey.errors import RefusedError, SystemRefusedError
+
+_OURS = ".roamkey"  # in a folder that may be removed
 
 Report = Callable[[int, int], None]
 
@@ -38,6 +44,22 @@ def bar(description: str) -> Iterator[Report]:
             progress.update(task, completed=done, total=max(total, 1))
 
         yield report
+
+
+def fresh_folder(path: Path) -> None:
+    """Have an empty folder there, in place of one that this made earlier; never of another.
+
+    Raises RefusedError, SystemRefusedError.
+    """
+    try:
+        if path.exists() and not (path / _OURS).is_file() and any(path.iterdir()):
+            raise RefusedError(f"{path} holds other things: name another folder, or remove it")
+        if path.exists():
+            shutil.rmtree(path)
+        path.mkdir(parents=True)
+        (path / _OURS).write_text("Made by roamkey, which removes it when it makes it anew.\n")
+    except OSError as error:
+        raise SystemRefusedError(f"{path}: {error.strerror}") from None
 
 
 def row(name: str, value: Any) -> None:

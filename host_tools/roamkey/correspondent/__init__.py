@@ -2,8 +2,14 @@
 
 core/        what is decided, without I/O
 store        the durable side, over the registry
+inbox        what waits and is to be judged
 sockets      raw IPv6; buffers: sockets with room for a burst
-daemon       the loop; settings: how it is to serve
+daemon       the loop; settings: how it is to serve; helper: a thread for what may take its time
+telling      what is told of its work: log, events, systemd
+following    others' changes to the registry, taken over as they happen
+highwater    whether the registry is an older one than was served before
+localaddress how an address of this host stands
+clock        the wall's time, and the steady one by which bindings live
 service      SIGTERM, SIGINT and SIGHUP; what systemd is told
 privileges   under sudo, as the user who called it
 control      one daemon an address; what it tells to those who ask

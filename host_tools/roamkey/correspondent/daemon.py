@@ -1,7 +1,10 @@
 """The loop: wait, read a burst, let the responder judge it, answer; until a signal says stop.
 
 While one burst is being committed the next gathers in the sockets' buffers: the more there is to
-do, the larger the groups, and the less each message costs.
+do, the larger the groups, and the less each message costs. The committing is done by a thread, and
+the loop goes on meanwhile: whatever the registry does, the daemon says how it does, and ends when
+it is told to. A registry that doesn't answer in time is cut off: that burst isn't answered, and
+what became of it is read from the registry once that speaks again.
 
 SIGTERM and SIGINT: what waits is served, then it ends. SIGHUP: the registry is opened anew, keys
 are read again, the log file is reopened; where that fails, all goes on as before.
@@ -13,33 +16,44 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
+from functools import partial
 from ipaddress import IPv6Address
 from typing import Any
 
 from roamkey.correspondent import service
+from roamkey.correspondent.clock import now_ms, shift_ms, wall_ms
 from roamkey.correspondent.control import Control
 from roamkey.correspondent.core import entries
 from roamkey.correspondent.core.cache import BindingCache
-from roamkey.correspondent.core.entries import Inbound
+from roamkey.correspondent.core.entries import Inbound, Verdict
 from roamkey.correspondent.core.refresh import Refresher
 from roamkey.correspondent.core.responder import Responder
 from roamkey.correspondent.dataplane.client import DataPlane
-from roamkey.correspondent.events import kinds
-from roamkey.correspondent.events.recorder import Recorder
+from roamkey.correspondent.following import Following
+from roamkey.correspondent.helper import Helper
+from roamkey.correspondent.highwater import HighWater
+from roamkey.correspondent.inbox import Inbox
 from roamkey.correspondent.log import Log
 from roamkey.correspondent.service import Signals
 from roamkey.correspondent.settings import Settings
 from roamkey.correspondent.sockets import RawSockets
 from roamkey.correspondent.status import Status
 from roamkey.correspondent.store import Store
-from roamkey.errors import RoamkeyError
+from roamkey.correspondent.telling import Telling
+from roamkey.errors import RoamkeyError, SystemRefusedError
 from roamkey.registry import Registry
+from roamkey.registry.records import Binding
 
-_BURST = 1024
 _COLLECT_AFTER = 100_000  # objects
 _TICK_S = 1.0
 _DRAIN_BURSTS = 64  # after a stop signal: what waits is served, a flood is not
-_TROUBLE_EVERY_MS = 10_000
+_DRAIN_S = 10.0  # and no longer than this
+_END_S = 25.0  # after a stop signal nothing may take longer
+_PATIENCE_S = 5.0  # with the registry, for a burst
+_READ_S = 60.0  # the same for all keys at once
+#: for the registry itself, with other writers and to reach a server
+REGISTRY_PATIENCE_S = 3.0
+_CUT_S = 2.0  # for a registry that was cut off to let go
 
 
 def serve(
@@ -56,21 +70,15 @@ def serve(
         stack.callback(registry.close)
         sockets = RawSockets(address)
         stack.callback(sockets.close)
-        control = Control(address)
-        stack.callback(control.close)
+        control = stack.enter_context(closing(Control(address)))
         signals = stack.enter_context(Signals())
         plane = stack.enter_context(closing(DataPlane(address))) if settings.data_plane else None
         daemon = Daemon(address, open_registry, registry, sockets, log, settings, plane)
         stack.callback(daemon.close)
-        stack.callback(daemon.record(settings))
-        daemon.start()
-        stack.callback(daemon.serve_metrics(settings))
+        stack.callback(daemon.telling.record(settings))
+        daemon.start(signals)
+        stack.callback(daemon.telling.serve_metrics(settings))
         return daemon.run(control, signals)
-
-
-def wall_ms() -> int:
-    """Milliseconds since 1970: bindings must keep their meaning across restarts."""
-    return time.time_ns() // 1_000_000
 
 
 class Daemon:
@@ -91,107 +99,155 @@ class Daemon:
         self._address = address
         self._open_registry = open_registry
         self._sockets = sockets
-        self._log = log
+        self._said: list[str] = []  # troubles, by the thread
         cache = BindingCache(address.packed, settings.bindings_max)
-        self._responder = Responder(cache, Store(self._registry, address.packed), self._trouble)
+        self._high_water = HighWater(settings.marks, address.packed, self._said.append)
+        self._store = Store(registry, address.packed, shift_ms)
+        self._responder = Responder(cache, self._store, self._said.append)
+        self._following = Following(self._responder)
         self._refresher = Refresher(address.packed, cache.binding, settings.refresh)
         self.status = Status(address, self._responder, sockets, self._refresher, wall_ms())
-        self._trouble_at: int | None = None
+        self.telling = Telling(address, log, self.status, self._responder)
+        self.status.parts["registry"] = self._high_water.facts
+        self._inbox = Inbox(sockets, self._responder, self.telling)
         self._plane = plane
         if plane is not None:
             sockets.leave_data()
             cache.changed = set()
             self.status.parts["data_plane"] = plane.facts
-        self._events: Recorder | None = None
+        self._helper = Helper()
+        self._late_at = 0.0  # when the registry has had its time
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._helper, selectors.EVENT_READ, self._helper.finish)
+        self._tick_at = 0.0
 
     def close(self) -> None:
         """Close the registry that is open now."""
+        self._helper.close()
+        self._selector.close()
+        self._following.close()
         self._registry.close()
+        self._high_water.close()
 
-    def start(self) -> None:
-        """Read the registry. Raises RoamkeyError where it fails."""
-        now = wall_ms()
-        self._responder.start(now)
+    def start(self, signals: Signals) -> None:
+        """Read the registry, or give up at a stop signal. Raises RoamkeyError where it fails."""
+        self._give(self._read, lambda _: None, _READ_S)
+        self._selector.register(signals.wakeup, selectors.EVENT_READ, signals.clear)
+        while self._helper.busy and signals.stopped_by is None:
+            self._select(1.0)
+            if self._helper.takes_s() > _READ_S + _CUT_S:
+                raise SystemRefusedError(f"registry {self._registry.name}: no answer")
         # What was read lives long, and a burst's objects die young, without cycles: looking for
         # garbage among them takes a tenth of the time.
         gc.freeze()
         gc.set_threshold(_COLLECT_AFTER)
-        self._watch_all(now)
-        self._tell_plane(now)
-        self._record_nodes()
+        if not self._helper.busy:
+            self._following.attach(self._registry)
+            self._follow()
+
+    def _read(self) -> None:
+        """In the thread."""
+        self._high_water.attach(self._store, self._registry)
+        self._responder.start(now_ms())
 
     def run(self, control: Control, signals: Signals) -> signal.Signals:
         """Serve until a signal says stop."""
-        self._tell_ready("ready")
-        with selectors.DefaultSelector() as selector:
-            for readable in (self._sockets.away, self._sockets.home):
-                selector.register(readable, selectors.EVENT_READ, self._serve_burst)
-            selector.register(signals.wakeup, selectors.EVENT_READ, signals.clear)
-            selector.register(control, selectors.EVENT_READ, lambda: control.answer(self._facts))
-            if self._plane is not None:
-                selector.register(self._plane, selectors.EVENT_READ, self._hear_plane)
-            tick = time.monotonic() + _TICK_S
-            while signals.stopped_by is None:
-                ready = selector.select(self._wait_s(tick))
-                for serve_one in dict.fromkeys(key.data for key, _ in ready):
-                    serve_one()
-                if signals.take_reload():
-                    self._reload()
-                if time.monotonic() >= tick:
-                    tick = time.monotonic() + _TICK_S
-                    self._housekeep()
+        if signals.stopped_by is None:
+            self._tell_ready("ready")
+        self._selector.register(
+            control, selectors.EVENT_READ, lambda: control.answer(self.telling.facts)
+        )
+        if self._plane is not None:
+            self._selector.register(self._plane, selectors.EVENT_READ, self._hear_plane)
+        self._selector.register(self._following, selectors.EVENT_READ, self._following.hear)
+        packets = (self._sockets.away, self._sockets.home)
+        self._tick_at = time.monotonic() + _TICK_S
+        while signals.stopped_by is None:
+            if self._helper.busy:
+                self._select(max(0.0, self._late_at - time.monotonic()))
+            elif time.monotonic() >= self._tick_at:
+                self._tick_at = time.monotonic() + _TICK_S
+                self._keep_house()
+            elif signals.take_reload():
+                self._reload()
+            elif self._following.due:
+                self._give(self._following.follow, lambda _: self._tell_plane(now_ms()))
+            elif self._inbox.waits:
+                self._answer(self._inbox.take())
+            else:
+                for one in packets:
+                    self._selector.register(one, selectors.EVENT_READ)
+                ready = self._select(self._wait_s())
+                for one in packets:
+                    self._selector.unregister(one)
+                if not self._helper.busy and any(one in ready for one in packets):
+                    self._answer(self._inbox.take())
                 self._ask_for_renewal()
+        service.end_in_time(_END_S)
         service.notify(STOPPING="1")
-        for _ in range(_DRAIN_BURSTS):
-            if not self._serve_burst():
-                break
-        self._tell_stopped(signals.stopped_by)
+        self._drain()
+        self.telling.stopped(wall_ms(), signals.stopped_by, self._sockets.send_errors)
         return signals.stopped_by
 
-    def record(self, settings: Settings) -> Callable[[], None]:
-        """Record events if asked to, and if that is possible; what ends it."""
-        if settings.events is None:
-            return lambda: None
-        try:
-            events = Recorder(settings.events, self._address.packed, settings.events_days)
-        except RoamkeyError as error:  # nodes are served all the same
-            self._trouble(f"no events are recorded: {error}")
-            return lambda: None
-        self._events = events
-        self.status.parts["events"] = events.facts
-        return events.close
+    # --- the loop
 
-    def serve_metrics(self, settings: Settings) -> Callable[[], None]:
-        """Serve /metrics if asked to; what ends it. Raises as `metrics.serve` does."""
-        if settings.metrics is None:
-            return lambda: None
-        from roamkey.correspondent import metrics  # not for daemons that serve none
+    def _select(self, timeout_s: float) -> list[Any]:
+        """Wait so long for something to happen, and do what is to be done then; what was ready.
 
-        try:
-            end = metrics.serve(settings.metrics, self._facts)
-        except RoamkeyError as error:
-            if settings.metrics_needed:
-                raise
-            self._trouble(f"no {error}")
-            return lambda: None
-        self.status.metrics = settings.metrics
-        return end
+        The registry is cut off where it has had its time.
+        """
+        ready = []
+        for key, _ in self._selector.select(timeout_s):
+            ready.append(key.fileobj)
+            if key.data is not None:
+                key.data()
+        while self._said:
+            self.telling.trouble(self._said.pop(0))
+        if self._helper.busy and time.monotonic() >= self._late_at:
+            self._late_at = time.monotonic() + _PATIENCE_S
+            seconds = round(self._helper.takes_s())
+            self.telling.trouble(f"registry {self._registry.name}: no answer for {seconds} s")
+            Registry.cut_all()
+        return ready
+
+    def _give(
+        self, job: Callable[[], Any], then: Callable[[Any], None], patience_s: float = _PATIENCE_S
+    ) -> None:
+        """Have the thread work with the registry, for so long at most."""
+        self._late_at = time.monotonic() + patience_s
+        self._helper.give(job, then)
+
+    def _drain(self) -> None:
+        """Serve what waits, as long as the registry does its part."""
+        end = time.monotonic() + _DRAIN_S
+        bursts = 0
+        while time.monotonic() < end:
+            if self._helper.busy:
+                self._select(max(0.0, min(end, self._late_at) - time.monotonic()))
+            elif bursts < _DRAIN_BURSTS and (burst := self._inbox.take()):
+                bursts += 1
+                self._answer(burst)
+            else:
+                return
+        Registry.cut_all()
+        if self._helper.busy:
+            self._select(_CUT_S)
 
     # --- packets
 
-    def _serve_burst(self) -> bool:
-        """Serve what waits; whether there was anything."""
-        burst = self._sockets.receive(_BURST)
-        self._answer(burst)
-        return bool(burst)
-
     def _answer(self, burst: list[Inbound]) -> None:
-        """Judge packets, make durable what follows, tell the data plane, answer."""
-        if not burst:
-            return
-        started = time.perf_counter()
-        now, events = wall_ms(), self._events
-        verdicts = self._responder.process(burst, now)
+        """Have packets judged, and what follows made durable; then answer."""
+        if burst:
+            now, started = now_ms(), time.perf_counter()
+            self._give(
+                partial(self._responder.process, burst, now),
+                partial(self._send_answers, burst, now, started),
+            )
+
+    def _send_answers(
+        self, burst: list[Inbound], now: int, started: float, verdicts: list[Verdict]
+    ) -> None:
+        """What was judged is durable: tell the data plane, answer."""
         self._tell_plane(now)  # so that an answer finds its route there
         for verdict in verdicts:
             if verdict.reply is not None:
@@ -205,41 +261,31 @@ class Daemon:
                     self._plane.deliver(packet)
             elif verdict.outcome == entries.ACCEPTED:
                 self._refresher.registered(verdict.home_address, now)
-            self._log.verdict(now, verdict)
-            if events is not None:
-                events.verdict(now, verdict)
-        self._log.flush()
-        if events is not None:
-            events.flush()
+        self.telling.verdicts(wall_ms(), verdicts)
 
-    def _housekeep(self) -> None:
-        now = wall_ms()
-        for home_address, binding in self._responder.expire(now):
-            self._log.expired(now, home_address, binding)
-            if self._events is not None:
-                self._events.expired(now, home_address, binding)
+    def _keep_house(self) -> None:
+        now = now_ms()
+        self._give(partial(self._responder.expire, now), partial(self._kept_house, now))
+
+    def _kept_house(self, now: int, gone: list[tuple[bytes, Binding]]) -> None:
         self._tell_plane(now)
-        self._log.drops(now)
-        self._log.flush()
-        if self._events is not None:
-            self._record_nodes()
-            self._events.tick(now)
+        self.telling.tick(wall_ms(), gone, self._registry)
+        self._high_water.look(self._store)
+        self._hear_plane()
+        self._following.ask()
+        service.feed_watchdog()
 
-    def _wait_s(self, tick: float) -> float:
-        """How long to wait for something to happen; `tick`: when to keep house."""
-        wait = tick - time.monotonic()
+    def _wait_s(self) -> float:
+        """How long to wait for something to happen, before house is kept."""
+        wait = min(self._tick_at - time.monotonic(), self._following.wait_s())
         asks_at = self._refresher.wakes_at()
         if asks_at is not None:
-            wait = min(wait, (asks_at - wall_ms()) / 1000)
+            wait = min(wait, (asks_at - now_ms()) / 1000)
         return max(0.0, wait)
 
     def _ask_for_renewal(self) -> None:
-        for request in self._refresher.due(wall_ms()):
+        for request in self._refresher.due(now_ms()):
             self._sockets.send(request)
-
-    def _record_nodes(self) -> None:
-        if self._events is not None:
-            self._events.nodes_changed(self._registry, self._responder.revision)
 
     def _tell_plane(self, now: int) -> None:
         """The data plane follows what is durable, and nothing else."""
@@ -249,93 +295,62 @@ class Daemon:
     def _hear_plane(self) -> None:
         """Whose data flowed, and whose had no binding: those are judged like any packet."""
         if self._plane is not None:
-            unbound = self._plane.receive()
+            self._inbox.put(self._plane.receive())
+            for line in self._plane.news():
+                self.telling.trouble(line)
             now = wall_ms()
             while self._plane.used:
                 home_address = self._plane.used.pop()
-                self._refresher.used(home_address, now)
-                if self._events is not None:
-                    self._events.data(home_address, now)
-            self._answer(unbound)
+                self._refresher.used(home_address, now_ms())
+                self.telling.data(now, home_address)
 
     # --- what is told
 
-    def _facts(self) -> dict[str, Any]:
-        return self.status.facts(wall_ms())
-
     def _tell_ready(self, event: str) -> None:
-        cache = self._responder.cache
-        text = f"correspondent {self._address}, {cache.nodes()} nodes, {cache.bound()} bindings"
-        counts = {"nodes": cache.nodes(), "bindings": cache.bound()}
         plane = self._plane.facts() if self._plane is not None else None
-        if plane is not None:
-            text += f", {plane['interface']} with an MTU of {plane['mtu']}"
-        self._log.event(
-            wall_ms(), event, text, address=str(self._address), **counts, data_plane=plane
-        )
-        if plane is not None and plane["warning"] is not None:
-            self._log.event(wall_ms(), "warning", plane["warning"], detail=plane["warning"])
-        self._log.flush()
-        if self._events is not None:
-            self._events.told(wall_ms(), kinds.STARTED, f"{event}: {text}")
-        service.notify(READY="1", STATUS=text)
-
-    def _tell_stopped(self, stopped_by: signal.Signals) -> None:
-        now = wall_ms()
-        self._log.drops(now, always=True)
-        if self._events is not None:
-            self._events.tick(now)
-            self._events.told(now, kinds.STOPPED, stopped_by.name)
-        served = self.status.counters()
-        self._log.event(
-            now,
-            "stopped",
-            f"{stopped_by.name}, {served[entries.ACCEPTED, '']} accepted, "
-            f"{served[entries.REMOVED, '']} removed",
-            signal=stopped_by.name,
-            send_errors=self._sockets.send_errors,
-            withheld=self._responder.cache.limiter.withheld,
-            counters=[[*what, count] for what, count in sorted(served.items())],
-        )
-        self._log.flush()
-
-    def _trouble(self, text: str) -> None:
-        now = wall_ms()
-        self.status.troubles += 1
-        self.status.last_trouble = text
-        if self._trouble_at is None or now - self._trouble_at >= _TROUBLE_EVERY_MS:
-            self._trouble_at = now
-            self._log.event(now, "trouble", text, detail=text)
-            self._log.flush()
+        self.telling.ready(wall_ms(), event, plane)
 
     # --- SIGHUP
 
     def _reload(self) -> None:
-        now = wall_ms()
         try:
-            self._log.reopen()
-            self._reopen_registry(now)
+            self.telling.reopen()
         except RoamkeyError as error:
-            self._trouble(f"not reloaded: {error}")
+            self.telling.trouble(f"not reloaded: {error}")
             return
-        self._watch_all(now)
-        self._tell_plane(now)
-        self._record_nodes()
+        self._give(self._reopen_registry, self._reloaded, _READ_S)
+
+    def _reopen_registry(self) -> tuple[Registry, Store] | RoamkeyError:
+        """In the thread: the new one, read; or why there is none."""
+        try:
+            opened = self._open_registry(False)
+        except RoamkeyError as error:
+            return error
+        store = Store(opened, self._address.packed, shift_ms)
+        try:
+            self._high_water.attach(store, opened)
+            self._responder.reload(store, now_ms())
+        except RoamkeyError as error:
+            opened.close()
+            return error
+        return opened, store
+
+    def _reloaded(self, found: tuple[Registry, Store] | RoamkeyError) -> None:
+        if isinstance(found, RoamkeyError):
+            self.telling.trouble(f"not reloaded: {found}")
+            return
+        self._registry.close()
+        self._registry, self._store = found
+        self._following.attach(self._registry)
+        self._follow(anew=True)
         self.status.reloads += 1
         self._tell_ready("reloaded")
 
-    def _reopen_registry(self, now: int) -> None:
-        opened = self._open_registry(False)
-        try:
-            self._responder.reload(Store(opened, self._address.packed), now)
-        except RoamkeyError:
-            opened.close()
-            raise
-        self._registry.close()
-        self._registry = opened
-        if self._events is not None:
-            self._events.forget_nodes()
-
-    def _watch_all(self, now: int) -> None:
+    def _follow(self, anew: bool = False) -> None:
+        """All that was read is news to whoever follows bindings and nodes."""
+        now = now_ms()
+        self._high_water.look(self._store)
         for home_address in self._responder.cache.home_addresses():
             self._refresher.registered(home_address, now)
+        self._tell_plane(now)
+        self.telling.nodes(self._registry, anew)

@@ -1,14 +1,21 @@
 """`/metrics` for Prometheus, on an address of this host's own unless told otherwise.
 
-The facts are read when Prometheus asks, in the server's thread; serving packets costs nothing.
+The facts are read when Prometheus asks, in the server's threads; serving packets costs nothing.
+Anybody on this host can connect: so few threads, few descriptors and little time go to that.
 """
 
 import socket
+import threading
+import time
+from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from ipaddress import ip_address
+from socketserver import TCPServer, ThreadingMixIn
 from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
-from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
+from prometheus_client import CollectorRegistry, ProcessCollector, make_wsgi_app
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -19,6 +26,11 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from roamkey.errors import BadInputError, SystemRefusedError
+
+_CONNECTIONS_MAX = 16
+_PAUSE_S = 0.02  # before a connection is taken: fifty a second at most
+_REQUEST_S = 5.0
+_END_S = 1.0
 
 #: fact -> (name without the prefix, what it counts)
 _COUNTERS = {
@@ -117,14 +129,64 @@ def serve(where: str, facts: Callable[[], dict[str, Any]]) -> Callable[[], None]
     registry.register(FactsCollector(facts))
     ProcessCollector(registry=registry)
     try:
-        server, thread = start_http_server(port, host, registry)
+        server = _Server(host, port)
     except OSError as error:
-        text = error.strerror if not isinstance(error, socket.gaierror) else "no such address"
-        raise SystemRefusedError(f"metrics at {where}: {text}") from None
+        raise SystemRefusedError(f"metrics at {where}: {error.strerror}") from None
+    server.set_app(make_wsgi_app(registry))
+    thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
+    thread.start()
 
     def end() -> None:
         server.shutdown()
         server.server_close()
-        thread.join()
+        thread.join(_END_S)
 
     return end
+
+
+class _Handler(WSGIRequestHandler):
+    """One request on each connection, and not for long."""
+
+    timeout = _REQUEST_S
+
+    def log_message(self, *_: object) -> None:
+        """Requests are no news."""
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    """Few connections at a time, and few new ones a second: whoever is silent makes room for the
+    next, and signalling keeps its processor."""
+
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 16
+
+    def __init__(self, host: str, port: int) -> None:
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._open: deque[socket.socket] = deque()
+        super().__init__((host, port), _Handler)
+
+    def server_bind(self) -> None:
+        """Without a look at the name service: it may take its time."""
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = map(str, self.server_address[:2])  # type: ignore[assignment]
+        self.setup_environ()
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """The next connection, in its time; the oldest one makes room for it."""
+        time.sleep(_PAUSE_S)
+        request, address = super().get_request()
+        while len(self._open) >= _CONNECTIONS_MAX:
+            with suppress(OSError):  # its thread closes it
+                self._open.popleft().shutdown(socket.SHUT_RDWR)
+        self._open.append(request)
+        return request, address
+
+    def shutdown_request(self, request: Any) -> None:
+        """It has its answer, or never asked."""
+        with suppress(ValueError):
+            self._open.remove(request)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Whoever asks and goes away is no news."""

@@ -11,9 +11,11 @@ import ctypes
 import os
 import pwd
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import roamkey
+from roamkey.correspondent import control
 from roamkey.errors import SystemRefusedError
 from roamkey.registry import database
 
@@ -40,6 +42,8 @@ def leave_root(registry: str | None) -> str | None:
     if not (_is_for(user, registry) and _finds_us(user)):
         return None
     try:
+        with suppress(OSError):  # the user has other places
+            control.make_folder_for(user.pw_uid, user.pw_gid)
         _become(user)
     except OSError as error:
         raise SystemRefusedError(f"can't go on as {user.pw_name}: {error.strerror}") from None

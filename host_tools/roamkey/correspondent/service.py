@@ -6,8 +6,12 @@ SIGTERM and SIGINT stop the daemon, SIGHUP reloads it.
 import os
 import signal
 import socket
+import sys
+import threading
 from contextlib import suppress
 from types import FrameType
+
+from roamkey.errors import SystemRefusedError
 
 STOPPING = (signal.SIGTERM, signal.SIGINT)
 
@@ -53,6 +57,12 @@ class Signals:
             self.stopped_by = signal.Signals(number)
 
 
+def feed_watchdog() -> None:
+    """Tell systemd that all is well, where it watches (WatchdogSec)."""
+    if "WATCHDOG_USEC" in os.environ:
+        notify(WATCHDOG="1")
+
+
 def notify(**states: str) -> None:
     """Tell systemd, as `notify(READY="1", STATUS="...")`; nothing happens where nobody listens."""
     target = os.environ.get("NOTIFY_SOCKET", "")
@@ -63,5 +73,18 @@ def notify(**states: str) -> None:
         socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as one,
         suppress(OSError),  # the service runs, whether or not that could be told
     ):
+        one.setblocking(False)
         one.connect(target.replace("@", "\0", 1) if target[0] == "@" else target)
         one.sendall(text.encode())
+
+
+def end_in_time(seconds: float) -> None:
+    """Whatever hangs on the way out, the process has ended in so many seconds."""
+
+    def end() -> None:
+        os.write(sys.stderr.fileno(), b"roamkey: something doesn't end, and is left behind\n")
+        os._exit(SystemRefusedError.exit_code)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()

@@ -18,24 +18,24 @@ last. So answers to a node at home leave by the interface that it was heard on, 
 """
 
 import errno
+import os
 import socket
 import struct
 import time
 from collections.abc import Iterator
 from ipaddress import IPv6Address
-from pathlib import Path
 
 from mip6 import packets
-from roamkey.correspondent import buffers
+from roamkey.correspondent import buffers, localaddress
 from roamkey.correspondent.core.entries import Inbound, Reply
 from roamkey.correspondent.dataplane import filters
+from roamkey.correspondent.localaddress import State
 from roamkey.errors import SystemRefusedError
 
 _OCTETS_MAX = 65535
-_RECEIVE_BUFFER = 8 << 20  # a burst waits here while the one before is being committed
+_RECEIVE_BUFFER = 16 << 20  # a burst waits here while the one before is being committed
 _ANCILLARY = 4096
-_TENTATIVE = 0x40  # IFA_F_TENTATIVE
-_TENTATIVE_S = 5
+_COMES_S = 30  # within which an address is there, and usable, after the machine's start
 _SO_MEMINFO = 55
 _PACKET_INFO = struct.Struct("@16sI")  # struct in6_pktinfo: address, interface's index
 _MEMINFO = struct.Struct("9I")  # linux/sock_diag.h; the last: drops
@@ -71,9 +71,16 @@ class RawSockets:
             one.close()
 
     def receive(self, most: int) -> list[Inbound]:
-        """What waits, `most` packets at most, in each socket's order; doesn't wait."""
-        packets_in = list(_drain_away(self.away, most))
-        packets_in.extend(_drain_home(self.home, most - len(packets_in)))
+        """What waits, `most` packets at most, in each socket's order; doesn't wait.
+
+        Each has its half: what comes to one never keeps the other unread.
+        """
+        half = most // 2
+        packets_in = list(_drain_home(self.home, half))
+        at_home = len(packets_in)
+        packets_in.extend(_drain_away(self.away, most - at_home))
+        if at_home == half:
+            packets_in.extend(_drain_home(self.home, most - len(packets_in)))
         return packets_in
 
     def send(self, reply: Reply) -> None:
@@ -127,8 +134,9 @@ class RawSockets:
 
 
 def _bind(one: socket.socket, address: IPv6Address) -> None:
-    """Bind; an address that is still being checked for duplicates is waited for."""
-    deadline = time.monotonic() + _TENTATIVE_S
+    """Bind; an address that is still being checked for duplicates is waited for, and by a service
+    one that isn't there yet, as when the machine starts."""
+    started = time.monotonic()
     while True:
         try:
             one.bind((str(address), 0))
@@ -136,19 +144,12 @@ def _bind(one: socket.socket, address: IPv6Address) -> None:
         except OSError as error:
             if error.errno != errno.EADDRNOTAVAIL:
                 raise SystemRefusedError(f"{address}: {error.strerror}") from None
-        if not _is_tentative(address) or time.monotonic() > deadline:
-            raise SystemRefusedError(f"{address} is not an address of this host")
+        state, _ = localaddress.look(address)
+        of_service = state is State.GONE and "NOTIFY_SOCKET" in os.environ
+        waits = of_service or state in (State.TENTATIVE, State.HERE)
+        if not waits or time.monotonic() - started > _COMES_S:
+            raise SystemRefusedError(f"{address} {state.value}")
         time.sleep(0.05)
-
-
-def _is_tentative(address: IPv6Address) -> bool:
-    try:
-        lines = Path("/proc/net/if_inet6").read_text().splitlines()
-    except OSError:
-        return False
-    # address, interface's index, prefix length, scope, flags, name; all in hexadecimal
-    found = (line.split() for line in lines if line.startswith(address.packed.hex()))
-    return any(int(fields[4], 16) & _TENTATIVE for fields in found)
 
 
 def _overflows(one: socket.socket) -> int:

@@ -26,6 +26,9 @@ OUTCOMES = (
 )
 
 
+_SHOULD_HAVE_MS = 300_000  # after so long something should have arrived
+
+
 class Status:
     """What there is to tell about a daemon; the daemon itself adds to the numbers below."""
 
@@ -79,7 +82,7 @@ class Status:
             },
             "dropped": _by_reason(counted, entries.DROPPED),
             "refused": _by_reason(counted, entries.REFUSED),
-            "withheld": cache.limiter.withheld,
+            "withheld": cache.withheld(),
             "refresh_requests": self._refresher.requests,
             "send_errors": self._sockets.send_errors,
             "bursts": self.bursts,
@@ -88,6 +91,7 @@ class Status:
             "last_trouble": self.last_trouble,
             "reloads": self.reloads,
             "metrics": self.metrics,
+            "nothing_arrived": now - self._started >= _SHOULD_HAVE_MS and not counted,
             **{name: part() for name, part in self.parts.items()},
         }
 

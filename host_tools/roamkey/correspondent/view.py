@@ -105,6 +105,11 @@ def status_table(facts: dict[str, Any]) -> Table:
         "troubles": _troubles(facts),
         "metrics": f"http://{facts['metrics']}/metrics" if facts["metrics"] else "not served",
     }
+    if facts["nothing_arrived"]:
+        lines["packets"] = (
+            "nothing ever arrived: see what the firewall lets in (protocol 135 and extension "
+            "headers: docs/OPERATING.md)"
+        )
     for name, part in facts.items():
         if isinstance(part, dict) and name not in ("packets", "dropped", "refused"):
             lines.update(_part(name.replace("_", " "), part))

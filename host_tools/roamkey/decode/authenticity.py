@@ -5,7 +5,7 @@ and for its deletion. An update's own fields say which is due; an acknowledgemen
 both a refusal and an acknowledged deletion have a lifetime of zero.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,9 +51,19 @@ def parties(packet: packets.Packet, message: messages.Message) -> Parties:
     return Parties(packet.logical_source, care_of, packet.logical_destination)
 
 
-def check(
-    packet: packets.Packet, message: messages.Message, pairs: Sequence[PairKeys] | None
-) -> Authenticity:
+#: Keys by home address and correspondent
+Keys = Mapping[tuple[bytes, bytes], Sequence[PairKeys]]
+
+
+def by_pair(pairs: Iterable[PairKeys]) -> Keys:
+    """Keys as `check` takes them: it looks at those of the packet's pair alone."""
+    found: dict[tuple[bytes, bytes], list[PairKeys]] = {}
+    for pair in pairs:
+        found.setdefault((pair.home_address, pair.correspondent), []).append(pair)
+    return found
+
+
+def check(packet: packets.Packet, message: messages.Message, pairs: Keys | None) -> Authenticity:
     """Judge the authenticator of a Binding Update or Acknowledgement; `pairs` None: no keys."""
     authorization = messages.BINDING_AUTHORIZATION_DATA
     if message.option(authorization) is None:
@@ -66,11 +76,10 @@ def check(
         return Authenticity(NOT_CHECKED)
     who = parties(packet, message)
     verdict = Authenticity(NO_KEY)
-    for pair in pairs:
-        if (pair.home_address, pair.correspondent) == (who.home_address, who.correspondent):
-            verdict = _signed(pair, who, packet, _forms_due(message, who))
-            if verdict.generation is not None:
-                break
+    for pair in pairs.get((who.home_address, who.correspondent), ()):
+        verdict = _signed(pair, who, packet, _forms_due(message, who))
+        if verdict.generation is not None:
+            break
     return verdict
 
 

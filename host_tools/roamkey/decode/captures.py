@@ -18,6 +18,7 @@ from roamkey.errors import BadInputError
 
 _FRAME_OCTETS_MAX = 1 << 24  # no link has longer ones: such a length is damage
 _SECTION = pcapng.PCAPNG_BT_SHB.to_bytes(4, "big")  # the same in both byte orders
+_INTERFACES_MAX = 4096  # no machine has as many; they stay in memory
 _SECOND = 10**9  # in nanoseconds
 
 
@@ -113,6 +114,8 @@ def _pcapng(file: BinaryIO, head: bytes) -> Iterator[_Record]:
             raise ValueError("impossible length")
         block = head + _exactly(file, octets - len(head))
         if kind == pcapng.PCAPNG_BT_IDB:
+            if len(interfaces) == _INTERFACES_MAX:
+                raise ValueError("too many interfaces")
             interfaces.append(_interface(block, little))
         elif kind in (pcapng.PCAPNG_BT_EPB, pcapng.PCAPNG_BT_PB):
             yield _packet(kind, block, little, interfaces)
@@ -130,10 +133,10 @@ def _interface(octets: bytes, little: bool) -> _Interface:
     units, offset = 10**6, 0
     for option in block.opts:
         if option.code == pcapng.PCAPNG_OPT_IF_TSRESOL:
-            power = option.data[0]
+            (power,) = option.data
             units = 2 ** (power & 0x7F) if power & 0x80 else 10**power
         elif option.code == pcapng.PCAPNG_OPT_IF_TSOFFSET:
-            offset = int.from_bytes(option.data, "little" if little else "big", signed=True)
+            (offset,) = struct.unpack("<q" if little else ">q", option.data)
     return _Interface(block.linktype, units, offset, block.snaplen)
 
 

@@ -6,7 +6,9 @@ Fields of a packet, absent where they don't apply:
 - `home_address_option`: address; `routing_header`: `address`, `segments_left`
 - `meaning`: of `source` and of `destination`, in words
 - `home_address`, `care_of_address` (the one being registered), `correspondent`
-- `checksum`: `value`, `expected` (hexadecimal), `verdict` (right, wrong)
+- `fragment`: `offset` (octets), `more`, `identification`, `protocol`, `protocol_name` of the whole
+- `checksum`: `value`, `expected` (hexadecimal), `verdict` (right, wrong, not checkable: not all of
+  it is there)
 - `mobility`: `type`, `name`, `octets`, the message's own fields, `flags` (letters), `flags_value`,
   `lifetime_s`, `lifetime`, `status_name`, `advice`, and `options`, each `type`, `name`, `octets`
   and its values
@@ -17,15 +19,14 @@ Fields of a packet, absent where they don't apply:
 - `damaged`: `reason` (a fixed word), `text`
 """
 
-from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from mip6 import messages, packets
 from mip6.errors import Violation
-from roamkey.decode import authenticity
+from roamkey.decode import authenticity, partial
 from roamkey.decode.meanings import ICMPV6_ERRORS, PROTOCOLS, TCP, text_of
 from roamkey.decode.mobility import mobility_facts
-from roamkey.registry.records import PairKeys
 
 Facts = dict[str, Any]
 
@@ -39,36 +40,56 @@ _FROM_MOBILE = (
 )
 
 
-def describe(octets: bytes, pairs: Sequence[PairKeys] | None = None) -> Facts:
+def describe(octets: bytes, pairs: authenticity.Keys | None = None) -> Facts:
     """The facts of one IPv6 packet, damage included; with `pairs`, of its authenticator too."""
     facts: Facts = {"octets": len(octets)}
+    damage: Violation | None = None
+    cut = False
     try:
         packet = packets.parse(octets)
     except Violation as error:
-        facts["damaged"] = {"reason": error.reason, "text": str(error)}
-        return facts
+        part = partial.read(octets)
+        if part is None:
+            facts["damaged"] = {"reason": error.reason, "text": str(error)}
+            return facts
+        damage, packet, cut = error, part.packet, part.cut
+        if damage.reason not in ("truncated", "fragment"):  # what follows can't be relied upon
+            _header_facts(facts, packet)
+            facts["damaged"] = {"reason": damage.reason, "text": str(damage)}
+            return facts
+        if part.fragment is not None:
+            damage = damage if cut else None
+            facts["fragment"] = {
+                **asdict(part.fragment),
+                "protocol_name": PROTOCOLS.get(part.fragment.protocol, "unknown"),
+            }
     facts["octets"] = packets.IPV6_HEADER_OCTETS + int.from_bytes(octets[4:6], "big")
     _header_facts(facts, packet)
+    facts["protocol"] = packet.protocol
+    facts["protocol_name"] = PROTOCOLS.get(packet.protocol, "unknown")
     message: messages.Message | None = None
     try:
         if packet.protocol == packets.MOBILITY:
-            message = _mobility(facts, packet, pairs)
+            message, wrong = _mobility(facts, packet, pairs, cut)
+            damage = damage or wrong
         elif packet.protocol == packets.UDP:
-            _udp(facts, packet)
+            _udp(facts, packet, cut)
         elif packet.protocol == packets.ICMPV6:
-            _icmpv6(facts, packet)
+            _icmpv6(facts, packet, cut)
         elif packet.protocol == TCP:
-            _tcp(facts, packet)
+            _tcp(facts, packet, cut)
     except Violation as error:
-        facts["damaged"] = {"reason": error.reason, "text": str(error)}
-    _parties(facts, packet, message)
+        damage = damage or error
+    if damage is not None:
+        facts["damaged"] = {"reason": damage.reason, "text": str(damage)}
+    _parties(facts, packet, message, damage is None)
     return facts
 
 
 def is_mobility(facts: Facts) -> bool:
     """Whether a packet belongs to mobility: a message, data of a mobile node, or about these."""
     return (
-        facts.get("protocol") == packets.MOBILITY
+        packets.MOBILITY in (facts.get("protocol"), facts.get("fragment", {}).get("protocol"))
         or "home_address_option" in facts
         or "routing_header" in facts
         or "about" in facts.get("icmpv6", {})
@@ -86,12 +107,14 @@ def _header_facts(facts: Facts, packet: packets.Packet) -> None:
             "address": text_of(packet.route),
             "segments_left": packet.segments_left,
         }
-    facts["protocol"] = packet.protocol
-    facts["protocol_name"] = PROTOCOLS.get(packet.protocol, "unknown")
 
 
-def _checksum(facts: Facts, packet: packets.Packet) -> None:
+def _checksum(facts: Facts, packet: packets.Packet, cut: bool) -> None:
     at = _CHECKSUM_AT[packet.protocol]
+    if cut:
+        value = f"0x{bytes(packet.payload[at : at + 2]).hex()}"
+        facts["checksum"] = {"value": value, "verdict": "not checkable"}
+        return
     blank = bytearray(packet.payload)
     blank[at : at + 2] = b"\x00\x00"
     expected = packets.checksum(
@@ -107,40 +130,49 @@ def _checksum(facts: Facts, packet: packets.Packet) -> None:
 
 
 def _mobility(
-    facts: Facts, packet: packets.Packet, pairs: Sequence[PairKeys] | None
-) -> messages.Message | None:
-    if len(packet.payload) >= 8:
-        _checksum(facts, packet)
+    facts: Facts, packet: packets.Packet, pairs: authenticity.Keys | None, cut: bool
+) -> tuple[messages.Message | None, Violation | None]:
+    """The message as far as it can be read, and what is wrong with it."""
+    payload = packet.payload
+    if len(payload) >= 8:
+        _checksum(facts, packet, cut)
+    if len(payload) < 3:
+        raise Violation("truncated", "shorter than a Mobility Header")
+    damage: Violation | None = None
     try:
-        message: messages.Message = messages.decode(packet.payload)
+        message: messages.Message | None = messages.decode(payload)
     except Violation as error:
-        if error.reason != "message type":
-            raise
-        kind = packet.payload[2]
-        facts["mobility"] = {
-            "type": kind,
-            "name": f"unknown message type {kind}",
-            "octets": len(packet.payload),
-        }
-        return None
-    facts["mobility"] = mobility_facts(message, len(packet.payload))
+        damage = error if error.reason != "message type" else None
+        message = partial.message(bytes(payload))
+    octets = 8 + 8 * payload[1]
+    if message is None:
+        if payload[2] not in messages.LAYOUTS:
+            name = f"unknown message type {payload[2]}"
+            facts["mobility"] = {"type": payload[2], "name": name, "octets": octets}
+        return None, damage
+    facts["mobility"] = mobility_facts(message, octets)
     if message.kind in _SIGNED:
-        verdict = authenticity.check(packet, message, pairs)
+        if damage is None:
+            verdict = authenticity.check(packet, message, pairs)
+        else:
+            verdict = authenticity.Authenticity(
+                authenticity.NOT_CHECKED, note="the message isn't whole"
+            )
         facts["authenticator"] = {"verdict": verdict.verdict}
         if verdict.generation is not None:
             facts["authenticator"] |= {"generation": verdict.generation, "kbm": verdict.kbm}
         if verdict.note:
             facts["authenticator"]["note"] = verdict.note
-    return message
+    return message, damage
 
 
-def _udp(facts: Facts, packet: packets.Packet) -> None:
+def _udp(facts: Facts, packet: packets.Packet, cut: bool) -> None:
     payload = packet.payload
     if len(payload) < packets.UDP_HEADER_OCTETS:
         raise Violation("truncated", "packet ends inside a UDP header")
-    _checksum(facts, packet)
+    _checksum(facts, packet, cut)
     source, destination, octets = (int.from_bytes(payload[i : i + 2], "big") for i in (0, 2, 4))
-    if octets != len(payload):
+    if octets != len(payload) and not (cut and octets > len(payload)):
         raise Violation("length", f"UDP length {octets}, {len(payload)} octets there")
     facts["udp"] = {
         "source_port": source,
@@ -149,17 +181,17 @@ def _udp(facts: Facts, packet: packets.Packet) -> None:
     }
 
 
-def _tcp(facts: Facts, packet: packets.Packet) -> None:
+def _tcp(facts: Facts, packet: packets.Packet, cut: bool) -> None:
     if len(packet.payload) < 20:
         raise Violation("truncated", "packet ends inside a TCP header")
-    _checksum(facts, packet)
+    _checksum(facts, packet, cut)
 
 
-def _icmpv6(facts: Facts, packet: packets.Packet) -> None:
+def _icmpv6(facts: Facts, packet: packets.Packet, cut: bool) -> None:
     payload = bytes(packet.payload)
     if len(payload) < 8:
         raise Violation("truncated", "packet ends inside an ICMPv6 header")
-    _checksum(facts, packet)
+    _checksum(facts, packet, cut)
     kind, code = payload[0], payload[1]
     named = ICMPV6_ERRORS.get((kind, code)) or ICMPV6_ERRORS.get((kind, None))
     icmpv6: Facts = {"type": kind, "code": code}
@@ -175,22 +207,25 @@ def _icmpv6(facts: Facts, packet: packets.Packet) -> None:
 
 def _cited(octets: bytes) -> Facts | None:
     """The addresses of the packet that an ICMPv6 error is about, where that one is of mobility."""
-    try:
-        packet = packets.parse(octets)
-    except Violation:
+    part = partial.read(octets)  # which the error needn't cite whole
+    if part is None:
         return None
-    cited: Facts = {}
-    _header_facts(cited, packet)
+    cited: Facts = {"protocol": part.packet.protocol}
+    _header_facts(cited, part.packet)
     return {end: cited[end] for end in ("source", "destination")} if is_mobility(cited) else None
 
 
-def _parties(facts: Facts, packet: packets.Packet, message: messages.Message | None) -> None:
-    """Say who is who: the mobile node's two addresses, and its correspondent's."""
+def _parties(
+    facts: Facts, packet: packets.Packet, message: messages.Message | None, whole: bool
+) -> None:
+    """Say who is who, where the packet tells: the mobile node's addresses, its correspondent's."""
     if not is_mobility(facts) or "icmpv6" in facts:
         return
     kind = None if message is None else message.kind
     from_mobile = packet.home_address is not None or kind in _FROM_MOBILE
     to_mobile = packet.segments_left > 0 or (message is not None and not from_mobile)
+    if not (from_mobile or to_mobile):
+        return
     home, care_of = "home address", "care-of address"
     source = destination = "correspondent"
     if from_mobile:
@@ -200,7 +235,8 @@ def _parties(facts: Facts, packet: packets.Packet, message: messages.Message | N
         away = packet.segments_left > 0 or kind in (messages.CARE_OF_TEST, messages.BINDING_ERROR)
         destination = care_of if away else home
     facts["meaning"] = {"source": source, "destination": destination}
-    if message is not None and kind in _SIGNED:
+    signed = kind in _SIGNED
+    if message is not None and signed and whole:
         who = authenticity.parties(packet, message)
         facts["home_address"] = text_of(who.home_address)
         facts["care_of_address"] = text_of(who.care_of_address)
@@ -214,4 +250,6 @@ def _parties(facts: Facts, packet: packets.Packet, message: messages.Message | N
         facts["correspondent"] = text_of(packet.source)
     for end, meaning in facts["meaning"].items():
         name = meaning.replace(" ", "_").replace("-", "_")
+        if signed and meaning == care_of:
+            continue  # what it registers may stand in an option that isn't there
         facts.setdefault(name, facts[end])

@@ -1,6 +1,8 @@
 """Packets out of hexadecimal text: plain lines, or dumps of tshark, tcpdump, xxd, hexdump."""
 
 import re
+from collections.abc import Iterator
+from typing import TextIO
 
 from roamkey.errors import BadInputError
 
@@ -12,30 +14,47 @@ _OTHER_TEXT = re.compile(r"\s{2,}.*$")  # the others set them behind a gap
 _BETWEEN = re.compile(r"[\s:]+")
 
 
-def packets_in(text: str) -> list[bytes]:
+_LINE_MAX = 1 << 19  # characters; four to an octet of the longest packet, and some to spare
+_OCTETS_MAX = 0xFFFF + 80
+
+
+def packets_in(text: TextIO) -> Iterator[bytes]:
     """The packets of `text`: one a line, or one a dump whose offsets begin again at 0.
 
-    Spaces, colons and a leading 0x don't matter; empty lines are skipped. Raises BadInputError.
+    Spaces, colons and a leading 0x don't matter; empty lines are skipped. Holds one packet at a
+    time. Raises BadInputError, behind the packets that stand before what isn't one.
     """
-    found: list[bytes] = []
-    dump = False  # whether the last packet is a dump that may go on
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip():
-            dump = False
-            continue
+    held = b""  # a dump that may go on
+    none = True
+    for number, line in enumerate(_lines(text), 1):
         match = _DUMP.fullmatch(line)
         offset = int(match[1], 16) if match else None
-        if match and dump and offset == len(found[-1]):
-            found[-1] += _dumped(match[2], number)
-        elif match and offset == 0:
-            found.append(_dumped(match[2], number))
-            dump = True
-        else:
-            found.append(_octets(line, number))
-            dump = False
-    if not found:
+        if match and held and offset == len(held):
+            if len(held) > _OCTETS_MAX:
+                raise BadInputError(f"line {number}: a packet of more than {_OCTETS_MAX} octets")
+            held += _dumped(match[2], number)
+            continue
+        if held:
+            yield held
+            held, none = b"", False
+        if match and offset == 0:
+            held = _dumped(match[2], number)
+        elif line.strip():
+            yield _octets(line, number)
+            none = False
+    if held:
+        yield held
+    elif none:
         raise BadInputError("no packet given")
-    return found
+
+
+def _lines(text: TextIO) -> Iterator[str]:
+    number = 0
+    while line := text.readline(_LINE_MAX + 1):
+        number += 1
+        if len(line) > _LINE_MAX:
+            raise BadInputError(f"line {number}: longer than any packet")
+        yield line.rstrip("\r\n")
 
 
 def _dumped(rest: str, number: int) -> bytes:

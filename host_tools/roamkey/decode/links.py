@@ -46,15 +46,58 @@ def _family(frame: bytes) -> bytes | None:
     return frame[4:] if set(either) & set(_FAMILIES_IPV6) else None
 
 
-#: link type (as in capture files) -> the IPv6 packet in a frame, or None for other frames
+#: What stands for the packet in a frame that is encrypted.
+ENCRYPTED = bytes(1)
+
+_SNAP_IPV6 = bytes.fromhex("aaaa03000000") + _IPV6.to_bytes(2, "big")
+_DATA, _NO_DATA, _QOS = 0x08, 0x40, 0x80  # in the first octet: type and subtype
+_TO_DS, _FROM_DS, _PROTECTED, _ORDER = 0x01, 0x02, 0x40, 0x80  # in the second
+_AMSDU = 0x80  # in QoS Control: several packets in a frame
+
+
+def _radiotap(frame: bytes) -> bytes | None:
+    """Behind radiotap's header, whose flags tell of padding behind 802.11's."""
+    octets = int.from_bytes(frame[2:4], "little")
+    if len(frame) < octets or octets < 8:
+        return None
+    at, present = 4, 1 << 31
+    first = int.from_bytes(frame[4:8], "little")
+    while present >> 31 and at + 4 <= octets:
+        present = int.from_bytes(frame[at : at + 4], "little")
+        at += 4
+    if first & 1:  # a time stamp, aligned
+        at = (at + 7) // 8 * 8 + 8
+    padded = bool(first & 2 and at < octets and frame[at] & 0x20)
+    return _wifi(frame[octets:], padded)
+
+
+def _wifi(frame: bytes, padded: bool = False) -> bytes | None:
+    """An 802.11 frame: data alone may hold IPv6, behind LLC and SNAP."""
+    if len(frame) < 24 or frame[0] & 0x0F != _DATA or frame[0] & _NO_DATA:
+        return None
+    if frame[1] & _PROTECTED:
+        return ENCRYPTED
+    at = 24 + (6 if frame[1] & _TO_DS and frame[1] & _FROM_DS else 0)
+    if frame[0] & _QOS:
+        if frame[at : at + 1] and frame[at] & _AMSDU:
+            return None
+        at += 2 + (4 if frame[1] & _ORDER else 0)
+    if padded:
+        at = (at + 3) // 4 * 4
+    return frame[at + 8 :] if frame[at : at + 8] == _SNAP_IPV6 else None
+
+
+#: link type (as in capture files) -> the IPv6 packet in a frame, `ENCRYPTED`, or None
 LINKS: dict[int, Callable[[bytes], bytes | None]] = {
     0: _family,  # NULL
     1: _ethernet,
     12: _raw,  # RAW as some systems number it
     14: _raw,
     101: _raw,
+    105: _wifi,
     108: _family,  # LOOP
     113: _cooked,  # Linux "any" device
+    127: _radiotap,  # Wi-Fi, monitor mode
     228: _raw,  # IPv4, which may stand on an interface that sees both
     229: _raw,  # IPv6
     276: _cooked_v2,

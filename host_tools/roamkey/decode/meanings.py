@@ -1,5 +1,6 @@
 """What the numbers of RFC 6275 mean to the person in the field, and what to do about them."""
 
+from functools import lru_cache
 from ipaddress import IPv6Address
 
 from mip6 import messages, packets
@@ -112,6 +113,7 @@ ICMPV6_ERRORS = {
 }
 
 
+@lru_cache(maxsize=4096)
 def text_of(address: bytes) -> str:
     """An address of 16 octets as text."""
     return str(IPv6Address(address))

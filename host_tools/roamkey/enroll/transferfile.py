@@ -7,16 +7,17 @@ its live `keys`; octets are hexadecimal. Whoever has the passphrase has the keys
 """
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 from mip6 import addresses
-from mip6.limits import KCN_OCTETS_MIN
+from mip6.limits import GENERATION_MAX, SET_ID_OCTETS
 from roamkey import privatefiles
 from roamkey.errors import BadInputError, RefusedError, SystemRefusedError
-from roamkey.registry import Registry
+from roamkey.registry import Registry, checks
 from roamkey.registry.encryption import lock, unlock
-from roamkey.registry.records import CONFIRMED, SENT, Key, MovedPair
+from roamkey.registry.records import Key, MovedPair
 from roamkey.registry.transfer import Taken
 
 _MAGIC = b"roamkey export 1\n"
@@ -31,7 +32,7 @@ def export_to(
     The file is there whole or not at all. Raises RefusedError (none there; a file is in the way,
     unless `force`), SystemRefusedError.
     """
-    if path.exists() and not force:
+    if os.path.lexists(path) and not force:
         raise RefusedError(f"{path} is there already: --force replaces it")
     pairs = registry.give_pairs(correspondent)
     if not pairs:
@@ -70,8 +71,11 @@ def import_from(
         document = json.loads(text)
         correspondent = addresses.parse(document["correspondent"])
         pairs = [_pair_in(entry) for entry in document["pairs"]]
-    except (ValueError, KeyError, TypeError):
-        pass
+        for pair in pairs:
+            checks.address(pair.home_address)
+        checks.address(correspondent)
+    except (ValueError, KeyError, TypeError, BadInputError):
+        correspondent = None
     if correspondent is None:  # raised out here: a traceback would carry the keys along
         raise BadInputError(f"{path}: not as `roamkey export` writes it")
     return correspondent, registry.take_pairs(correspondent, pairs, new_only)
@@ -101,7 +105,9 @@ def _pair_out(pair: MovedPair) -> dict[str, Any]:
 def _pair_in(entry: dict[str, Any]) -> MovedPair:
     found = tuple(_key_in(key) for key in entry["keys"])
     board, latest = entry["board"], int(entry["latest"])
-    if found and not (isinstance(board, str) and board.isprintable()):
+    if found and not (isinstance(board, str) and board.isprintable() and len(board) <= 64):
+        raise ValueError
+    if not 0 <= latest <= GENERATION_MAX:
         raise ValueError
     if any(key.generation > latest for key in found):
         raise ValueError
@@ -113,11 +119,11 @@ def _key_in(entry: dict[str, Any]) -> Key:
         bytes.fromhex(entry[name]) for name in ("set_id", "kcn", "home_nonce", "care_of_nonce")
     )
     last = entry["last_sequence"]
-    if len(kcn) < KCN_OCTETS_MIN or entry["state"] not in (SENT, CONFIRMED):
+    numbers = entry["generation"], entry["lifetime"]
+    checks.key(numbers[0], kcn, home_nonce, care_of_nonce)
+    checks.use(numbers[1], entry["state"], last)
+    if len(set_id) != SET_ID_OCTETS:
         raise ValueError
-    if last is not None and not 0 <= int(last) <= 65535:
-        raise ValueError
-    numbers = int(entry["generation"]), int(entry["lifetime"])
     return Key(
         0, set_id, numbers[0], kcn, home_nonce, care_of_nonce, numbers[1], entry["state"], last
     )

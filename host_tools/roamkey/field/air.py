@@ -24,7 +24,7 @@ class Air:
         """Raises BadInputError for what is no IPv6 address."""
         try:
             socket.inet_pton(socket.AF_INET6, home_address)
-        except OSError:
+        except (OSError, ValueError):
             raise BadInputError(f"{home_address}: not an IPv6 address") from None
         self.home_address = home_address
         self.board = home_address  # it doesn't say who else it is

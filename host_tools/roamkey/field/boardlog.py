@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from roamkey import privatefiles
 from roamkey.board.serial_client import SerialClient
 from roamkey.errors import BadInputError, BoardError
 from roamkey.field import values
@@ -83,15 +84,19 @@ def _events(text: str) -> Iterator[Event]:
     for line in text.split("\n"):
         at, _, rest = line.partition(" ")
         kind, *detail = rest.split(" ")
-        if not at.isdecimal() or not kind:
+        if not _is_count(at) or not kind:
             continue  # from a block that was damaged
         if kind == _BOOT:
-            if not detail or not detail[0].isdecimal():
+            if not detail or not _is_count(detail[0]):
                 continue
             boot = int(detail[0])
             if len(detail) == 1:
                 continue  # a block begins
         yield Event(boot, int(at), kind, tuple(detail))
+
+
+def _is_count(word: str) -> bool:
+    return word.isascii() and word.isdecimal() and len(word) < 16
 
 
 def over_console(client: SerialClient) -> Ask:
@@ -104,8 +109,8 @@ def over_console(client: SerialClient) -> Ask:
 
 
 def write(path: Path, log: BoardLog) -> None:
-    """Write the file. Raises OSError."""
-    path.write_text(as_lines(log), encoding="utf-8")
+    """Write the file, whole or not at all. Raises OSError."""
+    privatefiles.write(path, as_lines(log), privatefiles.SHARED)
 
 
 def as_lines(log: BoardLog) -> str:
@@ -137,7 +142,7 @@ def merge(objects: Iterable[dict[str, Any]], name: str) -> list[BoardLog]:
                     ClockReading(
                         values.integer(one["boot"]),
                         values.integer(one["ms"]),
-                        values.number(one["unix_ms"]),
+                        values.instant(one["unix_ms"]),
                         values.number(one["error_ms"]),
                     )
                 )

@@ -18,6 +18,7 @@ from roamkey.field import palette as colours
 from roamkey.field.handovers import PHASES, Handover
 from roamkey.field.palette import Palette
 from roamkey.field.report import MEASURES, WHY, Node, Report
+from roamkey.field.shown import BARS_MAX, LANES_MAX, POINTS_MAX, costly, networks_of, thinned
 
 WIDE, NARROW = 9.6, 4.2  # inches
 _LEAST_MS = 1.0  # on a logarithmic scale there is no zero
@@ -74,18 +75,19 @@ def timeline(report: Report, palette: Palette, narrow: bool) -> Figure:
         len(heights), 1, sharex=True, layout="constrained", height_ratios=heights,
         figsize=(NARROW if narrow else WIDE, sum(heights) * 1.05 + 0.75),
     )  # fmt: skip
-    networks = _networks(report)
+    networks = networks_of(report)
     _draw_lanes(axes[0], report, palette, lanes, networks, narrow)
     _draw_numbers(axes[1], report, palette)
     if has_signal:
         for node in nodes:
-            at = [_seconds(report, ms) for ms, _ in node.joined.signal]
-            axes[2].plot(at, [dbm for _, dbm in node.joined.signal], color=palette["n4"], lw=1)
+            signal = thinned(node.joined.signal, max(2, POINTS_MAX // len(nodes)))
+            at = [_seconds(report, ms) for ms, _ in signal]
+            axes[2].plot(at, [dbm for _, dbm in signal], color=palette["n4"], lw=1)
         axes[2].set_ylabel("dBm", color=palette["soft"])
     _draw_losses(axes[-1], report, palette)
     for one in axes:
         _tidy(one, palette)
-        for step in report.steps:
+        for step in thinned(report.steps, POINTS_MAX):
             if step["kind"] == "cut":
                 at = _seconds(report, step["at_ms"])
                 one.axvline(at, color=palette["alarm"], lw=0.9, ls=(0, (3, 2)))
@@ -97,12 +99,9 @@ def timeline(report: Report, palette: Palette, narrow: bool) -> Figure:
 
 def _lanes(report: Report) -> list[str]:
     """One board: a lane for each network; several: one for each board."""
-    return _networks(report) if len(report.nodes) == 1 else [one.name for one in report.nodes]
-
-
-def _networks(report: Report) -> list[str]:
-    found = {one.network for node in report.nodes for one in node.handovers}
-    return sorted(found, key=lambda name: (name == "home", name))
+    if len(report.nodes) == 1:
+        return networks_of(report)
+    return [one.name for one in report.nodes[:LANES_MAX]]
 
 
 def _draw_lanes(
@@ -110,8 +109,10 @@ def _draw_lanes(
     narrow: bool,
 ) -> None:  # fmt: skip
     alone = len(report.nodes) == 1
-    for node in report.nodes:
-        for one, following in zip(node.handovers, [*node.handovers[1:], None], strict=False):
+    each = max(2, BARS_MAX // max(1, min(len(report.nodes), LANES_MAX)))
+    for node in report.nodes[:LANES_MAX]:
+        known = thinned([one for one in node.handovers if one.network in networks], each)
+        for one, following in zip(known, [*known[1:], None], strict=False):
             lane = lanes.index(one.network if alone else node.name)
             colour = palette[colours.NETWORKS[networks.index(one.network) % 5]]
             left = _seconds(report, one.left_ms if one.left_ms is not None else one.at_ms)
@@ -125,7 +126,7 @@ def _draw_lanes(
                 alpha=1.0 if one.on_board else 0.7, hatch=None if one.on_board else "////",
                 edgecolor=palette["paper"],
             )  # fmt: skip
-    for step in report.steps:
+    for step in thinned(report.steps, POINTS_MAX):
         if step["kind"] == "cut":
             at = _seconds(report, step["at_ms"])
             whose = [
@@ -159,6 +160,7 @@ def _draw_numbers(axes: Axes, report: Report, palette: Palette) -> None:
             for one in node.told
             if one.outcome in ("accepted", "removed") and one.sequence is not None
         ]
+        accepted = list(thinned(accepted, max(2, POINTS_MAX // len(report.nodes))))
         at = [_seconds(report, one.at_ms) for one in accepted]
         axes.plot(
             at, [one.sequence or 0 for one in accepted], color=palette["soft"], lw=0.7,
@@ -170,7 +172,9 @@ def _draw_numbers(axes: Axes, report: Report, palette: Palette) -> None:
 
 
 def _draw_losses(axes: Axes, report: Report, palette: Palette) -> None:
-    lost = [_seconds(report, at) for node in report.nodes for at in node.lost_at]
+    lost = thinned(
+        [_seconds(report, at) for node in report.nodes for at in node.lost_at], POINTS_MAX
+    )
     axes.vlines(lost, 0, 1, color=palette["alarm"], lw=0.8)
     axes.set_yticks([0.5], ["lost"])
     axes.set_ylim(0, 1)
@@ -181,7 +185,8 @@ def _draw_losses(axes: Axes, report: Report, palette: Palette) -> None:
 
 def costs(report: Report, palette: Palette, narrow: bool) -> Figure:
     """The phases of every handover: from the lost link on, and the signalling alone."""
-    shown = [(node, one) for node in report.nodes for one in node.moves if one.on_board]
+    found = costly(report)
+    shown = [one for _, _, one in found]
     height = max(1.8, 0.215 * len(shown) + 0.75)
     if narrow:
         figure, axes = pyplot.subplots(
@@ -195,12 +200,12 @@ def costs(report: Report, palette: Palette, narrow: bool) -> Figure:
     for one, keys, title in zip(axes, (_COST, _SIGNALLING), titles, strict=True):
         _draw_bars(one, shown, palette, keys)
         one.set_title(title, loc="left", fontsize=9, color=palette["ink"])
-        unanswered = any(handover.acknowledged_ms is None for _, handover in shown)
+        unanswered = any(handover.acknowledged_ms is None for handover in shown)
         note = " († never acknowledged)" if unanswered else ""
         one.set_xlabel(f"milliseconds{note}", color=palette["soft"])
         _tidy(one, palette)
         one.spines["bottom"].set_visible(True)
-    labels = [_label(report, node, one) for node, one in shown]
+    labels = [_label(report, node, number, one) for node, number, one in found]
     for one in axes:
         one.set_yticks(range(len(shown)), labels)
     handles = [
@@ -215,14 +220,13 @@ def costs(report: Report, palette: Palette, narrow: bool) -> Figure:
     return figure
 
 
-def _label(report: Report, node: Node, one: Handover) -> str:
-    number = node.handovers.index(one) + 1
+def _label(report: Report, node: Node, number: int, one: Handover) -> str:
     where = one.network if one.why in ("move", "home") else f"{one.network}, {WHY[one.why]}"
     return f"{node.name}: {number} {where}" if len(report.nodes) > 1 else f"{number}  {where}"
 
 
 def _draw_bars(
-    axes: Axes, shown: Sequence[tuple[Node, Handover]], palette: Palette, keys: Sequence[str]
+    axes: Axes, shown: Sequence[Handover], palette: Palette, keys: Sequence[str]
 ) -> None:
     rows = [
         [
@@ -231,7 +235,7 @@ def _draw_bars(
             for key in [_KEYS.get(name, name)]
             if key in keys
         ]
-        for _, one in shown
+        for one in shown
     ]
     totals = [sum(length or 0 for _, length in row) for row in rows]
     limit = _limit(totals)
@@ -244,7 +248,7 @@ def _draw_bars(
             left += shown_length
         beyond = totals[index] > limit
         text = f"{totals[index]:,.0f}" + (" →" if beyond else "")
-        text += "" if shown[index][1].acknowledged_ms is not None else " †"
+        text += "" if shown[index].acknowledged_ms is not None else " †"
         axes.annotate(
             text, (left, index), xytext=(3, 0), textcoords="offset points", va="center",
             fontsize=7.5, color=palette["alarm" if beyond else "soft"],
@@ -271,7 +275,7 @@ def spreads(report: Report, palette: Palette, narrow: bool) -> Figure:
     for key, title, _ in MEASURES:
         colour = palette[SPREAD_COLOURS[key]]
         cumulative(axes, report.measured(key), colour, "-", title)
-        spread = report.spreads()[key]
+        spread = report.spreads[key]
         if spread is not None:
             marks = [max(value, _LEAST_MS) for value in (spread.median, spread.p95)]
             axes.plot(marks, [50, 95], "o", ms=4.5, color=colour, mec=palette["paper"], mew=0.8)
@@ -284,8 +288,9 @@ def cumulative(
 ) -> None:
     """One curve: `values` in ascending order, in milliseconds."""
     if values:
-        shares = [100 * (i + 1) / len(values) for i in range(len(values))]
-        shown = [max(value, _LEAST_MS) for value in values]
+        some = thinned(range(len(values)), POINTS_MAX)
+        shares = [100 * (i + 1) / len(values) for i in some]
+        shown = [max(values[i], _LEAST_MS) for i in some]
         axes.step(
             [shown[0], *shown], [0, *shares], where="post", color=colour, lw=1.6, ls=style,
             label=label,

@@ -8,7 +8,10 @@ where several hold, they all do. A reading over the console bounds the offset by
 the host's clock is the correspondent's: it counts only where a boot has no pair.
 """
 
+import math
+from bisect import bisect_right
 from dataclasses import dataclass
+from itertools import accumulate
 
 DRIFT = 100e-6  # at most: 50 ppm for each crystal
 _TICK_MS = 1.0  # both clocks are read in whole milliseconds, rounded down
@@ -42,7 +45,23 @@ class Alignment:
 
     def __init__(self, bounds: list[Bound], *, by_host: bool = False) -> None:
         """`by_host`: the bounds are the console's: as good as the host's clock."""
-        self._bounds = bounds
+        self._bounds = sorted(bounds, key=lambda bound: bound.ms)
+        self._times = [bound.ms for bound in self._bounds]
+        # The tightest bounds before and after each: what they are at another time differs by the
+        # drift from there, which is the same for all on one side.
+        lows = [
+            (bound.low + bound.ms * DRIFT, bound.low - bound.ms * DRIFT) for bound in self._bounds
+        ]
+        highs = [
+            (bound.high - bound.ms * DRIFT, bound.high + bound.ms * DRIFT)
+            for bound in self._bounds
+        ]
+        self._low_before = list(accumulate((low for low, _ in lows), max, initial=-math.inf))
+        self._high_before = list(accumulate((high for high, _ in highs), min, initial=math.inf))
+        self._low_after = list(accumulate((low for _, low in lows[::-1]), max, initial=-math.inf))
+        self._high_after = list(
+            accumulate((high for _, high in highs[::-1]), min, initial=math.inf)
+        )
         self.by_host = by_host
 
     @property
@@ -63,9 +82,9 @@ class Alignment:
         return (low + high) / 2, abs(high - low) / 2
 
     def _at(self, ms: float) -> tuple[float, float]:
-        low, high = float("-inf"), float("inf")
-        for bound in self._bounds:
-            drift = abs(ms - bound.ms) * DRIFT
-            low = max(low, bound.low - drift)
-            high = min(high, bound.high + drift)
+        before = bisect_right(self._times, ms)
+        after = len(self._times) - before
+        drift = ms * DRIFT
+        low = max(self._low_before[before] - drift, self._low_after[after] + drift)
+        high = min(self._high_before[before] + drift, self._high_after[after] - drift)
         return low, high

@@ -2,15 +2,19 @@
 
 import ipaddress
 import math
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import lru_cache
+from itertools import accumulate, pairwise
 
 from roamkey.field.folder import Datagram, Told
 from roamkey.field.handovers import Handover
 
 USES = 1 << 16  # of a key: sequence numbers
+_SHOWN = 40  # characters of what should be an address
 _RESTART = 16  # a number so much lower than the last: the sender began anew
+_JUMP = 1_000_000  # as much higher: nobody loses so many in a row, so it is no loss
 _AROUND_MS = 10_000.0  # a gap that ends later than this after an acceptance isn't the handover's
 
 
@@ -58,7 +62,8 @@ def runs(data: Sequence[Datagram]) -> list[list[Datagram]]:
     found: list[list[Datagram]] = []
     highest = -1
     for one in data:
-        if not found or one.number < highest - _RESTART or (one.number == 0 and highest > 0):
+        anew = one.number < highest - _RESTART or (one.number == 0 and highest > 0)
+        if not found or anew or one.number > highest + _JUMP > _JUMP:
             found.append([])
             highest = -1
         found[-1].append(one)
@@ -76,19 +81,54 @@ def loss(data: Sequence[Datagram]) -> Loss:
     return Loss(sent, sent - arrived)
 
 
-def lost_at(data: Sequence[Datagram]) -> list[float]:
-    """For each lost datagram when it would have arrived: between its neighbours, in ms."""
+@dataclass(frozen=True)
+class Gap:
+    """`lost` datagrams in a row, between two that arrived at `begin_ms` and `end_ms`."""
+
+    begin_ms: float
+    end_ms: float
+    lost: int
+
+    def at_ms(self, place: int) -> float:
+        """When the lost one at `place` (from 1 on) would have arrived."""
+        share = place / (self.lost + 1)
+        return self.begin_ms + share * (self.end_ms - self.begin_ms)
+
+    def between(self, begin: float, end: float) -> int:
+        """How many of them would have arrived from `begin` on and before `end`."""
+        return self._before(end) - self._before(begin)
+
+    def _before(self, at: float) -> int:
+        if at <= self.at_ms(1):
+            return 0
+        if at > self.at_ms(self.lost):
+            return self.lost
+        share = (at - self.begin_ms) / (self.end_ms - self.begin_ms)
+        return max(0, min(self.lost, math.ceil(share * (self.lost + 1)) - 1))
+
+
+def gaps(data: Sequence[Datagram]) -> list[Gap]:
+    """Where datagrams were lost, however many, in the order of time."""
     found = []
     for run in runs(data):
         first: dict[int, float] = {}
         for one in run:
             first.setdefault(one.number, one.at_ms)
-        ordered = sorted(first)
-        for before, after in pairwise(ordered):
-            for number in range(before + 1, after):
-                share = (number - before) / (after - before)
-                found.append(first[before] + share * (first[after] - first[before]))
-    return found
+        for before, after in pairwise(sorted(first)):
+            if after > before + 1:
+                begin, end = sorted((first[before], first[after]))
+                found.append(Gap(begin, end, after - before - 1))
+    return sorted(found, key=lambda gap: gap.begin_ms)
+
+
+def lost_at(found: Sequence[Gap], most: int) -> list[float]:
+    """When lost datagrams would have arrived, in order: of each gap, but `most` in all."""
+    each = max(1, most // max(len(found), 1))
+    return sorted(
+        gap.at_ms(1 + place * gap.lost // min(gap.lost, each))
+        for gap in found[:most]
+        for place in range(min(gap.lost, each))
+    )
 
 
 def attribute(
@@ -96,28 +136,28 @@ def attribute(
 ) -> None:
     """Give each handover its gap in the data, and the datagrams lost from then to the next."""
     arrivals = [one.at_ms for one in data]
-    missing = lost_at(data)
+    missing = gaps(data)
+    begins = [gap.begin_ms for gap in missing]
+    longest = list(accumulate((gap.end_ms for gap in missing), max))
+    said = [one for one in told if one.outcome == "gap"]
+    times = [one.at_ms for one in said]
     for index, handover in enumerate(handovers):
         accepted = handover.accepted_ms
         following = handovers[index + 1].at_ms if index + 1 < len(handovers) else math.inf
         if accepted is None:
             continue
+        soon = min(accepted + _AROUND_MS, following)
         if arrivals:
-            before = [at for at in arrivals if at < accepted]
-            after = [at for at in arrivals if at >= accepted]
-            soon = min(accepted + _AROUND_MS, following)
-            if before and after and after[0] < soon:
-                handover.gap_ms = after[0] - before[-1]
-            begin = before[-1] if before else accepted
-            handover.lost = sum(begin <= at < following for at in missing)
+            after = bisect_left(arrivals, accepted)
+            begin = arrivals[after - 1] if after else accepted
+            if after and after < len(arrivals) and arrivals[after] < soon:
+                handover.gap_ms = arrivals[after] - begin
+            some = missing[bisect_left(longest, begin) : bisect_left(begins, following)]
+            handover.lost = sum(gap.between(begin, following) for gap in some)
         else:
-            gaps = [
-                one.gap_ms
-                for one in told
-                if one.outcome == "gap"
-                and accepted <= one.at_ms < min(accepted + _AROUND_MS, following)
-            ]
-            handover.gap_ms = float(gaps[0]) if gaps and gaps[0] is not None else None
+            at = bisect_left(times, accepted)
+            ms = said[at].gap_ms if at < len(said) and times[at] < soon else None
+            handover.gap_ms = None if ms is None else float(ms)
 
 
 @dataclass(frozen=True)
@@ -149,6 +189,14 @@ def key_use(told: Sequence[Told]) -> list[KeyUse]:
 
 
 def network_of(address: str, names: dict[str, str]) -> str:
-    """The name of an address's network, its /64 where it has none."""
-    prefix = str(ipaddress.IPv6Network((address, 64), strict=False))
+    """The name of an address's network, else its /64; what is no address, as it is."""
+    prefix = _prefix_of(address)
     return names.get(prefix, prefix)
+
+
+@lru_cache(maxsize=4096)
+def _prefix_of(address: str) -> str:
+    try:
+        return str(ipaddress.IPv6Network((address, 64), strict=False))
+    except ValueError:
+        return address[:_SHOWN]

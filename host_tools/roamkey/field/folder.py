@@ -13,17 +13,24 @@ Other files are left alone.
 """
 
 import json
+import re
 from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from roamkey.errors import BadInputError
 from roamkey.field import boardlog, values
 from roamkey.field.boardlog import BoardLog
+from roamkey.privatefiles import read_regular
 
 _ENDINGS = (".json", ".jsonl", ".log")
+_LINE_MAX = 1 << 20  # characters
+_LIST_MAX = 1 << 30
+_SCRIPT_OCTETS_MAX = 1 << 24
+_BLANK = re.compile(r"\s*")
+_BETWEEN = re.compile(r"\s*(?:,\s*(?=[^\s\]])|(?=\]))")
 _SHOWN = 80  # characters of a line that is wrong
 _LOG_OUTCOMES = ("accepted", "removed", "refused", "expired")
 _EVENT_KINDS = {
@@ -99,14 +106,14 @@ def read(folder: Path) -> Walk:
                 if one.get("type") in ("board", "clock", "event"):
                     board_objects.append(one)
                 elif "number" in one and "at_ms" in one:
-                    arrived = Datagram(values.number(one["at_ms"]), values.integer(one["number"]))
+                    arrived = Datagram(values.instant(one["at_ms"]), values.integer(one["number"]))
                     home_address = values.address(one.get("home_address"))
                     walk.data.setdefault(home_address, []).append(arrived)
                 elif _is_one_of(one.get("event"), _LOG_OUTCOMES) and "home_address" in one:
                     told.append(_from_log(one))
                 elif _is_one_of(one.get("kind"), _EVENT_KINDS) and "home_address" in one:
                     recorded.append(_from_event(one))
-            except ValueError:
+            except (ValueError, OverflowError):
                 line = json.dumps(one)
                 raise BadInputError(f"{path}: not as a log has it: {line[:_SHOWN]}") from None
     walk.boards = boardlog.merge(board_objects, str(folder))
@@ -135,23 +142,60 @@ def _united(log: list[Told], recorded: list[Told]) -> list[Told]:
 def _objects(path: Path) -> Iterator[dict[str, Any]]:
     """The JSON objects in a file: a list, or one a line; lines that are none are skipped."""
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open(encoding="utf-8") as file:
+            first = file.readline(_LINE_MAX)
+            while first.isspace():
+                first = file.readline(_LINE_MAX)
+            if first.lstrip().startswith("["):
+                yield from _listed(path, first, file)
+                return
+            while first:
+                one = _object(first)
+                if one is not None:
+                    yield one
+                first = file.readline(_LINE_MAX)
     except (OSError, UnicodeDecodeError) as error:
         raise BadInputError(f"{path}: {getattr(error, 'strerror', None) or 'not text'}") from None
-    if text.lstrip().startswith("["):
-        try:
-            found = json.loads(text)
-        except ValueError:
-            raise BadInputError(f"{path}: damaged JSON") from None
-        yield from (one for one in found if isinstance(one, dict))
-        return
-    for line in text.splitlines():
-        try:
-            one = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(one, dict):
-            yield one
+
+
+def _listed(path: Path, first: str, file: TextIO) -> Iterator[dict[str, Any]]:
+    """The objects of a list: one after the other, since all at once take ten times the memory."""
+    if path.stat().st_size > _LIST_MAX:
+        raise BadInputError(f"{path}: longer than {_LIST_MAX >> 20} MiB; JSON Lines may be")
+    text = first + file.read()
+    decoder = json.JSONDecoder()
+    at = _BLANK.match(text, text.index("[") + 1).end()  # type: ignore[union-attr]
+    try:
+        while not text.startswith("]", at):
+            one, at = decoder.raw_decode(text, at)
+            if isinstance(one, dict):
+                yield one
+            between = _BETWEEN.match(text, at)
+            if between is None:
+                raise ValueError
+            at = between.end()
+    except (ValueError, RecursionError):
+        raise BadInputError(f"{path}: damaged JSON") from None
+
+
+def _object(line: str) -> dict[str, Any] | None:
+    try:
+        one = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return one if isinstance(one, dict) else None
+
+
+def _step(one: Any) -> dict[str, Any]:
+    """What a script did; raises ValueError, KeyError, TypeError."""
+    values.instant(one["at_ms"])
+    values.text(one["kind"])
+    homes = one.get("home_addresses", [])
+    if not isinstance(homes, list) or (one["kind"] == "cut" and "home_addresses" not in one):
+        raise ValueError
+    for home in homes:
+        values.address(home)
+    return dict(one)
 
 
 def _is_one_of(value: object, known: Container[str]) -> bool:
@@ -160,10 +204,11 @@ def _is_one_of(value: object, known: Container[str]) -> bool:
 
 def _from_log(one: dict[str, Any]) -> Told:
     at = datetime.fromisoformat(values.text(one.get("time")).replace("Z", "+00:00"))
-    return _told(one, round(at.timestamp() * 1000), one["event"])
+    return _told(one, round(values.instant(at.timestamp() * 1000)), one["event"])
 
 
 def _from_event(one: dict[str, Any]) -> Told:
+    values.instant(one.get("at_ms"))
     return _told(one, values.integer(one.get("at_ms")), _EVENT_KINDS[one["kind"]])
 
 
@@ -176,9 +221,9 @@ def _told(one: dict[str, Any], at_ms: int, outcome: str) -> Told:
 
 def _take_script(walk: Walk, path: Path) -> None:
     try:
-        script = json.loads(path.read_text(encoding="utf-8"))
+        script = json.loads(read_regular(path, _SCRIPT_OCTETS_MAX))
         walk.name = str(script["name"])
         walk.networks = {str(prefix): str(name) for prefix, name in script["networks"].items()}
-        walk.steps = list(script["steps"])
-    except (ValueError, KeyError, AttributeError, TypeError):
+        walk.steps = [_step(one) for one in script["steps"]]
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
         raise BadInputError(f"{path}: not a walk's script") from None

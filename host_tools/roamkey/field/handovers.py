@@ -13,6 +13,7 @@ from roamkey.field.boardlog import BoardLog, Event
 from roamkey.field.clocks import Alignment, from_pair, from_reading
 from roamkey.field.folder import Told
 
+_DIGITS_MAX = 16
 ACCEPTED_BELOW = 128  # RFC 6275 section 6.1.8
 
 #: The phases of a handover, in order: field that begins it, field that ends it, what it is.
@@ -134,9 +135,11 @@ def join(log: BoardLog | None, told: list[Told], home_address: str) -> Joined:
         one.sequence: one for one in told if one.outcome in ("accepted", "removed")
     }  # sequence numbers begin anew under another key: see _of_boot
     known: set[int | None] = set()
-    for boot in sorted({event.boot for event in log.events}) if log else []:
+    boots: dict[int, list[Event]] = {}
+    for event in log.events if log else []:
+        boots.setdefault(event.boot, []).append(event)
+    for boot, events in sorted(boots.items()):
         assert log is not None
-        events = [event for event in log.events if event.boot == boot]
         registrations = _registrations(events, home_address)
         alignment = _align(log, boot, registrations, accepted)
         if not alignment.known:
@@ -184,7 +187,7 @@ def _registrations(events: list[Event], home_address: str) -> list[_Registration
             reason = "home" if why == "move" and detail[0] == home_address else why
             place = (detail[0], left, joined, event.ms, reason)
             left, joined, why, open_ones = None, None, "move", {}
-        elif event.kind == "update" and place is not None and len(detail) == 2:
+        elif event.kind == "update" and place is not None and _is_number(detail[1:]):
             one = open_ones.get(detail[0])
             if one is None:
                 address, left_at, joined_at, usable, reason = place
@@ -198,7 +201,11 @@ def _registrations(events: list[Event], home_address: str) -> list[_Registration
             one = open_ones[detail[0]]
             if event.kind == "data":
                 one.data = event.ms if one.data is None else one.data
-            elif one.acknowledged is None and int(detail[1]) < ACCEPTED_BELOW:
+            elif (
+                one.acknowledged is None
+                and _is_number(detail[1:])
+                and int(detail[1]) < ACCEPTED_BELOW
+            ):
                 one.acknowledged = event.ms
     return found
 
@@ -298,7 +305,9 @@ def _only_told(told: list[Told], known: set[int | None], home_address: str) -> l
 
 
 def _is_number(detail: tuple[str, ...]) -> bool:
-    return bool(detail) and detail[0].removeprefix("-").isdecimal()
+    """Whether a word is there and a number of a size that there is."""
+    digits = detail[0].removeprefix("-") if detail else ""
+    return digits.isascii() and digits.isdecimal() and len(digits) < _DIGITS_MAX
 
 
 def _between(begin: float | None, end: float | None) -> float | None:

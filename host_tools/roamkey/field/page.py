@@ -6,7 +6,7 @@ from html import escape
 from importlib.resources import files
 from string import Template
 
-from roamkey.field import charts
+from roamkey.field import charts, shown, values
 from roamkey.field import palette as colours
 from roamkey.field.figures import USES, Spread
 from roamkey.field.handovers import PHASES, Handover
@@ -21,15 +21,15 @@ def render(report: Report) -> str:
         _figure(report, "timeline", "Where it was", _about_timeline(report)),
         _figure(
             report, "handovers", "What each handover cost",
-            "Phase by phase. Arrows mark bars that go on beyond the scale.",
+            shown.about_costs(report),
         ),
         _figure(
             report, "spread", "How handovers spread",
             "The share that took no longer; the dots are median and 95th percentile.",
             _spread_table(report),
         ),
-        section("every", "Every handover", "Milliseconds. A dash: nobody wrote it down.",
-                 _handover_table(report)),
+        section("every", "Handovers" if shown.count(report) > shown.ROWS_MAX else "Every handover",
+                 shown.about_handovers(report), _handover_table(report)),
         section("keys", "Sequence numbers and keys",
                  "Each update uses a number, and a key has 65,536 of them. Numbers are skipped "
                  "where an update was lost, and after a power cut.", _key_table(report)),
@@ -129,7 +129,10 @@ def change(value: float, digits: int = 0) -> str:
 
 
 def _lead(report: Report) -> str:
-    begin = datetime.fromtimestamp(report.begin_ms / 1000, timezone.utc)
+    # What a damaged log makes of a time may lie where no calendar goes.
+    begin = datetime.fromtimestamp(
+        min(max(report.begin_ms, 0.0), values.LAST_MS) / 1000, timezone.utc
+    )
     length = (report.end_ms - report.begin_ms) / 1000
     duration = f"{length / 60:.1f} minutes" if length >= 120 else f"{length:.1f} seconds"
     boards = len(report.nodes)
@@ -138,7 +141,7 @@ def _lead(report: Report) -> str:
 
 
 def _tiles(report: Report) -> str:
-    spreads = report.spreads()
+    spreads = report.spreads
     moves, loss, error = report.moves, report.loss, report.clock_error_ms
     again = sum(max(0, one.updates - 1) for one in moves)
     tiles = [
@@ -168,12 +171,12 @@ def _about_timeline(report: Report) -> str:
     about += "datagrams were lost."
     if any(not one.on_board for node in report.nodes for one in node.handovers):
         about += " Hatched: known from the correspondent alone."
-    return about
+    return about + shown.about_timeline(report)
 
 
 def _spread_table(report: Report) -> str:
     rows = []
-    spreads = report.spreads()
+    spreads = report.spreads
     named = [(key, title, what) for key, title, what in MEASURES]
     named += [(f"phase {name}", "", what) for _, _, name, what in PHASES]
     for key, title, what in named:
@@ -195,10 +198,9 @@ def _handover_table(report: Report) -> str:
         head.append("dBm")
     several = len(report.nodes) > 1
     rows = []
-    for node in report.nodes:
-        for index, one in enumerate(node.handovers, 1):
-            row = [f"{node.name} · {index}" if several else str(index), *_row(report, one, names)]
-            rows.append(row[: len(head)])
+    for node, index, one in shown.listed(report):
+        row = [f"{node.name} · {index}" if several else str(index), *_row(report, one, names)]
+        rows.append(row[: len(head)])
     return table(head, rows, "Every handover, its phases in milliseconds", 3, broad=True)
 
 
@@ -222,9 +224,9 @@ def _row(report: Report, one: Handover, names: Sequence[str]) -> list[str]:
 
 
 def _key_table(report: Report) -> str:
-    rows = []
+    rows: list[list[str]] = []
     for node in report.nodes:
-        for key in node.keys:
+        for key in node.keys[: shown.ROWS_MAX - len(rows)]:
             rows.append([
                 node.name, str(key.generation), f"{key.first:,} to {key.last:,}",
                 f"{key.updates:,}",

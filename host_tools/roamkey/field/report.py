@@ -1,14 +1,17 @@
 """A report: everything that the page, the charts, the CSV and the JSON show, computed once."""
 
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any
 
 from roamkey.field import figures
-from roamkey.field.figures import KeyUse, Loss, Spread
+from roamkey.field.figures import Gap, KeyUse, Loss, Spread
 from roamkey.field.folder import Datagram, Told, Walk
 from roamkey.field.handovers import PHASES, Handover, Joined, join
 
 WHY = {"start": "start", "power": "power back", "move": "move", "home": "return home"}
+
+_LOST_SHOWN = 2_000
 
 #: What is spread over all handovers: key, title, what it is.
 MEASURES = (
@@ -27,8 +30,13 @@ class Node:
     told: list[Told]
     data: list[Datagram]
     loss: Loss
-    lost_at: list[float]
+    gaps: list[Gap]
     keys: list[KeyUse]
+
+    @property
+    def lost_at(self) -> list[float]:
+        """When lost datagrams would have arrived; of very many, some."""
+        return figures.lost_at(self.gaps, _LOST_SHOWN)
 
     @property
     def handovers(self) -> list[Handover]:
@@ -51,7 +59,7 @@ class Report:
     end_ms: float
     steps: list[dict[str, Any]] = field(default_factory=list)
 
-    @property
+    @cached_property
     def moves(self) -> list[Handover]:
         """The handovers of all nodes, starts left out."""
         return [handover for node in self.nodes for handover in node.moves]
@@ -87,12 +95,13 @@ class Report:
         values = [getattr(one, f"{key}_ms") for one in chosen]
         return sorted(value for value in values if value is not None)
 
+    @cached_property
     def spreads(self) -> dict[str, Spread | None]:
         """The measures of `MEASURES` and each phase, over all moves."""
-        moves = self.moves
+        phases = [one.phases() for one in self.moves]
         found = {key: figures.spread(self.measured(key)) for key, _, _ in MEASURES}
         for _, _, name, _ in PHASES:
-            found[f"phase {name}"] = figures.spread(one.phases()[name] for one in moves)
+            found[f"phase {name}"] = figures.spread(one[name] for one in phases)
         return found
 
 
@@ -104,8 +113,11 @@ def make(walk: Walk) -> Report:
         if address is not None and address not in homes:
             homes[address] = f"board {len(homes) + 1}"
     nodes = []
+    told_of: dict[str, list[Told]] = {}
+    for one in walk.told:
+        told_of.setdefault(one.home_address, []).append(one)
     for address, name in homes.items():
-        told = [one for one in walk.told if one.home_address == address]
+        told = told_of.get(address, [])
         data = walk.data.get(address, [])
         joined = join(logs.get(address), told, address)
         figures.attribute(joined.handovers, data, told)
@@ -113,7 +125,7 @@ def make(walk: Walk) -> Report:
             handover.network = figures.network_of(handover.care_of_address, walk.networks)
         nodes.append(
             Node(
-                name, joined, told, data, figures.loss(data), figures.lost_at(data),
+                name, joined, told, data, figures.loss(data), figures.gaps(data),
                 figures.key_use(told),
             )
         )  # fmt: skip
@@ -130,7 +142,7 @@ def _instants(node: Node) -> list[float]:
 
 def plain(report: Report) -> dict[str, Any]:
     """The report in plain values, for JSON."""
-    spreads = {name: asdict(one) if one else None for name, one in report.spreads().items()}
+    spreads = {name: asdict(one) if one else None for name, one in report.spreads.items()}
     return {
         "name": report.name,
         "begin_ms": report.begin_ms,
@@ -166,7 +178,7 @@ def _plain_node(node: Node) -> dict[str, Any]:
 
 def _plain_handover(one: Handover) -> dict[str, Any]:
     return {
-        **asdict(one),
+        **vars(one),
         "on_board": one.on_board,
         "signalling_ms": one.signalling_ms,
         "total_ms": one.total_ms,

@@ -1,7 +1,9 @@
 """What the fields of a log's lines may hold; each raises ValueError for anything else."""
 
 import ipaddress
+from functools import lru_cache
 
+LAST_MS = 253_402_300_799_000  # the end of the year 9999
 _MOST = 1 << 53  # what a time or a number may be: JSON numbers are exact so far
 
 
@@ -19,11 +21,27 @@ def number(value: object) -> float:
     return float(value)  # type: ignore[arg-type]
 
 
+def instant(value: object) -> float:
+    """A time, in milliseconds since 1970, that a calendar has."""
+    found = number(value)
+    if found > LAST_MS:
+        raise ValueError
+    return found
+
+
 def address(value: object) -> str:
-    """An IPv6 address, as text in its usual form."""
+    """An IPv6 address, as text in its usual form; of no interface."""
     if type(value) is not str:
         raise ValueError
-    return str(ipaddress.IPv6Address(value))
+    return _usual(value)
+
+
+@lru_cache(maxsize=4096)
+def _usual(text: str) -> str:
+    found = ipaddress.IPv6Address(text)
+    if found.scope_id is not None:
+        raise ValueError
+    return str(found)
 
 
 def word(value: object) -> str:

@@ -7,11 +7,15 @@ port stands for any board that appears.
 """
 
 import csv
+import io
+import math
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from mip6 import addresses
+from roamkey import privatefiles
 from roamkey.errors import BadInputError, SystemRefusedError
 
 #: What became of a line.
@@ -20,6 +24,7 @@ DONE, FAILED, MISSING = "ok", "failed", "missing"
 _COLUMNS = ("name", "board", "port", "firmware", "home_address", "correspondents")
 _ID_DIGITS_MIN = 4
 _LABEL_MAX = 60
+_OCTETS_MAX = 1 << 24  # a hundred thousand boards
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,7 @@ def read_fleet(path: Path) -> list[Row]:
         raise BadInputError(f"{path}: no boards in it")
     for what in ("board", "port", "name", "home_address"):
         given = [getattr(row, what) for row in rows if getattr(row, what)]
-        twice = next((value for value in given if given.count(value) > 1), None)
+        twice = next((value for value, count in Counter(given).items() if count > 1), None)
         if twice is not None:
             shown = addresses.text(twice) if isinstance(twice, bytes) else twice
             raise BadInputError(f"{path}: {shown} stands in it twice")
@@ -90,6 +95,8 @@ def read_results(path: Path) -> list[Outcome]:
             raise BadInputError(f"{path}: no results of roamkey batch")
         try:
             values = {**record, "line": int(record["line"]), "seconds": float(record["seconds"])}
+            if not math.isfinite(float(record["seconds"])):
+                raise ValueError
             outcomes.append(Outcome(**values))  # type: ignore[arg-type]
         except ValueError:
             raise BadInputError(f"{path}, line {line}: damaged") from None
@@ -98,14 +105,13 @@ def read_results(path: Path) -> list[Outcome]:
 
 def write_results(path: Path, outcomes: Iterable[Outcome]) -> None:
     """Write the outcomes as CSV, in one step: a reader finds the old file or the new one."""
-    beside = path.with_name(path.name + ".new")
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, [field.name for field in fields(Outcome)])
+    writer.writeheader()
+    for outcome in sorted(outcomes, key=lambda each: each.line):
+        writer.writerow(asdict(outcome))
     try:
-        with beside.open("w", newline="") as file:
-            writer = csv.DictWriter(file, [field.name for field in fields(Outcome)])
-            writer.writeheader()
-            for outcome in sorted(outcomes, key=lambda each: each.line):
-                writer.writerow(asdict(outcome))
-        beside.replace(path)
+        privatefiles.write(path, text.getvalue(), privatefiles.SHARED)
     except OSError as error:
         raise SystemRefusedError(f"{path}: {error.strerror}") from None
 
@@ -133,6 +139,8 @@ def _row(line: int, record: dict[str, str], folder: Path) -> Row:
     if not name.isprintable() or len(name) > _LABEL_MAX or "/" in name or name.startswith("."):
         raise ValueError(f"a name has {_LABEL_MAX} printable characters at most, and no slash")
     firmware = record.get("firmware", "")
+    if not (firmware + record.get("port", "")).isprintable():
+        raise ValueError("a port and a firmware file have printable names")
     home_address = record.get("home_address", "")
     return Row(
         line,
@@ -154,8 +162,9 @@ def _address(text: str) -> bytes:
 
 def _records(path: Path, known: tuple[str, ...]) -> list[tuple[int, dict[str, str]]]:
     """Each line's number and its values by column, blanks stripped; empty lines are left out."""
+    content = privatefiles.read_regular(path, _OCTETS_MAX)
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
+        with io.StringIO(content.decode("utf-8-sig"), newline="") as file:
             reader = csv.reader(file, strict=True)
             header = [word.strip().lower() for word in next(reader, [])]
             unknown = [word for word in header if word not in known]
@@ -173,7 +182,5 @@ def _records(path: Path, known: tuple[str, ...]) -> list[tuple[int, dict[str, st
                 stripped = (value.strip() for value in values)
                 records.append((reader.line_num, dict(zip(header, stripped, strict=False))))
             return records
-    except OSError as error:
-        raise BadInputError(f"{path}: {error.strerror}") from None
     except (UnicodeDecodeError, csv.Error):
         raise BadInputError(f"{path}: not a CSV file") from None

@@ -218,8 +218,18 @@ def connect(here: Namespace, there: Namespace) -> None:
         space.set_up(CABLE)
     here.add_address(CABLE, f"{CORRESPONDENT_ADDRESS}/64")
     there.add_address(CABLE, f"{_GATEWAY}/64")
+    join(here, there)
+    route(here, there)
+
+
+def join(here: Namespace, there: Namespace) -> None:
+    """Have both ends know each other; a link that was down has forgotten."""
     here.add_neighbour(CABLE, _GATEWAY, _MACS[1])
     there.add_neighbour(CABLE, CORRESPONDENT_ADDRESS, _MACS[0])
+
+
+def route(here: Namespace, _there: Namespace) -> None:
+    """The correspondent's way to everywhere."""
     here.add_route("default", _GATEWAY, CABLE)
 
 

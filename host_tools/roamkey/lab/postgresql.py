@@ -86,6 +86,14 @@ class Server:
         children.end(self._process, how, _STOPS_S)
         self._process = None
 
+    def processes(self) -> list[int]:
+        """The server's processes, its first one first: to stop and kill, where it was started."""
+        if self._process is None:
+            return []
+        first = self._process.pid
+        children_of = Path(f"/proc/{first}/task/{first}/children").read_text().split()
+        return [first, *map(int, children_of)]
+
     def close(self) -> None:
         """Stop it, and remove all that it had. A forked child's copy has no say in that."""
         if os.getpid() != self._owner:

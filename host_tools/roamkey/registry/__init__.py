@@ -3,11 +3,16 @@
 registry    `Registry`: all that one asks of it, a transaction each
 records     what it answers with, keys among them; no database in it
 schema      the tables and their rules
+checks      what the rows of a key may hold
 keysets     what provisioning does to the tables
 bindings    what a correspondent does to them: sequence numbers and bindings, many at a time
 batches     the same many rows, as each database is fastest at it
 seals       the keys that open sealed boards
+marks       what was used of each key, beside the registry: so that an older one is noticed
+backup      a copy, and the way back from one
 transfer    pairs on their way to another registry
+remains     what is left in the clear in its files, and how it is made to go
+watch       what others change, as it happens
 vault       the secrets, in the clear or under a passphrase; encryption: how that is done
 database    how to reach one; versions, migrations: from older tables to these
 """

@@ -12,11 +12,29 @@ What a database is best told row by row and what in arrays is in `batches`.
 
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import Connection, and_, bindparam, case, delete, func, select, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    and_,
+    bindparam,
+    case,
+    cast,
+    delete,
+    exists,
+    func,
+    literal,
+    select,
+    update,
+)
 
 from roamkey.registry import batches
 from roamkey.registry.records import CONFIRMED, RETIRED, SENT, Binding, Bound, Change, NodeState
 from roamkey.registry.schema import bindings, keys, nodes, pairs
+
+_ODDS_MS = 5_000  # between the clocks of the hosts that share a registry
+
+_LIFETIME_MS = 1000 * cast(bindings.c.lifetime, BigInteger)
 
 _live_key = and_(keys.c.id == bindparam("key"), keys.c.state != RETIRED)
 _confirm = update(keys).where(_live_key).values(state=CONFIRMED)
@@ -50,9 +68,24 @@ _current = (
         keys.c.generation,
         bindings.c.registered_ms,
         bindings.c.expires_ms,
+        bindings.c.lifetime,
     )
     .select_from(bindings.join(pairs).join(nodes).join(keys, keys.c.id == bindings.c.key_id))
     .order_by(nodes.c.home_address, pairs.c.correspondent)
+)
+
+_followed = (
+    select(
+        nodes.c.home_address,
+        keys.c.last_sequence,
+        bindings.c.care_of_address,
+        bindings.c.lifetime,
+        bindings.c.registered_ms,
+        bindings.c.expires_ms,
+        bindings.c.key_id,
+    )
+    .select_from(pairs.join(nodes).outerjoin(bindings, bindings.c.pair_id == pairs.c.id))
+    .outerjoin(keys, keys.c.id == bindings.c.key_id)
 )
 
 # Per pair: how many live keys it has, and the first of them, which is the one in use: a later one
@@ -115,7 +148,10 @@ def load(
 
 def current(c: Connection, now: int) -> list[Bound]:
     """See `Registry.current_bindings`."""
-    return [Bound(*row) for row in c.execute(_current.where(bindings.c.expires_ms > now))]
+    return [
+        Bound(*row[:-2], min(row.expires_ms, now + 1000 * row.lifetime))
+        for row in c.execute(_current.where(bindings.c.expires_ms > now))
+    ]
 
 
 def nodes_of(c: Connection, correspondent: bytes, since: int) -> list[NodeState]:
@@ -123,6 +159,38 @@ def nodes_of(c: Connection, correspondent: bytes, since: int) -> list[NodeState]
     mine = pairs.c.correspondent == correspondent
     found = c.execute(_known.where(mine, pairs.c.revision > since))
     return [NodeState(*row) for row in found]
+
+
+def made_ahead(c: Connection, correspondent: bytes, now: int) -> bool:
+    """Whether bindings last for longer than they can."""
+    return bool(c.scalar(select(exists().where(*_made_ahead(correspondent, now)))))
+
+
+def shorten(c: Connection, correspondent: bytes, now: int) -> None:
+    """Have them end with their lifetime from now on."""
+    ends = {"registered_ms": now, "expires_ms": _LIFETIME_MS + literal(now, BigInteger)}
+    c.execute(update(bindings).where(*_made_ahead(correspondent, now)).values(ends))
+
+
+def _made_ahead(correspondent: bytes, now: int) -> tuple[ColumnElement[bool], ...]:
+    mine = select(pairs.c.id).where(pairs.c.correspondent == correspondent)
+    too_long = bindings.c.expires_ms - _LIFETIME_MS > now + _ODDS_MS
+    return bindings.c.pair_id.in_(mine), too_long
+
+
+def followed(
+    c: Connection, correspondent: bytes, pair_ids: Collection[int] | None
+) -> list[tuple[bytes, int | None, Binding | None]]:
+    """See `Registry.followed`."""
+    statement = _followed.where(pairs.c.correspondent == correspondent)
+    if pair_ids is None:
+        statement = statement.where(bindings.c.pair_id.is_not(None))
+    else:
+        statement = statement.where(pairs.c.id.in_(pair_ids))
+    return [
+        (home, last, None if rest[0] is None else Binding(*rest))
+        for home, last, *rest in c.execute(statement)
+    ]
 
 
 def expire(c: Connection, correspondent: bytes, now: int) -> None:
@@ -143,10 +211,10 @@ def commit(c: Connection, changes: Sequence[Change]) -> set[int]:
     for i, change in enumerate(changes):
         if change.sequence is None or i in refused:
             continue
-        if change.key_id in took:
-            latest[change.pair_id] = change.binding
-        else:
+        if change.key_id not in took:
             refused.add(i)
+        elif not change.refused:
+            latest[change.pair_id] = change.binding
     refused.update(
         i for i, change in enumerate(changes) if change.confirms and not _make_current(c, change)
     )

@@ -9,11 +9,14 @@ work and keep it out of the URL: ~/.pgpass, a service file, PGPASSFILE, PGSERVIC
 """
 
 import os
+import socket
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+from weakref import WeakSet
 
 from platformdirs import user_data_path
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -25,7 +28,7 @@ from roamkey.errors import BadInputError, RoamkeyError, SystemRefusedError
 
 REGISTRY_VARIABLE = "ROAMKEY_REGISTRY"
 
-_BUSY_S = 10.0  # how long to wait for another writer
+BUSY_S = 10.0  # how long to wait for another writer
 _DEADLOCKS = ("40001", "40P01")  # SQLSTATE: serialization failure, deadlock detected
 _WRITES = "roamkey_writes"
 
@@ -37,42 +40,47 @@ def default_path() -> Path:
 
 def file_of(url_or_path: str) -> Path | None:
     """The file of a registry that is one, None for one on a server. Raises BadInputError."""
-    if "://" not in url_or_path:
-        return Path(url_or_path)
-    url = _parsed(url_or_path)
-    is_file = url.get_backend_name() == "sqlite" and url.database
-    return Path(str(url.database)) if is_file else None
+    path: str | None = url_or_path
+    if "://" in url_or_path:
+        url = _parsed(url_or_path)
+        path = url.database if url.get_backend_name() == "sqlite" else None
+    if path and not Path(path).name:
+        raise BadInputError(f"registry {path} is no file")
+    return Path(path) if path else None
 
 
 class ContendedError(SystemRefusedError):
     """Another transaction stood in the way: nothing has changed, the same may work at once."""
 
 
-def reach(url_or_path: str | Path | None, create: bool) -> Engine:
+def reach(url_or_path: str | Path | None, create: bool, patience_s: float | None = None) -> Engine:
     """The engine of the database at a path or URL, else in ROAMKEY_REGISTRY, else the user's own.
 
-    Raises BadInputError (none there, readable by others), SystemRefusedError.
+    `patience_s`: how long it may wait for another writer, or for a server to be reached. Raises
+    BadInputError (none there, readable by others), SystemRefusedError.
     """
     if url_or_path is None:
         url_or_path = os.environ.get(REGISTRY_VARIABLE) or None
+    if patience_s is None:
+        patience_s = BUSY_S
     url = _url(url_or_path, create)
     options: dict[str, Any] = {}
     if url.get_backend_name() == "postgresql":
         # A conditional update must see what another daemon has just committed.
         options = {
             "isolation_level": "READ COMMITTED",
-            "connect_args": {"connect_timeout": max(2, round(_BUSY_S))},
+            "connect_args": _connecting(patience_s),
         }
     try:
         # SQLAlchemy's errors would otherwise print parameters, and Kcn are among them.
-        engine = create_engine(url, hide_parameters=True, **options)
+        engine = create_engine(url, hide_parameters=True, pool_use_lifo=True, **options)
     except (NoSuchModuleError, ImportError):
         raise SystemRefusedError(f"no driver for a registry of kind {url.drivername}") from None
     if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "connect", partial(_prepare_sqlite, patience_s))
         event.listen(engine, "begin", _begin_sqlite)
     elif engine.dialect.name == "postgresql":
-        event.listen(engine, "connect", _prepare_postgresql)
+        event.listen(engine, "connect", partial(_prepare_postgresql, patience_s))
     else:
         raise SystemRefusedError(f"a registry of kind {url.drivername} is not supported")
     return engine
@@ -88,8 +96,9 @@ def name(engine: Engine) -> str:
     ).render_as_string()
 
 
-def scrub(engine: Engine) -> None:
-    """Overwrite what deleted and replaced rows left in the database's own files."""
+def scrub(engine: Engine) -> bool:
+    """Overwrite what deleted and replaced rows left in the database's own files; False where
+    somebody who reads an older state keeps it from being done."""
     statements = ["PRAGMA wal_checkpoint(TRUNCATE)", "VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"]
     if engine.dialect.name == "postgresql":
         statements = [f"VACUUM FULL {table}" for table in ("keys", "registry", "seals")]
@@ -99,8 +108,12 @@ def scrub(engine: Engine) -> None:
             connection: Any = raw.driver_connection
             if engine.dialect.name == "postgresql":
                 connection.autocommit = True  # SQLite's has it anyway: see `_prepare_sqlite`
-            for statement in statements:
-                connection.execute(statement)
+            if engine.dialect.name == "postgresql":
+                for statement in statements:
+                    connection.execute(statement)
+                return True
+            # SQLite's answer to a checkpoint: whether it was held up, then two sizes.
+            return not [connection.execute(one).fetchall() for one in statements][-1][0][0]
         except engine.dialect.loaded_dbapi.Error as error:
             raise SystemRefusedError(f"registry {name(engine)}: {_words(error)}") from None
         finally:
@@ -110,7 +123,7 @@ def scrub(engine: Engine) -> None:
 def _parsed(text: str) -> URL:
     try:
         return make_url(text)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         raise BadInputError("the registry's URL is malformed") from None
 
 
@@ -150,11 +163,59 @@ def _check_file(path: Path, create: bool) -> None:
         raise BadInputError(f"registry {path} has mode {mode:04o}: it holds keys, chmod 600 it")
 
 
-def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
+class Connections:
+    """The open connections of an engine, for whoever has waited long enough for one of them."""
+
+    _all: ClassVar["WeakSet[Connections]"] = WeakSet()
+
+    def __init__(self, engine: Engine) -> None:
+        """Follow the connections from now on."""
+        self._open: dict[int, Any] = {}
+        self._all.add(self)
+        event.listen(engine, "connect", self._add)
+        for name in ("close", "close_detached"):
+            event.listen(engine, name, self._remove)
+
+    @classmethod
+    def cut_all(cls) -> None:
+        """Have what waits for a database fail, in whatever thread, and one just being opened.
+
+        A server that hangs doesn't cancel either: the socket to it is shut. What it then does with
+        what it was told already, nobody knows but the database itself.
+        """
+        every = [connection for one in list(cls._all) for connection in list(one._open.values())]
+        for connection in every:
+            if isinstance(connection, sqlite3.Connection):
+                with suppress(sqlite3.Error):
+                    connection.interrupt()
+                continue
+            with suppress(Exception), socket.socket(fileno=os.dup(connection.fileno())) as one:
+                one.shutdown(socket.SHUT_RDWR)
+
+    def _add(self, connection: Any, _record: Any = None) -> None:
+        self._open[id(connection)] = connection
+
+    def _remove(self, connection: Any, _record: Any = None) -> None:
+        self._open.pop(id(connection), None)
+
+
+def _connecting(patience_s: float) -> dict[str, Any]:
+    """How a server is reached: one that went away without a word is missed in time, too."""
+    seconds = max(2, round(patience_s))
+    return {
+        "connect_timeout": seconds,
+        "keepalives_idle": seconds,
+        "keepalives_interval": 1,
+        "keepalives_count": seconds,
+        "tcp_user_timeout": 2000 * seconds,
+    }
+
+
+def _prepare_sqlite(patience_s: float, connection: sqlite3.Connection, _record: Any) -> None:
     connection.isolation_level = None  # sqlite3 must not begin transactions by itself
     cursor = connection.cursor()
     for pragma in (
-        f"busy_timeout = {round(_BUSY_S * 1000)}",
+        f"busy_timeout = {round(patience_s * 1000)}",
         "journal_mode = WAL",
         "synchronous = FULL",
         "foreign_keys = ON",
@@ -164,13 +225,13 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
     cursor.close()
 
 
-def _prepare_postgresql(connection: Any, _record: Any) -> None:
+def _prepare_postgresql(patience_s: float, connection: Any, _record: Any) -> None:
     durable = (
         "SELECT set_config('synchronous_commit', 'on', false) "
         "WHERE current_setting('synchronous_commit') = 'off'"
     )
     connection.execute(durable)
-    connection.execute(f"SET lock_timeout = '{round(_BUSY_S * 1000)}ms'")
+    connection.execute(f"SET lock_timeout = '{round(patience_s * 1000)}ms'")
     connection.commit()
 
 

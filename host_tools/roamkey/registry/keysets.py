@@ -25,19 +25,14 @@ from sqlalchemy import (
 
 from mip6 import addresses
 from mip6.limits import (
-    ADDRESS_OCTETS,
-    GENERATION_MAX,
     GENERATIONS_MAX,
-    KCN_OCTETS_MAX,
-    KCN_OCTETS_MIN,
     LIFETIME_S_MAX,
     LIFETIME_UNIT_S,
-    NONCE_OCTETS_MAX,
-    NONCE_OCTETS_MIN,
     PEERS_MAX,
     SET_ID_OCTETS,
 )
 from roamkey.errors import BadInputError, RefusedError
+from roamkey.registry import checks, watch
 from roamkey.registry.encryption import Place, Secrets
 from roamkey.registry.records import CONFIRMED, RETIRED, SENT, GenerationKey, PairKeys
 from roamkey.registry.schema import (
@@ -171,43 +166,43 @@ def _check(set_id: bytes, board_id: str, given: Sequence[PairKeys], lifetime: in
     if len({pair.correspondent for pair in given}) != len(given):
         raise BadInputError("a correspondent stands in the set twice")
     for pair in given:
-        for address in (pair.home_address, pair.correspondent):
-            if len(address) != ADDRESS_OCTETS or not addresses.is_unicast_global(address):
-                raise BadInputError("home and correspondent addresses are unicast and global")
-        for nonce in (pair.home_nonce, pair.care_of_nonce):
-            if not NONCE_OCTETS_MIN <= len(nonce) <= NONCE_OCTETS_MAX:
-                raise BadInputError(f"a nonce has {NONCE_OCTETS_MIN} to {NONCE_OCTETS_MAX} octets")
+        checks.address(pair.home_address)
+        checks.address(pair.correspondent)
         for key in pair.keys:
-            if not KCN_OCTETS_MIN <= len(key.kcn) <= KCN_OCTETS_MAX:
-                raise BadInputError(f"a Kcn has {KCN_OCTETS_MIN} to {KCN_OCTETS_MAX} octets")
-            if not 0 <= key.generation <= GENERATION_MAX:
-                raise BadInputError(f"a generation is 0 to {GENERATION_MAX}")
+            checks.key(key.generation, key.kcn, pair.home_nonce, pair.care_of_nonce)
 
 
 def raise_revision(c: Connection, pair_ids: Collection[int] = ()) -> int:
     """A new revision, put on these pairs. The row's lock makes provisioning one at a time, so
     that revisions become visible in order."""
     c.execute(update(registry).values(revision=registry.c.revision + 1))
+    watch.tell(c, "")
     revision = c.scalar(select(registry.c.revision)) or 0
     if pair_ids:
         c.execute(update(pairs).where(pairs.c.id.in_(pair_ids)).values(revision=revision))
     return revision
 
 
-def node_for(c: Connection, home_address: bytes, board_id: str) -> int:
-    """The row of a node, made where there was none; raises RefusedError for another board's."""
+def check_board(c: Connection, home_address: bytes, board_id: str) -> Any:
+    """The node's row, if there is one; raises RefusedError for another board's."""
     row = c.execute(
         select(nodes.c.id, nodes.c.board_id).where(nodes.c.home_address == home_address)
     ).one_or_none()
+    if row is not None and row.board_id not in (None, board_id):
+        raise RefusedError(
+            f"home address {addresses.text(home_address)} belongs to board {row.board_id}"
+        )
+    return row
+
+
+def node_for(c: Connection, home_address: bytes, board_id: str) -> int:
+    """The row of a node, made where there was none; raises RefusedError for another board's."""
+    row = check_board(c, home_address, board_id)
     if row is None:
         values = {"home_address": home_address, "board_id": board_id}
         return _new_id(c.execute(insert(nodes).values(values)))
     if row.board_id is None:
         c.execute(update(nodes).where(nodes.c.id == row.id).values(board_id=board_id))
-    elif row.board_id != board_id:
-        raise RefusedError(
-            f"home address {addresses.text(home_address)} belongs to board {row.board_id}"
-        )
     return int(row.id)
 
 

@@ -9,8 +9,10 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, func, select
 
-from roamkey.registry import versions
+from roamkey.errors import BadInputError
+from roamkey.registry import checks, versions
 from roamkey.registry.encryption import Place
+from roamkey.registry.marks import KeyName
 from roamkey.registry.records import RETIRED, Key, KeySet, Node, Pair, PairKeys, SetEntry
 from roamkey.registry.schema import bindings, keys, nodes, pairs, registry
 from roamkey.registry.vault import Reveal, Vault
@@ -81,6 +83,16 @@ def pairs_for_correspondent(
     if home_addresses is not None:
         statement = statement.where(nodes.c.home_address.in_(home_addresses))
     return list(_pairs(c.execute(statement).all(), vault.reveal(c)))
+
+
+def retired_keys(c: Connection, address: bytes, since: int = -1) -> list[KeyName]:
+    """See `Registry.retired_keys`."""
+    statement = (
+        select(nodes.c.home_address, keys.c.set_id, keys.c.generation)
+        .select_from(keys.join(pairs).join(nodes))
+        .where(pairs.c.correspondent == address, pairs.c.revision > since, keys.c.state == RETIRED)
+    )
+    return [KeyName(*row) for row in c.execute(statement)]
 
 
 def live_keys(c: Connection, vault: Vault) -> list[PairKeys]:
@@ -163,12 +175,22 @@ def _pairs(rows: Iterable[Sequence[Any]], reveal: Reveal) -> Iterable[Pair]:
     width = len(_pair_columns)
     for head, group in groupby(rows, key=lambda row: tuple(row[:width])):
         pair_id, board_id, home_address, correspondent, refused = head
-        live = tuple(
-            _key(home_address, correspondent, row[width:], reveal)
-            for row in group
-            if row[width] is not None
-        )
-        yield Pair(pair_id, board_id, home_address, correspondent, refused, live)
+        live: list[Key] = []
+        damaged = None
+        try:  # one damaged row is one node's misfortune
+            checks.address(home_address)
+            for row in group:
+                if row[width] is not None:
+                    live.append(_checked(_key(home_address, correspondent, row[width:], reveal)))
+        except (BadInputError, TypeError, ValueError) as error:
+            damaged, live = str(error), []
+        yield Pair(pair_id, board_id, home_address, correspondent, refused, tuple(live), damaged)
+
+
+def _checked(key: Key) -> Key:
+    checks.key(key.generation, key.kcn, key.home_nonce, key.care_of_nonce)
+    checks.use(key.lifetime, key.state, key.last_sequence)
+    return key
 
 
 def _key(home_address: bytes, correspondent: bytes, row: Sequence[Any], reveal: Reveal) -> Key:

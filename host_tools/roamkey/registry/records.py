@@ -113,7 +113,11 @@ class Key:
 
 @dataclass(frozen=True)
 class Pair:
-    """A pair with its live keys, the earliest generation first; none is left of a retired pair."""
+    """A pair with its live keys, the earliest generation first; none is left of a retired pair.
+
+    `behind`: more of it was seen before than the registry knows now (see `registry.marks`);
+    `damaged`: what is wrong with its rows, where something is; then it has no keys here.
+    """
 
     pair_id: int
     board_id: str | None
@@ -121,6 +125,8 @@ class Pair:
     correspondent: bytes
     refused: bool
     keys: tuple[Key, ...]
+    damaged: str | None = None
+    behind: bool = False
 
 
 @dataclass(frozen=True)
@@ -150,9 +156,10 @@ class Binding(NamedTuple):
 class Change(NamedTuple):
     """What must be durable before the answer leaves.
 
-    `sequence`: the number accepted under the key, None where only the key changed; then `binding`
-    stays as it was, else it becomes this one, or none. `confirms`: the key verified for the first
-    time: its set is confirmed, and the pair's earlier generations are retired.
+    `sequence`: the number used under the key, None for one that was used before; then, and with
+    `refused`, the pair's binding stays as it is, else it becomes `binding`, which may be none.
+    `confirms`: the key verified for the first time: its set is confirmed, and the pair's earlier
+    generations are retired.
     """
 
     pair_id: int
@@ -161,6 +168,7 @@ class Change(NamedTuple):
     sequence: int | None
     confirms: bool
     binding: Binding | None
+    refused: bool = False
 
 
 class Bound(NamedTuple):

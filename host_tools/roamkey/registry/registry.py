@@ -5,6 +5,7 @@ rest: `roamkey.registry.vault`. Every method is one transaction, whole or not at
 when it returns. Addresses are 16 octets.
 """
 
+import time
 from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
@@ -16,7 +17,17 @@ from sqlalchemy.exc import IntegrityError
 
 from roamkey.errors import RefusedError
 from roamkey.registry import bindings as binding_rows
-from roamkey.registry import database, keysets, questions, seals, transfer, versions
+from roamkey.registry import (
+    database,
+    keysets,
+    questions,
+    remains,
+    seals,
+    transfer,
+    versions,
+    watch,
+)
+from roamkey.registry.marks import KeyName, identity
 from roamkey.registry.records import (
     Binding,
     Bound,
@@ -39,9 +50,14 @@ _ATTEMPTS = 3  # of a transaction that another one stood in the way of
 class Registry:
     """An open registry. Use as a context manager, or `close()` it."""
 
-    def __init__(self, engine: Engine, vault: Vault) -> None:
+    def __init__(
+        self, engine: Engine, vault: Vault, connections: database.Connections | None = None
+    ) -> None:
         """Wrap an engine whose tables exist; `open` is the usual way in."""
         self._engine = engine
+        self._name = watch.new_name()
+        self._version: int | None = None
+        self._connections = connections or database.Connections(engine)
         self.vault = vault
 
     @classmethod
@@ -51,9 +67,13 @@ class Registry:
         create: bool = True,
         passphrase_file: str | Path | None = None,
         to_encrypt: bool = False,
+        patience_s: float | None = None,
     ) -> "Registry":
         """Open the registry at a path or SQLAlchemy URL, else that in ROAMKEY_REGISTRY, else the
         user's own SQLite file; the passphrase's file, else that in ROAMKEY_PASSPHRASE_FILE.
+
+        `patience_s`: how long to wait for another writer, or for a server to be reached: ten
+        seconds where nothing is said.
 
         With `create` it is made where there was none, encrypted if there is a passphrase. Raises
         BadInputError (none there, damaged, readable by others, newer than this roamkey),
@@ -61,7 +81,8 @@ class Registry:
         SystemRefusedError.
         """
         vault = Vault(passphrase_file)
-        engine = database.reach(url_or_path, create)
+        engine = database.reach(url_or_path, create, patience_s)
+        connections = database.Connections(engine)
         try:
             versions.ensure(engine, create, vault)
             if not to_encrypt:
@@ -70,7 +91,7 @@ class Registry:
         except BaseException:
             engine.dispose()
             raise
-        return cls(engine, vault)
+        return cls(engine, vault, connections)
 
     @property
     def name(self) -> str:
@@ -80,6 +101,11 @@ class Registry:
     def close(self) -> None:
         """Close the database's connections."""
         self._engine.dispose()
+
+    @staticmethod
+    def cut_all() -> None:
+        """Have whatever waits for a database in this process fail; the next is tried anew."""
+        database.Connections.cut_all()
 
     def __enter__(self) -> "Registry":
         return self
@@ -176,23 +202,42 @@ class Registry:
     def take_pairs(
         self, correspondent: bytes, given: list[MovedPair], new_only: bool = False
     ) -> Taken:
-        """Take over pairs from another machine, all or none; see `transfer`.
+        """Take over pairs from another machine, all or none; see `transfer`. No transaction is
+        long, and daemons have their turn between them.
 
         Raises RefusedError for a conflict, and for an older state unless `new_only`.
         """
-        with self.writing() as c:
-            return transfer.take(c, self.vault, correspondent, given, new_only)
+        with self.reading() as c:
+            transfer.check(c, self.vault, correspondent, given, new_only)
+        taken = transfer.Taken()
+        for at in range(0, len(given), transfer.AT_ONCE):
+            began = time.monotonic()
+            some = given[at : at + transfer.AT_ONCE]
+            with self.writing() as c:
+                transfer.take(c, self.vault, correspondent, some, new_only, taken)
+            if at + len(some) < len(given):
+                time.sleep(time.monotonic() - began)
+        return taken
 
     # --- encryption at rest
 
     def encrypt(self) -> None:
         """Encrypt a registry that isn't yet, under the passphrase that it was opened with.
 
-        Whole or not at all; then what the clear rows left in the database's files is overwritten.
+        Whole or not at all; then what the clear rows left in the database's files is overwritten,
+        and looked for. Raises RefusedError where keys in the clear remain, since somebody reads
+        the registry: it is encrypted then, and the next call goes on; and where nothing is left
+        to do.
         """
         with self.writing() as c:
-            self.vault.encrypt(c)
-        database.scrub(self._engine)
+            sealed = self.vault.is_sealed(c)
+            if not sealed:
+                self.vault.encrypt(c)
+        with self.reading() as c:
+            secrets = self.vault.secrets(c)
+        if sealed and remains.found(self._engine, secrets) is None:
+            raise RefusedError("the registry is encrypted already")
+        remains.remove(self._engine, secrets)
 
     def change_passphrase(self, passphrase_file: str | Path) -> None:
         """Have the registry open with another passphrase from now on. No key is touched."""
@@ -242,6 +287,16 @@ class Registry:
         """
         with self.reading() as c:
             return questions.pairs_for_correspondent(c, self.vault, address, since, home_addresses)
+
+    def retired_keys(self, address: bytes, since: int = -1) -> list[KeyName]:
+        """The retired keys of the pairs with this correspondent that changed after `since`."""
+        with self.reading() as c:
+            return questions.retired_keys(c, address, since)
+
+    def identity(self) -> str:
+        """What this registry and its backups have in common, and no other has."""
+        with self.reading() as c:
+            return identity(self.vault.fingerprint_key(c))
 
     def live_keys(self) -> list[PairKeys]:
         """Every live key as a key file would hold it, one entry a key: nonces may differ."""
@@ -295,10 +350,55 @@ class Registry:
         Raises RoamkeyError where the database fails; then nothing, or all, has changed.
         """
         for _ in range(_ATTEMPTS - 1):
-            with suppress(database.ContendedError), self.writing() as c:
-                return binding_rows.commit(c, changes)
+            with suppress(database.ContendedError):
+                return self._commit(changes)
+        return self._commit(changes)
+
+    def _commit(self, changes: Sequence[Change]) -> set[int]:
         with self.writing() as c:
-            return binding_rows.commit(c, changes)
+            refused = binding_rows.commit(c, changes)
+            moved = {
+                change.pair_id
+                for i, change in enumerate(changes)
+                if change.sequence is not None and not change.refused and i not in refused
+            }
+            if moved:
+                watch.tell(c, self._name, moved)
+        return refused
+
+    def followed(
+        self, address: bytes, pair_ids: Collection[int] | None
+    ) -> list[tuple[bytes, int | None, Binding | None]]:
+        """Of pairs with this correspondent: home address, the last number used under the key of
+        its binding, and the binding; None: of all that have one."""
+        with self.reading() as c:
+            found = binding_rows.followed(c, address, pair_ids)
+            if pair_ids is None:
+                self._version = watch.version(c)
+        return found
+
+    def watch(self, before: watch.Watch | None = None) -> watch.Watch:
+        """What tells of others' changes from now on: the one `before`, where there is one, of an
+        earlier opening."""
+        if before is None:
+            return watch.Watch(self._engine, self._name)
+        before.again(self._name)
+        return before
+
+    def others_wrote(self) -> bool:
+        """Whether others may have changed something since all bindings were followed. Cheap."""
+        with self.reading() as c:
+            version = watch.version(c)
+        return version is None or version != self._version
+
+    def shorten(self, address: bytes, now: int) -> None:
+        """See that no binding with this correspondent lasts for more than its lifetime from `now`
+        on: it was made when the clock was ahead."""
+        with self.reading() as c:
+            if not binding_rows.made_ahead(c, address, now):
+                return
+        with self.writing() as c:
+            binding_rows.shorten(c, address, now)
 
     def expire(self, address: bytes, now: int) -> None:
         """Remove the bindings with this correspondent whose time is over."""

@@ -5,7 +5,10 @@ here stays accepted, a generation that has come doesn't make room for an earlier
 that would have it otherwise is *older* than this registry and refused whole, or, with `new_only`,
 taken without what is known here already. What it says is retired is retired here in either case.
 
-Each function runs inside one transaction of its caller.
+Each function runs inside one transaction of its caller. Thousands of pairs take seconds, in which
+no daemon could write to an SQLite file: so all of them are checked first, without writing, and
+then taken over some at a time. Once all were checked only another host's provisioning, in just
+these seconds, can stand in the way; what was taken by then stays, and the file can be taken again.
 """
 
 from dataclasses import dataclass
@@ -57,19 +60,30 @@ def give(c: Connection, vault: Vault, correspondent: bytes) -> list[MovedPair]:
     return list(found.values())
 
 
+AT_ONCE = 50  # pairs in a transaction: well under a tenth of a second
+
+
+def check(
+    c: Connection, vault: Vault, correspondent: bytes, given: list[MovedPair], new_only: bool
+) -> None:
+    """See that all of them can be taken; raises RefusedError. Nothing is written."""
+    marks: set[bytes] = set()
+    for pair in given:
+        _Import(c, vault, correspondent, pair, new_only, Taken(), marks).run(0)
+
+
 def take(
     c: Connection,
     vault: Vault,
     correspondent: bytes,
     given: list[MovedPair],
     new_only: bool,
-) -> Taken:
-    """Take pairs over; raises RefusedError (of one line, nothing may be kept then)."""
-    taken = Taken()
+    taken: Taken,
+) -> None:
+    """Take pairs over, and add up what was done; raises RefusedError (of one line)."""
     revision = keysets.raise_revision(c)
     for pair in given:
         _Import(c, vault, correspondent, pair, new_only, taken).run(revision)
-    return taken
 
 
 class _Import:
@@ -83,8 +97,11 @@ class _Import:
         pair: MovedPair,
         new_only: bool,
         taken: Taken,
+        marks: set[bytes] | None = None,
     ) -> None:
+        """`marks`: of the Kcn seen so far, where nothing is to be written."""
         self._c = c
+        self._marks = marks
         self._vault = vault
         self._correspondent = correspondent
         self._pair = pair
@@ -95,7 +112,8 @@ class _Import:
         mine = (nodes.c.home_address == pair.home_address) & (
             pairs.c.correspondent == correspondent
         )
-        ids = keysets.locked(c, select(keys.c.id).select_from(joined).where(mine))
+        found = select(keys.c.id).select_from(joined).where(mine)
+        ids = keysets.locked(c, found) if marks is None else c.scalars(found).all()
         rows = c.execute(select(keys).where(keys.c.id.in_(ids))).all() if ids else []
         self._here: dict[int, Row[Any]] = {row.generation: row for row in rows}
 
@@ -105,8 +123,7 @@ class _Import:
             self._older(f"generation {latest} is known here already")
             return
         if self._pair.keys and self._pair.board_id is not None:
-            node_id = keysets.node_for(self._c, self._pair.home_address, self._pair.board_id)
-            pair_id = keysets.pair_for(self._c, node_id, self._correspondent, revision)
+            pair_id = self._row(self._pair.board_id, revision)
             for key in self._pair.keys:
                 row = self._here.get(key.generation)
                 if row is not None:
@@ -116,6 +133,14 @@ class _Import:
                 else:
                     self._add(pair_id, key)
         self._retire()
+
+    def _row(self, board_id: str, revision: int) -> int:
+        home = self._pair.home_address
+        if self._marks is not None:
+            keysets.check_board(self._c, home, board_id)
+            return 0
+        node_id = keysets.node_for(self._c, home, board_id)
+        return keysets.pair_for(self._c, node_id, self._correspondent, revision)
 
     def _compare(self, row: Row[Any], key: Key) -> None:
         """A key that both know goes forward, or stays."""
@@ -136,16 +161,19 @@ class _Import:
             self._taken.advanced += 1
         if key.state == CONFIRMED and row.state != CONFIRMED:
             news["state"] = CONFIRMED
-        if news:
+        if news and self._marks is None:
             self._c.execute(update(keys).where(keys.c.id == row.id).values(**news))
 
     def _add(self, pair_id: int, key: Key) -> None:
         mark = self._mark(key)
         known = select(func.count()).select_from(keys).where(keys.c.fingerprint == mark)
-        if self._c.scalar(known):
+        if self._c.scalar(known) or mark in (self._marks or ()):
             raise RefusedError(
                 f"{self._name}: the Kcn of generation {key.generation} is or was in use elsewhere"
             )
+        if self._marks is not None:
+            self._marks.add(mark)
+            return
         place = Place(self._pair.home_address, self._correspondent, key.set_id, key.generation)
         secrets = Secrets(key.kcn, key.home_nonce, key.care_of_nonce)
         self._c.execute(
@@ -164,6 +192,8 @@ class _Import:
 
     def _retire(self) -> None:
         """What is live here and not there was left behind there."""
+        if self._marks is not None:
+            return
         there = {key.generation for key in self._pair.keys}
         gone = [
             row.id

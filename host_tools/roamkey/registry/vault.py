@@ -85,6 +85,20 @@ class Vault:
 
         return clear if own is None else sealed
 
+    def is_sealed(self, c: Connection) -> bool:
+        """Whether the registry is encrypted; nobody changes that before the transaction ends."""
+        return c.scalar(select(registry.c.sealed).with_for_update()) is not None
+
+    def secrets(self, c: Connection) -> set[bytes]:
+        """What must not stand in the clear in an encrypted registry's files: Kcn and seals."""
+        reveal, found = self.reveal(c), set()
+        for row in c.execute(_live_rows):
+            found.add(reveal(Place(*row[4:]), *row[1:4]).kcn)
+        for board in c.execute(select(seals)):
+            place = board_place(board.board_id, board.seal_id)
+            found.add(reveal(place, board.key, b"", b"").kcn)
+        return found
+
     def encrypt(self, c: Connection) -> None:
         """Encrypt every row. The fingerprint key stays, so retired Kcn stay known."""
         passphrase = self._passphrase()

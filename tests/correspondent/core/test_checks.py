@@ -212,8 +212,54 @@ def test_home_registration_is_refused(scene):
     answer = node.read(verdict.reply, CARE_OF)
     assert (answer.status, answer.sequence, answer.lifetime) == (131, 4, 0)
     assert scene.cache.bound() == 0
-    old = scene.send(node.update(4, CARE_OF))
-    assert old.outcome == "accepted", "what was refused has used up no number"
+
+
+@pytest.mark.parametrize("reopened", [False, True])
+@pytest.mark.parametrize("status", [129, 130, 131, 174])
+def test_a_refused_number_is_used_up(scene, status, reopened):
+    """Played back when nothing speaks against it any more, it is an old one; durably so."""
+    other, node = scene.node(2), scene.node()
+    options = {}
+    if status == 129:
+        scene.registry.refuse(node.home)
+    elif status == 130:
+        scene.send(other.update(0, CARE_OF_2))
+        scene.cache._bindings_max = 1
+    elif status == 131:
+        options["flags"] = ACK | messages.FLAG_HOME_REGISTRATION
+    else:
+        options["alternate"] = other.home
+    recorded = node.update(4, CARE_OF, **options)
+    verdict = scene.send(recorded)
+    assert (verdict.outcome, verdict.status) == ("refused", status)
+    assert verdict.change.sequence == 4
+    scene.registry.refuse(node.home, False)
+    if reopened:
+        scene.reopen()
+    scene.cache._bindings_max = 100
+    for replayed in (recorded, node.update(4, CARE_OF), node.update(3, CARE_OF)):
+        verdict = scene.send(replayed)
+        assert verdict.status == 135
+        registered = options.get("alternate", CARE_OF) if replayed is recorded else CARE_OF
+        assert node.read(verdict.reply, registered).sequence == 4
+    assert scene.send(node.update(5, CARE_OF)).outcome == "accepted"
+
+
+def test_a_refusal_leaves_the_binding_as_it_is(scene):
+    node = scene.node()
+    scene.send(node.update(0, CARE_OF))
+    flags = ACK | messages.FLAG_HOME_REGISTRATION
+    assert scene.send(node.update(1, CARE_OF_2, flags=flags)).status == 131
+    assert scene.cache.binding(node.home, scene.now).care_of_address == CARE_OF
+    scene.reopen()
+    assert scene.cache.binding(node.home, scene.now).care_of_address == CARE_OF
+    verdicts = scene.responder.process(
+        [node.update(2, CARE_OF_2), node.update(3, CARE_OF, flags=flags)], scene.now
+    )
+    assert [verdict.status for verdict in verdicts] == [0, 131]
+    scene.reopen()
+    assert scene.cache.binding(node.home, scene.now).care_of_address == CARE_OF_2
+    assert scene.send(node.update(3, CARE_OF)).status == 135
 
 
 def test_the_administrator_refuses_and_relents(scene):
@@ -238,14 +284,30 @@ def test_no_room_for_another_binding(scene):
     assert scene.send(second.update(1, CARE_OF_2)).outcome == "accepted"
 
 
-@pytest.mark.parametrize("care_of", ["::1", "fe80::1", "ff0e::1", "::", "2001:db8:c::2"])
-def test_a_care_of_address_is_unicast_global_and_not_ours(scene, care_of):
-    node = scene.node()
+@pytest.mark.parametrize(
+    "care_of",
+    ["::1", "fe80::1", "ff0e::1", "::", "::ffff:192.0.2.1", "2001:db8:c::2", "2001:db8:a::2"],
+)
+def test_a_care_of_address_is_unicast_global_and_nobodys_here(scene, care_of):
+    """Our own address, or another node's home address, would have data go in circles."""
+    node, _ = scene.node(), scene.node(2)
     alternate = IPv6Address(care_of).packed
     verdict = scene.send(node.update(0, CARE_OF, alternate=alternate))
     answer = node.read(verdict.reply, alternate)
     assert answer.status == messages.INVALID_CARE_OF_ADDRESS
     assert scene.cache.bound() == 0
+
+
+def test_a_binding_from_before_that_leads_to_a_home_address_is_left_out(scene):
+    """As an older version kept it, or the home address was provisioned later."""
+    node, other = scene.node(1), scene.node_type(2)
+    scene.send(node.update(0, CARE_OF, alternate=other.home))
+    assert scene.cache.bound() == 1
+    scene.provision(other)
+    scene.registry.refuse(node.home, False)  # a new revision of it
+    assert scene.send(other.update(0, node.home)).status == messages.INVALID_CARE_OF_ADDRESS
+    for home in (node.home, other.home):
+        assert scene.cache.binding(home, scene.now) is None
 
 
 def test_what_cannot_be_answered_is_not(scene):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mip6 import messages, packets
 from roamkey.correspondent import status
-from roamkey.correspondent.core import cache, reasons, responder
+from roamkey.correspondent.core import cache, reasons, responder, triage
 from roamkey.correspondent.dataplane import forward
 
 
@@ -18,7 +18,14 @@ def counted():
     found.add("length")  # chosen beside "truncated"
     text = Path(cache.__file__).read_text()
     found |= set(re.findall(r'(?:_drop|_error)\(\s*inbound, "([a-z ]+)"', text))
-    found |= {"no binding", "message type", "no key", "home address"}  # given by name
+    found |= {
+        "no binding",
+        "message type",
+        "no key",
+        "home address",
+        "registry behind",
+        triage.FLOOD,
+    }  # given by name
     for module in (responder, status):
         text = Path(module.__file__).read_text()
         found |= set(re.findall(r'entries\.DROPPED, "([a-z ]+)"', text))

@@ -4,7 +4,8 @@ entries     what the parts hand to each other
 updates     a Binding Update as it came; authentic: one whose authenticator verified
 cache       the checks, in order
 replies     Binding Acknowledgements and Binding Errors
-limiter     how often a source is refused
+limiter     how often what anybody can cause is done
+triage      what is looked at where more comes than can be
 responder   a burst: judged, committed as one group, answered
 refresh     Binding Refresh Requests
 reasons     why packets are dropped, and what to do about it

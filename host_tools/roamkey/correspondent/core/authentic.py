@@ -91,12 +91,12 @@ class AuthenticUpdate:
 
 
 def authenticate(
-    correspondent: bytes, inbound: Inbound, update: Update, peer: Peer
+    correspondent: bytes, inbound: Inbound, update: Update, peer: Peer, keys_of: list[LiveKey]
 ) -> AuthenticUpdate | None:
-    """The update as one of the peer's live keys verifies it, the current key tried first."""
+    """The update as one of these keys of the peer verifies it, tried in their order."""
     care_of = update.alternate or inbound.source
     removes = not update.lifetime or care_of == peer.home_address
-    for key in peer.keys:
+    for key in keys_of:
         kbm = key.binding_management_key(None if removes else care_of)
         if keys.verify(kbm, care_of, correspondent, update.header):
             return AuthenticUpdate(inbound, update, peer, key, kbm, care_of, removes)

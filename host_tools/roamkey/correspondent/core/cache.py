@@ -6,7 +6,7 @@ The checks are those of RFC 6275 section 9.5.1 for a static key, in this order:
 2. a key is provisioned for (home address, our address);
 3. Binding Authorization Data stands last and verifies, under the current generation or a later
    one, which becomes current for good;
-4. the sequence number is above the last accepted one, compared linearly;
+4. the sequence number is above the last one used, compared linearly; from here on it is used;
 5. it asks for nothing that a correspondent doesn't give;
 6. then the binding is made, replaced or removed.
 
@@ -26,7 +26,7 @@ from mip6.errors import Violation
 from roamkey.correspondent.core import entries, replies, updates
 from roamkey.correspondent.core.authentic import AuthenticUpdate, authenticate
 from roamkey.correspondent.core.entries import Inbound, LiveKey, Peer, Verdict
-from roamkey.correspondent.core.limiter import Limiter
+from roamkey.correspondent.core.limiter import HomeLimiter, Limiter
 from roamkey.correspondent.core.updates import Update
 from roamkey.registry.records import Binding, Change, Pair
 
@@ -48,8 +48,11 @@ class BindingCache:
         """An empty cache for our address `correspondent` (16 octets)."""
         self.correspondent = correspondent
         self._bindings_max = bindings_max
-        self.limiter = limiter or Limiter()
+        self.limiter = limiter or Limiter()  # of errors to strangers
+        self._refusals = HomeLimiter(rate=3, burst=10, overall_rate=1000)
+        self._guesses = HomeLimiter(rate=8, burst=20, overall_rate=400)
         self._peers: dict[bytes, Peer] = {}
+        self._behind: set[bytes] = set()  # of whom the registry forgot something: not served
         self._bound = 0
         self._expiries: list[tuple[int, bytes]] = []  # a heap; entries may be out of date
         #: home addresses whose binding changed, where somebody follows that and takes them out
@@ -57,30 +60,64 @@ class BindingCache:
 
     def load(self, pair: Pair, binding: Binding | None) -> None:
         """Take over a pair as the registry has it, in place of what was known of it."""
-        self._bind(self._peers.pop(pair.home_address, None), None)
-        if pair.keys:
+        self.forget(pair.home_address)
+        if pair.behind:
+            self._behind.add(pair.home_address)
+        elif pair.keys:
             live = [LiveKey(key, pair.home_address) for key in pair.keys]
             peer = Peer(pair.pair_id, pair.home_address, pair.refused, live)
             self._peers[pair.home_address] = peer
             self._bind(peer, binding)
 
+    def follow(self, home_address: bytes, last: int | None, binding: Binding | None) -> bool:
+        """Take over where another daemon of our address has seen a node; False where the key that
+        it came under isn't known or not the current one: then the pair has to be loaded."""
+        peer = self._peers.get(home_address)
+        if peer is None:
+            return True  # retired meanwhile, or not served
+        if binding is not None:
+            key = peer.keys[0]
+            if binding.key_id != key.key_id or not key.confirmed:
+                return False
+            if last is not None and (key.last_sequence is None or key.last_sequence < last):
+                key.last_sequence = last
+        if binding != peer.binding:
+            self._bind(peer, binding)
+        return True
+
+    def bound_homes(self) -> list[bytes]:
+        """The nodes that have a binding, those that expired included."""
+        return [home for home, peer in self._peers.items() if peer.binding is not None]
+
     def forget(self, home_address: bytes) -> None:
         """The registry has no such pair any more."""
         self._bind(self._peers.pop(home_address, None), None)
+        self._behind.discard(home_address)
 
     def binding(self, home_address: bytes, now: int) -> Binding | None:
         """Where a node is, or None."""
         peer = self._peers.get(home_address)
-        binding = peer and peer.binding
-        return binding if binding and binding.expires_ms > now else None
+        binding = peer.binding if peer else None
+        if binding is None or binding.expires_ms <= now:
+            return None
+        # The registry may have one from before its care-of address was provisioned to a node.
+        return binding if self._is_elsewhere(binding.care_of_address) else None
+
+    def peer(self, home_address: bytes) -> Peer | None:
+        """A node that has a live key, or None."""
+        return self._peers.get(home_address)
 
     def home_addresses(self) -> list[bytes]:
         """The nodes that have a live key."""
-        return list(self._peers)
+        return [*self._peers, *self._behind]
 
     def nodes(self) -> int:
         """How many nodes have a live key."""
         return len(self._peers)
+
+    def withheld(self) -> int:
+        """How many refusals and errors were not sent because of their rate."""
+        return self.limiter.withheld + self._refusals.withheld
 
     def bound(self) -> int:
         """How many bindings there are, with those that expired and weren't yet removed."""
@@ -133,10 +170,15 @@ class BindingCache:
             return self._drop(inbound, "home address", home)
         peer = self._peers.get(home)
         if peer is None:
-            return self._drop(inbound, "no key", home)
+            reason = "registry behind" if home in self._behind else "no key"
+            return self._drop(inbound, reason, home)
         if not update.authorized:
             return self._drop(inbound, "authorization data", home)
-        authentic = authenticate(self.correspondent, inbound, update, peer)
+        authentic = authenticate(self.correspondent, inbound, update, peer, peer.keys[:1])
+        if authentic is None and len(peer.keys) > 1:
+            if not self._guesses.allow(home, inbound.source, now):
+                return self._drop(inbound, "too many guesses", home)
+            authentic = authenticate(self.correspondent, inbound, update, peer, peer.keys[1:])
         if authentic is None:
             return self._drop(inbound, "authenticator", home)
         confirms = authentic.make_current()
@@ -158,23 +200,40 @@ class BindingCache:
             status = messages.ADMINISTRATIVELY_PROHIBITED
         elif authentic.removes:
             pass  # a binding can be removed from wherever
-        elif not addresses.is_unicast_global(care_of) or care_of == self.correspondent:
+        elif not self._is_elsewhere(care_of):
             status = messages.INVALID_CARE_OF_ADDRESS
         elif peer.binding is None and self._bound >= self._bindings_max:
             status = messages.INSUFFICIENT_RESOURCES
         return status
 
+    def _is_elsewhere(self, care_of: bytes) -> bool:
+        """Whether data may be sent to an address: not to ourselves, and not to a home address,
+        from where a binding would lead on, in the end in a circle."""
+        return (
+            addresses.is_unicast_global(care_of)
+            and care_of != self.correspondent
+            and care_of not in self._peers
+            and care_of not in self._behind
+        )
+
     def _refuse(
         self, authentic: AuthenticUpdate, status: int, confirms: bool, now: int
     ) -> Verdict:
+        """A number that is refused for another reason than itself is used up like any other: what
+        was refused once can't be played back when it would be accepted."""
         peer, key, sequence = authentic.peer, authentic.key, authentic.sequence
+        used: int | None = sequence
         if status == messages.SEQUENCE_OUT_OF_WINDOW and key.last_sequence is not None:
-            sequence = key.last_sequence
+            used, sequence = None, key.last_sequence
+        else:
+            key.last_sequence = sequence
         verdict = authentic.verdict(entries.REFUSED, status, 0)
         verdict.reason = _REFUSALS[status]
-        if confirms:
-            verdict.change = Change(peer.pair_id, key.key_id, key.generation, None, True, None)
-        if self.limiter.allow(authentic.inbound.source, now):
+        if confirms or used is not None:
+            verdict.change = Change(
+                peer.pair_id, key.key_id, key.generation, used, confirms, None, refused=True
+            )
+        if self._refusals.allow(peer.home_address, authentic.inbound.source, now):
             verdict.reply = authentic.acknowledgement(self.correspondent, status, sequence, 0)
         return verdict
 

@@ -1,10 +1,18 @@
-"""How often refusals may leave: a token bucket for each source, and one for all together.
+"""How often what anybody can cause is done: a token bucket for each who asks, one for all.
 
-Binding Errors answer packets that nobody authenticated, so that a liar may aim them at a third
-party; and replayed Binding Updates cost a MAC each. RFC 6275 section 9.3.3 asks for the limit.
+Each purpose has its own, so that none is spent on another:
+
+- errors to strangers: Binding Errors answer packets that nobody authenticated, so that a liar may
+  aim them at a third party (RFC 6275 section 9.3.3 asks for the limit);
+- refusals of authentic updates, among which are recorded ones: for each home address, and in that
+  for each source;
+- looks for a later key: an update that the current key doesn't verify may be under one of the
+  fifteen others, or made up.
 """
 
 from collections import OrderedDict
+
+_PLENTY = 1e12
 
 
 class Bucket:
@@ -29,7 +37,7 @@ class Bucket:
 
 
 class Limiter:
-    """Says whether a source may be sent another refusal; `withheld` counts when not.
+    """Says whether a source may have another one; `withheld` counts when not.
 
     Memory is bounded by `sources_max`.
     """
@@ -42,7 +50,7 @@ class Limiter:
         overall_burst: float = 1000,
         sources_max: int = 4096,
     ) -> None:
-        """Rates in refusals a second: for one source, and for all together."""
+        """Rates a second: for one source, and for all together."""
         self._rate, self._burst = rate, burst
         self._overall_rate, self._overall_burst = overall_rate, overall_burst
         self._overall: Bucket | None = None
@@ -51,7 +59,7 @@ class Limiter:
         self.withheld = 0
 
     def allow(self, source: bytes, now: int) -> bool:
-        """Whether a refusal may go to `source` at `now` (milliseconds)."""
+        """Whether `source` may have one at `now` (milliseconds)."""
         bucket = self._sources.get(source)
         if bucket is None:
             if len(self._sources) >= self._sources_max:
@@ -62,6 +70,28 @@ class Limiter:
             self._overall = Bucket(self._overall_burst, now)
         allowed = bucket.take(self._rate, self._burst, now) and self._overall.take(
             self._overall_rate, self._overall_burst, now
+        )
+        self.withheld += not allowed
+        return allowed
+
+
+class HomeLimiter:
+    """The same for home addresses, with a smaller measure for each source that names one: so one
+    sender doesn't spend what another is due. `withheld` as there."""
+
+    def __init__(self, rate: float, burst: float, overall_rate: float) -> None:
+        """Rates a second: for one source at a home address, and for all; a home address has
+        three times that of a source."""
+        self._by_source = Limiter(
+            rate, burst, _PLENTY, _PLENTY
+        )  # a home has its own, and that is paid
+        self._by_home = Limiter(3 * rate, 3 * burst, overall_rate, 3 * overall_rate)
+        self.withheld = 0
+
+    def allow(self, home_address: bytes, source: bytes, now: int) -> bool:
+        """Whether `source` may have one for this home address at `now` (milliseconds)."""
+        allowed = self._by_source.allow(home_address + source, now) and self._by_home.allow(
+            home_address, now
         )
         self.withheld += not allowed
         return allowed

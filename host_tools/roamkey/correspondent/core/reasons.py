@@ -12,6 +12,8 @@ DROPPED = {
     "Authorization Data elsewhere than last: compare its packet with docs/SPEC.md.",
     "checksum": "Look for a device on the way that rewrites addresses (NAT66, NPTv6), or for bad "
     "memory or cabling.",
+    "flood": "More came than is looked at: what is likeliest a node's own was served first; "
+    "look at who sends it, and filter that.",
     "fragment": "The message came in pieces: see that the path's MTU is 1280 octets or more.",
     "headers": "Nothing honest has so many extension headers: filter the source if it goes on.",
     "home address": "Give the board a home address of global scope.",
@@ -31,7 +33,11 @@ DROPPED = {
     "long commits take, and spread the nodes over more correspondents if it goes on.",
     "registry": "The database can't be read or written: look for `trouble` in the log, and at its "
     "disk.",
+    "registry behind": "The registry has forgotten numbers that this node has used, as after an "
+    "older backup was restored: `roamkey registry restore` puts that right.",
     "routing": "A packet on its way to somebody else: nothing is forwarded here.",
+    "too many guesses": "Wrong authenticators come for a node faster than its later keys are "
+    "tried: somebody guesses, in vain; a board that has new keys gets through when that ends.",
     "truncated": "Damaged or cut short: look at the path's MTU, then with `roamkey decode`.",
     "version": "None: it isn't IPv6.",
 }
@@ -53,6 +59,8 @@ REFUSED = {
 DATA_PLANE = {
     "busy": "Data come faster than device or network take them: nothing to do unless it goes on.",
     "failed": "The kernel would not send: look at the host's routes and firewall.",
+    "loop": "The care-of address of a node is routed into the data plane's device again: see what "
+    "its network hands out, and what else is provisioned with that address.",
     "not served": "A program of this host sends to an address behind the device that no node has, "
     "or whose node isn't registered.",
     "source": "A program of this host sends to a home address from another address than the "

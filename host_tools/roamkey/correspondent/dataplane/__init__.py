@@ -19,6 +19,7 @@ forward    the way of a packet, both directions
 filters    which raw socket takes which packet, decided in the kernel
 tun        the device
 routes     a route for each bound home address
+host       what the data plane rests on and others may change: looked at, and mended
 firewall   the kernel's own answers to packets that it doesn't know, suppressed
 path_mtu   ways too narrow: what routers say, how a program is told, fragments
 """

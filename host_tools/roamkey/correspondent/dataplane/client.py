@@ -1,20 +1,25 @@
 """The daemon's end of the data plane: starts the process, tells it bindings, hears from it."""
 
 import json
-import os
 import socket
 import subprocess
 import sys
+import time
 from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
 from ipaddress import IPv6Address
+from pathlib import Path
 from typing import Any
 
+import mip6
+import roamkey
 from mip6 import packets
 from roamkey import children
+from roamkey.correspondent.clock import AHEAD_MS
 from roamkey.correspondent.core.entries import Inbound
 from roamkey.correspondent.dataplane import control
+from roamkey.correspondent.localaddress import State
 from roamkey.errors import SystemRefusedError
 from roamkey.registry.records import Binding
 
@@ -22,8 +27,26 @@ _START_S = 30.0
 _SO_SNDBUFFORCE = 32
 _SEND_BUFFER = 16 << 20  # octets: the bindings of a daemon that starts with many
 _GONE = bytes(control.ADDRESS_OCTETS)
+_SILENT_S = 5.0  # it reports each second
+_AGAIN = ", again"
 _MESSAGES = 64  # taken at a time
 _HINT = "--no-data-plane serves signalling alone"
+
+
+def _command() -> list[str]:
+    """A Python that imports from nowhere but where it is told: not from the current folder, which
+    may be anybody's (`-P` is of Python 3.11), nor from what the environment names."""
+    program = "import sys; sys.path += sys.argv[3:]; from {} import main; main()"
+    return [sys.executable, "-I", "-c", program.format("roamkey.correspondent.dataplane.process")]
+
+
+def _paths() -> list[str]:
+    """Where we found our own packages, and where Python looks: but for the folder that it put
+    first by itself, a script's or the current one."""
+    own = [str(Path(str(module.__file__)).parents[1]) for module in (roamkey, mip6)]
+    first = 0 if getattr(sys.flags, "safe_path", False) else 1
+    given = [path for path in sys.path[first:] if Path(path).is_absolute()]
+    return list(dict.fromkeys([*own, *given]))
 
 
 class DataPlane:
@@ -38,18 +61,16 @@ class DataPlane:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    "roamkey.correspondent.dataplane.process",
-                    str(theirs.fileno()),
-                    str(address),
-                ],
+                [*_command(), str(theirs.fileno()), str(address), *_paths()],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
-                env={**os.environ, "PYTHONSAFEPATH": "1"},
             )
+        self._address = address
+        self._heard = time.monotonic()
+        self._silent = False
+        self._state = State.HERE
+        self._mended: dict[str, int] = {}
         self._channel = ours
         self._backlog: deque[bytes] = deque()
         self.used: set[bytes] = set()
@@ -69,7 +90,27 @@ class DataPlane:
     def facts(self) -> dict[str, Any]:
         """What there is to tell about it: the device, and the counters."""
         known = {"interface": self.interface, "mtu": self.mtu, "warning": self.warning}
-        return {**known, **self.counters}
+        silent = int(time.monotonic() - self._heard)
+        return {**known, **self.counters, "silent_s": silent}
+
+    def news(self) -> list[str]:
+        """What the user has to know and wasn't told: a line for each. Ask now and then."""
+        silent = time.monotonic() - self._heard > _SILENT_S
+        told = []
+        if silent and not self._silent:
+            told.append("the data plane's process doesn't answer")
+        self._silent = silent
+        state = State[self.counters.get("address", "here").upper()]
+        if state is not self._state:
+            told.append(f"{self._address} {state.value}" + _AGAIN * (state is State.HERE))
+        self._state = state
+        mended = self.counters.get("mended", {})
+        again = [what for what, count in mended.items() if count > self._mended.get(what, 0)]
+        if again:
+            names = ", ".join(again)
+            told.append(f"what the data plane needs was changed, and put back: {names}")
+        self._mended = mended
+        return told
 
     def fileno(self) -> int:
         """For select."""
@@ -78,7 +119,7 @@ class DataPlane:
     def bind(self, changed: Iterable[tuple[bytes, Binding | None]]) -> None:
         """Tell where home addresses are now; None: nowhere, or at home."""
         records = [
-            control.BINDING.pack(home, binding.care_of_address, binding.expires_ms)
+            control.BINDING.pack(home, binding.care_of_address, binding.expires_ms - AHEAD_MS)
             if binding
             else control.BINDING.pack(home, _GONE, 0)
             for home, binding in changed
@@ -125,6 +166,7 @@ class DataPlane:
                 self._ended()
             if not message:
                 self._ended()
+            self._heard = time.monotonic()
             kind, body = message[:1], message[1:]
             if kind == control.UNBOUND:
                 unbound += [
@@ -134,6 +176,8 @@ class DataPlane:
             elif kind == control.USED:
                 size = control.ADDRESS_OCTETS
                 self.used.update(body[at : at + size] for at in range(0, len(body), size))
+            elif kind == control.REFUSED:
+                raise SystemRefusedError(f"the data plane ended: {body.decode()}")
             elif kind == control.COUNTERS:
                 self.counters = json.loads(body)
         return unbound

@@ -7,7 +7,9 @@ daemon closes its end to end it. Nothing here is a secret: the data plane knows 
 import struct
 
 # From the daemon
-BINDINGS = b"B"  # records: home address, care-of address, when it is over (ms since 1970; 0: gone)
+BINDINGS = (
+    b"B"  # records: home address, care-of address, when it is over (by `clock.boot_ms`; 0: gone)
+)
 PACKET = b"P"  # source, next header, payload from its extension header on: see `client.deliver`
 
 # From the data plane

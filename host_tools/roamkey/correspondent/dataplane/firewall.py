@@ -8,11 +8,17 @@ extension header is Destination Options.
 The table's name comes from the address. So a daemon finds what one that was killed left behind.
 """
 
+import contextlib
 import shutil
+import socket
+import struct
 import subprocess
+import threading
+import time
 from ipaddress import IPv6Address
 
 _TIMEOUT_S = 10
+_REST_S = 0.2
 # The offending packet follows 8 octets of ICMPv6; its next header is its octet 6.
 _RULES = """
 table ip6 {name} {{}}
@@ -26,21 +32,80 @@ table ip6 {name} {{
 """
 
 
+# linux/netfilter/nfnetlink.h and nf_tables.h
+_NETLINK_NETFILTER = 12
+_NFNLGRP_NFTABLES = 7
+_NFTABLES = 10
+_DELETIONS = (2, 5, 8)  # a table, a chain, a rule
+_HEADER = struct.Struct("=IHHII")
+_OCTETS = 65536
+
+
+class Keeper:
+    """Puts the table back where somebody took it away or emptied it. In a thread of its own: nft
+    takes its time, and packets don't wait for it."""
+
+    def __init__(self, firewall: "Firewall") -> None:
+        """Look from now on. `repaired`: how often it was put back; `failed`: why it couldn't be,
+        the last time."""
+        self._firewall = firewall
+        self.repaired = 0
+        self.failed: str | None = None
+        self._notices = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER)
+        self._notices.bind((0, 1 << _NFNLGRP_NFTABLES - 1))
+        threading.Thread(target=self._run, name="firewall", daemon=True).start()
+
+    def _run(self) -> None:
+        while True:
+            if not self._hear():
+                continue
+            time.sleep(_REST_S)  # whoever flushes may be about to make it anew
+            self.failed = self._firewall.set_up()
+            self.repaired += self.failed is None
+            self._notices.setblocking(False)
+            with contextlib.suppress(BlockingIOError):  # that was us
+                while True:
+                    self._hear()
+            self._notices.setblocking(True)
+
+    def _hear(self) -> bool:
+        """Whether something of our table was deleted."""
+        try:
+            told = self._notices.recv(_OCTETS)
+        except BlockingIOError:
+            raise
+        except OSError:  # more than the buffer holds
+            return not self._firewall.is_there()
+        at = 0
+        while at + _HEADER.size <= len(told):
+            length, kind, *_ = _HEADER.unpack_from(told, at)
+            system, what = divmod(kind, 256)
+            gone = system == _NFTABLES and what in _DELETIONS
+            if gone and self._firewall.name.encode() in told[at : at + length]:
+                return True
+            at += max(_HEADER.size, length + 3 & ~3)
+        return False
+
+
 class Firewall:
     """The table of one correspondent address."""
 
     def __init__(self, address: IPv6Address) -> None:
         """Nothing is done yet."""
         self._address = address
-        self._name = f"roamkey_{address.packed.hex()}"
+        self.name = f"roamkey_{address.packed.hex()}"
 
     def set_up(self) -> str | None:
         """Make the table, in place of one that was left behind; why it can't be, or None."""
-        return _nft(_RULES.format(name=self._name, address=self._address))
+        return _nft(_RULES.format(name=self.name, address=self._address))
+
+    def is_there(self) -> bool:
+        """Whether the table's rule is there."""
+        return _nft(f"list chain ip6 {self.name} output\n") is None
 
     def remove(self) -> None:
         """Remove the table, if there is one."""
-        _nft(f"table ip6 {self._name} {{}}\ndelete table ip6 {self._name}\n")
+        _nft(f"table ip6 {self.name} {{}}\ndelete table ip6 {self.name}\n")
 
 
 def _nft(script: str) -> str | None:

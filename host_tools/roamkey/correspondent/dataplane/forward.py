@@ -8,6 +8,9 @@ routing header has it already, so that header takes eight octets:
     | v6 …   | source          | home address    | transport …      as read
              |        | routing| home address    | transport …      as sent, from 16 on
 
+Nothing passes twice: what has a routing header when it comes out of the device was sent by this
+program, to an address that is routed into the device again. Programs have no use for such headers.
+
 Inward, the buffer is filled from 16 on, and the IPv6 header written before the transport header:
 
                       | option | home address    | transport …      as received, from 16 on
@@ -31,6 +34,7 @@ _HOP_LIMIT = 64
 _VERSION = 0x60000000
 _BODY = 16  # where the extension header begins
 _TRANSPORT = 40
+_ROUTING, _FRAGMENT = packets.ROUTING, packets.FRAGMENT
 _HEADER = struct.Struct("!IHBB32s")
 
 _ROUTING_HEADS = [bytes((kind, 2, packets.ROUTING_TYPE_2, 1, 0, 0, 0, 0)) for kind in range(256)]
@@ -43,6 +47,7 @@ SOURCE = "source"  # outward, from another address of this host than ours
 TOO_BIG = "too big"
 BUSY = "busy"  # a queue was full
 FAILED = "failed"
+LOOP = "loop"  # outward, and has been through here before
 NOT_SERVED = "not served"  # routed into the device, and nobody's home address
 
 
@@ -72,7 +77,7 @@ class Forwarder:
         self._body = self._view[_BODY:]
         self.used: set[bytes] = set()
         self.counters = dict.fromkeys(
-            (DELIVERED, SENT, UNBOUND, SOURCE, TOO_BIG, BUSY, FAILED, NOT_SERVED), 0
+            (DELIVERED, SENT, UNBOUND, SOURCE, LOOP, TOO_BIG, BUSY, FAILED, NOT_SERVED), 0
         )
         self.octets = [0, 0]
         self._fragmented = int.from_bytes(os.urandom(4), "big")
@@ -81,7 +86,7 @@ class Forwarder:
         """Take what the kernel routed into the device; True if there may be more."""
         device, into, buffer, view = self._device, self._into, self._buffer, self._view
         by_flow, used, heads = self._table.by_flow, self.used, _ROUTING_HEADS
-        readv = os.readv
+        readv, counters = os.readv, self.counters
         sent = total = 0
         try:
             for _ in range(_BURST):
@@ -90,12 +95,17 @@ class Forwarder:
                 if entry is None or entry.expires_ms <= now:
                     self._homeless(octets)
                     continue
+                kind = buffer[6]
+                if kind == _ROUTING or (kind == _FRAGMENT and buffer[_TRANSPORT] == _ROUTING):
+                    # It has our own routing header: the way to a node leads into the device.
+                    counters[LOOP] += 1
+                    continue
                 if octets > entry.mtu:
                     if now < entry.mtu_until_ms:
                         self._squeeze(entry, octets)
                         continue
                     entry.widen()
-                buffer[16:24] = heads[buffer[6]]
+                buffer[16:24] = heads[kind]
                 try:
                     (entry.send or self._table.connect(entry))(view[16:octets])
                 except OSError as error:
@@ -105,6 +115,8 @@ class Forwarder:
                 sent += 1
                 total += octets
         except BlockingIOError:
+            return False
+        except OSError:  # somebody took the device away
             return False
         finally:
             self.counters[SENT] += sent
@@ -145,6 +157,10 @@ class Forwarder:
             self.counters[DELIVERED] += delivered
             self.octets[0] += total
         return True
+
+    def use(self, device: int) -> None:
+        """Go on with another device."""
+        self._device = device
 
     def deliver(self, source: bytes, next_header: int, payload: bytes, now: int) -> None:
         """Take a packet in another layout, already found good: see `filters`."""

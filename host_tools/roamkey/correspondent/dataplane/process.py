@@ -1,4 +1,4 @@
-"""The data plane's process: `python -m roamkey.correspondent.dataplane.process FD ADDRESS`.
+"""The data plane's process: `main`, with the channel's descriptor and the address.
 
 It ends when the daemon's end of the control socket closes, however that happens; signals are the
 daemon's to take.
@@ -14,18 +14,24 @@ import sys
 import time
 from contextlib import ExitStack
 from ipaddress import IPv6Address
+from typing import Any
 
 from mip6 import packets
 from roamkey.correspondent import buffers
+from roamkey.correspondent.clock import boot_ms
 from roamkey.correspondent.dataplane import control, filters, routes, tun
-from roamkey.correspondent.dataplane.firewall import Firewall
+from roamkey.correspondent.dataplane.firewall import Firewall, Keeper
 from roamkey.correspondent.dataplane.forward import Forwarder
+from roamkey.correspondent.dataplane.host import Host
 from roamkey.correspondent.dataplane.path_mtu import PathMtu
 from roamkey.correspondent.dataplane.table import Table
+from roamkey.correspondent.localaddress import State
 from roamkey.errors import SystemRefusedError
 
 _PATTERN = "roamkey%d"
 _REPORT_S = 1.0
+_LOOK_S = 15.0  # at the host's state, where the kernel tells of no change
+_SOON_S = 0.05  # after it told: mostly of several
 _RECEIVE_BUFFER = 8 << 20
 _MESSAGES = 16  # from the daemon before packets have their turn
 
@@ -37,13 +43,15 @@ class Process:
         """Set up; what must be undone goes onto `stack`. Raises SystemRefusedError."""
         self._channel = channel
         self._offenders: list[bytes] = []
-        self._reported: object = None
-        self._device, interface = tun.open_device(_PATTERN)
-        stack.callback(os.close, self._device)
-        index, mtu = routes.set_up(interface, address)
+        self._address = address
+        self._host = Host(address)
+        stack.callback(self._host.close)
+        self._mended = dict.fromkeys(("device", "link", "mtu"), 0)
+        self._poll = select.poll()
+        self._look_at, self._state = time.monotonic() + _LOOK_S, State.HERE
         self._table = Table(address)
-        self._routes = routes.Routes(index, address)
-        stack.callback(self._routes.close)
+        self._open_device()
+        stack.callback(self._close_device)
         self._raw = _open_raw(address)
         stack.callback(self._raw.close)
         self._forwarder = Forwarder(self._table, self._device, self._raw, self._unbound)
@@ -52,23 +60,74 @@ class Process:
         firewall = Firewall(address)
         stack.callback(firewall.remove)
         warning = firewall.set_up()
-        ready = {"interface": interface, "mtu": mtu, "warning": warning}
+        self._keeper = None if warning else Keeper(firewall)
+        ready = {"interface": self._interface, "mtu": self._mtu, "warning": warning}
         self._tell(control.READY + json.dumps(ready).encode())
+        for readable in (self._channel, self._raw, self._path_mtu, self._host):
+            self._poll.register(readable, select.POLLIN)
+
+    def _open_device(self) -> None:
+        """Make the device, up, with a route for each home address bound. Raises
+        SystemRefusedError."""
+        self._device, self._interface = tun.open_device(_PATTERN)
+        try:
+            self._index, self._mtu = routes.set_up(self._interface, self._address)
+            self._routes = routes.Routes(self._index, self._address)
+        except BaseException:
+            os.close(self._device)
+            self._device = -1
+            raise
+        for home in self._table.by_home:
+            self._routes.add(home)
+        for readable in (self._device, self._routes):
+            self._poll.register(readable, select.POLLIN)
+
+    def _close_device(self) -> None:
+        if self._device >= 0:
+            for readable in (self._device, self._routes):
+                self._poll.unregister(readable)
+            self._routes.close()
+            os.close(self._device)
+            self._device = -1
+
+    def _look(self) -> None:
+        """See what others have done to what this rests on, and mend it."""
+        self._state, mtu = self._host.address()
+        mended = self._host.mend(self._index, mtu)
+        if mended is None:
+            failures, repaired = self._routes.failures, self._routes.repaired
+            self._close_device()
+            self._open_device()
+            self._forwarder.use(self._device)
+            self._routes.failures, self._routes.repaired = failures, repaired
+            mended = ["device"]
+        for what in mended:
+            self._mended[what] += 1
+        if mtu is not None:
+            self._mtu = mtu
+        if self._state is State.HERE:  # routes can't have an address that isn't
+            self._routes.ask()
 
     def run(self) -> None:
         """Pass packets until the daemon hangs up."""
-        poll = select.poll()
-        for readable in (self._channel, self._device, self._raw, self._path_mtu):
-            poll.register(readable, select.POLLIN)
+        poll = self._poll
         report_at = time.monotonic() + _REPORT_S
         more = False
         while True:
-            left = report_at - time.monotonic()
+            left = min(report_at, self._look_at) - time.monotonic()
             ready = {fd for fd, _ in poll.poll(0 if more else max(0, left * 1000))}
-            if left <= 0:
+            if time.monotonic() >= report_at:
                 report_at = time.monotonic() + _REPORT_S
                 self._report()
-            now = time.time_ns() // 1_000_000
+            if self._host.fileno() in ready and self._host.hear(self._routes.port):
+                self._look_at = min(self._look_at, time.monotonic() + _SOON_S)
+            if time.monotonic() >= self._look_at:
+                self._look_at = time.monotonic() + _LOOK_S
+                self._look()
+                continue  # what was ready may be another device's
+            if self._routes.fileno() in ready:
+                self._routes.hear_told()
+            now = boot_ms()
             if self._channel.fileno() in ready and not self._obey(now):
                 return
             if self._path_mtu.fileno() in ready:
@@ -130,14 +189,20 @@ class Process:
         size = control.ADDRESS_OCTETS * control.RECORDS
         for at in range(0, len(used), size):
             self._tell(control.USED + used[at : at + size])
-        found = {
+        found: dict[str, Any] = {
             "packets": dict(forwarder.counters),
             "octets": {"inward": forwarder.octets[0], "outward": forwarder.octets[1]},
             "route_failures": self._routes.failures,
+            "mended": {**self._mended, "routes": self._routes.repaired},
+            "address": self._state.name.lower(),
         }
-        if found != self._reported:
-            self._reported = found
-            self._tell(control.COUNTERS + json.dumps(found).encode())
+        keeper = self._keeper
+        found["mended"]["firewall"] = keeper.repaired if keeper else 0
+        facts = {"interface": self._interface, "mtu": self._mtu}
+        if keeper is not None:
+            facts["warning"] = keeper.failed
+        # Also where nothing has changed: the daemon notices when this process stands still.
+        self._tell(control.COUNTERS + json.dumps({**facts, **found}).encode())
 
     def _tell(self, message: bytes) -> None:
         with contextlib.suppress(BlockingIOError, ConnectionError):
@@ -166,11 +231,10 @@ def main() -> None:
     channel.setblocking(False)
     with ExitStack() as stack:
         try:
-            process = Process(channel, IPv6Address(sys.argv[2]), stack)
+            Process(channel, IPv6Address(sys.argv[2]), stack).run()
         except (SystemRefusedError, OSError) as error:
-            channel.send(control.REFUSED + str(error).encode())
-            return
-        process.run()
+            with contextlib.suppress(OSError):
+                channel.send(control.REFUSED + str(error).encode())
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ and that address is replaced in the copies.
 import errno
 import socket
 import struct
+from contextlib import suppress
 from ipaddress import IPv6Address
 
 from pyroute2 import IPBatch, IPRoute
@@ -20,22 +21,37 @@ _NOBODY = IPv6Address("100::4a6d:29c1:7b3e:f058")  # of the discard prefix, RFC 
 _AT_A_TIME = 128  # requests in one call: a few milliseconds at most
 _ANSWERS_OCTETS = 65536
 _MTU_UNKNOWN = 1500
-_PROTOCOL = 0x6B  # of our routes, a number of our own: `ip -6 route` shows "proto 107"
+PROTOCOL = 0x6B  # of our routes, a number of our own: `ip -6 route` shows "proto 107"
 _IFF_LOOPBACK = 0x8
 
 # linux/netlink.h
 _NLMSG_ERROR = 2
+_NLMSG_DONE = 3
 _NLM_F_ACK = 0x4
+_REQUEST_DUMP = 0x1 | 0x300
+_SOL_NETLINK = 270
+_GET_STRICT_CHECK = 12
+# linux/rtnetlink.h
+_NEWROUTE, _GETROUTE = 24, 26
+_DST, _OIF, _PREFSRC = 1, 4, 7
+_ROUTE = struct.Struct("=BBBBBBBBI")  # family, lengths, tos, table, protocol, scope, type, flags
+_ATTRIBUTE = struct.Struct("=HH")
 _HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence, port
 
 
 def set_up(interface: str, address: IPv6Address) -> tuple[int, int]:
     """Bring the device up with the MTU that leaves room on the way out; its index and that MTU."""
     with IPRoute() as netlink:
-        mtu = max(LEAST_MTU, _way_out_mtu(netlink, address) - packets.EXTENSION_OCTETS)
+        mtu = mtu_for(_way_out_mtu(netlink, address))
         index = int(netlink.link_lookup(ifname=interface)[0])
         netlink.link("set", index=index, mtu=mtu, state="up")
     return index, mtu
+
+
+def mtu_for(way_out: int) -> int:
+    """The device's MTU, which leaves room on the way out."""
+    mtu: int = max(LEAST_MTU, way_out - packets.EXTENSION_OCTETS)
+    return mtu
 
 
 def _way_out_mtu(netlink: IPRoute, address: IPv6Address) -> int:
@@ -57,11 +73,21 @@ class Routes:
             "replace": _request("replace", index, address),
             "del": _request("del", index, address),
         }
+        self._index = index
+        self._address = address.packed
         self._wanted: dict[bytes, str] = {}
         self._there: set[bytes] = set()
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)
         self._socket.setblocking(False)
+        self._socket.bind((0, 0))
+        self.port: int = self._socket.getsockname()[0]
+        self._dump = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)
+        self._dump.setblocking(False)
+        with suppress(OSError):  # before Linux 4.20: then all routes are told
+            self._dump.setsockopt(_SOL_NETLINK, _GET_STRICT_CHECK, 1)
+        self._missed: set[bytes] | None = None  # while routes are told: those not yet heard of
         self.failures = 0
+        self.repaired = 0
 
     def add(self, home_address: bytes) -> None:
         """There shall be a route."""
@@ -118,9 +144,73 @@ class Routes:
                 self.failures += kind == _NLMSG_ERROR and -code not in (0, errno.ESRCH)
                 at += max(_HEADER.size, length + 3 & ~3)
 
+    def fileno(self) -> int:
+        """For poll: the kernel tells of routes that it was asked for."""
+        return self._dump.fileno()
+
+    def ask(self) -> None:
+        """Have the kernel tell which of the routes there are; `hear_told` then mends them."""
+        if self._missed is not None:
+            return
+        self._missed = set(self._there)
+        body = _ROUTE.pack(socket.AF_INET6, 0, 0, 0, 0, PROTOCOL, 0, 0, 0)
+        body += _ATTRIBUTE.pack(8, _OIF) + struct.pack("=I", self._index)
+        length = _HEADER.size + len(body)
+        try:
+            self._dump.send(_HEADER.pack(length, _GETROUTE, _REQUEST_DUMP, 1, 0) + body)
+        except OSError:
+            self._missed = None
+
+    def hear_told(self) -> None:
+        """Hear some of what the kernel tells. At its end the routes are made anew that are missing
+        or have lost our address, which goes from them when it goes from its interface."""
+        missed = self._missed
+        try:
+            told = self._dump.recv(_ANSWERS_OCTETS)
+        except BlockingIOError:
+            return
+        except OSError:
+            self._missed = None
+            return
+        at = 0
+        while at + _HEADER.size <= len(told):
+            length, kind, *_ = _HEADER.unpack_from(told, at)
+            if kind in (_NLMSG_DONE, _NLMSG_ERROR):
+                self._missed = None
+                if missed and kind == _NLMSG_DONE:
+                    self._mend(missed)
+                return
+            if kind == _NEWROUTE and missed is not None:
+                home = self._sound(told[at + _HEADER.size : at + length])
+                missed.discard(home)
+            at += max(_HEADER.size, length + 3 & ~3)
+
+    def _sound(self, told: bytes) -> bytes:
+        """The home address of a route that is as we made it; nothing for others."""
+        given = {}
+        at = _ROUTE.size
+        while at + _ATTRIBUTE.size <= len(told):
+            length, kind = _ATTRIBUTE.unpack_from(told, at)
+            given[kind] = told[at + _ATTRIBUTE.size : at + length]
+            at += max(_ATTRIBUTE.size, length + 3 & ~3)
+        ours = struct.pack("=I", self._index), self._address
+        return given.get(_DST, b"") if (given.get(_OIF), given.get(_PREFSRC)) == ours else b""
+
+    def _mend(self, missed: set[bytes]) -> None:
+        for home in missed & self._there:
+            if home not in self._wanted:
+                self._wanted[home] = "replace"
+                self.repaired += 1
+
+    def homes(self) -> set[bytes]:
+        """Whose routes there should be."""
+        wanted = {home for home, what in self._wanted.items() if what != "del"}
+        return self._there - self._wanted.keys() | wanted
+
     def close(self) -> None:
-        """Close the socket; the routes go with the device."""
+        """Close the sockets; the routes go with the device."""
         self._socket.close()
+        self._dump.close()
 
 
 def _request(what: str, index: int, address: IPv6Address) -> bytes:
@@ -132,7 +222,7 @@ def _request(what: str, index: int, address: IPv6Address) -> bytes:
             family=socket.AF_INET6,
             dst=f"{_NOBODY}/128",
             oif=index,
-            proto=_PROTOCOL,
+            proto=PROTOCOL,
             **source,
         )
         made = bytes(batch.batch)

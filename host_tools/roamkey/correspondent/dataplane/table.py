@@ -2,8 +2,8 @@
 
 import resource
 import socket
-from collections import deque
 from collections.abc import Callable
+from functools import partial
 from ipaddress import IPv6Address
 
 from mip6 import packets
@@ -70,7 +70,8 @@ class Table:
     def __init__(self, address: IPv6Address) -> None:
         """`address`: ours."""
         self._address = address
-        self._sending: deque[Entry] = deque()  # those with a socket, the oldest socket first
+        self._connected = 0  # nodes with a socket of their own
+        self._shared: socket.socket | None = None
         self._sockets_max = _raise_descriptor_limit()
         self.by_home: dict[bytes, Entry] = {}
         self.by_flow: dict[bytes, Entry] = {}
@@ -101,29 +102,46 @@ class Table:
     def connect(self, entry: Entry) -> Callable[[bytes | memoryview], int]:
         """Give an entry its socket; that one's `send`. Raises OSError.
 
-        It is connected, so that the kernel looks the way up once and not for each packet.
+        It is connected, so that the kernel looks the way up once and not for each packet. Nodes
+        beyond the number of sockets share one: a way looked up for each packet costs less than a
+        socket made for each.
         """
-        while len(self._sending) >= self._sockets_max:
-            self._hang_up(self._sending[0])
+        if self._connected >= self._sockets_max:
+            if self._shared is None:
+                self._shared = self._open()
+            entry.send = partial(_send_to, self._shared, (entry.care_of_text, 0))
+            return entry.send
+        one = self._open()
+        try:
+            one.connect((entry.care_of_text, 0))
+        except OSError:
+            one.close()
+            raise
+        entry.socket, entry.send = one, one.send
+        self._connected += 1
+        return one.send
+
+    def _open(self) -> socket.socket:
         one = socket.socket(socket.AF_INET6, socket.SOCK_RAW, packets.ROUTING)
         try:
             filters.nothing(one)
             one.setblocking(False)
             one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
             one.bind((str(self._address), 0))
-            one.connect((entry.care_of_text, 0))
         except OSError:
             one.close()
             raise
-        entry.socket, entry.send = one, one.send
-        self._sending.append(entry)
-        return one.send
+        return one
 
     def _hang_up(self, entry: Entry) -> None:
         if entry.socket is not None:
-            self._sending.remove(entry)
+            self._connected -= 1
             entry.socket.close()
-            entry.socket = entry.send = None
+        entry.socket = entry.send = None
+
+
+def _send_to(one: socket.socket, target: tuple[str, int], octets: bytes | memoryview) -> int:
+    return one.sendto(octets, target)
 
 
 def _raise_descriptor_limit() -> int:

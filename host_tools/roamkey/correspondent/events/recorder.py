@@ -12,7 +12,7 @@ import sqlite3
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,8 @@ _QUEUE_MAX = 1 << 16
 _GATHER_S = 0.1
 _FORGET_EVERY_S = 30.0
 _FORGET_SOON_S = 1.0
-_CLOSE_S = 10.0
+_CLOSE_S = 5.0
+_COUNTS_MAX = 1024  # home addresses that drops are counted for, a second
 _NAMED_MAX = 16  # drops that keep their node, a second
 _ROWS_MAX = 1_000_000
 _DAY_MS = 86_400_000
@@ -95,7 +96,13 @@ class Recorder:
         elif outcome == entries.DATA:
             self.data(verdict.home_address, now)
         else:
-            self._counts[outcome, verdict.reason, verdict.home_address] += 1
+            home = verdict.home_address if len(self._counts) < _COUNTS_MAX else b""
+            self._counts[outcome, verdict.reason, home] += 1
+
+    def dropped(self, counts: Mapping[tuple[str, str], int]) -> None:
+        """Packets that nobody judged, by (outcome, reason)."""
+        for (outcome, reason), count in counts.items():
+            self._counts[outcome, reason, b""] += count
 
     def expired(self, now: int, home_address: bytes, binding: Binding) -> None:
         """A binding's time is over."""
@@ -140,7 +147,7 @@ class Recorder:
         self.flush()
 
     def close(self) -> None:
-        """Write what waits, within ten seconds, and end."""
+        """Write what waits, within five seconds, and end."""
         self._ending.set()
         self._wake.set()
         self._thread.join(_CLOSE_S)
@@ -221,6 +228,7 @@ class Recorder:
             found = registry.nodes_of_correspondent(self._correspondent, since)
         except RoamkeyError as error:  # closed by a reload, or failing: said elsewhere too
             self.last_error = str(error)
+            self._since = -1  # to be asked again
             return
         now = time.time_ns() // 1_000_000
         rows, gone = [], []

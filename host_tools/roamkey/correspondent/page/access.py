@@ -1,8 +1,9 @@
 """Who may see the page, and what a browser may do with it.
 
-Without a token only names of this host itself are answered, so that no web site can have its own
-name resolve to the loopback address and read along. With one, it opens the page once, by a form or
-as `Authorization: Bearer`; from then on a cookie does, which is made from the token, and isn't it.
+A token opens the page once, by a form or as `Authorization: Bearer`; from then on a cookie does,
+which is made from the token, and isn't it. Whoever does without one shows the page to every user
+of this host; then only names of this host itself are answered, so that no web site can have its
+own name resolve to the loopback address and read along.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ from pathlib import Path
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -27,6 +28,7 @@ _COOKIE = "roamkey_page"
 _COOKIE_S = 30 * 86400
 _PUBLIC = ("/page.css", "/icon.svg")  # what the form needs
 _FORM_MAX = 1024
+_FORM_S = 5.0
 _WRONG_S = 0.5  # before a wrong token is answered
 _TOKEN_MIN = 16  # octets
 _PURPOSE = b"roamkey page: cookie"
@@ -136,11 +138,12 @@ class Access:
         return cookie is not None and token.knows(cookie.value)
 
     async def _enter(self, request: Request, token: Token) -> Response:
-        body = bytearray()
-        async for part in request.stream():
-            body += part
-            if len(body) > _FORM_MAX:
-                return PlainTextResponse("too long", 413)
+        try:
+            body = await asyncio.wait_for(_read(request), _FORM_S)
+        except (asyncio.TimeoutError, ClientDisconnect):
+            return PlainTextResponse("too slow", 408)
+        if len(body) > _FORM_MAX:
+            return PlainTextResponse("too long", 413)
         given = parse_qs(body.decode("utf-8", "replace")).get("token", [""])[0]
         if not token.opens(given.strip()):
             await asyncio.sleep(_WRONG_S)
@@ -150,11 +153,30 @@ class Access:
             _COOKIE,
             token.cookie,
             max_age=_COOKIE_S,
-            secure=request.url.scheme == "https",
+            secure="https" in (request.url.scheme, _proxied_scheme(request.headers)),
             httponly=True,
             samesite="strict",
         )
         return answer
+
+
+async def _read(request: Request) -> bytes:
+    """A body, as far as it may go."""
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > _FORM_MAX:
+            break
+    return bytes(body)
+
+
+def _proxied_scheme(headers: Headers) -> str:
+    """How the browser speaks to the proxy before us, if one says so. Whoever says so without
+    being one gets a cookie that its own browser keeps to itself."""
+    if headers.get("x-forwarded-proto"):
+        return headers["x-forwarded-proto"].partition(",")[0].strip().lower()
+    fields = headers.get("forwarded", "").partition(",")[0].lower().replace('"', "").split(";")
+    return next((f.strip()[6:] for f in fields if f.strip().startswith("proto=")), "")
 
 
 def is_local(host: str) -> bool:

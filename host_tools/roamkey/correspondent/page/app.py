@@ -40,12 +40,12 @@ def make_app(
     feed = Feed(reader, watch or ask_daemons)
 
     async def state(request: Request) -> Response:
-        await feed.watch()
+        await feed.watch_soon()
         return JSONResponse(feed.state(request.query_params.get("find", "")[:_FIND_MAX]))
 
     async def timeline(request: Request) -> Response:
         try:
-            node = str(IPv6Address(request.query_params.get("node", "")))
+            node = str(IPv6Address(request.query_params.get("node", "").partition("%")[0]))
         except AddressValueError:
             return PlainTextResponse("not an address", 400)
         return JSONResponse(feed.timeline(node))
@@ -92,9 +92,15 @@ def ask_daemons() -> dict[str, Any]:
         except RoamkeyError as error:
             daemons.append({"address": address, "error": str(error)})
             continue
-        told = {name: facts[name] for name in _TOLD}
-        daemons.append({**told, "lost": facts.get("events", {}).get("lost", 0)})
-        drops += view.drops(facts)
+        try:
+            told = {name: facts[name] for name in _TOLD}
+            lost = facts.get("events", {}).get("lost", 0)
+            found = view.drops(facts)
+        except (AttributeError, KeyError, TypeError):
+            daemons.append({"address": address, "error": "of another version"})
+            continue
+        daemons.append({**told, "lost": lost})
+        drops += found
     return {"daemons": daemons, "drops": drops}
 
 

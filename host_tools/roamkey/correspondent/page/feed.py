@@ -24,6 +24,7 @@ from roamkey.correspondent.events.file import Reader
 
 _LOOK_EVERY_S = 0.1
 _WATCH_EVERY_S = 2.0
+_ASK_S = 0.5
 _READ_MAX = 5_000  # events at a time
 _EVENTS_MAX = 100  # shown of them
 _NODES_MAX = 300  # told of in a message
@@ -51,6 +52,7 @@ class Feed:
         self._totals: dict[str, int] = {}
         self._totals_at = 0.0
         self._ended = False
+        self._watching: asyncio.Task[None] | None = None
         self.too_slow = 0  # browsers that were
 
     # --- what is asked for
@@ -76,6 +78,12 @@ class Feed:
     def timeline(self, home_address: str) -> list[dict[str, Any]]:
         """The latest events of a node, the earliest first."""
         return self._reader.latest(TIMELINE_MAX, home_addresses=[home_address])
+
+    async def watch_soon(self) -> None:
+        """Ask the daemons; but what they said before does where they are slow to answer."""
+        if self._watching is None or self._watching.done():
+            self._watching = asyncio.create_task(self.watch())
+        await asyncio.wait([self._watching], timeout=_ASK_S)
 
     async def watch(self) -> None:
         """Ask the daemons now."""
@@ -111,7 +119,7 @@ class Feed:
                 self._look()
                 if time.monotonic() >= watch_at:
                     watch_at = time.monotonic() + _WATCH_EVERY_S
-                    await self.watch()
+                    await self.watch_soon()
             await asyncio.sleep(_LOOK_EVERY_S)
 
     def end(self) -> None:

@@ -1,5 +1,6 @@
 """The server (uvicorn) round the page, until SIGTERM or Ctrl-C."""
 
+import asyncio
 import errno
 import signal
 import socket
@@ -9,6 +10,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from roamkey.correspondent.events.file import Reader
 from roamkey.correspondent.page.access import Token
@@ -18,6 +20,7 @@ from roamkey.errors import SystemRefusedError
 _BACKLOG = 64
 _STUCK_MS = 20_000  # a peer that takes nothing for so long is gone
 _CONNECTIONS_MAX = 256
+_SILENT_S = 10.0  # before the first request
 
 
 def is_loopback(host: str) -> bool:
@@ -36,20 +39,42 @@ def serve(
     with closing(Reader(events)) as reader, closing(_listen(host, port)) as listening:
         config = uvicorn.Config(
             make_app(reader, token),
-            http="h11",
+            http=_Connection,
             ws="none",
             lifespan="on",
             log_level="critical",
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            limit_concurrency=_CONNECTIONS_MAX,
             timeout_graceful_shutdown=2,
         )
         ready()
         # uvicorn raises the signal that ended it once more: for SIGTERM there is nothing to add
         signal.signal(signal.SIGTERM, lambda *_: None)
         _Server(config).run(sockets=[listening])
+
+
+class _Connection(H11Protocol):
+    """One that doesn't ask in time ends; where there are too many, the oldest idle one does."""
+
+    _since = 0.0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Make room for it, and don't wait for its request for ever."""
+        super().connection_made(transport)
+        self._since = self.loop.time()
+        self.loop.call_later(_SILENT_S, self._end_silent)
+        if len(self.connections) > _CONNECTIONS_MAX:
+            idle = [one for one in self.connections if isinstance(one, _Connection) and one.idle()]
+            min(idle, key=lambda one: one._since, default=self).transport.abort()
+
+    def idle(self) -> bool:
+        """Whether it has nothing asked for that isn't answered."""
+        return self.cycle is None or self.cycle.response_complete
+
+    def _end_silent(self) -> None:
+        if self.cycle is None:
+            self.transport.close()
 
 
 class _Server(uvicorn.Server):

@@ -1,0 +1,128 @@
+"""What is looked at where more comes than can be (no I/O).
+
+A look at a packet's fixed places costs a hundredth of judging it. So of a large burst everything
+is sorted first: what no key is known for is dropped at once; each home address has its share,
+and in it comes first what is likeliest its node's own: the number next to the last accepted one,
+the care-of address that is bound, the first numbers of a new key. Of what is laid out otherwise
+each source has a share. What few send is judged whole: the order of the checks is the cache's.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from heapq import nsmallest
+
+from mip6 import messages, packets
+from roamkey.correspondent.core import entries
+from roamkey.correspondent.core.entries import Inbound, Peer
+
+CALM = 256  # so many packets at a time are nothing to choose from
+_STRANGERS = 16  # home addresses without a key, judged all the same: they are told of by name
+_NEAREST, _BOUND, _FIRST = 4, 2, 2  # of a home address: see above
+_DATA = 4  # and of what isn't signalling
+_OTHERS = 128
+_OTHERS_EACH = 8  # of a source
+
+FLOOD = "flood"
+_NO_KEY = "no key"
+
+_OPTION = packets.home_address_option(b"", packets.MOBILITY)
+_HEAD = slice(1, len(_OPTION))
+_HEAD_IS = _OPTION[_HEAD]
+_HOME = slice(len(_OPTION), packets.EXTENSION_OCTETS)
+_NUMBER_AT: int = messages.CHECKSUM_AT + 2
+_NUMBER_AWAY_AT: int = packets.EXTENSION_OCTETS + _NUMBER_AT
+_BEFORE_ALL = -1
+
+_Drops = Counter[tuple[str, str]]
+
+
+def choose(
+    burst: list[Inbound], peer_of: Callable[[bytes], Peer | None]
+) -> tuple[list[Inbound], _Drops]:
+    """Of a burst, what is to be judged; and what wasn't, by (outcome, reason)."""
+    drops: _Drops = Counter()
+    if len(burst) <= CALM:
+        return burst, drops
+    by_home: dict[bytes, list[Inbound]] = {}
+    chosen: list[Inbound] = []
+    others: list[Inbound] = []
+    strangers = 0
+    for packet in burst:
+        if packet.next_header == packets.MOBILITY:
+            home = packet.source
+        elif packet.payload[_HEAD] == _HEAD_IS:
+            home = packet.payload[_HOME]
+        else:
+            others.append(packet)
+            continue
+        known = by_home.get(home)
+        if known is not None:
+            known.append(packet)
+        elif peer_of(home) is not None:
+            by_home[home] = [packet]
+        elif strangers < _STRANGERS or not _is_signalling(packet):
+            strangers += _is_signalling(packet)
+            others.append(packet)
+        else:
+            strangers += 1
+    if strangers > _STRANGERS:
+        drops[entries.DROPPED, _NO_KEY] += strangers - _STRANGERS
+    for home, found in by_home.items():
+        if len(found) <= _NEAREST:
+            chosen += found
+        else:
+            peer = peer_of(home)
+            chosen += found if peer is None else _likeliest(found, peer)
+    chosen += _shares(others)
+    flood = len(burst) - len(chosen) - drops.total()
+    if flood:
+        drops[entries.DROPPED, FLOOD] += flood
+    return chosen, drops
+
+
+def _likeliest(found: list[Inbound], peer: Peer) -> list[Inbound]:
+    """Of what claims to be one node's, what is likeliest its own; in the order of arrival."""
+    last = peer.keys[0].last_sequence
+    after = _BEFORE_ALL if last is None else last
+    bound = peer.binding.care_of_address if peer.binding else None
+    numbers = {
+        at: _number(packet)
+        for at, packet in enumerate(found)
+        if _is_signalling(packet) and len(packet.payload) >= _number_at(packet) + 2
+    }
+    fresh = [(number, at) for at, number in numbers.items() if number > after]
+    taken = {at for _, at in nsmallest(_NEAREST, fresh)}
+    taken.update(
+        at for _, at in nsmallest(_BOUND, (one for one in fresh if found[one[1]].source == bound))
+    )
+    stale = ((number, at) for at, number in numbers.items() if number <= after)
+    taken.update(at for _, at in nsmallest(_FIRST, stale))
+    data = (at for at in range(len(found)) if at not in numbers)
+    taken.update(at for at, _ in zip(data, range(_DATA), strict=False))
+    return [found[at] for at in sorted(taken)]
+
+
+def _shares(others: Iterable[Inbound]) -> list[Inbound]:
+    """Some of each source, in the order of arrival."""
+    counts: Counter[bytes] = Counter()
+    taken: list[Inbound] = []
+    for packet in others:
+        if counts[packet.source] < _OTHERS_EACH:
+            counts[packet.source] += 1
+            taken.append(packet)
+            if len(taken) == _OTHERS:
+                break
+    return taken
+
+
+def _is_signalling(packet: Inbound) -> bool:
+    return packets.MOBILITY in (packet.next_header, packet.payload[0])
+
+
+def _number_at(packet: Inbound) -> int:
+    return _NUMBER_AT if packet.next_header == packets.MOBILITY else _NUMBER_AWAY_AT
+
+
+def _number(packet: Inbound) -> int:
+    at = _number_at(packet)
+    return int.from_bytes(packet.payload[at : at + 2], "big")

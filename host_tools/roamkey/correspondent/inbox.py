@@ -1,0 +1,43 @@
+"""What waits in the sockets and is to be judged: all of it, or of a flood what matters."""
+
+from roamkey.correspondent.core import triage
+from roamkey.correspondent.core.entries import Inbound
+from roamkey.correspondent.core.responder import Responder
+from roamkey.correspondent.sockets import RawSockets
+from roamkey.correspondent.telling import Telling
+
+_BURST = 1024  # judged at a time
+_FLOOD = 8 * _BURST  # read at a time, where there is so much
+
+
+class Inbox:
+    """Of one correspondent address. `waits`: something was read and isn't judged yet."""
+
+    def __init__(self, sockets: RawSockets, responder: Responder, telling: Telling) -> None:
+        """Nothing is read yet."""
+        self._sockets = sockets
+        self._responder = responder
+        self._telling = telling
+        self._chosen: list[Inbound] = []
+
+    @property
+    def waits(self) -> bool:
+        """Whether there is something that need not be read."""
+        return bool(self._chosen)
+
+    def take(self) -> list[Inbound]:
+        """The next burst; of a flood more is read than that, and sorted out."""
+        if not self._chosen:
+            found = self._sockets.receive(_BURST)
+            if len(found) == _BURST:
+                found += self._sockets.receive(_FLOOD - _BURST)
+            self._chosen, drops = triage.choose(found, self._responder.cache.peer)
+            if drops:
+                self._responder.counters.update(drops)
+                self._telling.drops(drops)
+        burst, self._chosen = self._chosen[:_BURST], self._chosen[_BURST:]
+        return burst
+
+    def put(self, packets: list[Inbound]) -> None:
+        """Have these judged too, as far as there is room."""
+        self._chosen += packets[: max(0, _FLOOD - len(self._chosen))]

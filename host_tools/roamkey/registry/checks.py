@@ -1,0 +1,48 @@
+"""What the rows of a key may hold: asked of what comes in, and of what was found in the tables."""
+
+from mip6 import addresses
+from mip6.limits import (
+    ADDRESS_OCTETS,
+    GENERATION_MAX,
+    KCN_OCTETS_MAX,
+    KCN_OCTETS_MIN,
+    LIFETIME_S_MAX,
+    LIFETIME_UNIT_S,
+    NONCE_OCTETS_MAX,
+    NONCE_OCTETS_MIN,
+    SEQUENCE_NUMBERS,
+)
+from roamkey.errors import BadInputError
+from roamkey.registry.records import CONFIRMED, SENT
+
+
+def address(found: object) -> None:
+    """See that an address may be a home address or a correspondent's; raises BadInputError."""
+    if (
+        not isinstance(found, bytes)
+        or len(found) != ADDRESS_OCTETS
+        or not addresses.is_unicast_global(found)
+    ):
+        raise BadInputError("home and correspondent addresses are unicast and global")
+
+
+def key(generation: object, kcn: object, *nonces: object) -> None:
+    """See that a key has what a board takes; raises BadInputError, in which no secret is."""
+    for nonce in nonces:
+        if not isinstance(nonce, bytes) or not NONCE_OCTETS_MIN <= len(nonce) <= NONCE_OCTETS_MAX:
+            raise BadInputError(f"a nonce has {NONCE_OCTETS_MIN} to {NONCE_OCTETS_MAX} octets")
+    if not isinstance(kcn, bytes) or not KCN_OCTETS_MIN <= len(kcn) <= KCN_OCTETS_MAX:
+        raise BadInputError(f"a Kcn has {KCN_OCTETS_MIN} to {KCN_OCTETS_MAX} octets")
+    if not isinstance(generation, int) or not 0 <= generation <= GENERATION_MAX:
+        raise BadInputError(f"a generation is 0 to {GENERATION_MAX}")
+
+
+def use(lifetime: object, state: object, last_sequence: object) -> None:
+    """See that what is kept beside a live key can be; raises BadInputError."""
+    if not isinstance(lifetime, int) or not LIFETIME_UNIT_S <= lifetime <= LIFETIME_S_MAX:
+        raise BadInputError(f"a lifetime is {LIFETIME_UNIT_S} to {LIFETIME_S_MAX} s")
+    if state not in (SENT, CONFIRMED):
+        raise BadInputError(f"a live key is {SENT} or {CONFIRMED}")
+    last = -1 if last_sequence is None else last_sequence
+    if not isinstance(last, int) or not -1 <= last < SEQUENCE_NUMBERS:
+        raise BadInputError(f"a sequence number is 0 to {SEQUENCE_NUMBERS - 1}")

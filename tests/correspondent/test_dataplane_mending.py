@@ -1,0 +1,220 @@
+"""Others change what the data plane rests on: it is put back, or told in `status` and the log."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from ipaddress import IPv6Address
+from pathlib import Path
+
+import pytest
+from json_output import checked
+from support.daemons import ADDRESS, Daemon, Visitor, run_cli
+from support.roaming import HOME, Roaming, need_tun, result
+
+from roamkey.correspondent import localaddress, sockets
+from roamkey.errors import SystemRefusedError
+from roamkey.waiting import until
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(120)]
+
+NFT = shutil.which("nft", path="/usr/sbin:/sbin:/usr/bin")
+
+
+@pytest.fixture
+def roaming(lab_network, scene, tmp_path):
+    need_tun()
+    with Roaming(lab_network, scene, tmp_path) as made:
+        made.serve("udp_echo", HOME, 7)
+        assert echoes(made)
+        yield made
+
+
+def echoes(roaming, octets=16, port=7):
+    """Whether data flow, both ways."""
+    told = result(roaming.start("correspondent", "udp", HOME, port, 10, 0.05, octets))
+    return told["received"] >= 8
+
+
+def plane(network):
+    """What `status` says of the data plane."""
+    code, out, _ = run_cli(network, "status", "--json")
+    assert code == 0
+    (facts,) = checked("correspondent-status", out)
+    return facts
+
+
+def mended(network, what):
+    return lambda: plane(network)["data_plane"].get("mended", {}).get(what)
+
+
+def ours(namespace):
+    found = namespace._ask("get_routes", family=socket.AF_INET6)
+    return [route for route in found if route["proto"] == 107]
+
+
+def destinations(namespace):
+    return sorted(route.get_attr("RTA_DST") for route in ours(namespace))
+
+
+def sources(namespace):
+    return {route.get_attr("RTA_PREFSRC") for route in ours(namespace)}
+
+
+@pytest.mark.parametrize("what", ["flushed", "down and up", "deleted", "renamed"])
+def test_routes_and_device_are_put_back(roaming, what):
+    namespace = roaming.network.namespace("correspondent")
+    index = namespace.index("roamkey0")
+    if what == "flushed":
+        for route in ours(namespace):
+            namespace._ask("route", "del", family=socket.AF_INET6, dst=f"{HOME}/128", oif=index)
+            assert route
+    elif what == "down and up":
+        namespace._ask("link", "set", index=index, state="down")
+        namespace._ask("link", "set", index=index, state="up")
+    elif what == "deleted":
+        namespace._ask("link", "del", index=index)
+    else:
+        namespace._ask("link", "set", index=index, state="down")
+        namespace._ask("link", "set", index=index, ifname="other0")
+    assert until(lambda: destinations(namespace) == [HOME], 30)
+    assert echoes(roaming)
+    facts = plane(roaming.network)
+    kind = {"deleted": "device", "renamed": "link"}.get(what, "routes")
+    assert until(mended(roaming.network, kind), 30)
+    assert until(lambda: "put back" in (plane(roaming.network)["last_trouble"] or ""), 30)
+    assert facts["data_plane"]["address"] == "here"
+    assert roaming.daemon.end()[0] == 0
+
+
+def test_a_renewed_address_is_used_again(roaming):
+    """Removed and added: the kernel has taken it from the routes."""
+    namespace = roaming.network.namespace("correspondent")
+    (found,) = namespace._ask("get_addr", family=socket.AF_INET6, address=ADDRESS)
+    given = {"index": found["index"], "address": ADDRESS, "prefixlen": found["prefixlen"]}
+    namespace._ask("addr", "del", **given)
+    assert until(lambda: plane(roaming.network)["data_plane"]["address"] == "gone", 30)
+    assert until(
+        lambda: "is not an address of this host" in plane(roaming.network)["last_trouble"], 30
+    )
+    namespace._ask("addr", "add", **given, flags=0x02)
+    assert until(lambda: sources(namespace) == {ADDRESS}, 30)
+    assert until(lambda: echoes(roaming), 30)
+    assert until(lambda: plane(roaming.network)["data_plane"]["address"] == "here", 30)
+    assert roaming.daemon.end()[0] == 0
+
+
+def test_a_lowered_mtu_is_followed(roaming):
+    network = roaming.network
+    namespace = network.namespace("correspondent")
+    (found,) = namespace._ask("get_addr", family=socket.AF_INET6, address=ADDRESS)
+    roaming.serve("udp_echo", HOME, 8, 16)  # what comes back is short: the way here is as it was
+    assert echoes(roaming, 3000, 8)
+    namespace._ask("link", "set", index=found["index"], mtu=1400)
+    assert until(lambda: plane(network)["data_plane"]["mtu"] == 1376, 30)
+    (link,) = namespace._ask("get_links", namespace.index("roamkey0"))
+    assert link.get_attr("IFLA_MTU") == 1376
+    assert echoes(roaming, 3000, 8)
+    namespace._ask("link", "set", index=namespace.index("roamkey0"), mtu=1300)
+    assert until(mended(network, "mtu"), 30)
+    assert roaming.daemon.end()[0] == 0
+
+
+@pytest.mark.skipif(NFT is None, reason="needs nft (Debian, Ubuntu: apt install nftables)")
+def test_a_flushed_ruleset_gets_our_table_back(lab_network, scene):
+    need_tun()
+    daemon = Daemon(lab_network, scene.path, data_plane=True)
+    daemon.ready()
+
+    def nft(*words):
+        process = lab_network.spawn(
+            "correspondent", [NFT, *words], stdout=subprocess.PIPE, text=True
+        )
+        return process.communicate(timeout=30)[0]
+
+    for words in (["flush", "ruleset"], ["flush", "ruleset"]):
+        before = plane(lab_network)["data_plane"].get("mended", {}).get("firewall", 0)
+        nft(*words)
+        assert until(lambda: "parameter-problem" in nft("list", "ruleset"), 30)
+        assert until(lambda b=before: mended(lab_network, "firewall")() == b + 1, 30)
+    nft("add", "table", "ip6", "another")
+    nft("delete", "table", "ip6", "another")
+    assert daemon.end()[0] == 0
+    assert nft("list", "tables") == ""
+
+
+def test_a_data_plane_that_stands_still_is_noticed(lab_network, scene):
+    need_tun()
+    daemon = Daemon(lab_network, scene.path, data_plane=True)
+    daemon.ready()
+    pid = daemon.process.pid
+    (child,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    os.kill(int(child), signal.SIGSTOP)
+    try:
+        assert until(lambda: "doesn't answer" in (plane(lab_network)["last_trouble"] or ""), 30)
+        assert plane(lab_network)["data_plane"]["silent_s"] >= 5
+        visitor = Visitor(lab_network, "visited1")
+        node = scene.node(0x100)
+        assert visitor.exchange(node, node.update(0, visitor.address)).status == 0
+    finally:
+        os.kill(int(child), signal.SIGCONT)
+    assert until(lambda: plane(lab_network)["data_plane"]["silent_s"] < 3, 30)
+    assert daemon.end()[0] == 0
+
+
+def test_many_routes_are_put_back(lab_network, scene):
+    """More than one answer of the kernel holds."""
+    need_tun()
+    nodes = [scene.node(number) for number in range(1, 600)]
+    burst = [node.update(0, b"\x20\x01\x0d\xb8" + bytes(11) + b"\x09") for node in nodes]
+    scene.now = int(time.time() * 1000)
+    scene.responder.process(burst, scene.now)
+    daemon = Daemon(lab_network, scene.path, data_plane=True)
+    assert daemon.ready()["bindings"] == len(nodes)
+    namespace = lab_network.namespace("correspondent")
+    assert until(lambda: len(ours(namespace)) == len(nodes), 30)
+    namespace._ask("link", "set", index=namespace.index("roamkey0"), state="down")
+    assert until(lambda: "mended" in plane(lab_network)["data_plane"], 30)
+    assert until(lambda: len(ours(namespace)) == len(nodes), 60)
+    assert until(lambda: mended(lab_network, "routes")() >= len(nodes), 30)
+    assert daemon.end()[0] == 0
+
+
+@pytest.mark.skipif(NFT is None, reason="needs nft (Debian, Ubuntu: apt install nftables)")
+def test_what_the_manual_lets_in_is_enough(lab_network, scene, tmp_path):
+    """docs/OPERATING.md: its rules, in a firewall that drops everything else."""
+    need_tun()
+    manual = (Path(__file__).parents[2] / "docs" / "OPERATING.md").read_text()
+    added = [line.split()[1:] for line in manual.splitlines() if "    nft add rule" in line]
+    assert len(added) == 3
+    chain = "{ type filter hook input priority 0 ; policy drop ; }"
+    icmp = "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept"
+    for words in (
+        ["add", "table", "inet", "filter"],
+        ["add", "chain", "inet", "filter", "input", chain],
+        ["add", "rule", "inet", "filter", "input", icmp],
+        *added,
+    ):
+        process = lab_network.spawn(
+            "correspondent", [NFT, *words], stderr=subprocess.PIPE, text=True
+        )
+        assert process.communicate(timeout=30)[1] == "", words
+    with Roaming(lab_network, scene, tmp_path) as roaming:
+        roaming.serve("udp_echo", HOME, 7)
+        assert echoes(roaming)
+        roaming.move()
+        assert until(lambda: echoes(roaming, 3000), 30)
+
+
+@pytest.mark.parametrize("flags", [0x08, 0x40], ids=["duplicate", "tentative"])
+def test_an_address_that_cannot_be_used_is_told_as_what_it_is(monkeypatch, flags):
+    line = f"{IPv6Address('2001:db8:77::1').packed.hex()} 01 40 00 {flags:02x} lo\n"
+    monkeypatch.setattr(Path, "read_text", lambda *_: line)
+    monkeypatch.setattr(sockets, "_COMES_S", 0.2)
+    word = {0x08: "dadfailed", 0x40: "tentative"}[flags]
+    with pytest.raises(SystemRefusedError, match=f"2001:db8:77::1 is .*{word}"):
+        sockets.RawSockets(IPv6Address("2001:db8:77::1"))
+    monkeypatch.setattr(Path, "read_text", lambda *_: "")
+    assert localaddress.look(IPv6Address("::2"))[0] is localaddress.State.GONE
