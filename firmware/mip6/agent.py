@@ -146,13 +146,12 @@ class Agent:
         this is the end; see `operate`."""
         self._ending = asyncio.Event()
         node, _, idle, console = self.parts
-        self.seal_changed()
-        self.application.begin(self.node)  # type: ignore[arg-type]  # see NoNode
-        tasks = [
-            asyncio.create_task(self._keep(*each))
-            for each in ((node, self.node.run), (idle, tend), (console, serve))
-        ]
+        tasks = []
         try:
+            self.seal_changed()
+            self.application.begin(self.node)  # type: ignore[arg-type]  # see NoNode
+            for each in ((node, self.node.run), (idle, tend), (console, serve)):
+                tasks.append(asyncio.create_task(self._keep(*each)))
             await self._ending.wait()
             return self._outcome
         finally:
@@ -239,7 +238,7 @@ def is_sealed(store: "Store") -> bool:
     """Whether the board is sealed, or may be (see console/lock.py)."""
     try:
         return bool(store.read(_SEAL))
-    except OSError:
+    except Exception:  # whatever it is
         return True
 
 

@@ -126,7 +126,7 @@ class Application:
     def _record(self) -> bytes | None:
         try:
             return self._store.read(_RECORD) if self._store is not None else None
-        except OSError:
+        except Exception:  # whatever it is: the program needs no record
             return None
 
     def _keep(self, record: bytes | None) -> None:
@@ -138,8 +138,8 @@ class Application:
                     self._store.write(_RECORD, record)
                 elif found and found != _KEPT:
                     self._store.remove(_RECORD)
-        except OSError:
-            pass
+        except Exception as error:
+            self.part.note(error)
 
     def escaped(self, error: "BaseException") -> None:
         """A task of its own raised what ends a program that is alone: so this one ends."""

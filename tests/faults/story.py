@@ -1,10 +1,10 @@
-"""A board's life with one fault in it: `micropython story.py KIND FIRST COUNT` prints JSON.
+"""A board's life with one fault in it: `micropython story.py KIND FIRST COUNT STEP`.
 
 The whole agent runs: node, Wi-Fi port, console, log, an application, on records in memory. Beyond
 it stand an interface, raw sockets, a serial line and a correspondent, none of them real; time
 passes as fast as the agent does nothing. KIND says what each call to one of them raises in its
 turn ("os", "memory", "unforeseen"), or "heap": a function of the agent finds no memory at all.
-FIRST and COUNT: which calls fail, each in a life of its own; COUNT 0 tells how many there are.
+FIRST, COUNT, STEP: which calls fail, each in a life of its own; COUNT 0 tells how many there are.
 
 Each life: two networks in reach, keys, data, the console's `status`, the log over the air, a move.
 Well after the fault the node must be bound, answer its console and carry data, all by itself.
@@ -528,7 +528,7 @@ def _readable(stream):
     return _Readable(stream)
 
 
-def main(kind, first, count):
+def main(kind, first, count, step):
     """Lead `count` lives from call `first` on, or count the calls."""
     if kind == "heap":
         live("os", -1)  # so that all there is is loaded
@@ -539,13 +539,13 @@ def main(kind, first, count):
         print(json.dumps({"calls": calls}))
         return
     lost, struck = [], {}
-    for due in range(first, first + count):
+    for due in range(first, first + count, step):
         good, name, _, starts, status = live(kind, due)
         struck[name] = struck.get(name, 0) + 1
         if not good:
             lost.append([due, name, starts, status])
-    print(json.dumps({"injected": count, "lost": lost, "struck": struck}))
+    print(json.dumps({"injected": sum(struck.values()), "lost": lost, "struck": struck}))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))
