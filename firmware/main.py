@@ -49,11 +49,11 @@ def _start_again(seconds: int = 1) -> None:
 
 
 def _tell(error: Exception) -> None:
-    """What ended the agent, and a minute for whoever sits at the serial line."""
+    """What ended the agent, and a minute for whoever sits at the serial line; none if sealed."""
     import sys
 
-    sys.print_exception(error)  # type: ignore[attr-defined]  # MicroPython's own
     if not _sealed():
+        sys.print_exception(error)  # type: ignore[attr-defined]  # MicroPython's own
         micropython.kbd_intr(3)
         _start_again(60)
 

@@ -34,6 +34,9 @@ class _Node:
     def reload(self) -> None:
         pass
 
+    def seal_changed(self) -> None:
+        pass
+
     def networks_changed(self) -> None:
         pass
 
