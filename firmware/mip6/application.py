@@ -73,6 +73,15 @@ class Application:
 
     async def run(self, node: "Node") -> None:
         """Run /app.py's `main(node)` to its end."""
+        while True:
+            try:
+                await self._run(node)
+                return
+            except Exception as error:  # no memory even to begin
+                self.part.note(error)
+            await asyncio.sleep(1)
+
+    async def _run(self, node: "Node") -> None:
         if not any(_exists(name) for name in _NAMES):
             return
         record = self._record()
