@@ -48,6 +48,7 @@ size: $(STAMP) ## octets and flash of the agent; with PICO_W_UF2, PICO_W_FROZEN_
 
 fuzz: $(STAMP) ## power cuts, failing flash, lossy moves, noise, damaged files, everything at once (long)
 	$(BIN)/python bench/cuts.py
+	$(BIN)/python bench/faults.py
 	$(BIN)/python bench/kills.py
 	$(BIN)/python bench/two_daemons.py
 	$(BIN)/python bench/following.py

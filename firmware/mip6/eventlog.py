@@ -29,6 +29,7 @@ _SAVE_MS = const(8000)
 _AGAIN_MS = const(60000)  # after a write that failed
 _ANSWER_MS = const(100)  # between answers over the air
 _NUMBER_MAX = const(999999999)
+_DIGITS_MAX = const(9)  # of a block's number
 _NAME = "%06d"
 
 
@@ -105,8 +106,11 @@ class EventLog:
 
     def emit(self, kind: str, subject: bytes | None, detail: object) -> None:
         """Note a kind, address or None, detail or None with the time of now, if there is room."""
-        if len(self._waiting) < _WAITING:
-            self._waiting.append((self._now(), kind, subject, detail))
+        try:
+            if len(self._waiting) < _WAITING:
+                self._waiting.append((self._now(), kind, subject, detail))
+        except MemoryError:  # whoever tells is in the midst of something
+            pass
 
     def add(self, kind: str, text: object = None) -> None:
         """Note an event: a short fixed word and a line for a person, without secrets."""
@@ -226,6 +230,8 @@ class AirLog:
         if bindings.find(source) is None or not bindings.reaches(source):
             return
         asked = bytes(header[packets.UDP_HEADER_OCTETS : header[4] << 8 | header[5]])
+        if len(asked) > _DIGITS_MAX:
+            return
         try:
             number = int(asked) if asked else None
         except ValueError:

@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from .application import Application
 from .maintenance.networklist import WifiNetwork
 
 #: Octets to read, wherever they lie.
@@ -93,6 +94,7 @@ class Sink(Protocol):
         self, source: bytes, destination: bytes, next_header: int, payload: Octets, /
     ) -> None: ...
     def failed(self, error: Exception, /) -> None: ...
+    def faulted(self, error: Exception, /) -> None: ...
 
 class Port(Protocol):
     """A platform's uplinks and raw IPv6 (ports/). Some have `listen`, some `reload` besides."""
@@ -159,9 +161,12 @@ class Told(Protocol):
     def reload(self) -> None: ...
 
 class Joining(Protocol):
-    """The node, as whoever changes Wi-Fi networks sees it."""
+    """The agent, as whoever changes Wi-Fi networks, seal and application sees it."""
+
+    application: Application
 
     def networks_changed(self) -> None: ...
+    def seal_changed(self) -> None: ...
 
 class Log(Protocol):
     """The log of events, as the console sees it."""

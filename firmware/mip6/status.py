@@ -15,6 +15,7 @@ TYPE_CHECKING = const(False)
 if TYPE_CHECKING:
     from typing import Any
 
+    from .agent import Agent
     from .bindings.update_list import BindingUpdateList
     from .keystore.keystore import Keystore
     from .node import Node
@@ -55,6 +56,10 @@ STATUSES = {
     139: "registration type change disallowed",
     174: "invalid care-of address",
 }
+
+
+_WHILE_SEALED = ("state", "uptime_s", "unsent", "faults", "drops")
+_APPLICATION = ("none", "running", "ended")
 
 
 def reason(why: int | str | None) -> str:
@@ -146,6 +151,37 @@ def of_node(node: "Node") -> "dict[str, Any]":
     return answer
 
 
+def of_agent(agent: "Agent") -> "dict[str, Any]":
+    """What Agent.status() says: of the node, and how every part fares.
+
+    `state` is "failed" while the node waits to be started again; `fault` and `traceback` are the
+    node's last, `application_traceback` the application's; `parts` has what failed at all.
+    """
+    answer = dict(agent.node.status())
+    node, application = agent.parts[:2]
+    if node.failed:
+        answer["state"] = "failed"
+        answer["text"] = "it is started again after a pause"
+    if node.faults:
+        answer["fault"] = node.fault
+        answer["traceback"] = node.traceback
+    answer["application"] = agent.application.status
+    if application.traceback:
+        answer["application_traceback"] = application.traceback
+    answer["parts"] = [
+        {
+            "part": part.name,
+            "faults": part.faults,
+            "restarts": part.restarts,
+            "failed": part.failed,
+            "fault": part.fault,
+        }
+        for part in agent.parts
+        if part.faults
+    ]
+    return answer
+
+
 def of_keystore(keystore: "Keystore", node: "dict[str, Any]") -> "dict[str, Any]":
     """What `status` says of the keys: the state, and per correspondent what is left. No secret.
 
@@ -176,4 +212,23 @@ def of_keystore(keystore: "Keystore", node: "dict[str, Any]") -> "dict[str, Any]
                 "key": rated or outlook(keystore, index, 0, 0),
             }
         )
+    return answer
+
+
+def while_sealed(answer: "dict[str, Any]") -> "dict[str, Any]":
+    """What a sealed board says of all that: states and counts, no network, no address but its
+    home, no text of an error. docs/LIMITS.md, "Sealed boards"."""
+    for peer in answer["keystore"]["peers"]:
+        del peer["correspondent"]
+    node = answer["node"]
+    told = {name: node[name] for name in _WHILE_SEALED if name in node}
+    told["sealed"] = True
+    told["bindings"] = [{"state": entry["state"]} for entry in node.get("bindings", ())]
+    application = node.get("application")
+    told["application"] = application if application in _APPLICATION else "failed"
+    told["parts"] = [
+        {name: value for name, value in part.items() if name != "fault"}
+        for part in node.get("parts", ())
+    ]
+    answer["node"] = told
     return answer

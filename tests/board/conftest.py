@@ -37,6 +37,9 @@ class _Node:
     def farewell(self) -> None:
         pass
 
+    def seal_changed(self) -> None:
+        pass
+
     def networks_changed(self) -> None:
         pass
 

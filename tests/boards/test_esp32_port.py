@@ -209,7 +209,7 @@ class Sink:
     def received(self, *packet):
         self.told.append(packet[:3] + (bytes(packet[3]),))
 
-    def failed(self, error):
+    def faulted(self, error):
         raise error
 
 

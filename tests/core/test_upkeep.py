@@ -43,12 +43,37 @@ class Platform:
         return bytes([self.drawn] * octets)
 
 
+class Application:
+    """`told`: what it was told, in order."""
+
+    def __init__(self):
+        self.status = "running"
+        self.told = []
+        self.broken = False
+
+    def start(self):
+        self._tell("start")
+
+    def stop(self):
+        self._tell("stop")
+
+    def _tell(self, word):
+        if self.broken:
+            raise OSError(28)
+        self.told.append(word)
+
+
 class Node:
     def __init__(self):
-        self.changes = 0
+        self.changes = self.seals = 0
+        self.told = {"state": "waiting"}
+        self.application = Application()
 
     def status(self):
-        return {"state": "waiting"}
+        return dict(self.told)
+
+    def seal_changed(self):
+        self.seals += 1
 
     def reload(self):
         pass
@@ -175,11 +200,61 @@ def test_a_sealed_board_says_who_and_how_it_is_and_nothing_else():
     for _ in range(2):
         assert board.call("identify")[0]["sealed"] == SEAL_ID
         assert board.call("status")[1] is None
-        for method in ("provision", "rekey", "erase", "reboot", "networks", "log", "time", "seal"):
+        for method in ("provision", "rekey", "erase", "reboot", "networks", "log", "time", "app"):
             assert board.call(method) == (None, -32003), method
         assert board.call("unlock") == (None, -32601)
         assert not board.console.rebooting
         board.start()
+
+
+def test_what_a_sealed_board_says_of_its_node_names_nobody():
+    board = Board()
+    board.node.told = {
+        "state": "away",
+        "text": "at the SSID",
+        "uptime_s": 7,
+        "uplinks": [{"uplink": "SSID", "priority": 0, "address": "2001:db8:1::1"}],
+        "unsent": 2,
+        "faults": {"EIO": 1},
+        "drops": {"checksum": 3},
+        "home_address": "2001:db8:a::1",
+        "care_of_address": "2001:db8:1::1",
+        "bindings": [{"correspondent": "2001:db8:c::1", "state": "bound"}],
+        "fault": "ValueError: SSID",
+        "traceback": "Traceback SSID",
+        "application": "ValueError: SSID",
+        "application_traceback": "Traceback SSID",
+        "parts": [
+            {"part": "node", "faults": 1, "restarts": 1, "failed": False, "fault": "SSID"},
+        ],
+    }
+    assert "SSID" in str(board.call("status")[0])
+    board.call("seal", seal_id=SEAL_ID, key=KEY)
+    told = board.call("status")[0]
+    assert told["node"] == {
+        "sealed": True,
+        "state": "away",
+        "uptime_s": 7,
+        "unsent": 2,
+        "faults": {"EIO": 1},
+        "drops": {"checksum": 3},
+        "bindings": [{"state": "bound"}],
+        "application": "failed",
+        "parts": [{"part": "node", "faults": 1, "restarts": 1, "failed": False}],
+    }
+    for trace in ("SSID", "2001:db8:1", "2001:db8:c", "Traceback"):
+        assert trace not in str(told)
+
+
+def test_the_application_is_started_and_kept_from_starting():
+    board = Board()
+    assert board.call("app") == ({"application": "running"}, None)
+    assert board.call("app", set="stop") == ({"application": "running"}, None)
+    assert board.call("app", set="start") == ({"application": "running"}, None)
+    assert board.call("app", set="begin") == (None, -32602)
+    assert board.node.application.told == ["stop", "start"]
+    board.node.application.broken = True
+    assert board.call("app", set="stop") == (None, -32001)
 
 
 def test_unsealing():
@@ -194,7 +269,9 @@ def test_unsealing():
     board.start()
     assert board.call("unseal", response=board.respond()) == (None, -32004)
     board.ms += 1000
+    told = board.node.seals
     assert board.call("unseal", response=board.respond()) == ({}, None)
+    assert board.node.seals == told + 1  # 0x03 may interrupt the application again
     assert board.call("identify")[0]["sealed"] is None
     assert board.call("time")[1] is None
 

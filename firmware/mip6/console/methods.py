@@ -147,11 +147,12 @@ class Console:
     def _status(self, params: object) -> "dict[str, Any]":
         jsonrpc.no_params(params)
         node = self._node.status()
-        return {
+        answer = {
             "keystore": status.of_keystore(self._keystore, node),
             "node": node,
             "console": dict(self.counts),
         }
+        return status.while_sealed(answer) if self.sealed else answer
 
     def _provision(self, params: object) -> "dict[str, Any]":
         credentials = _read(credentials_from, params)

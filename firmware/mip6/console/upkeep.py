@@ -1,4 +1,4 @@
-"""What a technician does to a board besides keys: Wi-Fi networks, clock, log, seal.
+"""What a technician does to a board besides keys: Wi-Fi networks, clock, log, seal, application.
 
 The console's methods of these names. Whatever depends on the platform comes in with `platform`
 (maintenance/facts.py: `random`, `clock`, `set_clock`) and `networks` (maintenance/networklist.py):
@@ -28,7 +28,8 @@ class Upkeep:
     """`store`: where networks are kept; `seal`: lock.Seal; `log`: eventlog.EventLog.
 
     `networks`: the module of that name, or None on a platform without; `node.networks_changed()`
-    is called after a change.
+    is called after a change, `node.seal_changed()` after one of the seal's; `node.application` is
+    the application.Application.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Upkeep:
             "time": self._time,
             "seal": self._close,
             "unseal": self._open,
+            "app": self._application,
         }
 
     @property
@@ -139,6 +141,8 @@ class Upkeep:
             raise Refusal(REFUSED, str(error)) from None
         except StorageError as error:
             raise Refusal(STORAGE_FAILED, str(error)) from None
+        finally:
+            self._node.seal_changed()
         return {"seal_id": self.seal_id}
 
     def _open(self, params: object) -> "dict[str, Any]":
@@ -160,7 +164,22 @@ class Upkeep:
             raise Refusal(SEALED, str(error)) from None
         except StorageError as error:
             raise Refusal(STORAGE_FAILED, str(error)) from None
+        self._node.seal_changed()
         return {}
+
+    def _application(self, params: object) -> "dict[str, Any]":
+        wanted = jsonrpc.some_params(params, "set")[0]
+        application = self._node.application
+        try:
+            if wanted == "start":
+                application.start()
+            elif wanted == "stop":
+                application.stop()
+            elif wanted is not None:
+                raise Refusal(INVALID_PARAMS, "set is start or stop")
+        except OSError as error:
+            raise Refusal(STORAGE_FAILED, "not kept: %s" % error) from None
+        return {"application": application.status}
 
 
 def _unhex(value: object) -> bytes:

@@ -90,7 +90,8 @@ class Port:
     Without `uplinks` every interface serves: wired, then Wi-Fi, then modems.
     It tells its `sink` what happens: `address_usable(uplink, priority, address, preferred,
     valid_s)` and again when that changes, `address_gone(uplink, address)`,
-    `received(source, destination, next_header, payload)`, `failed(error)` for what nobody foresaw.
+    `received(source, destination, next_header, payload)`, `faulted(error)` for what nobody
+    foresaw, `failed(error)` where it can't go on after that.
     """
 
     def __init__(self, uplinks: list[str] | None = None) -> None:
@@ -108,7 +109,7 @@ class Port:
     def start(self, sink: "Sink") -> None:
         """Begin: needs a running asyncio loop. Raises OSError without the right to raw sockets."""
         self._sink = sink
-        self._kernel = Kernel(self._take, self._took_all, self._fault, sink.failed)
+        self._kernel = Kernel(self._take, self._took_all, self._fault, sink.faulted)
         self._kernel.start()
 
     def stop(self) -> None:
@@ -166,7 +167,7 @@ class Port:
         except OSError as error:
             self._fault(error)
             return
-        entry.watches.append(Watch(socket.socket, _reader(self, socket), self._sink.failed))
+        entry.watches.append(Watch(socket.socket, _reader(self, socket), self._sink.faulted))
 
     def _fault(self, error: "OSError") -> None:
         number = error.args[0]
@@ -311,7 +312,7 @@ class Port:
             for protocol in (_ROUTING, _MOBILITY, _ICMPV6):
                 kind = _PARAMETER_PROBLEM if protocol == _ICMPV6 else None
                 raw = sockets[protocol] = Raw(address, link.name, protocol, kind)
-                watches.append(Watch(raw.socket, _reader(self, raw), self._sink.failed))
+                watches.append(Watch(raw.socket, _reader(self, raw), self._sink.faulted))
         except OSError as error:  # gone again, or no right to raw sockets
             self._fault(error)
             _shut(sockets, watches)
@@ -357,4 +358,7 @@ def _shut(sockets: "dict[Any, Any]", watches: "list[Watch]") -> None:
     for watch in watches:
         watch.stop()
     for raw in sockets.values():
-        raw.close()
+        try:
+            raw.close()
+        except OSError:  # the others have to be closed all the same
+            pass

@@ -136,6 +136,7 @@ class Station:
 
     async def run(self) -> None:
         """Join and stay, for ever."""
+        self.network = self.address = None  # after a failure all is told anew
         while True:
             try:
                 network = await self._join()

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class _Readable:
-    """Awaited once: until its socket can be read. MicroPython alone."""
+    """Awaited again and again: until its socket can be read. MicroPython alone."""
 
     def __init__(self, stream: "socket.socket") -> None:
         self._stream = stream
@@ -22,15 +22,25 @@ class _Readable:
         return self
 
     def __next__(self) -> None:
-        if self._asked:
+        self._asked = not self._asked
+        if not self._asked:
             raise StopIteration
-        self._asked = True
-        asyncio.core._io_queue.queue_read(self._stream)  # type: ignore[attr-defined]  # MicroPython's own
+        try:
+            asyncio.core._io_queue.queue_read(self._stream)  # type: ignore[attr-defined]  # MicroPython's own
+        except Exception:
+            self._asked = False
+            raise
 
 
 async def _serve(watch: "Watch") -> None:
+    readable = _Readable(watch.stream)
     while watch.on:
-        await _Readable(watch.stream)  # type: ignore[misc]  # MicroPython awaits iterators
+        try:
+            await readable  # type: ignore[misc]  # MicroPython awaits iterators
+        except Exception as error:
+            watch.failed(error)
+            await asyncio.sleep(0)  # others may have memory to give back
+            continue
         watch.call()
 
 
@@ -50,7 +60,7 @@ class Watch:
         self.on = True
         self._calling = False
         self._function = function
-        self._failed = failed
+        self.failed = failed
         if MICROPYTHON:
             self._task = asyncio.create_task(_serve(self))
         else:
@@ -63,7 +73,7 @@ class Watch:
         try:
             self._function()
         except Exception as error:
-            self._failed(error)
+            self.failed(error)
         self._calling = False
 
     def stop(self) -> None:

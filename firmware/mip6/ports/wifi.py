@@ -32,7 +32,8 @@ class WifiPort:
 
     It tells its `sink` what happens: `address_usable(uplink, priority, address, preferred,
     valid_s)` and again when that changes, `address_gone(uplink, address)`,
-    `received(source, destination, next_header, payload)`, `failed(error)` for what nobody foresaw.
+    `received(source, destination, next_header, payload)`, `faulted(error)` for what nobody
+    foresaw, `failed(error)` where it can't go on after that.
     The uplink is the network's name.
     Raises OSError where this firmware lacks raw IPv6, or all sockets are in use.
 
@@ -57,13 +58,8 @@ class WifiPort:
         self._watches: list[Watch] = []
         self._task: asyncio.Task[None] | None = None
         self._sink: "Sink" = None  # type: ignore[assignment]  # until `start`
-        self._sender = self._open_sender()
-        try:
-            for protocol in self.protocols:
-                self._receivers.append(self._open_receiver(protocol))
-        except OSError:
-            self._close()
-            raise
+        self._sender: "Sender | None" = None
+        self._open()
         self._station = Station(self._interface(), self._solicit, self._tell, self._fault)
         # address -> (uplink, preferred, when it ends in ms or None)
         self._told: dict[bytes, tuple[str, bool, int | None]] = {}
@@ -71,15 +67,27 @@ class WifiPort:
         self._ration = Ration()
         self._lost_at = 0
 
+    def _open(self) -> None:
+        self._sender = self._open_sender()
+        try:
+            for protocol in self.protocols:
+                self._receivers.append(self._open_receiver(protocol))
+        except Exception:
+            self._close()
+            raise
+
     def note(self, kind: str, text: object) -> None:
         """Where news of the link go; the agent puts its log here."""
 
     def start(self, sink: "Sink") -> None:
         """Begin: needs a running asyncio loop."""
         self._sink = sink
+        self._told = {}
+        if self._sender is None:  # it was stopped
+            self._open()
         self.reload()
         for receiver in self._receivers:
-            self._watches.append(Watch(receiver.socket, _reader(self, receiver), sink.failed))
+            self._watches.append(Watch(receiver.socket, _reader(self, receiver), sink.faulted))
         self._task = asyncio.create_task(self._work())
 
     async def _work(self) -> None:
@@ -104,20 +112,26 @@ class WifiPort:
         """End: the sockets are given back; the interface stays as it is."""
         if self._task is not None:
             self._task.cancel()
+            self._task = None
+        self._told = {}
         self._close()
 
     def _close(self) -> None:
-        for watch in self._watches:
-            watch.stop()
-        for receiver in self._receivers:
-            receiver.close()
-        self._sender.close()
-        self._watches = []
+        while self._watches:
+            self._watches.pop().stop()
+        ends: "list[Receiver | Sender]" = [] if self._sender is None else [self._sender]
+        ends += self._receivers
+        self._sender = None
         self._receivers = []
+        for end in ends:
+            try:
+                end.close()
+            except OSError:  # the others have to be given back all the same
+                pass
 
     def send(self, source: bytes, destination: bytes, next_header: int, payload: "Octets") -> bool:
         """Send from an address that is usable; whether it left, as far as lwIP knows."""
-        if source not in self._told:
+        if source not in self._told or self._sender is None:
             return False
         try:
             self._sender.send(source, destination, next_header, payload)

@@ -48,6 +48,7 @@ COMMANDS = {
         "Give a board the next generations of its keys, whole or not at all.",
     ),
     "networks": ("roamkey.cli.networks:app", "The Wi-Fi networks of a board."),
+    "app": ("roamkey.cli.application:app", "The program beside a board's agent, /app.py."),
     "seal": (
         "roamkey.cli.seal:seal",
         "Seal a board: no REPL; its console answers identify and status only.",
