@@ -453,7 +453,9 @@ def live(kind, due):
             await asyncio.sleep(2)
             if "port" in found:
                 found["port"].try_log()
-        await asyncio.sleep(CALM // 1000 - 7 + REST)
+        await asyncio.sleep(CALM // 1000 - 7)
+        heap.due = -2  # from here on nothing fails any more
+        await asyncio.sleep(REST)
         while "port" not in found:
             await asyncio.sleep(1)
         data, asked, said = found["port"].data, found["port"].log, len(line.said)
@@ -469,8 +471,7 @@ def live(kind, due):
             and found["port"].data - data > 10
             and found["port"].log > asked
         )
-        while True:  # whatever had no memory has some now
-            heap.due = -2
+        while True:
             line.type(b"\n\x03")
             await asyncio.sleep(5)
 
@@ -551,7 +552,8 @@ def main(kind, first, count, step):
     lost, struck = [], {}
     for due in range(first, first + count, step):
         good, name, _, starts, status = live(kind, due)
-        struck[name] = struck.get(name, 0) + 1
+        if name is not None:
+            struck[name] = struck.get(name, 0) + 1
         if not good:
             lost.append([due, name, starts, status])
     print(json.dumps({"injected": sum(struck.values()), "lost": lost, "struck": struck}))
