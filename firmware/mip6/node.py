@@ -29,6 +29,7 @@ _SLEEP_MAX = const(60000)  # ms
 _WATCHDOG_MAX = const(1000)  # ms between calls of the watchdog
 _QUIET = const(200)  # ms with nothing to do in which flash is written ahead
 _VERIFY_MS = const(200)  # after which an address that came beside the one in use is news
+_AGAIN = const(1000)  # ms after a fault
 _GOODBYE = const(1500)  # ms that a shutdown waits for acknowledgements
 _GOODBYE_STEP = const(50)
 
@@ -67,7 +68,7 @@ class Node:
         self._timer: asyncio.Task[None] | None = None
         self._timer_at = 0
         self.uplinks = Uplinks()
-        self._top_up_due = False
+        self._top_up_due = self._torn = False
         self._verify_at: int | None = None
         self.fault = ""
         self.bindings: BindingUpdateList | None = None
@@ -144,17 +145,27 @@ class Node:
             self.watchdog()
         try:
             self._go_on(now)
+            if self._ended is not None:
+                self._set_timer(now)
         except Exception as error:
-            self.faulted(error)
+            self._stumbled(error)
+
+    def _stumbled(self, error: "Exception") -> None:
+        """As `faulted`, maybe half-way in a change of state: begin again in a second."""
+        self._torn = True
+        self.faulted(error)
         if self._ended is not None:
             try:
-                self._set_timer(now)
-            except Exception as error:  # without a timer nothing would go on
-                self.failed(error)
+                self._set_timer(self.now())
+            except Exception as another:  # without a timer nothing would go on
+                self.failed(another)
 
     def _go_on(self, now: int) -> None:
         bindings = self.bindings
         if bindings is not None:
+            if self._torn:  # begin again; a binding that is good stays so
+                bindings.detach(now)
+                self._torn = False
             if bindings.care_of is not None:
                 self._judge(bindings, bindings.care_of, now)
             best = self.uplinks.best(now, bindings.care_of)
@@ -192,6 +203,8 @@ class Node:
                     soonest = at
         if self._top_up_due and soonest - now > 2 * _QUIET:
             soonest = now + _QUIET
+        if self._torn:
+            soonest = now + _AGAIN
         if self._timer is not None:
             if self._timer_at <= soonest:
                 return
@@ -294,7 +307,7 @@ class Node:
         try:
             self._take(source, destination, next_header, payload)
         except Exception as error:
-            self.faulted(error)
+            self._stumbled(error)
 
     def _take(
         self, source: bytes, destination: bytes, next_header: int, payload: "Octets"
