@@ -94,7 +94,7 @@ def test_status_drops_and_metrics(lab_network, scene):
     assert code == 5 and "not an address" in err
     lab_network.namespace("correspondent").add_address("eth0", "2001:db8:c::3/64")
     busy = ("run", "--address", "2001:db8:c::3", "--registry", str(scene.path))
-    code, out, err = run_cli(lab_network, *busy, "--metrics", METRICS)
+    code, out, err = run_cli(lab_network, *busy, "--no-data-plane", "--metrics", METRICS)
     assert (code, err) == (5, f"roamkey: metrics at {METRICS}: Address already in use\n")
     second = Daemon(lab_network, scene.path, address="2001:db8:c::3")  # by default, without
     second.ready()
