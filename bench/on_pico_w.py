@@ -7,7 +7,7 @@ joined. Prints a line of JSON.
 Agent RAM is all that is allocated between the moment before the first import and the moment when
 the correspondent is bound, less what the collector frees: the agent's files and those of asyncio
 (frozen in stock firmware) that it imports, its sockets and buffers, keys, log, tasks, the serial
-line's reader. The console's own files are in memory only while somebody talks to it (workshop.py);
+line's reader. The console's own files are in memory only while somebody talks to it (terminal.py);
 what they take is told apart.
 """
 

@@ -283,3 +283,17 @@ def _one_line(engine: Engine, error: DBAPIError) -> RoamkeyError:
 
 def _words(error: object) -> str:
     return " ".join(str(error).split())
+
+
+def beside(registry: str | None, name: str) -> Path:
+    """Where a file of this name (an ending) belongs that goes with a registry: beside its own
+    file; for one on a server, in the service's own folder, else the user's data folder.
+
+    Raises BadInputError.
+    """
+    registry = registry or os.environ.get(REGISTRY_VARIABLE) or None
+    path = default_path() if registry is None else file_of(registry)
+    if path is None:
+        folder = os.environ.get("STATE_DIRECTORY") or user_data_path("roamkey", False)
+        return Path(folder) / name
+    return path.with_suffix(f".{name}")

@@ -25,8 +25,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from platformdirs import user_data_path
-
 from roamkey.errors import SystemRefusedError
 from roamkey.registry import database
 from roamkey.registry.records import Pair
@@ -54,12 +52,7 @@ class KeyName(NamedTuple):
 def place(registry: str | None) -> Path:
     """The folder for the registry at a path or URL: beside its file; for one on a server, in the
     service's own folder, else the user's data folder. Raises BadInputError."""
-    registry = registry or os.environ.get(database.REGISTRY_VARIABLE) or None
-    path = database.default_path() if registry is None else database.file_of(registry)
-    if path is None:
-        folder = os.environ.get("STATE_DIRECTORY") or user_data_path("roamkey", False)
-        return Path(folder) / "marks"
-    return path.with_suffix(".marks")
+    return database.beside(registry, "marks")
 
 
 def identity(fingerprint_key: bytes) -> str:

@@ -13,15 +13,12 @@ Mode 0600: where people's boards were is nobody else's business.
 """
 
 import json
-import os
 import socket
 import sqlite3
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
-
-from platformdirs import user_data_path
 
 from roamkey import privatefiles
 from roamkey.errors import BadInputError, SystemRefusedError
@@ -105,12 +102,7 @@ _know_nodes = _insert(
 def place(registry: str | None) -> Path:
     """Where events are kept: beside the registry's file; for a registry on a server, in the
     service's own folder, else the user's data folder. Raises BadInputError."""
-    registry = registry or os.environ.get(database.REGISTRY_VARIABLE) or None
-    path = database.default_path() if registry is None else database.file_of(registry)
-    if path is None:
-        folder = os.environ.get("STATE_DIRECTORY") or user_data_path("roamkey", False)
-        return Path(folder) / "events.sqlite"
-    return path.with_suffix(".events.sqlite")
+    return database.beside(registry, "events.sqlite")
 
 
 class Writer:
