@@ -59,6 +59,7 @@ fuzz: $(STAMP) ## power cuts, failing flash, lossy moves, noise, damaged files, 
 	  tests/lab/test_roaming_hostile.py tests/board/test_noise.py tests/field/test_walk_report.py
 
 bench: $(STAMP) ## what it costs: tables, and bench/out/*.json (minutes)
+	$(BIN)/python bench/endurance.py
 	$(BIN)/python bench/wear.py
 	$(BIN)/python bench/handover.py
 	$(BIN)/python bench/provisioning.py

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _SLEEP_MAX = const(60000)  # ms
 _WATCHDOG_MAX = const(1000)  # ms between calls of the watchdog
 _QUIET = const(200)  # ms with nothing to do in which flash is written ahead
+_VERIFY_MS = const(200)  # after which an address that came beside the one in use is news
 _GOODBYE = const(1500)  # ms that a shutdown waits for acknowledgements
 _GOODBYE_STEP = const(50)
 
@@ -64,6 +65,7 @@ class Node:
         self._timer_at = 0
         self.uplinks = Uplinks()
         self._top_up_due = False
+        self._verify_at: int | None = None
         self.fault = ""
         self.bindings: BindingUpdateList | None = None
         self.emit: "Emit" = _nowhere
@@ -78,6 +80,7 @@ class Node:
         if self.keystore.status == READY:
             self.bindings = BindingUpdateList(self.keystore, self.now(), self.emit)
             self.uplinks.home_address = self.bindings.home_address
+            self.uplinks.towards = self.bindings.bindings[0].correspondent
         self._attend()
 
     async def run(self) -> None:
@@ -114,10 +117,13 @@ class Node:
             self._watchdog()
         bindings = self.bindings
         if bindings is not None:
-            best = self.uplinks.best(now)
+            if bindings.care_of is not None:
+                self._judge(bindings, bindings.care_of, now)
+            best = self.uplinks.best(now, bindings.care_of)
             if best is None:
                 bindings.detach(now)
             elif best[1] != bindings.care_of:
+                bindings.valid_until = self.uplinks.valid_until(best[1])
                 bindings.attach(best[1], now)
                 for port in self.sockets:
                     self._listen(port)
@@ -127,12 +133,26 @@ class Node:
         if self._ended is not None:
             self._set_timer(now)
 
+    def _judge(self, bindings: BindingUpdateList, care_of: bytes, now: int) -> None:
+        """Whether the address in use still leads anywhere: other routers may be on its link, its
+        updates may go unanswered."""
+        if self._verify_at is not None and now >= self._verify_at:
+            self._verify_at = None
+            if self.uplinks.beside(care_of):
+                bindings.verify(now)
+        since = bindings.silent_since(now)
+        if since is not None:
+            self.uplinks.silent(care_of, now, since)
+
     def _set_timer(self, now: int) -> None:
         """Have `_attend` called at the next deadline; a timer that rings before it may stand."""
         soonest = now + (_SLEEP_MAX if self._watchdog is None else _WATCHDOG_MAX)
         if self.bindings is not None:
             for at in (self.bindings.wakes_at(), self.uplinks.wakes_at(now)):
                 if at is not None and at < soonest:
+                    soonest = at
+            for at in (self.bindings.silent_at(), self._verify_at):
+                if at is not None and now < at < soonest:
                     soonest = at
         if self._top_up_due and soonest - now > 2 * _QUIET:
             soonest = now + _QUIET
@@ -167,7 +187,8 @@ class Node:
             if packet is None:
                 return
             self._top_up_due = True
-            self.send_data(packet)
+            if not self.send_data(packet):
+                bindings.unsent()
 
     def _top_up(self) -> None:
         """Reserve sequence numbers ahead, so that a move never waits for flash."""
@@ -192,9 +213,24 @@ class Node:
 
     # What the port tells
 
-    def address_usable(self, uplink: str, priority: int, address: bytes) -> None:
-        """An address (16 octets) of an uplink can be used as of now."""
-        self.uplinks.usable(uplink, priority, address, self.now())
+    def address_usable(
+        self,
+        uplink: str,
+        priority: int,
+        address: bytes,
+        preferred: bool = True,
+        valid_s: "int | None" = None,
+    ) -> None:
+        """An address (16 octets) of an uplink can be used as of now; to be told again when that
+        changes. `preferred`: not deprecated (RFC 4862 section 5.5.4). `valid_s`: seconds for which
+        it is valid, None for ever."""
+        now = self.now()
+        new = self.uplinks.usable(uplink, priority, address, now, preferred, valid_s)
+        bindings = self.bindings
+        if bindings is not None and bindings.care_of is not None:
+            bindings.valid_until = self.uplinks.valid_until(bindings.care_of)
+            if new and address != bindings.care_of:
+                self._verify_at = now + _VERIFY_MS
         self._attend()
         if self.bindings is not None:
             self.bindings.prepare(address)
@@ -213,8 +249,11 @@ class Node:
         if self.bindings is None:
             return
         now = self.now()
+        heard = self.bindings.heard_at()
         packet = self.bindings.receive(source, destination, next_header, payload, now)
         if packet is None:
+            if self.bindings.heard_at() != heard and self.bindings.care_of is not None:
+                self.uplinks.answered(self.bindings.care_of)
             self._attend()
         elif not packet.checksum_ok():
             self.bindings.drop("checksum")

@@ -79,7 +79,15 @@ class Memory(Protocol):
 class Sink(Protocol):
     """Whom a port tells what happens: node.Node."""
 
-    def address_usable(self, uplink: str, priority: int, address: bytes, /) -> None: ...
+    def address_usable(
+        self,
+        uplink: str,
+        priority: int,
+        address: bytes,
+        preferred: bool = ...,
+        valid_s: int | None = ...,
+        /,
+    ) -> None: ...
     def address_gone(self, uplink: str, address: bytes, /) -> None: ...
     def received(
         self, source: bytes, destination: bytes, next_header: int, payload: Octets, /

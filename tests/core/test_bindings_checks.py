@@ -1,10 +1,12 @@
 """Forged, replayed, misplaced and malformed messages change nothing and are counted."""
 
+from counter import counter_of
 from peer import (
     CN,
     CN2,
     COA1,
     COA2,
+    COA3,
     HOME,
     Correspondent,
     drain,
@@ -153,8 +155,13 @@ def test_binding_errors():
     receive(bindings, cn.binding_error(COA1, 3), 100)
     assert bindings.drops == {"not for the home address": 1, "unexpected": 2}
     receive(bindings, cn.binding_error(COA1, 1), 100)
-    assert state(bindings) == "registering"
+    assert state(bindings) == "refreshing"  # asked anew, and data flow on
     assert cn.read(drain(bindings, 100)[0]).care_of == COA1
+    for now in range(200, 60000, 100):  # forged, both kinds: they silence nobody
+        receive(bindings, cn.binding_error(COA1, 1 + now % 200 // 100), now)
+        drain(bindings, now)
+        assert bindings.find(CN).usable
+    assert counter_of(bindings.keystore, 0).peek < 20
 
 
 def test_binding_error_2_stops_and_is_tried_again():
@@ -206,3 +213,68 @@ def test_data_for_the_home_address_is_handed_out():
     route = packets.routing_header(COA2, packets.UDP)
     assert receive(bindings, (CN, COA1, packets.ROUTING, route + datagram), 100) is None
     assert bindings.drops == {"not for the home address": 1}
+
+
+def test_nobody_speaks_as_a_correspondent_by_a_home_address_option():
+    """RFC 6275 section 9.3.1: without a binding of the sender's it is dropped."""
+    bindings, _, _ = bound()
+    datagram = packets.udp(CN, HOME, 7, 9, b"forged")
+    option = packets.home_address_option(CN, packets.ROUTING)
+    route = packets.routing_header(HOME, packets.UDP)
+    packet = (COA2, COA1, packets.DESTINATION_OPTIONS, option + route + datagram)
+    assert receive(bindings, packet, 100) is None
+    assert bindings.drops == {"no binding": 1}
+
+
+def test_an_unknown_message_is_answered_by_binding_error_2():
+    bindings, cn, _ = bound()
+    header = bytearray(messages.Message(messages.BINDING_REFRESH_REQUEST).encode())
+    header[2] = 40  # no such type
+    for at, stranger in ((1000, CN2), (1500, COA3), (2500, COA3)):
+        whole = messages.with_checksum(bytes(header), stranger, COA1)
+        receive(bindings, (stranger, COA1, packets.MOBILITY, whole), at)
+        found = drain(bindings, at)
+        if at == 1500:
+            assert found == []  # one a second, whoever asks
+            continue
+        source, destination, protocol, payload = found[0]
+        assert (source, destination, protocol) == (COA1, stranger, packets.MOBILITY)
+        packet = packets.parse_payload(protocol, payload, source, destination)
+        error = messages.decode(packet.payload)
+        assert packet.checksum_ok() and error.kind == messages.BINDING_ERROR
+        assert error.status == messages.UNRECOGNIZED_MESSAGE
+    header[4] ^= 1
+    receive(bindings, (CN2, COA1, packets.MOBILITY, bytes(header)), 9000)
+    assert drain(bindings, 9000) == []  # damaged: silence
+    assert state(bindings) == "bound"
+
+
+def test_a_wrong_payload_protocol_is_a_parameter_problem():
+    bindings, cn, _ = bound()
+    header = bytearray(messages.Message(messages.BINDING_REFRESH_REQUEST).encode())
+    header[0] = packets.UDP
+    route = packets.routing_header(HOME, packets.MOBILITY)
+    whole = route + messages.with_checksum(bytes(header), CN, HOME)
+    receive(bindings, (CN, COA1, packets.ROUTING, whole), 1000)
+    source, destination, protocol, payload = drain(bindings, 1000)[0]
+    assert (source, destination, protocol) == (COA1, CN, packets.ICMPV6)
+    assert packets.parse_payload(protocol, payload, source, destination).checksum_ok()
+    assert bytes(payload[:2]) == b"\x04\x00"
+    assert int.from_bytes(payload[4:8], "big") == 40 + 24
+    assert payload[8:48] == packets.ipv6_header(CN, COA1, packets.ROUTING, len(whole))
+    assert payload[48:] == whole
+
+
+def test_at_home_an_unsigned_answer_ends_the_waiting():
+    bindings, cn, _ = bound()
+    bindings.attach(HOME, 1000)
+    update = cn.read(drain(bindings, 1000)[0])
+    fields = {"status": 0, "sequence": update.sequence, "lifetime": 0}
+    unsigned = messages.Message(messages.BINDING_ACKNOWLEDGEMENT, **fields).encode()
+    receive(bindings, cn.packet(unsigned, HOME), 1040)
+    assert state(bindings) == "returning" and bindings.drops == {"authenticator": 1}
+    now = 1040
+    while state(bindings) == "returning":
+        now = bindings.wakes_at()
+        drain(bindings, now)
+    assert state(bindings) == "home" and now <= 6040

@@ -79,6 +79,7 @@ def test_waits_for_the_binding_and_follows_moves():
         await asyncio.sleep(0.05)
         assert [bytes(packet.payload[8:]) for packet in port.data] == [b"0", b"1", b"2"]
         node.address_usable("eth0", 0, COA2)
+        node.address_gone("eth0", COA1)
         socket.sendto(b"4", PLACE)
         assert len(port.data) == 3
         await asyncio.sleep(0.05)

@@ -183,7 +183,9 @@ def test_flash_is_written_ahead_while_idle():
     async def scene(node, port):
         def move():
             now[0] += 1000
-            node.address_usable("eth0", 0, COA2 if now[0] % 2000 else COA1)
+            there = now[0] % 2000 != 0
+            node.address_usable("eth0", 0, COA2 if there else COA1)
+            node.address_gone("eth0", COA1 if there else COA2)
 
         for _ in range(12):
             move()

@@ -23,6 +23,8 @@ from mip6.bindings import states
 from mip6.bindings.update_list import BindingUpdateList
 from mip6.status import reason
 
+NEVER = -10000000
+
 
 class Scene:
     """A list with one correspondent, the time, and the last packet sent."""
@@ -168,6 +170,21 @@ def closed():
     return scene
 
 
+def barred():
+    scene = registering()
+    scene.hear(scene.cn.answer(scene.update(), status=129))
+    return scene
+
+
+def bound_by_the_first_of_two():
+    """A later update is on its way when an earlier one is acknowledged."""
+    scene = registering()
+    first = scene.update()
+    scene.go(scene.binding.transmit_at)
+    scene.hear(scene.cn.answer(first))
+    return scene
+
+
 def bound_then(address):
     """A binding to COA1 that nothing has undone, and the node elsewhere for a moment."""
     scene = bound()
@@ -179,7 +196,7 @@ def bound_then(address):
 
 
 REACH = (unkeyed, detached, registering, bound, refreshing, refused, unsupported, blocked,
-         exhausted, returning, home, closing, closed)  # fmt: skip
+         exhausted, returning, home, closing, closed, barred)  # fmt: skip
 
 REACH_BACK = {
     states.DETACHED: None,
@@ -224,7 +241,7 @@ def accepted(scene):
 
 
 def rejected(scene):
-    scene.hear(scene.cn.answer(scene.update(), status=129))
+    scene.hear(scene.cn.answer(scene.update(), status=130))
 
 
 def behind(scene):
@@ -258,8 +275,18 @@ def back(scene):
     scene.attach(COA1)
 
 
+def again(scene):
+    scene.bindings.detach(scene.now)
+    scene.go(scene.binding.retry_at)
+
+
+def barring(scene):
+    scene.hear(scene.cn.answer(scene.update(), status=131))
+
+
 CAUSE = (away, at_home, lost, shutdown, transmit, refresh, expired, accepted, rejected, behind,
-         requested, unknown, unrecognized, spent, storage_failed, back)  # fmt: skip
+         requested, unknown, unrecognized, spent, storage_failed, back, again,
+         barring)  # fmt: skip
 
 
 # What each action promises. `before`: the snapshot before the event.
@@ -305,7 +332,7 @@ def accept(scene, before, following):
 
 def refuse(scene, before, following):
     assert scene.binding.transmit_at == scene.now + 32000
-    assert reason(scene.binding.why) == "refused: administratively prohibited"
+    assert reason(scene.binding.why) == "refused: insufficient resources"
     assert scene.binding.expires_at is None
 
 
@@ -344,7 +371,7 @@ def stop(scene, before, following):
     assert scene.run() == []
 
 
-def settle(scene, before, following):
+def unbind(scene, before, following):
     assert scene.bindings.wakes_at() is None
     assert not scene.binding.holds(COA1, scene.now)
 
@@ -356,15 +383,29 @@ def resume(scene, before, following):
     assert scene.binding.transmit_at is None
 
 
+def bar(scene, before, following):
+    assert scene.bindings.wakes_at() == scene.now + 86400000
+    assert "not supported" in reason(scene.binding.why)
+    for address in (COA2, COA3, COA1):
+        scene.attach(address)
+        assert scene.run() == []  # moves make no difference
+    assert len(scene.go(scene.binding.retry_at)) == 1
+
+
 PROMISE = (nothing, drop, register, delete, send, accept, refuse, jump, lapse, slow, cease, pause,
-           stop, settle, resume)  # fmt: skip
+           stop, unbind, resume, bar)  # fmt: skip
 
 
 def reach(state, event):
     """A scene in a state in which the event can happen."""
+    answers = (states.ACCEPTED, states.REJECTED, states.BARRING, states.BEHIND)
+    if state == states.BOUND and event in answers:
+        return bound_by_the_first_of_two()
     scene = bound_then(REACH_BACK[state]) if event == states.BACK else REACH[state]()
+    if event == states.UNRECOGNIZED:
+        scene.binding.heard_at = NEVER
     assert scene.binding.state == state, states.STATES[scene.binding.state]
-    if event in (states.ACCEPTED, states.REJECTED, states.BEHIND):
+    if event in answers:
         scene.update()
         assert scene.binding.state == state
     return scene

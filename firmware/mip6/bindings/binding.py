@@ -27,6 +27,9 @@ _BLOCKED_PAUSE = const(32000)
 _UNPROVEN_GAP = const(10000)  # between updates that unauthenticated messages may cause
 _MARGIN_MAX = const(60000)  # refresh so long before the end: room for five retransmissions
 
+_BARRED_PAUSE = const(86400000)
+_UNSIGNED_WAIT = const(5000)  # at home, after an answer that no key vouches for
+
 _NEVER = const(-10000000)
 
 # Why a binding isn't as the user wants it: the status of an acknowledgement, the text of a storage
@@ -71,6 +74,10 @@ class Binding:
         self._held: tuple[bytes, int, int] | None = None
         self._jumped = False
         self._unproven_at = _NEVER
+        self.heard_at = _NEVER  # when the correspondent last answered authentically
+        self._free = False  # whether the next update costs no token: see budget.py
+        self._limited = False  # whether the lifetime asked for was the address's, not the user's
+        self._unused: tuple[int, int] | None = None  # (generation, number) that never left
         self.since = now  # when the counting of updates began
         self._warning: int | None = None  # per cent of the last key used that were told of
         self._packet: "Outgoing | None" = None
@@ -101,16 +108,35 @@ class Binding:
         """Let the timers that are due happen; returns a packet as next_packet() does, or None."""
         if self.refresh_at is not None and now >= self.refresh_at:
             self.feed(states.REFRESH, now)
+            self._free = not self._limited
         if self.expires_at is not None and now >= self.expires_at:
             self.feed(states.EXPIRED, now)
         if self.retry_at is not None and now >= self.retry_at:
-            self.feed(self._owner.attachment, now)
+            if self.state == states.BARRED:
+                self.feed(states.AGAIN, now)
+            if self._owner.attachment != states.LOST:
+                self.feed(self._owner.attachment, now)
         if self.transmit_at is None or now < self.transmit_at:
+            return None
+        keystore = self._owner.keystore
+        wait = 0 if self._free else keystore.wait(self.index, now)
+        if wait:
+            self.transmit_at = now + wait
             return None
         self.feed(states.TRANSMIT, now)
         packet = self._packet
         self._packet = None
+        if packet is not None and not self._free:
+            keystore.spend(self.index)
+        self._free = False
         return packet
+
+    def unsent(self) -> None:
+        """The platform refused the update drawn last: nobody has seen its number, so the next one
+        may have it."""
+        if self.generation is not None and self.sequence is not None:
+            self._unused = (self.generation, self.sequence)
+            self._owner.keystore.spend(self.index, -1)
 
     def wakes_at(self) -> int | None:
         """When `run` has something to do next, or None."""
@@ -142,6 +168,13 @@ class Binding:
         self._unproven_at = now
         return True
 
+    def unsigned(self, now: int) -> None:
+        """An answer to our de-registration that no key vouches for: some implementations send
+        nothing else. At home nothing depends on it but how long we go on."""
+        until = now + _UNSIGNED_WAIT
+        if self.state == states.RETURNING and self.expires_at is not None:
+            self.expires_at = min(self.expires_at, until)
+
     def _ready_keys(self) -> "updates.PreparedKeys":
         """The prepared keys of the generation in use."""
         generation, kcn = self._owner.keystore.current(self.index)
@@ -156,7 +189,7 @@ class Binding:
             self.generation = generation
         return self.keys
 
-    def _aim(self) -> None:
+    def _aim(self, now: int) -> None:
         """Lay the update out for the care-of address and the keys of now."""
         prepared = self._ready_keys()
         assert self.care_of is not None
@@ -164,13 +197,22 @@ class Binding:
             self.update.aim(self.care_of, prepared.deletion(), 0)
         else:
             key = prepared.registration(self.care_of)
-            self.update.aim(self.care_of, key, self._peer.lifetime // LIFETIME_UNIT_S)
+            self.update.aim(self.care_of, key, self._lifetime(now) // LIFETIME_UNIT_S)
+
+    def _lifetime(self, now: int) -> int:
+        """Seconds to ask for: no more than the care-of address has (RFC 6275 section 11.7.2)."""
+        lifetime = self._peer.lifetime
+        until = self._owner.valid_until
+        self._limited = until is not None and (until - now) // 1000 < lifetime
+        if self._limited:
+            lifetime = max(LIFETIME_UNIT_S, (until - now) // 1000)  # type: ignore[operator]  # see above
+        return lifetime
 
     def _begin(self, now: int) -> None:
         """Old updates on their way are forgotten; the next goes as soon as the rate allows."""
         self.care_of = self._owner.care_of
         self.refresh_at = self.retry_at = None
-        self._jumped = self._aimed = False
+        self._jumped = self._aimed = self._free = False
         self.transmit_at = self.pace.begin(not self._acknowledged, now)
 
     # The actions of states.py, in its order. Each raises before it changes anything.
@@ -193,11 +235,16 @@ class Binding:
         self.expires_at = self._may_exist_until
 
     def _send(self, now: int, what: "Any") -> None:
-        generation, sequence = self._owner.keystore.take(self.index)
+        unused = self._unused
+        if unused is not None and unused[0] == self._owner.keystore.current(self.index)[0]:
+            generation, sequence = unused
+        else:
+            generation, sequence = self._owner.keystore.take(self.index)
+        self._unused = None
         if generation != self.generation:
             self.pace.give_up()  # numbers count anew under the next key
         if not self._aimed or generation != self.generation:
-            self._aim()
+            self._aim(now)
             self._aimed = True
         if self._held is not None and (self.deleting or self._held[0] != self.care_of):
             self._held = None
@@ -220,7 +267,8 @@ class Binding:
         self.accepted = message.sequence
         self._acknowledged = True
         self.why = None
-        self._halt()
+        self.transmit_at = None
+        self.pace.answered(message.sequence)
         warning = self._owner.keystore.warning(self.index)
         if warning != self._warning:
             self._warning = warning
@@ -233,6 +281,7 @@ class Binding:
 
     def _jump(self, now: int, what: "Any") -> None:
         self._owner.keystore.advance(self.index, what.sequence)
+        self._unused = None
         # A correspondent that names ever higher numbers mustn't hurry the key to its end.
         if not self._jumped:
             self.transmit_at = self.pace.allowed(now)
@@ -279,6 +328,11 @@ class Binding:
         assert self._held is not None
         self.care_of, self.refresh_at, self.expires_at = self._held
 
+    def _bar(self, now: int, what: "Any") -> None:
+        self._unbind(now, what)
+        self.why = what[0].status
+        self.retry_at = now + _BARRED_PAUSE
+
     def _halt(self) -> None:
         """Nothing is on its way any more."""
         self.transmit_at = None
@@ -288,7 +342,7 @@ class Binding:
 _ACTIONS = (
     Binding._nothing, Binding._drop, Binding._register, Binding._delete, Binding._send,
     Binding._accept, Binding._refuse, Binding._jump, Binding._lapse, Binding._slow,
-    Binding._cease, Binding._pause, Binding._stop, Binding._unbind, Binding._resume,
+    Binding._cease, Binding._pause, Binding._stop, Binding._unbind, Binding._resume, Binding._bar,
 )  # fmt: skip
 
 

@@ -8,6 +8,8 @@ from ..compat import const
 _FIRST_TIMEOUT = const(1500)  # ms: no binding there yet
 _TIMEOUT = const(1000)  # ms
 _TIMEOUT_MAX = const(32000)  # ms
+_AT_MAX = const(8)  # updates; whoever hears nothing that long asks ever more seldom, up to
+_SLOWEST = const(3600000)  # ms
 _UPDATES_PER_SECOND = const(3)
 _AWAITED = const(8)  # updates; the oldest is given up for the ninth
 
@@ -15,10 +17,13 @@ _NEVER = const(-10000000)
 
 
 class Pace:
-    """Times in milliseconds. `sent`: how many updates went out in all."""
+    """Times in milliseconds. `sent`: how many updates went out in all. `unanswered`: how many of
+    this series, since `since`, and nothing was heard.
+    """
 
     def __init__(self) -> None:
-        self.sent = 0
+        self.sent = self.unanswered = self.since = 0
+        self._patience = _AT_MAX
         self._timeout = _FIRST_TIMEOUT
         self._recent = [_NEVER] * _UPDATES_PER_SECOND
         self._numbers = [-1] * _AWAITED
@@ -31,12 +36,14 @@ class Pace:
         """
         self.give_up()
         self._timeout = _FIRST_TIMEOUT if first else _TIMEOUT
+        self._patience = _AT_MAX
         return self.allowed(now)
 
     def slow_down(self, now: int) -> int:
-        """Go on at the slowest rate; returns when the next update may go."""
-        self._timeout = _TIMEOUT_MAX
-        return now + _TIMEOUT_MAX
+        """Go on at a slow rate; returns when the next update may go."""
+        self._timeout = max(self._timeout, _TIMEOUT_MAX)
+        self.unanswered = 0
+        return now + self._timeout
 
     def allowed(self, now: int) -> int:
         """The first moment from `now` on at which the rate limit lets an update go."""
@@ -49,8 +56,16 @@ class Pace:
         self._times[slot] = now
         self._recent[self.sent % _UPDATES_PER_SECOND] = now
         self.sent += 1
+        if not self.unanswered:
+            self.since = now
+        self.unanswered += 1
         following = max(now + self._timeout, min(self._recent) + 1000)
-        self._timeout = min(2 * self._timeout, _TIMEOUT_MAX)
+        if self._timeout < _TIMEOUT_MAX:
+            self._timeout = min(2 * self._timeout, _TIMEOUT_MAX)
+        elif self._patience:
+            self._patience -= 1
+        else:
+            self._timeout = min(2 * self._timeout, _SLOWEST)
         return following
 
     def sent_at(self, sequence: int) -> int | None:
@@ -59,7 +74,15 @@ class Pace:
             return self._times[self._numbers.index(sequence)]
         return None
 
+    def answered(self, sequence: int) -> None:
+        """The update with this number was answered: answers to earlier ones are none any more."""
+        self.unanswered = 0
+        for slot in range(_AWAITED):
+            if self._numbers[slot] <= sequence:
+                self._numbers[slot] = -1
+
     def give_up(self) -> None:
         """No answer is awaited any more."""
+        self.unanswered = 0
         for slot in range(_AWAITED):
             self._numbers[slot] = -1

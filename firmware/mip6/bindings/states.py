@@ -19,20 +19,24 @@ The states (RFC 6275 sections 11.1 and 11.7):
 `home`          The node is at home and the correspondent holds no binding. Data flows plainly.
 `closing`       The node shuts down; the correspondent is being told to forget the binding.
 `closed`        The end. Nothing more is sent.
+`barred`        The correspondent said that it takes no updates from here (status 129, 131): none
+                is sent before a day has passed (RFC 6275 section 11.7.3).
 
 The events come from three sides. From the node: an address to use away from home (`away`; `back`,
 where it is the one that the correspondent accepted and still holds), the home address itself on an
 uplink (`home`), no address (`lost`), `shutdown`; `away` and `home` come again when a pause in
-`unsupported` or `blocked` ends. From the clock: `transmit`, `refresh`, `expired`.
+`unsupported` or `blocked` ends. From the clock: `transmit`, `refresh`, `expired`, `again` (a pause
+in `barred` ends).
 From the network, after the checks in update_list.py: an authentic acknowledgement that is
-`accepted`, `rejected`, or says that the number was `behind` (status 135); the unauthenticated
+`accepted`, `rejected` or `barring`, or says that the number was `behind` (status 135); the
+unauthenticated
 `requested` (Binding Refresh Request), `unknown` (Binding Error 1) and `unrecognized` (Binding
-Error 2, ICMPv6 Parameter Problem code 1). While sending: the counter is `spent`, or
-`storage_failed`.
+Error 2, ICMPv6 Parameter Problem code 1; not of a correspondent that ever answered). While
+sending: the counter is `spent`, or `storage_failed`.
 
-What no key vouches for can make the node ask again (now and then), and can stop it only while the
-correspondent has not accepted the present address. An event that a state doesn't know can't
-happen; if it does, it raises and nothing has changed.
+What no key vouches for can make the node ask again (now and then, and as far as the budget of
+numbers goes), and can stop it only as long as the correspondent never answered. An event that a
+state doesn't know can't happen; if it does, it raises and nothing has changed.
 """
 
 from ..compat import const
@@ -56,8 +60,10 @@ RETURNING = const(9)
 AT_HOME = const(10)
 CLOSING = const(11)
 CLOSED = const(12)
+BARRED = const(13)
 STATES = ("unkeyed", "detached", "registering", "bound", "refreshing", "refused", "unsupported",
-          "blocked", "exhausted", "returning", "home", "closing", "closed")  # fmt: skip
+          "blocked", "exhausted", "returning", "home", "closing", "closed",
+          "barred")  # fmt: skip
 
 AWAY = const(0)
 HOME = const(1)
@@ -75,9 +81,11 @@ UNRECOGNIZED = const(12)
 SPENT = const(13)
 STORAGE_FAILED = const(14)
 BACK = const(15)
+AGAIN = const(16)
+BARRING = const(17)
 EVENTS = ("away", "home", "lost", "shutdown", "transmit", "refresh", "expired", "accepted",
           "rejected", "behind", "requested", "unknown", "unrecognized", "spent",
-          "storage_failed", "back")  # fmt: skip
+          "storage_failed", "back", "again", "barring")  # fmt: skip
 
 NOTHING = const(0)  # stay as it is
 DROP = const(1)  # count the message as unexpected
@@ -94,17 +102,18 @@ PAUSE = const(11)  # all timers off but one that tries again
 STOP = const(12)  # all timers off, what was on its way is forgotten
 UNBIND = const(13)  # as stop, and the correspondent holds no binding any more
 RESUME = const(14)  # the binding last accepted is good again, its lifetime still runs
+BAR = const(15)  # all timers off but one that tries again after a day
 ACTIONS = ("nothing", "drop", "register", "delete", "send", "accept", "refuse", "jump", "lapse",
-           "slow", "cease", "pause", "stop", "unbind", "resume")  # fmt: skip
+           "slow", "cease", "pause", "stop", "unbind", "resume", "bar")  # fmt: skip
 
 _ABSENT = const(0xFF)
-_EVENTS = const(16)  # len(EVENTS): the texts of events and actions are for hosts alone
+_EVENTS = const(18)  # len(EVENTS): the texts of events and actions are for hosts alone
 
 
 def _packed(rows: "list[list[Any]]") -> bytes:
     """The rows as one octet for each (state, event): 4 bits of action, 4 bits of next state.
 
-    A dictionary of tuples would hold some 5 KB of a board's RAM for good, and this 208 octets. A
+    A dictionary of tuples would hold some 5 KB of a board's RAM for good, and this 252 octets. A
     board's compiled file holds the octets alone.
     """
     table = bytearray(bytes([_ABSENT]) * (len(STATES) * _EVENTS))
@@ -145,6 +154,7 @@ _TABLE = _packed([
         [TRANSMIT, SEND, REGISTERING],
         [ACCEPTED, ACCEPT, BOUND],
         [REJECTED, REFUSE, REFUSED],
+        [BARRING, BAR, BARRED],
         [BEHIND, JUMP, REGISTERING],
         [REQUESTED, DROP, REGISTERING],
         [UNKNOWN, DROP, REGISTERING],
@@ -158,9 +168,12 @@ _TABLE = _packed([
         [LOST, STOP, DETACHED],
         [SHUTDOWN, DELETE, CLOSING],
         [REFRESH, REGISTER, REFRESHING],
+        [ACCEPTED, ACCEPT, BOUND],
+        [REJECTED, REFUSE, REFUSED],
+        [BARRING, BAR, BARRED],
+        [BEHIND, JUMP, REFRESHING],
         [REQUESTED, REGISTER, REFRESHING],
-        [UNKNOWN, LAPSE, REGISTERING],
-        [UNRECOGNIZED, DROP, BOUND],
+        [UNKNOWN, REGISTER, REFRESHING],
     ]],
     [REFRESHING, [
         [AWAY, REGISTER, REGISTERING],
@@ -171,10 +184,10 @@ _TABLE = _packed([
         [EXPIRED, LAPSE, REGISTERING],
         [ACCEPTED, ACCEPT, BOUND],
         [REJECTED, REFUSE, REFUSED],
+        [BARRING, BAR, BARRED],
         [BEHIND, JUMP, REFRESHING],
         [REQUESTED, DROP, REFRESHING],
-        [UNKNOWN, LAPSE, REGISTERING],
-        [UNRECOGNIZED, DROP, REFRESHING],
+        [UNKNOWN, DROP, REFRESHING],
         [SPENT, CEASE, REFRESHING],
         [STORAGE_FAILED, SLOW, REFRESHING],
     ]],
@@ -186,10 +199,10 @@ _TABLE = _packed([
         [TRANSMIT, SEND, REFUSED],
         [ACCEPTED, ACCEPT, BOUND],
         [REJECTED, REFUSE, REFUSED],
+        [BARRING, BAR, BARRED],
         [BEHIND, JUMP, REGISTERING],
         [REQUESTED, DROP, REFUSED],
         [UNKNOWN, DROP, REFUSED],
-        [UNRECOGNIZED, PAUSE, UNSUPPORTED],
         [SPENT, STOP, EXHAUSTED],
         [STORAGE_FAILED, PAUSE, BLOCKED],
     ]],
@@ -229,6 +242,7 @@ _TABLE = _packed([
         [EXPIRED, UNBIND, AT_HOME],
         [ACCEPTED, UNBIND, AT_HOME],
         [REJECTED, SLOW, RETURNING],
+        [BARRING, UNBIND, AT_HOME],
         [BEHIND, JUMP, RETURNING],
         [REQUESTED, DROP, RETURNING],
         [UNKNOWN, DROP, RETURNING],
@@ -253,6 +267,7 @@ _TABLE = _packed([
         [EXPIRED, UNBIND, CLOSED],
         [ACCEPTED, UNBIND, CLOSED],
         [REJECTED, STOP, CLOSED],
+        [BARRING, STOP, CLOSED],
         [BEHIND, JUMP, CLOSING],
         [REQUESTED, DROP, CLOSING],
         [UNKNOWN, DROP, CLOSING],
@@ -268,6 +283,15 @@ _TABLE = _packed([
         [REQUESTED, DROP, CLOSED],
         [UNKNOWN, DROP, CLOSED],
         [UNRECOGNIZED, DROP, CLOSED],
+    ]],
+    [BARRED, [
+        [AWAY, NOTHING, BARRED],
+        [HOME, NOTHING, BARRED],
+        [LOST, NOTHING, BARRED],
+        [AGAIN, STOP, DETACHED],
+        [SHUTDOWN, STOP, CLOSED],
+        [REQUESTED, DROP, BARRED],
+        [UNKNOWN, DROP, BARRED],
     ]],
 ])  # fmt: skip
 

@@ -14,6 +14,7 @@ set, it goes on where it was; one that was left behind, or whose counter is lost
 
 from ..compat import const
 from ..errors import Exhausted, Misuse, StorageError
+from .budget import BUDGET, Budget
 from .ledger import Ledger, warning
 from .records import (
     DAMAGED,
@@ -40,13 +41,17 @@ if TYPE_CHECKING:
 class Keystore:
     """Keys and counters over a `store`: read(name) -> bytes or None, write, remove, names.
 
-    `retained` is memory that outlives a reset (ports/retained.py), or None. `status` is a code of
+    `retained` is memory that outlives a reset (ports/retained.py), or None; `renewed`: the board
+    starts after a loss of power, or from sleep. `status` is a code of
     records.py, `detail` says more, `credentials` is the set in place (only while `status` is
     READY) and `ledger` its counters; `known` is a readable set, even one that can't be used.
     """
 
-    def __init__(self, store: "Store", retained: "Retained | None" = None) -> None:
+    def __init__(
+        self, store: "Store", retained: "Retained | None" = None, renewed: bool = False
+    ) -> None:
         self._store = store
+        self._renewed = renewed
         self._retained = retained
         self.ledger: Ledger = None  # type: ignore[assignment]  # it is there while READY
         self._changes = 0  # of keys: a scrub that one came into has to begin again
@@ -63,6 +68,7 @@ class Keystore:
         self.credentials: "Credentials | None" = None
         self.known: "Credentials | None" = None
         self.ledger = None  # type: ignore[assignment]  # as above
+        self.budget: Budget = None  # type: ignore[assignment]  # likewise
         self._slot = 1
         self.scrub_due = False
 
@@ -99,6 +105,7 @@ class Keystore:
             self.status, self.detail = NO_COUNTER, str(error)
             return
         self.ledger, self.credentials, self.status = ledger, credentials, READY
+        self.budget = Budget(self._store, ledger, self._renewed)
 
     @staticmethod
     def _check_belongs(ledger: "Ledger", credentials: "Credentials") -> None:
@@ -167,7 +174,7 @@ class Keystore:
             pass  # a full flash must not keep the keys from being removed
         try:
             self._store.remove(KEYS)
-            for name in SLOTS:
+            for name in SLOTS + (BUDGET,):  # noqa: RUF005 (MicroPython unpacks no tuple here)
                 self._store.remove(name)
         except OSError as error:
             self.load()
@@ -240,6 +247,7 @@ class Keystore:
         if following is None:
             raise Exhausted("key exhausted and no further generation provisioned")
         self.ledger.move_on(index, following)
+        self.budget.refill(index)
         return following
 
     def take(self, index: int) -> tuple[int, int]:
@@ -252,6 +260,14 @@ class Keystore:
             self.move_on(index)
             number = self.ledger.take(index)
         return self.ledger.generations[index], number
+
+    def wait(self, index: int, now: int) -> int:
+        """Milliseconds until a number may go for what nobody signed: see budget.py."""
+        return self.budget.wait(index, now)
+
+    def spend(self, index: int, tokens: int = 1) -> None:
+        """A number went for what nobody signed; -1: it didn't, after all."""
+        self.budget.spend(index, tokens)
 
     def peek(self, index: int) -> int:
         """The number that take() would give peer `index` next in this generation, or 65536."""
@@ -282,10 +298,12 @@ class Keystore:
             assert self.credentials is not None
             for index in range(len(self.credentials.peers)):
                 self.ledger.top_up(index)
+            self.budget.save()
 
     def release(self) -> None:
         """Before a planned reset or a sleep without retained memory: lose no number."""
         if self.status == READY:
+            self.budget.save(256)
             self.ledger.release()
 
     def suspend(self) -> None:

@@ -50,6 +50,7 @@ class _Link:
         self.told: dict[bytes, bool] = {}  # address -> usable, as the kernel says
         # addresses that the kernel spoke of since the carrier came
         self.confirmed: set[bytes] = set()
+        self.doubted: set[bytes] = set()  # those that were told to come behind
         self.asking: asyncio.Task[None] | None = None  # the task that asks for advertisements
 
 
@@ -174,6 +175,8 @@ class Port:
             link.told.pop(event[2], None)
             link.confirmed.discard(event[2])
         self._follow(link)
+        if kind == netlink.ADDRESS and event[3]:
+            self._doubt(link)
 
     def _take_link(self, link: "_Link", name: str, up: bool, changes: int) -> None:
         if link.up and up and link.changes != changes:  # it failed so shortly that nobody said so
@@ -183,6 +186,7 @@ class Port:
             self.note("link", name + (" up" if up else " down"))
         if link.up and not up:
             link.confirmed.clear()
+            link.doubted.clear()
         back = up and not link.up and link.name and self._priority(name) is not None
         link.name, link.up = name, up
         if back:
@@ -199,6 +203,17 @@ class Port:
             if address in self._open:  # advertised after the carrier came back
                 priority = self._priority(link.name)
                 self._sink.address_usable(link.name, priority, address)  # type: ignore[arg-type]  # unused links have it, too
+
+    def _doubt(self, link: "_Link") -> None:
+        """An address was confirmed since the carrier came: those that weren't may be another
+        network's, and come behind it."""
+        priority = self._priority(link.name)
+        for address, entry in list(self._open.items()):
+            known = address in link.confirmed or address in link.doubted
+            if priority is not None and entry[0] == link.name and not known:
+                link.doubted.add(address)
+                self._sink.address_gone(link.name, address)
+                self._sink.address_usable(link.name, priority, address, False)
 
     async def _solicit(self, link: "_Link") -> None:
         for _ in range(_SOLICITATIONS):

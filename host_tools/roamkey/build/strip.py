@@ -21,7 +21,7 @@ HOST_ONLY = {
     "mip6.console.framing": ("cut",),
     "mip6.console.params": ("new_keys_of", "parameters_of"),
     "mip6.messages": ("with_checksum", "_Writer", "Message.encode"),
-    "mip6.packets": ("parse", "routing_header", "ipv6_header"),
+    "mip6.packets": ("parse", "routing_header"),
 }
 
 _CAUGHT = ("Exhausted", "UnknownEvent")  # the one by binding.py; of the other the name says it all
