@@ -48,6 +48,7 @@ size: $(STAMP) ## octets and flash of the agent; with PICO_W_UF2, PICO_W_FROZEN_
 
 fuzz: $(STAMP) ## power cuts, failing flash, lossy moves, noise, damaged files, everything at once (long)
 	$(BIN)/python bench/cuts.py
+	$(BIN)/python bench/faults.py
 	$(BIN)/python bench/kills.py
 	$(BIN)/python bench/two_daemons.py
 	$(BIN)/python bench/following.py
@@ -56,7 +57,8 @@ fuzz: $(STAMP) ## power cuts, failing flash, lossy moves, noise, damaged files, 
 	$(BIN)/python bench/edges.py
 	CAMPAIGN=full $(BIN)/python -m pytest tests/correspondent/test_hostile.py
 	CAMPAIGN=full $(BIN)/python -m pytest -s tests/lab/test_roaming.py \
-	  tests/lab/test_roaming_hostile.py tests/board/test_noise.py tests/field/test_walk_report.py
+	  tests/lab/test_roaming_hostile.py tests/lab/test_rogue_neighbour.py \
+	  tests/board/test_noise.py tests/field/test_walk_report.py
 
 bench: $(STAMP) ## what it costs: tables, and bench/out/*.json (minutes)
 	$(BIN)/python bench/endurance.py

@@ -121,7 +121,16 @@ def measure_times(node):
 
 
 async def main(node):
-    """What the agent calls, as of /app.py."""
+    """What the agent calls, as of /app.py; it is called once, whatever happens."""
+    try:
+        await measure(node)
+    except Exception as error:
+        sys.print_exception(error)
+    raise KeyboardInterrupt  # as typed: the REPL is next
+
+
+async def measure(node):
+    """Have the node bound, and measure."""
     await asyncio.sleep(2)
     node.address_usable("network", 0, care_of(1))
     for binding in node.bindings.bindings:
@@ -136,7 +145,6 @@ async def main(node):
         from mip6.maintenance import facts  # noqa: F401
 
         found["console_ram_octets"] = before - free()
-    raise KeyboardInterrupt
 
 
 def run():
@@ -146,7 +154,5 @@ def run():
     from mip6 import agent
 
     found["imported_ram_octets"] = found["free_before_octets"] - free()
-    try:
-        agent.main()
-    except KeyboardInterrupt:
-        print(json.dumps(found))
+    agent.main()
+    print(json.dumps(found))

@@ -4,6 +4,7 @@
 into the other one and takes effect when that file is rewritten, which littlefs does whole or not
 at all. Without it the agent is the one in `/lib`, or frozen into the firmware.
 
+What ends the agent has the board start again after a minute, in which 0x03 gives the REPL.
 A sealed board gives none, whatever happens: it starts again. MicroPython looks for an interrupt
 only where a program jumps back or waits, so an 0x03 that comes before the second statement below
 is raised inside `try` at the earliest.
@@ -38,13 +39,23 @@ def _choose() -> None:
         sys.path.insert(0, "/agent/" + slot)
 
 
-def _start_again() -> None:
+def _start_again(seconds: int = 1) -> None:
     import time
 
     import machine
 
-    time.sleep(1)
+    time.sleep(seconds)
     machine.reset()
+
+
+def _tell(error: Exception) -> None:
+    """What ended the agent, and a minute for whoever sits at the serial line; none if sealed."""
+    import sys
+
+    if not _sealed():
+        sys.print_exception(error)  # type: ignore[attr-defined]  # MicroPython's own
+        micropython.kbd_intr(3)
+        _start_again(60)
 
 
 try:
@@ -52,6 +63,8 @@ try:
     from mip6 import agent
 
     agent.main()
+except Exception as error:
+    _tell(error)
 finally:
     while True:
         try:

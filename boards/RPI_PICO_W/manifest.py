@@ -5,6 +5,7 @@ include(
     "../manifest.py",
     without=(
         "ports/esp32",
+        "ports/kernel",
         "ports/netlink",
         "ports/posix",
         "ports/retained",

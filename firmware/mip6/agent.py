@@ -16,25 +16,27 @@ import sys
 from . import clock, terminal
 from .application import Application
 from .compat import const
-from .errors import StorageError, Unsupported, traceback_of
+from .errors import StorageError, Unsupported
 from .eventlog import AirLog, EventLog
 from .keystore.keystore import Keystore
 from .node import Node
 from .ports import board
 from .ports.files import FileStore
+from .supervise import Part
 
 TYPE_CHECKING = const(False)
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Coroutine
     from typing import Any
 
     from .console.methods import Console
-    from .protocols import Port, Store
+    from .protocols import Port, PortSocket, Store
 
-    Serve = Callable[[terminal.Desk], Awaitable[bool | None]]
+    Serve = Callable[[terminal.Desk], Awaitable[int | None]]
 
 ROOT = "/roamkey"
+STUCK = const(2)  # the outcome where a part can't recover
 
 _SEAL = "seal"  # lock.RECORD
 _QUIET = const(200)  # ms with nothing due in which old keys may be overwritten
@@ -43,17 +45,17 @@ _BUSY_S = 0.05
 _AGAIN_S = const(60)
 
 
-def _nowhere(kind: str, text: str) -> None:
-    pass
-
-
 class NoNode:
-    """Stands in for the node where it can't run; `text` says why, in one line."""
+    """Stands in for the node where it can't run; `text` says why, in one line. `again`: whether
+    the whole agent has to start anew in a minute, which may help."""
 
     bindings = None
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, again: bool = False) -> None:
         self.text = text
+        self.part = Part("node")
+        self.sockets: "dict[int, PortSocket]" = {}
+        self._again = again
 
     def status(self) -> "dict[str, Any]":
         """As Node.status(): the state and a line for a person."""
@@ -63,70 +65,128 @@ class NoNode:
         """New keys change nothing here."""
 
     async def run(self) -> None:
-        """End at once: there is nothing to run."""
+        """End at once, or after a minute with an error: there is nothing to run."""
+        if self._again:
+            await asyncio.sleep(_AGAIN_S)
+            raise Unsupported(self.text)
 
 
-class Guarded:
-    """Runs a node and keeps the console alive when it fails; `status()` then names the fault."""
+class Agent:
+    """Node, application, console and idle work side by side: one that fails is started again.
 
-    def __init__(self, node: "Node | NoNode", port: "Port | None" = None) -> None:
-        self._node = node
+    The console asks here how they are.
+    """
+
+    def __init__(
+        self,
+        node: "Node | NoNode",
+        port: "Port | None" = None,
+        store: "Store | None" = None,
+        interrupts: "Callable[[bool], None] | None" = None,
+    ) -> None:
+        self.node = node
+        self._store = store
+        self._interrupts = interrupts
+        self.application = Application(store, board.slept(), None, lambda: self.end(False))
+        self.parts = (node.part, self.application.part, Part("idle work"), Part("console"))
+        self.over = False
         self._port = port
-        self._fault: str | None = None
-        self._traceback: str | None = None
-        self._note: "Callable[[str, str], None]" = _nowhere
-        self._application = Application()
+        self._ending: asyncio.Event = None  # type: ignore[assignment]  # until `run`
+        self._outcome: int | None = None
 
     def status(self) -> "dict[str, Any]":
-        """The node's status, how the application fares, and what stopped either: `fault` and
-        `traceback` of the node, `application_traceback`."""
-        status = dict(self._node.status())
-        if self._fault:
-            status["fault"] = self._fault
-            status["traceback"] = self._traceback
-        status["application"] = self._application.status
-        if self._application.traceback:
-            status["application_traceback"] = self._application.traceback
-        return status
+        """The node's status, and how the others fare. A load point: status.py."""
+        from .status import of_agent
+
+        return of_agent(self)
 
     def reload(self) -> None:
         """Have the node read the keys again."""
-        self._node.reload()
+        self.node.reload()
+
+    def farewell(self) -> None:
+        """Have the correspondents told that the keys are about to go."""
+        if isinstance(self.node, Node):
+            self.node.farewell()
 
     def networks_changed(self) -> None:
         """Have the port read the record of Wi-Fi networks again, where it joins any."""
         if hasattr(self._port, "reload"):
             self._port.reload()  # type: ignore[union-attr]  # None has no reload
 
+    def seal_changed(self) -> None:
+        """Let 0x03 interrupt the application, or no more: the board may be sealed now."""
+        sealed = self._interrupts is None or self._store is None or is_sealed(self._store)
+        self.application.interrupts = None if sealed else self._interrupts
+
     def idle(self) -> bool:
         """Whether nothing is due for a while."""
-        bindings = self._node.bindings
+        bindings = self.node.bindings
         at = None if bindings is None else bindings.wakes_at()
         return at is None or at - clock.now() > _QUIET
 
     def open(self, log: "EventLog") -> None:
         """Have all that happens noted in `log`, and the log read over the air."""
+        for part in self.parts:
+            part.log = log.add
         if self._port is not None:
-            node: Node = self._node  # type: ignore[assignment]  # there is one where a port is
-            self._note = log.add
+            node: Node = self.node  # type: ignore[assignment]  # there is one where a port is
             self._port.note = log.add  # type: ignore[method-assign]  # a port's own says nothing
             node.emit = log.emit
             node.add_socket(AirLog(log, node, clock.now))
             node.reload()
 
-    async def run(self) -> None:
-        """Run the node to its end; a failure is kept and shown, and never ends the console."""
-        beside = asyncio.create_task(
-            self._application.run(self._node)  # type: ignore[arg-type]  # see NoNode
-        )
+    def end(self, outcome: int) -> None:
+        """Have `run` come to its end and return `outcome`."""
+        if self._outcome is None:
+            self._outcome = outcome
+            self._ending.set()
+
+    async def run(
+        self,
+        tend: "Callable[[], Awaitable[None]]",
+        serve: "Callable[[], Awaitable[int | None]]",
+    ) -> "int | None":
+        """Run all of them, `tend` being the idle work and `serve` the console, until one says that
+        this is the end; see `operate`."""
+        self._ending = asyncio.Event()
+        node, _, idle, console = self.parts
+        tasks = []
         try:
-            await self._node.run()
-        except Exception as error:  # whatever it is, the console must stay to report it
-            self._fault = "%s: %s" % (type(error).__name__, error)
-            self._traceback = traceback_of(error)
-            self._note("fault", self._traceback.replace("\n", " | "))
+            self.seal_changed()
+            self.application.begin(self.node)  # type: ignore[arg-type]  # see NoNode
+            for each in ((node, self.node.run), (idle, tend), (console, serve)):
+                tasks.append(asyncio.create_task(self._keep(*each)))
+            await self._ending.wait()
+            return self._outcome
         finally:
-            beside.cancel()
+            for part in self.parts:
+                part.last = True
+            self.application.cancel()
+            for task in tasks:
+                task.cancel()
+            for task in tasks:
+                try:
+                    await task  # the node may have a de-registration to send
+                except asyncio.CancelledError:
+                    pass
+                except Exception as error:
+                    node.note(error)
+            self.over = True
+
+    async def _keep(self, part: "Part", work: "Callable[[], Awaitable[int | None]]") -> None:
+        try:
+            outcome = await part.run(work)
+        except Exception:  # it was noted, each time
+            outcome = STUCK
+        if outcome is not None:
+            self.end(outcome)
+
+    def escaped(self, error: "BaseException") -> bool:
+        """What came through asyncio's loop itself, which goes on: an application's SystemExit,
+        mostly. Whether that is too often."""
+        self.application.escaped(error)
+        return self.parts[1].note(error)
 
 
 def make_node(keystore: "Keystore") -> "tuple[Node | NoNode, Port | None]":
@@ -137,11 +197,11 @@ def make_node(keystore: "Keystore") -> "tuple[Node | NoNode, Port | None]":
     except Unsupported as error:
         return NoNode(str(error)), None
     except Exception as error:  # whatever it is, the console must stay to report it
-        return NoNode("the node can't start: %s: %s" % (type(error).__name__, error)), None
+        return NoNode("the node can't start: %s: %s" % (type(error).__name__, error), True), None
 
 
 async def make_console(
-    keystore: "Keystore", node: "Guarded", store: "Store", log: "EventLog", service: bool
+    keystore: "Keystore", node: "Agent", store: "Store", log: "EventLog", service: bool
 ) -> "Console":
     """The console with all its methods, over what this platform has. A load point.
 
@@ -183,7 +243,7 @@ def is_sealed(store: "Store") -> bool:
     """Whether the board is sealed, or may be (see console/lock.py)."""
     try:
         return bool(store.read(_SEAL))
-    except OSError:
+    except Exception:  # whatever it is
         return True
 
 
@@ -193,9 +253,9 @@ async def on_terminal(desk: "terminal.Desk") -> bool | None:
 
 
 async def tend(
-    keystore: "Keystore", node: "Guarded", log: "EventLog", desk: "terminal.Desk"
+    keystore: "Keystore", node: "Agent", log: "EventLog", desk: "terminal.Desk"
 ) -> None:
-    """Work for ever. `node`: Guarded; `log`: EventLog; `desk`: terminal.Desk."""
+    """Work for ever. `log`: EventLog; `desk`: terminal.Desk."""
     while True:
         log.tend(node.idle())
         if keystore.scrub_due and node.idle() and not await _scrub(keystore, node, log):
@@ -204,7 +264,7 @@ async def tend(
         await asyncio.sleep(_LOOK_S)
 
 
-async def _scrub(keystore: "Keystore", node: "Guarded", log: "EventLog") -> bool:
+async def _scrub(keystore: "Keystore", node: "Agent", log: "EventLog") -> bool:
     """Overwrite old keys, as slowly as the node's work demands; whether it came to its end."""
     slices = keystore.scrubbing()
     try:
@@ -221,63 +281,73 @@ async def _scrub(keystore: "Keystore", node: "Guarded", log: "EventLog") -> bool
     return True
 
 
-async def run(
-    keystore: "Keystore", node: "Guarded", desk: "terminal.Desk", log: "EventLog", serve: "Serve"
-) -> bool | None:
-    """Have `serve(desk)` run beside the node and return what it does; see `operate`."""
-    tasks = [
-        asyncio.create_task(node.run()),
-        asyncio.create_task(tend(keystore, node, log, desk)),
-    ]
-    try:
-        reboot = await serve(desk)
-        if reboot is None:
-            await tasks[0]  # no terminal: the node works on alone
-        return reboot
-    finally:
-        for task in tasks:
-            task.cancel()
-        for task in tasks:
-            try:
-                await task  # the node may have a de-registration to send
-            except asyncio.CancelledError:
-                pass
-
-
 def operate(
     root: str,
     make: "Callable[[Keystore], tuple[Node | NoNode, Port | None]]",
     serve: "Serve",
     service: bool = False,
-) -> bool | None:
+) -> int | None:
     """Run on the state in the folder `root` until the coroutine `serve(desk)` ends.
 
     `make(keystore)`: node and port, as `make_node`. `serve` returns True for a reboot, False for
     the REPL (which is the caller's turn), None if nobody can talk any more: the node works on
-    alone. `service`: see `make_console`.
+    alone. STUCK comes back where a part failed for good and all has to start anew. `service`: see
+    `make_console`.
     """
     store = FileStore(root)
     keystore = Keystore(store, board.retained())
-    node = Guarded(*make(keystore))  # what stays in memory first: what goes leaves holes behind it
+    # What stays in memory first: what goes leaves holes behind it.
+    agent = Agent(*make(keystore), store, None if service else board.interrupts)
     keystore.load()
-    node.reload()
+    agent.reload()
     log = make_log(store, root)
-    node.open(log)
+    agent.open(log)
     desk = terminal.Desk(
-        lambda: make_console(keystore, node, store, log, service),
+        lambda: make_console(keystore, agent, store, log, service),
         lambda: is_sealed(store),
+        agent.parts[3],
     )
     gc.collect()
     try:
-        return asyncio.run(run(keystore, node, desk, log, serve))
+        return _loop(
+            agent,
+            agent.run(lambda: tend(keystore, agent, log, desk), lambda: serve(desk)),
+            service,
+        )
     finally:
         asyncio.new_event_loop()
-        log.write_lines()
-        log.save()
         try:
-            keystore.release()  # the numbers reserved and not used aren't lost
-        except StorageError as error:
-            print("counter not released:", error)
+            log.write_lines()
+            log.save()
+        finally:
+            _release(keystore)
+
+
+def _loop(agent: "Agent", work: "Coroutine[Any, Any, int | None]", service: bool) -> int | None:
+    """Run asyncio's loop until `work` is done, again where something comes through it."""
+    loop = asyncio.new_event_loop()
+    loop.set_exception_handler(
+        lambda _, context: agent.parts[1].note(context["exception"]) and None
+    )
+    main = loop.create_task(work)
+    while True:
+        try:
+            return loop.run_until_complete(main)
+        except BaseException as error:
+            if agent.over:
+                raise
+            if service and isinstance(error, KeyboardInterrupt):  # run by hand
+                agent.end(False)
+            elif agent.escaped(error):
+                agent.end(STUCK)
+
+
+def _release(keystore: "Keystore") -> None:
+    """The numbers reserved and not used aren't lost."""
+    try:
+        keystore.release()
+    except StorageError as error:
+        print("counter not released:", error)
 
 
 def main() -> None:
@@ -287,9 +357,9 @@ def main() -> None:
     """
     board.interrupts(False)  # 0x03 is an octet like others: nothing is torn in mid-write
     try:
-        reboot = operate(ROOT, make_node, on_terminal)
+        outcome = operate(ROOT, make_node, on_terminal)
     finally:
         if not is_sealed(FileStore(ROOT)):
             board.interrupts(True)
-    if reboot:
-        board.reboot()
+    if outcome:
+        board.reboot(outcome is STUCK)

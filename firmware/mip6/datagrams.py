@@ -17,7 +17,7 @@ from . import packets
 from .addresses import parse, text
 from .compat import const
 from .errors import Misuse
-from .limits import DATAGRAM_OCTETS_MAX
+from .limits import ADDRESS_OCTETS, DATAGRAM_OCTETS_MAX
 
 TYPE_CHECKING = const(False)
 
@@ -39,8 +39,8 @@ def bind(node: "Node", port: int = 0, waiting: int = 8, receiving: int = 8) -> "
         port = _FIRST_FREE
         while port in node.sockets and port < _LAST_PORT:
             port += 1
-    if not 0 < port <= _LAST_PORT:
-        raise Misuse("a port is 0 to 65535")
+    if type(port) is not int or not 0 < port <= _LAST_PORT:
+        raise Misuse("a port is a whole number, 0 to 65535")
     if port in node.sockets:
         raise OSError(errno.EADDRINUSE)
     socket = Socket(node, port, waiting, receiving)
@@ -75,7 +75,8 @@ class Socket:
         """Send octets to (address, port), now or once a binding exists.
 
         Raises OSError: EAGAIN where it can't be sent now and may not wait, EHOSTUNREACH where the
-        address is no correspondent's, EBADF after `close`; Misuse beyond 1208 octets.
+        address is no correspondent's, EBADF after `close`; Misuse beyond 1208 octets, and for what
+        are no octets, no address, no port; ValueError for a text that is no address.
         """
         address, port = self._checked(data, destination)
         if self._send(address, port, data):
@@ -122,8 +123,10 @@ class Socket:
 
     def flush(self) -> None:
         """The way may be free: send what waits."""
-        if self._waiting:
-            self._waiting = [entry for entry in self._waiting if not self._done_with(*entry)]
+        for _ in range(len(self._waiting)):
+            entry = self._waiting.pop(0)  # one over which something fails is lost
+            if not self._done_with(*entry):
+                self._waiting.append(entry)
         self._moved.set()
 
     def _done_with(self, address: bytes, port: int, data: bytes) -> bool:
@@ -162,11 +165,17 @@ class Socket:
 
     def _checked(self, data: bytes, destination: tuple[str | bytes, int]) -> tuple[bytes, int]:
         self._check_open()
+        if not isinstance(data, (bytes, bytearray, memoryview)):
+            raise Misuse("a datagram holds octets: bytes, bytearray or memoryview")
         if len(data) > DATAGRAM_OCTETS_MAX:
             raise Misuse("a datagram holds 1208 octets at most")
         address, port = destination
+        if type(port) is not int or not 0 <= port <= _LAST_PORT:
+            raise Misuse("a port is a whole number, 0 to 65535")
         if isinstance(address, str):
             address = self._octets(address)
+        elif not isinstance(address, bytes) or len(address) != ADDRESS_OCTETS:
+            raise Misuse("an address is text or 16 octets")
         bindings = self._node.bindings
         if bindings is not None and bindings.find(address) is None:
             raise OSError(errno.EHOSTUNREACH)

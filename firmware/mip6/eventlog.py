@@ -24,8 +24,42 @@ if TYPE_CHECKING:
 _BLOCK = const(1024)  # octets
 _BLOCKS = const(32)
 _WAITING = const(64)  # events that no line tells of yet
+_LINE = const(900)  # octets; a longer one, or one of other alphabets, is cut
 _SAVE_MS = const(8000)
+_AGAIN_MS = const(60000)  # after a write that failed
 _ANSWER_MS = const(100)  # between answers over the air
+_NUMBER_MAX = const(999999999)
+_DIGITS_MAX = const(9)  # of a block's number
+_NAME = "%06d"
+
+
+def _numbers(names: "list[str]") -> "list[int]":
+    """The numbers of the blocks among these names, ascending; what else lies there is ignored."""
+    found = set()
+    for name in names:
+        name = name.split("/")[0]  # a folder takes a number, too
+        try:
+            number = int(name)
+        except ValueError:
+            continue
+        if 0 < number <= _NUMBER_MAX and _NAME % number == name:
+            found.add(number)
+    return sorted(found)
+
+
+def _boot_of(lines: "list[str]") -> int:
+    """The number of the last boot in a block, whose first line is one; 0 where this is none."""
+    boot = 0
+    for line in lines:
+        words = line.split(" ", 3)
+        if len(words) > 2 and words[1] == "boot":
+            try:
+                boot = max(boot, int(words[2]))
+            except ValueError:
+                pass
+        if not boot:
+            break
+    return boot
 
 
 class EventLog:
@@ -43,28 +77,40 @@ class EventLog:
         self._waiting: list[tuple[int, str, bytes | None, object]] = []
         self._lines: list[str] = []
         self._octets = 0
-        self._blocks: list[str] = []
+        self._blocks: list[int] | None = []  # in flash, ascending; None: nobody could look
         self._dirty = 0
         self.block = self._boot = 0
         try:
-            self._blocks = store.names()  # type: ignore[union-attr]  # caught below
-            self.block = int(self._blocks[-1])
-            self._lines = self.read(self.block).split("\n")
-            for line in self._lines:
-                self._octets += len(line) + 1
-                words = line.split(" ")
-                if words[1] == "boot":
-                    self._boot = int(words[2])
-        except (AttributeError, IndexError, OSError, ValueError):
-            self.block += 1  # none yet, or a torn one: leave it alone
-            self._lines = []
+            if store is not None:
+                self._blocks = _numbers(store.names())
+        except OSError:
+            self._blocks = None
+        self._resume()
         self._boot += 1
         self.add("boot", "%d %s" % (self._boot, start))
 
+    def _resume(self) -> None:
+        """Go on in the newest block, behind it where it is torn; no number comes again."""
+        for number in reversed(self._blocks or ()):
+            text = self.read(number)
+            lines = text.split("\n")
+            boot = _boot_of(lines)
+            if boot:
+                if not self.block:
+                    self.block, self._lines, self._octets = number, lines, len(text.encode()) + 1
+                self._boot += boot
+                return
+            self.block = self.block or number + 1
+            self._boot += 1  # the start that began it
+        self.block = self.block or 1
+
     def emit(self, kind: str, subject: bytes | None, detail: object) -> None:
         """Note a kind, address or None, detail or None with the time of now, if there is room."""
-        if len(self._waiting) < _WAITING:
-            self._waiting.append((self._now(), kind, subject, detail))
+        try:
+            if len(self._waiting) < _WAITING:
+                self._waiting.append((self._now(), kind, subject, detail))
+        except MemoryError:  # whoever tells is in the midst of something
+            pass
 
     def add(self, kind: str, text: object = None) -> None:
         """Note an event: a short fixed word and a line for a person, without secrets."""
@@ -79,7 +125,12 @@ class EventLog:
                 line += " " + addresses.text(subject)
             if detail is not None:
                 line += " %s" % detail
-            if self._octets + len(line) > _BLOCK:
+            line = line.replace("\n", " ")
+            octets = len(line.encode())
+            if octets > _LINE:
+                line = line[: _LINE >> 2]  # a character has four octets at most
+                octets = len(line.encode())
+            if self._octets + octets > _BLOCK:
                 self.save()
                 self.block += 1
                 self._octets = 0
@@ -89,7 +140,7 @@ class EventLog:
 
     def _line(self, line: str) -> None:
         self._lines.append(line)
-        self._octets += len(line) + 1
+        self._octets += len(line.encode()) + 1
         self._dirty = self._dirty or self._now() + _SAVE_MS
 
     def tend(self, idle: bool) -> None:
@@ -101,30 +152,52 @@ class EventLog:
     def save(self) -> None:
         """Write the newest block. A store that fails costs events and nothing else."""
         self._dirty = 0
+        blocks = self._blocks
+        if self._store is None or blocks is None:
+            return
+        try:
+            self._store.write(_NAME % self.block, "\n".join(self._lines).encode())
+            if self.block not in blocks:
+                blocks.append(self.block)
+            while len(blocks) > _BLOCKS:
+                self._store.remove(_NAME % blocks[0])
+                blocks.pop(0)
+        except OSError:
+            self._dirty = self._now() + _AGAIN_MS
+
+    def clear(self) -> None:
+        """Forget all events, in flash too; the numbers of blocks and boots go on. OSError."""
+        self._waiting.clear()
+        self._lines.clear()
+        self._octets = 0
+        self.block += 1
+        self._line("%d boot %d" % (self._now(), self._boot))
         if self._store is None:
             return
-        name = "%06d" % self.block
-        try:
-            self._store.write(name, "\n".join(self._lines).encode())
-            if name not in self._blocks:
-                self._blocks.append(name)
-                if len(self._blocks) > _BLOCKS:
-                    self._store.remove(self._blocks.pop(0))
-        except OSError:
-            pass
+        self.save()  # first: so that no cut has the numbers begin anew
+        for name in self._store.names():
+            if self._dirty or name != _NAME % self.block:
+                self._store.remove(name)
+        self._blocks = [] if self._dirty else [self.block]
+        if self._dirty:  # there is room now
+            self.save()
 
     def read(self, number: int) -> str:
-        """The text of a block, empty if it is gone."""
+        """The text of a block, empty if it is gone or torn."""
         if number == self.block and self._lines:
             return "\n".join(self._lines)
-        octets = self._store and self._store.read("%06d" % number)
-        return octets.decode() if octets else ""
+        if self._store is None or not self._blocks or number not in self._blocks:
+            return ""
+        try:
+            return (self._store.read(_NAME % number) or b"").decode()
+        except (OSError, ValueError, MemoryError):  # whatever an accident put there
+            return ""
 
     def tell(self, number: int | None) -> "dict[str, Any]":
         """What the console's `log` answers: the text of a block (None: the newest), and the
         numbers of the newest and the oldest."""
         self.write_lines()
-        oldest = int(self._blocks[0]) if self._blocks else self.block
+        oldest = self._blocks[0] if self._blocks else self.block
         text = self.read(self.block if number is None else number)
         return {"block": self.block, "oldest": oldest, "ms": self._now(), "text": text}
 
@@ -157,6 +230,8 @@ class AirLog:
         if bindings.find(source) is None or not bindings.reaches(source):
             return
         asked = bytes(header[packets.UDP_HEADER_OCTETS : header[4] << 8 | header[5]])
+        if len(asked) > _DIGITS_MAX:
+            return
         try:
             number = int(asked) if asked else None
         except ValueError:

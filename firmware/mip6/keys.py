@@ -27,6 +27,17 @@ _CHECKSUM_AT = const(4)
 _NO_CHECKSUM = b"\x00\x00"
 _OCTETS = (bytes, bytearray, memoryview)
 
+
+def canonical(key: "Octets") -> bytes:
+    """What all keys share that HMAC-SHA1 takes for one: the octets, without zeros at the end.
+
+    RFC 2104 section 2 hashes a key of more than 64 octets and fills a shorter one with zeros.
+    """
+    if len(key) > _SHA1_BLOCK:
+        key = hashlib.sha1(key).digest()
+    return bytes(key).rstrip(b"\x00")
+
+
 if MICROPYTHON:  # `hmac` is absent there, or micropython-lib's, which has no digest()
     _sha1 = hashlib.sha1
     _INNER_PAD = b"\x36" * _SHA1_BLOCK

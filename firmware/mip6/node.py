@@ -13,6 +13,7 @@ from .bindings.uplinks import Uplinks
 from .compat import const
 from .errors import StorageError
 from .keystore.records import READY
+from .supervise import Part
 
 TYPE_CHECKING = const(False)
 
@@ -28,6 +29,7 @@ _SLEEP_MAX = const(60000)  # ms
 _WATCHDOG_MAX = const(1000)  # ms between calls of the watchdog
 _QUIET = const(200)  # ms with nothing to do in which flash is written ahead
 _VERIFY_MS = const(200)  # after which an address that came beside the one in use is news
+_AGAIN = const(1000)  # ms after a fault
 _GOODBYE = const(1500)  # ms that a shutdown waits for acknowledgements
 _GOODBYE_STEP = const(50)
 
@@ -46,6 +48,7 @@ class Node:
 
     `watchdog`: called at least once a second while all is well. `now`: milliseconds, for tests.
     `emit(kind, address, detail)`: where events go (eventlog.py); set it before `reload`.
+    `part`: what went wrong, and what runs it again.
     """
 
     def __init__(
@@ -57,14 +60,15 @@ class Node:
     ) -> None:
         self.keystore = keystore
         self.port = port
-        self._watchdog = watchdog
+        self.watchdog = watchdog
         self.now = now
+        self.part = Part("node")
         self._ended: asyncio.Event | None = None
         self._failure: Exception | None = None
         self._timer: asyncio.Task[None] | None = None
         self._timer_at = 0
         self.uplinks = Uplinks()
-        self._top_up_due = False
+        self._top_up_due = self._torn = False
         self._verify_at: int | None = None
         self.fault = ""
         self.bindings: BindingUpdateList | None = None
@@ -86,37 +90,82 @@ class Node:
     async def run(self) -> None:
         """Work until cancelled; then tell the correspondents, for a moment at most.
 
-        Raises OSError where the platform refuses raw sockets.
+        Raises OSError where the platform refuses raw sockets, and what ended it otherwise. It may
+        be called again then: bindings that are good cost nothing, if the addresses come back.
         """
         self._ended = asyncio.Event()
         self._failure = None
         try:
+            self._let_go()
             self.port.start(self)
             self._attend()
             await self._ended.wait()
             raise self._failure  # type: ignore[misc]  # what `failed` was told
         except asyncio.CancelledError:
-            await self._say_goodbye()
+            try:
+                await self._say_goodbye()
+            except Exception as error:
+                self.part.note(error)
+            raise
+        except Exception:
+            self._let_go()
             raise
         finally:
-            self.port.stop()
             if self._timer is not None:
                 self._timer.cancel()
             self._timer = self._ended = None
+            try:
+                self.port.stop()
+            except Exception as error:  # what is on its way is what ended it
+                self.part.note(error)
+
+    def _let_go(self) -> None:
+        """There is no address any more: what the port told before counts no longer."""
+        now = self.now()
+        for uplink, _, address in self.uplinks.all():
+            self.uplinks.gone(uplink, address, now)
+        if self.bindings is not None:
+            self.bindings.detach(now)
 
     def failed(self, error: "Exception") -> None:
         """Something went wrong that nobody foresaw: `run` ends with it."""
         self._failure = error
-        assert self._ended is not None
-        self._ended.set()
+        if self._ended is not None:
+            self._ended.set()
+
+    def faulted(self, error: "Exception") -> None:
+        """Something went wrong with one packet or event: that is lost, and counted."""
+        if self.part.note(error):
+            self.failed(error)
 
     def _attend(self) -> None:
         """Use the best address, send what is due, set the timer for what comes."""
         now = self.now()
-        if self._watchdog is not None:
-            self._watchdog()
+        if self.watchdog is not None:
+            self.watchdog()
+        try:
+            self._go_on(now)
+            if self._ended is not None:
+                self._set_timer(now)
+        except Exception as error:
+            self._stumbled(error)
+
+    def _stumbled(self, error: "Exception") -> None:
+        """As `faulted`, maybe half-way in a change of state: begin again in a second."""
+        self._torn = True
+        self.faulted(error)
+        if self._ended is not None:
+            try:
+                self._set_timer(self.now())
+            except Exception as another:  # without a timer nothing would go on
+                self.failed(another)
+
+    def _go_on(self, now: int) -> None:
         bindings = self.bindings
         if bindings is not None:
+            if self._torn:  # begin again; a binding that is good stays so
+                bindings.detach(now)
+                self._torn = False
             if bindings.care_of is not None:
                 self._judge(bindings, bindings.care_of, now)
             best = self.uplinks.best(now, bindings.care_of)
@@ -130,8 +179,6 @@ class Node:
             self._send(now)
             for socket in self.sockets.values():
                 socket.flush()
-        if self._ended is not None:
-            self._set_timer(now)
 
     def _judge(self, bindings: BindingUpdateList, care_of: bytes, now: int) -> None:
         """Whether the address in use still leads anywhere: other routers may be on its link, its
@@ -146,7 +193,7 @@ class Node:
 
     def _set_timer(self, now: int) -> None:
         """Have `_attend` called at the next deadline; a timer that rings before it may stand."""
-        soonest = now + (_SLEEP_MAX if self._watchdog is None else _WATCHDOG_MAX)
+        soonest = now + (_SLEEP_MAX if self.watchdog is None else _WATCHDOG_MAX)
         if self.bindings is not None:
             for at in (self.bindings.wakes_at(), self.uplinks.wakes_at(now)):
                 if at is not None and at < soonest:
@@ -156,6 +203,8 @@ class Node:
                     soonest = at
         if self._top_up_due and soonest - now > 2 * _QUIET:
             soonest = now + _QUIET
+        if self._torn:
+            soonest = now + _AGAIN
         if self._timer is not None:
             if self._timer_at <= soonest:
                 return
@@ -164,13 +213,14 @@ class Node:
         self._timer = asyncio.create_task(self._ring(max(0, soonest - now)))
 
     async def _ring(self, milliseconds: int) -> None:
-        await asyncio.sleep(milliseconds / 1000)
-        self._timer = None
         try:
+            await asyncio.sleep(milliseconds / 1000)
+            self._timer = None
             if self._top_up_due and self._quiet():
                 self._top_up()
             self._attend()
-        except Exception as error:
+        except Exception as error:  # without a timer nothing would go on
+            self._timer = None
             self.failed(error)
 
     def _quiet(self) -> bool:
@@ -198,6 +248,8 @@ class Node:
             self.fault = ""
         except StorageError as error:
             self.fault = "sequence counter: %s" % error
+        except Exception as error:
+            self.faulted(error)
 
     async def _say_goodbye(self) -> None:
         """Have the bindings deleted before the end, as long as somebody answers."""
@@ -205,10 +257,16 @@ class Node:
         if bindings is None:
             return
         until = self.now() + _GOODBYE
-        bindings.shutdown(self.now())
-        self._send(self.now())
+        self.farewell()
         while not bindings.closed and self.now() < until:
             await asyncio.sleep(_GOODBYE_STEP / 1000)
+            self._send(self.now())
+
+    def farewell(self) -> None:
+        """Tell each correspondent once to delete its binding, and wait for no answer: the keys are
+        about to go. `reload` follows."""
+        if self.bindings is not None:
+            self.bindings.shutdown(self.now())
             self._send(self.now())
 
     # What the port tells
@@ -245,7 +303,15 @@ class Node:
     def received(
         self, source: bytes, destination: bytes, next_header: int, payload: "Octets"
     ) -> None:
-        """A packet came; `payload` from the header of type `next_header` on."""
+        """A packet came; `payload` from the header of type `next_header` on. Never raises."""
+        try:
+            self._take(source, destination, next_header, payload)
+        except Exception as error:
+            self._stumbled(error)
+
+    def _take(
+        self, source: bytes, destination: bytes, next_header: int, payload: "Octets"
+    ) -> None:
         if self.bindings is None:
             return
         now = self.now()

@@ -15,6 +15,7 @@ TYPE_CHECKING = const(False)
 if TYPE_CHECKING:
     from typing import Any
 
+    from .agent import Agent
     from .bindings.update_list import BindingUpdateList
     from .keystore.keystore import Keystore
     from .node import Node
@@ -57,6 +58,10 @@ STATUSES = {
 }
 
 
+_WHILE_SEALED = ("state", "uptime_s", "unsent", "faults", "drops")
+_APPLICATION = ("none", "running", "ended")
+
+
 def reason(why: int | str | None) -> str:
     """The line that says `Binding.why`."""
     if why is None:
@@ -76,16 +81,21 @@ def keystore_text(keystore: "Keystore") -> str:
 def outlook(keystore: "Keystore", index: int, uses: int, elapsed: int) -> "dict[str, Any]":
     """How long the keys of peer `index` last, at `uses` numbers in `elapsed` ms: a dictionary.
 
-    `uses_left` (numbers), `generations_left`, `days_left` (a whole number, None where nothing was
-    used to judge by), `used_percent` (of the current generation), `warning` (80, 95 or 100, which
-    is exhausted: per cent of the last generation used; None on earlier ones).
+    `uses_left` (numbers), `generations_left`, `days_left` (whole), `used_percent` (of the current
+    generation), `warning` (90, 97 or 100, which is exhausted: per cent of the last generation
+    used; None on earlier ones). A rate seen for less than a day says nothing: up to then the keys
+    last as long as a node at rest takes to use them, which renews its binding and does no more.
     """
     following, later = keystore.left(index)
     left = SEQUENCE_NUMBERS - following + SEQUENCE_NUMBERS * later
+    if elapsed < _DAY or not uses:
+        assert keystore.credentials is not None
+        uses = 1
+        elapsed = binding.renewed_after(1000 * keystore.credentials.peers[index].lifetime)
     return {
         "uses_left": left,
         "generations_left": later,
-        "days_left": left * elapsed // uses // _DAY if uses > 0 and elapsed > 0 else None,
+        "days_left": left * elapsed // uses // _DAY,
         "used_percent": following * 100 // SEQUENCE_NUMBERS,
         "warning": None if later else warning(following),
     }
@@ -141,6 +151,37 @@ def of_node(node: "Node") -> "dict[str, Any]":
     return answer
 
 
+def of_agent(agent: "Agent") -> "dict[str, Any]":
+    """What Agent.status() says: of the node, and how every part fares.
+
+    `state` is "failed" while the node waits to be started again; `fault` and `traceback` are the
+    node's last, `application_traceback` the application's; `parts` has what failed at all.
+    """
+    answer = dict(agent.node.status())
+    node, application = agent.parts[:2]
+    if node.failed:
+        answer["state"] = "failed"
+        answer["text"] = "it is started again after a pause"
+    if node.faults:
+        answer["fault"] = node.fault
+        answer["traceback"] = node.traceback
+    answer["application"] = agent.application.status
+    if application.traceback:
+        answer["application_traceback"] = application.traceback
+    answer["parts"] = [
+        {
+            "part": part.name,
+            "faults": part.faults,
+            "restarts": part.restarts,
+            "failed": part.failed,
+            "fault": part.fault,
+        }
+        for part in agent.parts
+        if part.faults
+    ]
+    return answer
+
+
 def of_keystore(keystore: "Keystore", node: "dict[str, Any]") -> "dict[str, Any]":
     """What `status` says of the keys: the state, and per correspondent what is left. No secret.
 
@@ -171,4 +212,23 @@ def of_keystore(keystore: "Keystore", node: "dict[str, Any]") -> "dict[str, Any]
                 "key": rated or outlook(keystore, index, 0, 0),
             }
         )
+    return answer
+
+
+def while_sealed(answer: "dict[str, Any]") -> "dict[str, Any]":
+    """What a sealed board says of all that: states and counts, no network, no address but its
+    home, no text of an error. docs/LIMITS.md, "Sealed boards"."""
+    for peer in answer["keystore"]["peers"]:
+        del peer["correspondent"]
+    node = answer["node"]
+    told = {name: node[name] for name in _WHILE_SEALED if name in node}
+    told["sealed"] = True
+    told["bindings"] = [{"state": entry["state"]} for entry in node.get("bindings", ())]
+    application = node.get("application")
+    told["application"] = application if application in _APPLICATION else "failed"
+    told["parts"] = [
+        {name: value for name, value in part.items() if name != "fault"}
+        for part in node.get("parts", ())
+    ]
+    answer["node"] = told
     return answer

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from .protocols import Console, Drain, Stream
+    from .supervise import Part
 
 #: What comes and goes: packages and modules of mip6 that everyday work doesn't need.
 TRANSIENT = ("console", "keychange", "maintenance", "status")
@@ -35,7 +36,9 @@ _BURST = const(64)  # octets taken before others have their turn
 _REST_S = 0.3  # between an answer and the reboot it announces
 _KEEP_MS = const(10000)  # the console, after the last line
 
-_NO_MEMORY = b'{"jsonrpc":"2.0","id":null,"error":{"code":-32603,"message":"no memory left"}}\n'
+_PROBLEM = b'{"jsonrpc":"2.0","id":null,"error":{"code":-32603,"message":"%s"}}\n'
+_NO_MEMORY = _PROBLEM % b"no memory left"
+_FAULT = _PROBLEM % b"internal error"
 
 
 class Oversized(ValueError):
@@ -113,14 +116,18 @@ def forget() -> None:
 
 class Desk:
     """Where a technician sits down. `make()`: a coroutine that gives a methods.Console.
-    `sealed()`: whether the board is sealed and 0x03 void.
+    `sealed()`: whether the board is sealed and 0x03 void. `part`: where faults are noted.
     """
 
     def __init__(
-        self, make: "Callable[[], Awaitable[Console]]", sealed: "Callable[[], bool]"
+        self,
+        make: "Callable[[], Awaitable[Console]]",
+        sealed: "Callable[[], bool]",
+        part: "Part",
     ) -> None:
         self._make = make
         self.sealed = sealed
+        self.part = part
         self._console: "Console | None" = None
         # of lines refused, over the consoles there were
         self._counts: dict[str, int] | None = None
@@ -140,8 +147,12 @@ class Desk:
     def tidy(self) -> None:
         """Once a second: put everything away that nobody has asked for in a while."""
         if clock.now() >= self._until and (self._console is None or self._console.idle):
-            self._console = None
-            forget()
+            self.close()
+
+    def close(self) -> None:
+        """Put everything away, a message half come, too."""
+        self._console = None
+        forget()
 
 
 async def serve(desk: "Desk", source: "Stream", sink: "Drain") -> bool | None:
@@ -165,27 +176,42 @@ async def serve(desk: "Desk", source: "Stream", sink: "Drain") -> bool | None:
         for _ in range(_BURST):
             if not octet:
                 break
-            try:
-                line: bytes | Oversized | None = reader.feed(octet[0])
-            except Oversized as error:
-                line = error
-            if line and await _answer(desk, line, sink):
+            if await _take(desk, reader, octet[0], sink):
                 await asyncio.sleep(_REST_S)  # the answer leaves a UART or USB first
                 return True
-            if reader.interrupted and not desk.sealed():
-                return False
+            if reader.interrupted:
+                if not desk.sealed():
+                    return False
+                reader.interrupted = False  # nor does it count after the seal is opened
             octet = source.read(1) if waiting.poll(0) else None
         if octet == b"":
             return None
 
 
+async def _take(desk: "Desk", reader: "LineReader", octet: int, sink: "Drain") -> bool:
+    """Take an octet, answer the line that it ends; whether a reboot was asked for.
+
+    What fails costs that line. Raises where it fails too often, OSError where nobody hears.
+    """
+    try:
+        try:
+            line: bytes | Oversized | None = reader.feed(octet)
+        except Oversized as error:
+            line = error
+        return bool(line) and await _answer(desk, line, sink)  # type: ignore[arg-type]  # not None
+    except OSError:
+        raise
+    except Exception as error:
+        desk.close()  # an application may have the memory: the node works on
+        if desk.part.note(error):
+            raise
+        sink.write(_NO_MEMORY if isinstance(error, MemoryError) else _FAULT)
+    return False
+
+
 async def _answer(desk: "Desk", line: "bytes | Oversized", sink: "Drain") -> bool:
     """Answer a line (or Oversized); whether a reboot was asked for."""
-    try:
-        console = await desk.open()
-    except MemoryError:  # an application has it: the node works on
-        sink.write(_NO_MEMORY)
-        return False
+    console = await desk.open()
     answer = console.refuse(line) if isinstance(line, Oversized) else console.handle(line)
     if answer:
         sink.write(answer + b"\n")

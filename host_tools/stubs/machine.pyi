@@ -15,6 +15,7 @@ class _Memory:
     def __setitem__(self, address: int, value: int) -> None: ...
 
 mem8: _Memory
+DEEPSLEEP_RESET: int
 mem32: _Memory
 
 def reset() -> NoReturn: ...

@@ -34,6 +34,12 @@ class _Node:
     def reload(self) -> None:
         pass
 
+    def farewell(self) -> None:
+        pass
+
+    def seal_changed(self) -> None:
+        pass
+
     def networks_changed(self) -> None:
         pass
 

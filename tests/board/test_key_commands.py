@@ -19,6 +19,7 @@ from roamkey.registry import CONFIRMED, SENT, Registry
 from roamkey.waiting import until
 
 HOME, PEER = addresses.parse("2001:db8:a::1"), addresses.parse("2001:db8:c::2")
+PLAN = Plan(HOME, (PEER,), generations=1)
 ADDRESSES = ("--home-address", "2001:db8:a::1", "--correspondent", "2001:db8:c::2")
 PASSWORD = "correct horse battery"
 
@@ -57,22 +58,24 @@ def live(registry: Registry, board: str = "fa4e") -> list[tuple[str, str]]:
 
 def test_rekey_gives_the_next_generations(virtual, both, roamkey, tmp_path) -> None:
     with Registry.open(tmp_path / "registry.sqlite") as registry:
-        ((before,),) = (pair.keys for pair in registry.pairs_for_correspondent(PEER))
+        ((before, *others),) = (pair.keys for pair in registry.pairs_for_correspondent(PEER))
+        assert len(others) == 3  # four where nobody says how many
         code, out, error = roamkey("rekey", *both, "--generations", "2")
-        assert (code, error) == (0, "") and "key generation 1 to 2" in out
+        assert (code, error) == (0, "") and "key generation 4 to 5" in out
         (pair,) = registry.pairs_for_correspondent(PEER)
-        assert [key.generation for key in pair.keys] == [1, 2]
+        assert [key.generation for key in pair.keys] == [4, 5]
         for key in pair.keys:
             assert (key.home_nonce, key.care_of_nonce) == (before.home_nonce, before.care_of_nonce)
             assert (key.lifetime, key.state) == (600, CONFIRMED) and key.kcn != before.kcn
         told = checked("rekey", roamkey("rekey", *both, "--json")[1])
-        assert told["correspondents"] == [{"address": "2001:db8:c::2", "generations": [3]}]
+        (held,) = told["correspondents"]
+        assert held == {"address": "2001:db8:c::2", "generations": [6, 7, 8, 9]}
     code, out, _ = roamkey("status", "--port", virtual.port, "--json")
     status = checked("status", out)
     assert status["identity"]["set_id"] == told["set_id"]
     (peer,) = status["keystore"]["peers"]
-    assert peer["key"]["uses_left"] > 65000 and peer["key"]["warning"] is None
-    assert "key generation 3, 65" in roamkey("status", "--port", virtual.port)[1]
+    assert peer["key"]["uses_left"] > 4 * 65000 and peer["key"]["warning"] is None
+    assert "key generation 6, 26" in roamkey("status", "--port", virtual.port)[1]
 
 
 def test_old_keys_are_overwritten_while_the_board_is_idle(virtual, both, roamkey) -> None:
@@ -111,23 +114,23 @@ def test_rekeys_that_are_refused(virtual, roamkey, tmp_path) -> None:
 def test_a_silent_board_leaves_the_keys_sent_and_a_second_run_finishes(
     registry, fake, hasty
 ) -> None:
-    first = deliver.provision(registry, fake.port, Plan(HOME, (PEER,)), connect=hasty).set_id
+    first = deliver.provision(registry, fake.port, PLAN, connect=hasty).set_id
     fake.says = lambda line: line if fake.set_id == first else b""
     with pytest.raises(BoardError, match="run the same command again"):
-        deliver.rekey(registry, fake.port, connect=hasty, ask_again_s=0)
+        deliver.rekey(registry, fake.port, 1, connect=hasty, ask_again_s=0)
     assert live(registry) == [(first, CONFIRMED), (fake.set_id, SENT)]
     fake.says = bytes
-    held = deliver.rekey(registry, fake.port, connect=hasty)
+    held = deliver.rekey(registry, fake.port, 1, connect=hasty)
     assert held.finished and live(registry) == [(fake.set_id, CONFIRMED)]
-    again = deliver.rekey(registry, fake.port, connect=hasty)
+    again = deliver.rekey(registry, fake.port, 1, connect=hasty)
     assert not again.finished and again.correspondents == (("2001:db8:c::2", (2,)),)
 
 
 def test_a_rekey_that_flash_refuses_changes_nothing(registry, fake, hasty) -> None:
-    first = deliver.provision(registry, fake.port, Plan(HOME, (PEER,)), connect=hasty).set_id
+    first = deliver.provision(registry, fake.port, PLAN, connect=hasty).set_id
     fake.store.read_only = True
     with pytest.raises(RefusedError, match="not written"):
-        deliver.rekey(registry, fake.port, connect=hasty)
+        deliver.rekey(registry, fake.port, 1, connect=hasty)
     assert live(registry) == [(first, CONFIRMED)] and fake.set_id == first
 
 
@@ -138,15 +141,15 @@ def test_a_rekey_that_flash_refuses_changes_nothing(registry, fake, hasty) -> No
     ("accepted", "words"),
     [
         (52000, "13534 uses left"),
-        (53000, "warning        80 % of the last key for it is used: roamkey rekey"),
-        (62300, "warning        95 % of the last key for it is used: roamkey rekey"),
+        (59000, "warning        90 % of the last key for it is used: roamkey rekey"),
+        (63600, "warning        97 % of the last key for it is used: roamkey rekey"),
         (65535, "warning        every key for it is used up: roamkey rekey"),
     ],
 )
 def test_status_tells_how_long_the_keys_last(
     accepted, words, registry, fake, hasty, roamkey
 ) -> None:
-    deliver.provision(registry, fake.port, Plan(HOME, (PEER,)), connect=hasty)
+    deliver.provision(registry, fake.port, PLAN, connect=hasty)
     fake.unplug()
     keystore = Keystore(fake.store)
     keystore.load()
@@ -169,7 +172,11 @@ def test_erase(virtual, both, roamkey, private) -> None:
     told = checked("erase", roamkey("erase", *both, "--yes", "--json")[1])
     assert told == {"board": virtual.unique_id.hex(), "home_addresses": []}
     virtual.power_cut()
-    assert not [name for name in virtual.list_files() if name.startswith("/roamkey/")]
+    left = [name for name in virtual.list_files() if name.startswith("/roamkey/")]
+    assert len(left) <= 2 and {name.rstrip("0123456789") for name in left} <= {
+        "/roamkey/log/",
+        "/roamkey/used",
+    }
     assert PASSWORD.encode() not in virtual.image.read_bytes()
 
 
@@ -181,7 +188,7 @@ def test_erase_asks_first(virtual, both, roamkey, monkeypatch) -> None:
 
 def test_a_second_erase_retires_what_the_first_left(registry, fake, hasty) -> None:
 
-    deliver.provision(registry, fake.port, Plan(HOME, (PEER,)), connect=hasty)
+    deliver.provision(registry, fake.port, PLAN, connect=hasty)
     fake.says = lambda line: line if fake.set_id else b""
     with pytest.raises(BoardError, match="run the same command again"):
         erase.erase(registry, fake.port, connect=lambda port: Impatient(port, 0.4, 0.3))

@@ -25,7 +25,8 @@ from roamkey.registry import CONFIRMED, SENT, Registry
 FULL = os.environ.get("CAMPAIGN") == "full"
 SEEDS = 30 if FULL else 2
 HOME = addresses.parse("2001:db8:a::1")
-PLAN = Plan(HOME, (addresses.parse("2001:db8:c::2"), addresses.parse("2001:db8:c::3")))
+PEERS = addresses.parse("2001:db8:c::2"), addresses.parse("2001:db8:c::3")
+PLAN = Plan(HOME, PEERS, generations=1)
 LINE = 64  # octets, a typical distance between two accidents
 
 pytestmark = pytest.mark.timeout(3600 if FULL else 120)
@@ -41,7 +42,7 @@ def provision(registry: Registry, port: str) -> str:
 
 
 def rekey(registry: Registry, port: str) -> str:
-    return deliver.rekey(registry, port, connect=quick, ask_again_s=0).set_id
+    return deliver.rekey(registry, port, 1, connect=quick, ask_again_s=0).set_id
 
 
 JOBS = pytest.mark.parametrize("job", [provision, rekey])
@@ -178,5 +179,5 @@ def test_power_cuts_on_the_real_board(job, virtual: VirtualBoard, registry, hast
 def patient(job: Callable[[Registry, str], str], registry: Registry, port: str) -> str:
     """The same command, with the time that a real board takes."""
     if job is rekey:
-        return deliver.rekey(registry, port).set_id
+        return deliver.rekey(registry, port, 1).set_id
     return deliver.provision(registry, port, PLAN, replace=True).set_id

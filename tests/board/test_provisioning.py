@@ -103,7 +103,8 @@ def test_plans_that_no_board_would_take(registry) -> None:
         (Plan(HOME, ()), "correspondents"),
         (Plan(HOME, (PEER,), lifetime=3), "lifetime"),
         (Plan(HOME, (PEER,), generations=17), "generations"),
-        (Plan(HOME, (PEER,), kcns=(bytes(20), bytes(21))), "2 key file"),
+        (Plan(HOME, (PEER,), generations=1, kcns=(bytes(20), bytes(21))), "2 key file"),
+        (Plan(HOME, (PEER, PEER_2), kcns=(bytes(20), b"a" * 20, b"b" * 20)), "3 key file"),
         (Plan(HOME, (PEER,), kcns=(bytes(19),)), "20 octets"),
     ):
         with pytest.raises(BadInputError, match=words):

@@ -147,7 +147,7 @@ def test_pico_w_freezes_all_but_what_other_platforms_need():
     assert manifest.included == ["$(PORT_DIR)/boards/RPI_PICO_W/manifest.py", "../manifest.py"]
     left_out = {*agent_files()} - {*manifest.frozen}
     assert manifest.frozen.items() <= agent_files().items()
-    names = ("esp32", "netlink", "posix", "retained", "sockets")
+    names = ("esp32", "kernel", "netlink", "posix", "retained", "sockets")
     assert left_out == {f"mip6/ports/{name}.py" for name in names}
 
 

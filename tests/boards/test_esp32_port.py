@@ -199,7 +199,8 @@ class Sink:
     def __init__(self):
         self.told = []
 
-    def address_usable(self, uplink, priority, address):
+    def address_usable(self, uplink, priority, address, preferred, valid_s):
+        assert preferred and valid_s == LIFE[1]
         self.told.append(("usable", uplink, priority, address))
 
     def address_gone(self, uplink, address):
@@ -208,7 +209,7 @@ class Sink:
     def received(self, *packet):
         self.told.append(packet[:3] + (bytes(packet[3]),))
 
-    def failed(self, error):
+    def faulted(self, error):
         raise error
 
 
@@ -364,9 +365,9 @@ def test_interface_lists_global_addresses_and_drops_old_ones():
             ("2001:db8:1::5", DEPRECATED) + LIFE,
             ("2001:db8:2::5", PREFERRED) + LIFE,
         ]
-        nic.ipconfig(addr6="2001:db8:2::5")
-        nic.ipconfig(autoconf6=False)
-        nic.ipconfig(autoconf6=True)
+        nic.ipconfig(addr6=None)
+        nic.ipconfig(addr6="2001:db8:1::5")
+        nic.ipconfig(addr6=None)
         assert [entry[0] for entry in radio.table] == [LINK_LOCAL, SECOND]
 
 

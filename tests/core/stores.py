@@ -5,7 +5,8 @@ class MemoryStore:
     """A store whose records are a dictionary. Faults, for the tests:
 
     `read_only` and `full` make writes fail; `fail_at` makes the n-th write from now fail (0: the
-    next) and `keep` says whether it was done all the same; `deaf` accepts writes and keeps none.
+    next) and `keep` says whether it was done all the same; `deaf` accepts writes and keeps none;
+    `room_after_removal`: removing a record ends `full`.
     """
 
     def __init__(self, records=None):
@@ -13,6 +14,7 @@ class MemoryStore:
         self.writes = 0
         self.read_only = self.full = self.deaf = self.keep = False
         self.fail_at = None
+        self.room_after_removal = False
 
     def read(self, name):
         return self.records.get(name)
@@ -35,6 +37,8 @@ class MemoryStore:
         if self.read_only:
             raise OSError(30)
         self.records.pop(name, None)
+        if self.room_after_removal:
+            self.full = False
 
     def names(self):
         return sorted(self.records)

@@ -3,67 +3,181 @@
 import asyncio
 import sys
 
+from stores import MemoryStore
+
 from mip6 import application
 
 
-class Program:
-    """Stands in for the module /app.py."""
+class Node:
+    """As much of a node as a program's end has to do with."""
 
-    def __init__(self, fault=None):
-        self.fault = fault
+    def __init__(self):
+        self.sockets = {4449: "the log's"}
+
+
+class Socket:
+    """A socket that its program left open."""
+
+    def __init__(self, node):
+        self.node = node
+        node.sockets[5005] = self
+
+    def close(self):
+        del self.node.sockets[5005]
+
+
+class Program:
+    """Stands in for the module /app.py; `faults`: what its starts raise, one after the other."""
+
+    def __init__(self, *faults, beside=None):
+        self.faults = list(faults)
+        self.beside = beside
         self.node = None
+        self.starts = 0
+        self.task = None
 
     async def main(self, node):
         self.node = node
-        if self.fault:
-            raise self.fault
+        self.starts += 1
+        Socket(node)
+        if self.beside:
+            self.task = asyncio.create_task(self.own())
+            await asyncio.sleep(10)
+        if self.faults:
+            raise self.faults.pop(0)
         await asyncio.sleep(0.01)
 
+    async def own(self):
+        raise self.beside
 
-def run(program, wait=0.05):
-    """(status while it runs, status afterwards)."""
+
+def run(program, wait=0.05, then=None, **how):
+    """(status while it runs, status afterwards, the application); `then(application)` is called
+    in between."""
+    node = Node()
+    found = application.Application(**how)
 
     async def main():
-        found = application.Application()
-        running = asyncio.create_task(found.run("the node"))
+        found.begin(node)
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         early = found.status
         await asyncio.sleep(wait)
-        running.cancel()
-        try:
-            await running
-        except asyncio.CancelledError:
-            pass
-        return early, found.status
+        if then:
+            then(found)
+            await asyncio.sleep(wait)
+        found.cancel()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        return early, found.status, found
 
     exists = application._exists
     application._exists = lambda name: program is not None
     sys.modules["app"] = program
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(main())
     try:
-        return asyncio.run(main())
+        while True:
+            try:
+                return loop.run_until_complete(task)
+            except BaseException as error:
+                if program is None or error is not program.beside:
+                    raise
+                found.escaped(error)  # as the agent does
     finally:
+        if hasattr(loop, "close"):
+            loop.close()
         application._exists = exists
         del sys.modules["app"]
+        assert list(node.sockets) == [4449]  # its own are closed
 
 
 def test_runs_to_its_end():
     program = Program()
-    assert run(program) == ("running", "ended")
-    assert program.node == "the node"
+    assert run(program)[:2] == ("running", "ended")
+    assert isinstance(program.node, Node)
 
 
 def test_is_cancelled_with_the_agent():
-    assert run(Program(), wait=0) == ("running", "ended")
+    assert run(Program(), wait=0)[:2] == ("running", "ended")
 
 
-def test_its_fault_is_told():
-    assert run(Program(ValueError("of the user"))) == (
-        "ValueError: of the user",
-        "ValueError: of the user",
-    )
+def test_its_fault_is_told_and_it_is_started_again():
+    program = Program(ValueError("of the user"))
+    early, late, found = run(program)
+    assert (early, late) == ("ValueError: of the user", "ValueError: of the user")
+    assert (program.starts, found.part.failed) == (1, True)
+    program = Program(ValueError("of the user"))
+    early, late, found = run(program, wait=1.5)
+    assert (late, program.starts) == ("ended", 2)
+    assert (found.part.faults, found.part.fault) == (1, "ValueError: of the user")
+    assert "of the user" in found.part.traceback
+
+
+def test_an_end_that_it_asks_for_is_its_own():
+    for ending in (SystemExit(), SystemExit(1), KeyboardInterrupt()):
+        program = Program(ending)
+        assert run(program, wait=1.2)[:2] == ("ended", "ended")
+        assert program.starts == 1
+
+
+def test_so_is_one_that_a_task_of_its_own_asks_for():
+    program = Program(beside=SystemExit())
+    assert run(program, wait=0.05)[1] == "ended"
+    program = Program(beside=KeyboardInterrupt())
+    assert run(program, wait=0.05)[1] == "KeyboardInterrupt in a task of its own"
+
+
+def test_a_start_that_leaves_nobody_a_turn_is_on_record():
+    """As it looks in flash at that moment; two of them, and it waits for an hour or a person."""
+    seen = []
+
+    class Blocking(Program):
+        async def main(self, node):
+            seen.append(dict(store.records))
+            await Program.main(self, node)
+
+    store = MemoryStore()
+    for before, during in ((None, b"1"), (b"1", b"2")):
+        store.records = {"app": before} if before else {}
+        assert run(Blocking(), store=store)[1] == "ended"
+        assert seen.pop() == {"app": during}
+        assert store.records == {}  # it was one that others came after
+    store.records = {"app": b"2"}
+    program = Blocking()
+    assert run(program, store=store)[1].startswith("held for an hour")
+    assert (program.starts, store.records) == (0, {"app": b"2"})
+    assert run(program, store=store, then=lambda found: found.start())[1] == "ended"
+    assert (program.starts, store.records) == (1, {})
+    store.records = {}
+    run(Blocking(), store=store, slept=True)  # which costs no write at each wake
+    assert seen == [{"app": b"1"}, {}]
+
+
+def test_it_is_kept_from_starting():
+    store = MemoryStore()
+    told = "kept from starting: roamkey app start"
+    program = Program()
+    assert run(program, 0, store=store, then=lambda found: found.stop())[:2] == ("running", told)
+    assert store.records == {"app": b"stop"}
+    program = Program()
+    assert run(program, store=store)[:2] == (told, told)
+    assert program.starts == 0
+
+
+def test_an_interrupt_ends_the_agent_where_it_may():
+    """Only while the program itself runs; where the board is sealed it is the program's own."""
+    asked = []
+    interrupted = []
+    how = {"interrupts": asked.append, "interrupted": lambda: interrupted.append(1)}
+    program = Program(KeyboardInterrupt())
+    assert run(program, **how)[1] == "interrupted"
+    assert interrupted == [1]
+    assert asked == [True, False] * (len(asked) // 2)
+    assert run(Program(KeyboardInterrupt()), interrupted=how["interrupted"])[1] == "ended"
+    assert interrupted == [1]
 
 
 def test_none():
-    assert run(None) == ("none", "none")
+    assert run(None)[:2] == ("none", "none")
     assert not application._exists("/there/is/no/such.py")

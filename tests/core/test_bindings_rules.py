@@ -365,7 +365,7 @@ def test_warns_before_the_last_key_is_used_up():
     now = 10000
     warned, events = [], []
     bindings.emit = lambda *event: events.append(event)
-    for used in (60000, 65535, 1000, 52429, 62260):
+    for used in (60000, 65535, 1000, 58990, 63580):
         counter.advance(used)
         bindings.attach(COA2 if bindings.care_of == COA1 else COA1, now)
         receive(bindings, cn.answer(cn.read(drain(bindings, now)[0])), now + 40)
@@ -375,9 +375,9 @@ def test_warns_before_the_last_key_is_used_up():
                 warned.append((counter.generation, event[2]))
         events.clear()
         now += 5000
-    assert warned == [(1, 80), (1, 95)]
+    assert warned == [(1, 90), (1, 97)]
     key = of_bindings(bindings, now)[0]["key"]
-    assert key["warning"] == 95
+    assert key["warning"] == 97
     assert key["uses_left"] == counter.uses_left
 
 

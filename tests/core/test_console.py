@@ -20,6 +20,11 @@ SET_ID = "0011223344556677"
 class Node:
     def __init__(self):
         self.reloads = 0
+        self.told = None
+
+    def farewell(self):
+        if self.told:
+            self.told()
 
     def status(self):
         return {"state": "waiting"}
@@ -424,13 +429,30 @@ def test_erase():
     assert ask(console, request("erase"))["result"] == {}
 
 
+def test_correspondents_are_told_before_keys_are_erased():
+    console, keystore, node = board()
+    ask(console, request("provision", params()))
+    numbers = []
+    node.told = lambda: numbers.append(keystore.take(0))
+    assert ask(console, request("erase"))["result"] == {}
+    assert numbers == [(0, 0)]
+    ask(console, request("provision", altered("correspondents/0/keys/0/kcn", "77" * 20)))
+    node.told = lambda: 1 // 0  # whatever goes wrong there, the keys go
+    assert ask(console, request("erase"))["result"] == {}
+    assert keystore.status == "empty"
+
+
 def test_status_tells_how_long_the_keys_last():
     console, keystore, node = board()
     ask(console, request("provision", params()))
     counter_of(keystore, 0).advance(53000)
     (peer,) = ask(console, request("status"))["result"]["keystore"]["peers"]
     assert peer["key"]["uses_left"] == 65536 - 53001
-    assert peer["key"]["warning"] == 80 and peer["key"]["days_left"] is None
+    assert peer["key"]["warning"] is None
+    assert peer["key"]["days_left"] == (65536 - 53001) * 360 // 86400  # of 420 s lifetime
+    counter_of(keystore, 0).advance(59000)
+    (peer,) = ask(console, request("status"))["result"]["keystore"]["peers"]
+    assert peer["key"]["warning"] == 90
     rated = {"uses_left": 1, "days_left": 3, "warning": 95}
     node.status = lambda: {"bindings": [{"key": rated}]}
     (peer,) = ask(console, request("status"))["result"]["keystore"]["peers"]

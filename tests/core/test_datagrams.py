@@ -202,6 +202,13 @@ def test_misuse():
         raises(Misuse, datagrams.bind, node, 65536)
         raises(Misuse, socket.sendto, bytes(1209), PLACE)
         raises(ValueError, socket.sendto, b"", ("elsewhere", 1))
+        for port in (-1, 65536, 70000, "5005", 1.0, None, True):
+            raises(Misuse, socket.sendto, b"", (CN, port))
+            raises(Misuse, datagrams.bind, node, port)
+        for data in ("21.5", 21, None, [1]):
+            raises(Misuse, socket.sendto, data, PLACE)
+        for address in (CN[:15], bytearray(CN), 1, None):
+            raises(Misuse, socket.sendto, b"", (address, 5005))
         error = raises(OSError, socket.sendto, b"", (CN2, 1))
         assert error.args[0] == errno.EHOSTUNREACH
         socket.sendto(bytes(1208), (CN, 1))

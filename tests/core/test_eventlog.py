@@ -105,5 +105,152 @@ def test_a_store_that_fails_or_is_torn_costs_events_and_nothing_else():
         again = started(store, clock)
         again.write_lines()
         again.save()
-        assert "boot 1 1 1700000000" in again.tell(None)["text"]
+        assert "boot 2 1 1700000000" in again.tell(None)["text"]
         store.records.pop("%06d" % again.block)
+
+
+def boots(text):
+    lines = [line.split(" ") for line in text.split("\n")]
+    return [int(words[2]) for words in lines if words[1] == "boot"]
+
+
+#: What a cut or an accident can leave beside or in place of blocks.
+NAMES = (
+    "000003.new", "notes.txt", "filler", "3", "+00004", "0000005", "00000a", "-00001", "000000",
+    "1_0000", " 00009", "9999999999", "000008 ", "", "\xb2\xb3\xb9\xb2\xb3\xb9", "x/000009",
+)  # fmt: skip
+TORN = (
+    b"", b"\xff\xfe", b"12 boot", b"12 boot x", b"boot", b"\n\n", b" ", b"0 update 4\n1 boot 9",
+    bytes(600), b"\xc3", b"0 boot -3", b"[]",
+)  # fmt: skip
+
+
+def test_names_that_are_no_blocks_change_nothing():
+    for name in NAMES:
+        store = MemoryStore({"000002": b"0 boot 6 1 0\n5 link up", name: b"0 boot 70 1 0"})
+        log = started(store, Clock())
+        log.write_lines()
+        log.save()
+        assert (log.block, boots(log.tell(None)["text"])) == (2, [6, 7]), name
+        assert log.tell(None)["oldest"] == 2
+        assert store.records[name] == b"0 boot 70 1 0"
+
+
+def test_no_torn_block_has_a_number_come_again():
+    """One after the other: each start finds the newest blocks torn, and goes on behind them."""
+    store, last = MemoryStore({"000001": b"0 boot 4 1 0"}), 4
+    for count, torn in enumerate(TORN):
+        store.records["%06d" % (count + 2)] = torn
+        log = started(store, Clock())
+        log.write_lines()
+        assert log.block == count + 3 and log.read(count + 2).encode() in (b"", torn)
+        boot = boots(log.tell(None)["text"])[0]
+        assert boot > last
+        last = boot
+        before = dict(store.records)
+        log.save()
+        assert boots(store.records.pop("%06d" % log.block).decode()) == [boot]
+        assert store.records == before
+    for name in store.records:
+        store.records[name] = b""
+    log = started(store, Clock())
+    log.write_lines()
+    assert log.block == len(TORN) + 2 and boots(log.tell(None)["text"]) == [len(TORN) + 2]
+
+
+def test_a_block_that_is_too_large_or_cannot_be_read_is_left_alone():
+    class Bad(MemoryStore):
+        error = OSError(5)
+
+        def read(self, name):
+            if name == "000009":
+                raise self.error
+            return self.records.get(name)
+
+    for error in (OSError(5), OSError(21), MemoryError()):
+        store = Bad({"000008": b"0 boot 4 1 0", "000009": b"0 boot 5 1 0"})
+        store.error = error
+        log = started(store, Clock())
+        log.write_lines()
+        assert log.block == 10 and boots(log.tell(None)["text"]) == [6]
+        assert log.tell(9)["text"] == ""
+
+
+def test_a_folder_that_cannot_be_listed_is_not_written_to():
+    class Blind(MemoryStore):
+        def names(self):
+            raise OSError(5)
+
+    store = Blind({"000001": b"0 boot 4 1 0"})
+    log = started(store, Clock())
+    log.write_lines()
+    log.save()
+    assert store.writes == 0 and "boot" in log.tell(None)["text"]
+
+
+def test_a_number_that_no_block_has_is_not_looked_for():
+    class Watched(MemoryStore):
+        def read(self, name):
+            assert name in self.records
+            return self.records[name]
+
+    log = started(Watched({"000001": b"0 boot 4 1 0"}), Clock())
+    for number in (0, -1, 2, 10**300, 1 << 64):
+        assert log.tell(number)["text"] == ""
+
+
+def test_what_was_not_written_is_tried_again_and_what_was_not_removed_goes_later():
+    clock, store = Clock(), MemoryStore()
+    log = started(store, clock)
+    store.full = True
+    clock.ms = 9000
+    log.tend(True)
+    clock.ms = 18000
+    log.tend(True)
+    assert not store.records
+    store.full = False
+    clock.ms = 80000
+    log.tend(True)
+    log.tend(True)
+    assert list(store.records) == ["000001"]
+    store = MemoryStore({"%06d" % number: b"0 boot 1 1 0" for number in range(1, 50)})
+    log = started(store, clock)
+    log.write_lines()
+    log.save()
+    assert sorted(store.records)[0] == "000018" and len(store.records) == 32
+    assert log.tell(None)["oldest"] == 18
+
+
+def test_a_line_never_breaks_its_block():
+    log = started(MemoryStore(), Clock())
+    log.add("link", "a\nname\n12 boot 99 up")
+    log.add("port", "x" * 3000)
+    log.add("link", "\u4e2d" * 3000)
+    for _ in range(300):
+        log.add("link", "\u4e2d" * 30)
+        log.write_lines()
+        assert len(log.tell(None)["text"].encode()) <= 1024
+    for block in range(1, log.block + 1):
+        assert set(boots(log.read(block))) <= {1}
+
+
+def test_clearing_keeps_the_numbers_and_nothing_else():
+    for full in (False, True):
+        clock, store = Clock(), MemoryStore()
+        log = started(store, clock)
+        for number in range(300):
+            log.emit("attached", COA, number)
+            log.write_lines()
+        log.save()
+        store.records["000003.new"] = b"0 attached"
+        log.emit("attached", COA, "waiting")
+        block = log.block
+        store.full = store.room_after_removal = full
+        log.clear()
+        assert list(store.records) == ["%06d" % (block + 1)]
+        assert store.records["%06d" % (block + 1)] == b"0 boot 1"
+        told = log.tell(None)
+        assert told["text"] == "0 boot 1" and told["block"] == told["oldest"] == block + 1
+        again = started(store, clock)
+        again.write_lines()
+        assert again.block == block + 1 and boots(again.tell(None)["text"]) == [1, 2]

@@ -5,9 +5,11 @@ import os
 from harness import on_micropython, raises
 from stores import MemoryStore
 
+from mip6.eventlog import EventLog
 from mip6.keystore.keyset import Credentials, Peer
 from mip6.keystore.keystore import Keystore
 from mip6.keystore.records import KEYS, READY, SLOTS
+from mip6.maintenance import scrubbing
 from mip6.ports.files import FileStore
 
 A = b"\x20\x01\x0d\xb8" + bytes(11)
@@ -74,7 +76,44 @@ def test_a_key_store_lives_on_it():
         after = Keystore(FileStore(path))
         assert after.load() == READY and after.take(0) == (0, 40)
         after.erase()
-        assert FileStore(path).names() == []
+        assert FileStore(path).names() == ["used"]
+
+
+def test_what_a_cut_left_half_written_is_no_record_and_goes():
+    with Folder() as path:
+        store = FileStore(path)
+        for name in ("keys", "log/000001"):
+            store.write(name, b"whole")
+            with open(path + "/" + name + ".new", "wb") as file:
+                file.write(b"hal")
+        assert store.names() == ["keys", "log/000001"]
+        assert sorted(os.listdir(path)) == ["keys", "log"]
+        assert os.listdir(path + "/log") == ["000001"]
+        with open(path + "/keys.new", "wb") as file:
+            file.write(b"secret")
+        store.remove("keys")
+        assert os.listdir(path) == ["log"]
+
+
+def test_space_of_a_scrub_that_a_cut_ended_is_given_back():
+    with Folder() as path:
+        store = FileStore(path)
+        store.write("filler", bytes(100))
+        assert scrubbing.end_filling(store) and store.names() == []
+        assert not scrubbing.end_filling(store)
+
+
+def test_an_event_log_goes_on_after_a_cut_in_its_first_write():
+    with Folder() as path:
+        blocks = []
+        for _ in range(3):
+            log = EventLog(lambda: 0, FileStore(path))
+            log.write_lines()
+            log.save()
+            blocks.append((log.block, log.tell(None)["text"].count(" boot ")))
+            with open(path + "/000001.new", "wb") as file:
+                file.write(b"0 bo")
+        assert blocks == [(1, 1), (1, 2), (1, 3)]
 
 
 def test_files_are_private():

@@ -100,3 +100,17 @@ def test_refuses_wrong_sizes():
     raises(ValueError, keys.authenticator, bytes(20), home, home, bytes(24))
     raises(ValueError, keys.authenticator, bytes(20), home, home[:4], bytes(24))
     assert not keys.verify(bytes(20), home, home, bytes(24))
+
+
+def test_keys_that_hmac_takes_for_one_have_one_form():
+    short, long = b"k" * 20, b"k" * 65
+    for equal in (short, short + b"\x00", short + bytes(44), bytearray(short), memoryview(short)):
+        assert keys.canonical(equal) == short
+        right = keys.hmac_sha1(keys.hmac_key(short), b"text")
+        assert keys.hmac_sha1(keys.hmac_key(bytes(equal)), b"text") == right
+    hashed = keys.canonical(long)
+    assert len(hashed) == 20 and keys.canonical(hashed) == hashed
+    right = keys.hmac_sha1(keys.hmac_key(long), b"text")
+    assert keys.hmac_sha1(keys.hmac_key(hashed), b"text") == right
+    for other in (short + b"\x01", b"\x00" + short, short + bytes(45), long + b"\x00"):
+        assert keys.canonical(other) not in (short, hashed)

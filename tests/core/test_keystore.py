@@ -6,6 +6,7 @@ from stores import MemoryStore, Retained
 
 from mip6.errors import Exhausted, Misuse, StorageError
 from mip6.keychange.check import check_credentials, check_peer, decode, encode
+from mip6.keys import canonical
 from mip6.keystore.keyset import Credentials, Peer
 from mip6.keystore.keystore import Keystore
 from mip6.keystore.records import (
@@ -17,6 +18,7 @@ from mip6.keystore.records import (
     SLOTS,
     STORAGE_ERROR,
     UNFINISHED,
+    USED,
     Damaged,
 )
 from mip6.limits import SEQUENCE_NUMBERS
@@ -137,6 +139,9 @@ def test_a_kcn_given_twice_is_refused():
     error = raises(Misuse, key_set, b"set-0000", [peer(FIRST), peer(SECOND)])
     assert "Kcn" in str(error) and "k0" not in str(error)
     raises(Misuse, key_set, b"set-0000", [peer(FIRST, [(0, b"k0"), (1, b"k0")])])
+    for key, same in ((b"k" * 20, b"k" * 20 + b"\x00"), (b"k" * 65, canonical(b"k" * 65))):
+        keys = [(0, key), (1, same)]
+        raises(Misuse, key_set, b"set-0000", [Peer(FIRST, b"h" * 8, b"c" * 8, 600, keys)])
 
 
 def test_secrets_are_not_shown():
@@ -247,6 +252,18 @@ def test_a_new_set_with_an_old_key_keeps_its_counter():
     assert load(store).take(0)[1] >= 22
 
 
+def test_a_counter_is_that_of_every_key_that_hmac_takes_for_the_same():
+    long = b"k" * 65
+    for key, same in ((kcn(b"k0"), kcn(b"k0") + bytes(3)), (long, canonical(long))):
+        old = Peer(FIRST, b"h" * 8, b"c" * 8, 600, [(0, key)])
+        _, keystore = ready(key_set(peers=[old]))
+        for _ in range(20):
+            keystore.take(0)
+        new = Peer(FIRST, b"h" * 8, b"c" * 8, 600, [(3, same)])
+        assert keystore.provision(key_set(b"set-1111", [new]))
+        assert keystore.take(0) == (3, 20)
+
+
 def test_new_keys_start_at_0():
     _, keystore = ready()
     for _ in range(20):
@@ -297,6 +314,165 @@ def test_the_same_set_over_a_damaged_one_is_refused():
     assert keystore.status == DAMAGED
     raises(Misuse, keystore.provision, key_set())
     assert keystore.provision(key_set(b"set-1111", [peer(keys=[(0, b"new")])]))
+
+
+def test_a_key_once_used_never_starts_at_0_whatever_happens_to_its_records():
+    """Records damaged, lost, of 0 octets, erased: each with each, and later sets after it."""
+    fates = (None, b"", b"\xff" * 40, "as it is")
+    for fate in fates:
+        for fate_of_counters in fates:
+            for later in (False, True):
+                store, keystore = ready(key_set(peers=[peer(keys=[(0, b"k0"), (1, b"k1")])]))
+                for _ in range(20):
+                    keystore.take(0)
+                for name, octets in ((KEYS, fate), (SLOTS[0], fate_of_counters)):
+                    if octets is None:
+                        del store.records[name]
+                    elif octets != "as it is":
+                        store.records[name] = octets
+                whole = fate == fate_of_counters == "as it is"
+                keystore = load(store)
+                if later:
+                    other = key_set(b"set-9999", [peer(keys=[(0, b"other")])])
+                    assert keystore.provision(other)
+                    whole = False
+                again = key_set(b"set-1111", [peer(keys=[(5, b"k0")])])
+                if whole:
+                    assert keystore.provision(again) and keystore.take(0)[1] >= 20
+                    continue
+                raises(Misuse, keystore.provision, again)
+                assert keystore.provision(key_set(b"set-2222", [peer(keys=[(0, b"new")])]))
+                assert keystore.take(0) == (0, 0)
+
+
+def test_a_key_once_used_is_known_after_an_erase_and_a_key_never_used_is_not():
+    store, keystore = ready(key_set(peers=[peer(keys=[(0, b"k0"), (1, b"k1")])]))
+    keystore.take(0)
+    keystore.erase()
+    for each in (keystore, load(store)):
+        raises(Misuse, each.provision, key_set())
+        longer = Peer(FIRST, b"h" * 8, b"c" * 8, 600, [(0, kcn(b"k0") + b"\x00")])
+        raises(Misuse, each.provision, key_set(b"set-1111", [longer]))
+    assert keystore.provision(key_set(b"set-1111", [peer(keys=[(1, b"k1")])]))
+    assert keystore.take(0) == (1, 0)
+    keystore.erase()
+    keystore.erase()
+    raises(Misuse, keystore.provision, key_set())
+    raises(Misuse, keystore.provision, key_set(b"set-2222", [peer(keys=[(1, b"k1")])]))
+
+
+class Cut(Exception):
+    pass
+
+
+class Powered(MemoryStore):
+    """A store whose power goes before its n-th change from now, or right after it."""
+
+    def __init__(self, records, changes, after):
+        super().__init__(records)
+        self.changes, self.after = changes, after
+
+    def _change(self, change, *arguments):
+        if not self.changes and not self.after:
+            raise Cut
+        change(*arguments)
+        self.changes -= 1
+        if self.changes < 0:
+            raise Cut
+
+    def write(self, name, data):
+        self._change(super().write, name, data)
+
+    def remove(self, name):
+        self._change(super().remove, name)
+
+
+def test_a_set_kept_from_its_place_by_a_cut_may_come_again():
+    """Over nothing, keys in use, damaged keys, a lost counter; under its id, or another."""
+    unkeyed = peer(SECOND, [])
+    new = key_set(b"set-1111", [peer(keys=[(0, b"n0"), (1, b"n1")]), unkeyed])
+    same = key_set(b"set-2222", [peer(keys=[(4, b"n0"), (5, b"n1")]), unkeyed])
+    used, keystore = ready(key_set(peers=[peer(keys=[(0, b"k0"), (1, b"k1")])]))
+    for _ in range(20):
+        keystore.take(0)
+    damaged, counterless = dict(used.records), dict(used.records)
+    damaged[KEYS] = b"\xff" * 60
+    del counterless[SLOTS[0]]
+    cuts = 0
+    for records in ({}, used.records, damaged, counterless):
+        for at in range(12):
+            for after in (False, True):
+                for again in (new, same):
+                    store = Powered(records, at, after)
+                    try:
+                        load(store).provision(new)
+                    except Cut:
+                        cuts += 1
+                    store = MemoryStore(store.records)
+                    keystore = load(store)
+                    if records:
+                        old = key_set(b"set-3333", [peer(keys=[(7, b"k0")])])
+                        try:
+                            keystore.provision(old)
+                            assert keystore.take(0)[1] >= 20
+                        except Misuse:
+                            pass
+                        store = MemoryStore(store.records)
+                        keystore = load(store)
+                    keystore.provision(again)
+                    assert keystore.take(0)[1] == 0
+                    keystore.take(0)
+                    store.records[KEYS] = b"\xff"
+                    for one in (new, same):
+                        raises(Misuse, load(store).provision, one)
+    assert cuts > 60
+
+
+def test_boards_without_marks_go_on():
+    store, keystore = ready()
+    keystore.take(0)
+    for record in (None, b"", b"\xff" * 9, store.records[USED][:-1]):
+        records = dict(store.records)
+        del records[USED]
+        if record is not None:
+            records[USED] = record
+        keystore = load(MemoryStore(records))
+        assert keystore.status == READY
+        assert keystore.provision(key_set(b"set-1111", [peer(keys=[(0, b"new")])]))
+        raises(Misuse, keystore.provision, key_set())
+
+
+def test_marks_are_bounded_and_those_of_the_newest_keys_stay():
+    store, keystore = ready()
+    for number in range(1, 100):
+        keystore.take(0)
+        keystore.provision(key_set(b"set-%04d" % number, [peer(keys=[(0, b"n%d" % number)])]))
+    assert len(store.records[USED]) <= 512
+    for number in range(40, 99):
+        again = key_set(b"set-1111", [peer(keys=[(0, b"n%d" % number)])])
+        raises(Misuse, keystore.provision, again)
+
+
+def test_a_full_flash_keeps_no_key_from_being_erased():
+    for keep in (False, True):
+        store, keystore = ready()
+        keystore.take(0)
+        store.full, store.room_after_removal = True, keep
+        keystore.erase()
+        assert keystore.status == EMPTY and KEYS not in store.records
+        store.full = False
+        if keep:
+            raises(Misuse, load(store).provision, key_set())
+
+
+def test_retained_memory_that_fails_keeps_no_key_from_being_erased():
+    store, retained = MemoryStore(), Retained()
+    keystore = load(store, retained)
+    keystore.provision(key_set())
+    keystore.take(0)
+    retained.broken = True
+    keystore.erase()
+    assert keystore.status == EMPTY and KEYS not in store.records
 
 
 def test_rekey_keeps_what_stays():
@@ -416,10 +592,11 @@ def test_erase_leaves_no_record_and_no_note():
         keystore.take(0)
     assert retained.note
     keystore.erase()
-    assert keystore.status == EMPTY and store.records == {} and retained.note == b""
+    assert keystore.status == EMPTY and retained.note == b""
+    assert list(store.records) == [USED] and kcn(b"k0") not in store.records[USED]
     raises(Misuse, keystore.take, 0)
     assert load(store, retained).status == EMPTY
-    assert keystore.provision(key_set(b"set-1111"))
+    assert keystore.provision(key_set(b"set-1111", [peer(keys=[(0, b"new")])]))
 
 
 def test_erase_of_what_cannot_be_written_says_so():
@@ -470,13 +647,17 @@ def test_outlook_counts_uses_and_days():
     _, keystore = ready(key_set(peers=[peer(keys=keys)]))
     keystore.take(0)
     seen = outlook(keystore, 0, 0, 0)
-    assert seen["uses_left"] == 2 * SEQUENCE_NUMBERS - 1 and seen["days_left"] is None
+    assert seen["uses_left"] == 2 * SEQUENCE_NUMBERS - 1
+    # Before a day has passed: an update each nine minutes, for bindings of ten.
+    rested = (2 * SEQUENCE_NUMBERS - 1) * 540 // 86400
+    for uses, elapsed in ((0, 0), (1, 0), (1, 6000), (5000, day - 1), (0, 9 * day)):
+        assert outlook(keystore, 0, uses, elapsed)["days_left"] == rested
     assert seen["generations_left"] == 1
     assert outlook(keystore, 0, 100, day)["days_left"] == (2 * SEQUENCE_NUMBERS - 1) // 100
     counter_of(keystore, 0).advance(SEQUENCE_NUMBERS - 1)
     assert outlook(keystore, 0, 1, day)["warning"] is None  # another generation follows
     keystore.take(0)
-    for at, warning in ((52427, None), (52428, 80), (62258, 80), (62259, 95), (65535, 100)):
+    for at, warning in ((58981, None), (58982, 90), (63568, 90), (63569, 97), (65535, 100)):
         counter_of(keystore, 0).advance(at)
         assert outlook(keystore, 0, 1, day)["warning"] == warning, at
     assert outlook(keystore, 0, 10, day)["days_left"] == 0

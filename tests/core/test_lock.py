@@ -103,6 +103,27 @@ def test_an_attempt_is_counted_before_it_is_looked_at():
     assert start(store, clock).wait == wait_after(1)
 
 
+def test_flash_that_keeps_nothing_is_noticed():
+    store, clock, seal = closed()
+    store.deaf = True
+    raises(StorageError, seal.open, answer(seal))
+    assert TRIES not in store.records and seal.closed
+    store.deaf, store.remove = False, lambda name: None
+    raises(StorageError, seal.open, answer(seal))
+    assert seal.closed and start(store, clock).closed
+
+
+def test_a_seal_that_flash_kept_badly_does_not_stay():
+    class Weak(MemoryStore):
+        def write(self, name, data):
+            MemoryStore.write(self, name, data[:-1] + b"?")
+
+    store = Weak()
+    seal = start(store, Clock())
+    raises(StorageError, seal.close, ID, KEY)
+    assert not seal.closed and RECORD not in store.records
+
+
 def test_what_a_cut_while_sealing_leaves_is_open():
     store, clock, _ = closed()
     store.records[RECORD] = b""

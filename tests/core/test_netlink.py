@@ -1,12 +1,14 @@
 """What the kernel's netlink messages say: made here, cut short, and with flags of all kinds."""
 
+# ruff: noqa: RUF005 (MicroPython has no stars in displays)
+
 import asyncio
 import struct
 import sys
 
 from peer import COA1
 
-from mip6.ports import netlink, posix
+from mip6.ports import kernel, netlink, posix
 
 NATIVE = "<" if sys.byteorder == "little" else ">"
 
@@ -16,16 +18,30 @@ def attribute(kind, value):
     return struct.pack(NATIVE + "HH", 4 + len(value), kind) + value + bytes(-len(value) % 4)
 
 
-def message(kind, body):
+def message(kind, body, flags=0):
     """One message with its header."""
-    return struct.pack(NATIVE + "IHHII", 16 + len(body), kind, 0, 0, 0) + body
+    return struct.pack(NATIVE + "IHHII", 16 + len(body), kind, flags, 0, 0) + body
 
 
-def address_message(kind=20, flags=0x80, address=COA1, scope=0, family=10, index=3):
+FOR_EVER = 0xFFFFFFFF
+
+
+def address_message(
+    kind=20,
+    flags=0,
+    address=COA1,
+    scope=0,
+    family=10,
+    index=3,
+    preferred=FOR_EVER,
+    valid=FOR_EVER,
+    multi=0,
+):
     """RTM_NEWADDR or RTM_DELADDR."""
     body = struct.pack(NATIVE + "BBBBI", family, 64, flags & 255, scope, index)
     body += attribute(1, address) + attribute(8, struct.pack(NATIVE + "I", flags))
-    return message(kind, body)
+    body += attribute(6, struct.pack(NATIVE + "IIII", preferred, valid, 0, 0))
+    return message(kind, body, multi)
 
 
 def link_message(kind=16, flags=0x10043, name=b"eth0", index=3, changes=2):
@@ -37,17 +53,31 @@ def link_message(kind=16, flags=0x10043, name=b"eth0", index=3, changes=2):
 
 def test_addresses():
     read = list(netlink.read(address_message() + address_message(kind=21)))
-    assert read == [(netlink.ADDRESS, 3, COA1, True), (netlink.NO_ADDRESS, 3, COA1)]
+    assert read == [
+        (netlink.ADDRESS, 3, COA1, True, True, None, True),
+        (netlink.NO_ADDRESS, 3, COA1),
+    ]
+
+
+def test_lifetimes():
+    for preferred, valid, flags, multi, expected in (
+        (300, 600, 0, 0, (True, True, 600, True)),
+        (0, 600, 0x20, 2, (True, False, 600, False)),  # RFC 4862 5.5.4: valid is usable
+        (0, 600, 0, 0, (True, False, 600, True)),
+        (0, 0, 0x20, 0, (False, False, 0, True)),
+        (FOR_EVER, FOR_EVER, 0x80, 2, (True, True, None, False)),
+    ):
+        octets = address_message(preferred=preferred, valid=valid, flags=flags, multi=multi)
+        assert list(netlink.read(octets)) == [(netlink.ADDRESS, 3, COA1) + expected]
 
 
 def test_addresses_that_are_not_usable():
-    for flags in (0x40, 0x44, 0x08, 0x20, 0x01, 0x300 | 0x40):
-        assert list(netlink.read(address_message(flags=flags))) == [
-            (netlink.ADDRESS, 3, COA1, False)
-        ]
-    for flags in (0x80, 0x02 | 0x80, 0x100, 0x200, 0x800):
-        ((_, _, _, usable),) = netlink.read(address_message(flags=flags))
-        assert usable
+    for flags in (0x40, 0x44, 0x08, 0x21, 0x01, 0x300 | 0x40):
+        ((_, _, _, usable, _, _, _),) = netlink.read(address_message(flags=flags))
+        assert not usable
+    for flags in (0x80, 0x02 | 0x80, 0x20, 0x100, 0x200, 0x800):
+        ((_, _, _, usable, preferred, _, _),) = netlink.read(address_message(flags=flags))
+        assert usable and preferred == (flags != 0x20)
 
 
 def test_addresses_that_never_are_care_of_addresses():
@@ -75,7 +105,7 @@ def test_every_truncation():
     whole = address_message() + link_message()
     for octets in range(len(whole)):
         for event in netlink.read(whole[:octets]):
-            assert event == (netlink.ADDRESS, 3, COA1, True)
+            assert event == (netlink.ADDRESS, 3, COA1, True, True, None, True)
     inner = address_message()
     for octets in range(16, len(inner)):  # the length says so, the attributes are cut
         cut = struct.pack(NATIVE + "I", octets) + inner[4:octets]
@@ -92,46 +122,180 @@ class Sink:
     """Notes what the port tells."""
 
     def __init__(self):
-        self.usable = []
+        self.told = []
 
-    def address_usable(self, uplink, priority, address):
-        self.usable.append((uplink, priority, address))
+    def address_usable(self, uplink, priority, address, preferred=True, valid_s=None):
+        assert priority is not None
+        self.told.append((uplink, address[-1], preferred, valid_s))
+
+    def address_gone(self, uplink, address):
+        self.told.append((uplink, address[-1]))
 
 
 class Port(posix.Port):
     """A port of a machine that grants every socket, none of them real."""
 
+    def __init__(self, *uplinks):
+        posix.Port.__init__(self, list(uplinks))
+        self._sink = Sink()
+        self.lines = []
+
+    def note(self, kind, text):
+        self.lines.append(text)
+
     def _open_at(self, link, address):
-        self._open[address] = (link.name, {}, [])
+        self._open[address] = posix._Open(link.name, {}, [])
         return True
 
+    def hear(self, *messages):
+        """Takes messages of the kernel; what the port told."""
+        self._sink.told = []
+        for octets in messages:
+            for event in netlink.read(octets):
+                self._take(event)
+        return self._sink.told
 
-def test_a_carrier_whose_short_failure_only_its_count_tells():
-    """Routers are asked, and an address that is advertised again counts as new."""
+
+def place(number):
+    """An address told by its last octet."""
+    return COA1[:15] + bytes((number,))
+
+
+def advertised(number, preferred=3600, valid=7200, **more):
+    """What the kernel says when a prefix is advertised."""
+    return address_message(address=place(number), preferred=preferred, valid=valid, **more)
+
+
+def test_what_is_advertised_again_is_no_news_until_it_changes():
+    port = Port("eth0")
+    assert port.hear(link_message(), advertised(1)) == [("eth0", 1, True, 7200)]
+    assert port.hear(advertised(1), advertised(1, valid=7300)) == []
+    assert port.hear(advertised(1, 0, flags=0x20)) == [("eth0", 1, False, 7200)]
+    assert port.hear(advertised(1, 0, flags=0x20)) == []
+    assert port.hear(advertised(1)) == [("eth0", 1, True, 7200)]
+    assert port.hear(advertised(1, valid=7000)) == [("eth0", 1, True, 7000)]
+    assert port.hear(advertised(1, valid=86400)) == [("eth0", 1, True, 86400)]
+    assert port.hear(advertised(1, 0, 0)) == [("eth0", 1)]
+
+
+def test_an_address_of_an_uplink_on_an_interface_that_is_none():
+    port = Port("eth0")
+    other = link_message(name=b"br0", index=4)
+    assert port.hear(link_message(), advertised(1)) == [("eth0", 1, True, 7200)]
+    assert port.hear(other, advertised(1, index=4), advertised(2, index=4)) == []
+    assert port.hear(link_message(kind=17, index=4)) == []
+
+
+def test_one_address_on_two_uplinks_outlives_the_first():
+    port = Port("eth0", "wlan0")
+    other = link_message(name=b"wlan0", index=4)
+    assert port.hear(link_message(), other, advertised(1), advertised(1, index=4)) == [
+        ("eth0", 1, True, 7200)
+    ]
+    assert port.hear(link_message(flags=0x43)) == [("eth0", 1), ("wlan0", 1, True, 7200)]
+
+
+def test_unusable_addresses_hide_no_good_one():
+    port = Port("eth0")
+    port.hear(link_message(), *(advertised(number, flags=0x40) for number in range(40)))
+    assert port.hear(advertised(77)) == [("eth0", 77, True, 7200)]
+
+
+def test_of_many_addresses_the_newest_gets_through_and_the_one_in_use_stays():
+    port = Port("eth0")
+    port.hear(link_message(), *(advertised(number) for number in range(16)))
+    port._sent_from = place(0)
+    port.hear(advertised(5, 0, flags=0x20))
+    assert port.hear(advertised(100)) == [("eth0", 100, True, 7200), ("eth0", 5)]
+    assert port.hear(advertised(101)) == [("eth0", 101, True, 7200), ("eth0", 1)]
+    for number in range(102, 200):
+        port.hear(advertised(number))
+    assert len(port._open) == 16 and place(0) in port._open
+
+
+def test_hearing_may_stop_and_go_on_while_something_is_heard():
+    """On the kernel's own socket: what a flood of messages makes it do."""
+    heard = []
+    failures = []
+
+    async def main():
+        def take(event):
+            heard.append(event)
+            hearing._hush()
+            hearing._pause = asyncio.create_task(hearing._go_on(0.01))
+
+        def took_all(seen):
+            heard.append(None)
+            hearing.stop()
+
+        hearing = kernel.Kernel(take, took_all, failures.append, failures.append)
+        hearing.start()
+        for _ in range(500):
+            if None in heard:
+                break
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.03)
+        hearing.stop()
+
+    asyncio.run(main())
+    assert None in heard and not failures, failures
+
+
+def returning(work):
+    """Run `work(port)` where routers can be asked; how often they were."""
     asked = []
 
-    async def work():
-        port = Port(["eth0"])
-        port._sink, port._seen = Sink(), set()
-        sink = port._sink
-
-        def hear(octets):
-            for event in netlink.read(octets):
-                port._take(event)
-            return asyncio.sleep(0)
-
-        await hear(link_message() + address_message())
-        await hear(link_message() + address_message())  # nothing new
-        assert sink.usable == [("eth0", 0, COA1)] and not asked
-        sink.usable.clear()
-        await hear(link_message(changes=4))
-        assert asked == ["eth0"] and not sink.usable
-        await hear(address_message())
-        assert sink.usable == [("eth0", 0, COA1)]
-        port._links[3].asking.cancel()
+    async def main():
+        port = Port("eth0")
+        work(port)
+        if port._links[3].asking is not None:
+            port._links[3].asking.cancel()
+        await asyncio.sleep(0)
+        return port
 
     solicit, posix.solicit = posix.solicit, asked.append
     try:
-        asyncio.run(work())
+        port = asyncio.run(main())
     finally:
         posix.solicit = solicit
+    return port
+
+
+def test_after_the_carrier_what_is_advertised_counts():
+    """A short failure only its count tells. The kernel keeps what is of another network, maybe."""
+
+    def work(port):
+        port.hear(link_message(), advertised(1), address_message(address=place(9)))
+        assert port.hear(link_message(changes=4)) == []  # usable at once: it may be the same one
+        dump = advertised(1, multi=2)
+        assert port.hear(dump) == []  # an answer to our question, no advertisement
+        assert port.hear(advertised(2)) == [("eth0", 2, True, 7200), ("eth0", 1)]
+        assert port.hear(dump) == []
+        assert port.hear(advertised(1)) == [("eth0", 1, True, 7200)]  # another router's
+        assert port.hear(link_message(changes=6), advertised(1)) == [("eth0", 2)]
+        port._sent_from = place(1)
+        port.hear(link_message(flags=0x43))
+        told = port.hear(link_message(changes=8))
+        assert told[0] == ("eth0", 1, True, 7200) and len(told) == 3  # what was in use comes first
+        assert port.hear(advertised(2)) == [("eth0", 1)]
+        assert place(9) in port._open  # what a person gave it stays
+
+    returning(work)
+
+
+def test_an_interface_that_is_renamed_takes_its_addresses_along():
+    def work(port):
+        port._uplinks.append("lan")
+        port.hear(link_message(), advertised(1))
+        assert port.hear(link_message(name=b"lan")) == [("eth0", 1), ("lan", 1, True, 7200)]
+
+    returning(work)
+
+
+def test_a_carrier_that_flaps_fills_no_log():
+    def work(port):
+        port.hear(link_message(), advertised(1))
+        for changes in range(4, 2000, 2):
+            port.hear(link_message(changes=changes))
+
+    assert 10 < len(returning(work).lines) < 70

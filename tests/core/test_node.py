@@ -123,6 +123,23 @@ def test_says_goodbye():
     assert states_of(node) == ["closed"]
 
 
+def test_a_farewell_is_one_update_and_waits_for_nobody():
+    async def scene(node, port):
+        node.address_usable("eth0", 0, COA1)
+        await asyncio.sleep(0.01)
+        before = len(port.sent)
+        node.farewell()
+        assert [update.lifetime for update in port.sent[before:]] == [0]
+        node.farewell()
+        assert len(port.sent) == before + 1
+        node.keystore.erase()
+        node.reload()
+        node.farewell()
+        assert node.bindings is None and len(port.sent) == before + 1
+
+    play(scene, Port(answering=True))
+
+
 def test_a_goodbye_that_nobody_hears_ends():
     async def scene(node, port):
         node.address_usable("eth0", 0, COA1)

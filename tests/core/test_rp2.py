@@ -1,5 +1,7 @@
 """The Pico W's port without a Pico W: its self-check, networks, and view of lwIP's addresses."""
 
+# ruff: noqa: RUF005 (MicroPython has no stars in displays)
+
 import asyncio
 import json
 import sys
@@ -101,8 +103,11 @@ def test_networks_in_reach_come_first_then_by_priority_and_signal():
         (b"last", b"", 1, -20, 0, 1),
         (b"stranger", b"", 1, -10, 0, 1),
     ]
-    order = [network.ssid for network in station._in_order(known, scanned)]
+    order = [network.ssid for network in station._in_order(known, scanned, {})]
     assert order == ["strong", "weak", "last", "far"]
+    late = {"strong": 2000, "weak": 1000}
+    order = [network.ssid for network in station._in_order(known, scanned, late)]
+    assert order == ["last", "far", "weak", "strong"]
 
 
 class _Wlan:
@@ -112,19 +117,24 @@ class _Wlan:
         self.in_reach = []
         self.addr6 = []
         self.asked = []
+        self.error = None  # what every call raises
         self._status = 0
 
     def active(self, on):
+        self._check()
         self.asked.append(("active", on))
 
     def scan(self):
+        self._check()
         return [(name.encode(), b"", 1, -50, 0, 1) for name in self.in_reach]
 
     def connect(self, ssid, password):
+        self._check()
         self.asked.append(("connect", ssid, password))
         self._status = 2 if ssid in self.in_reach else -2
 
     def disconnect(self):
+        self._check()
         self._status = 0
 
     def lose(self, name):
@@ -132,12 +142,18 @@ class _Wlan:
         self._status = 0
 
     def status(self):
+        self._check()
         return self._status
 
     def ipconfig(self, *keys, **values):
+        self._check()
         if keys:
             return list(self.addr6)
         self.asked.append(("ipconfig", values))
+
+    def _check(self):
+        if self.error is not None:
+            raise self.error
 
 
 class _Scene:
@@ -155,10 +171,16 @@ class _Scene:
         self.solicited += 1
 
     def _changed(self):
-        self.told.append((self.station.network and self.station.network.ssid, self.address()))
+        now = (self.station.network and self.station.network.ssid, self.usable())
+        if self.told[-1:] != [now]:
+            self.told.append(now)
 
-    def address(self):
-        return self.station.address and addresses.text(self.station.address)
+    def usable(self):
+        """The usable addresses; a deprecated one ends in "-"."""
+        return [
+            addresses.text(entry.octets) + "-" * (not entry.preferred)
+            for entry in self.station.usable()
+        ]
 
     def asked(self, what):
         return [entry for entry in self.wlan.asked if entry[0] == what]
@@ -196,14 +218,13 @@ def test_the_best_network_is_joined_and_another_starts_afresh():
     async def main():
         wlan.in_reach = ["b", "a"]
         wlan.addr6 = [_LOCAL, _ONE]
-        await _until(lambda: scene.told)
-        assert scene.told == [("a", "2001:db8:1::5")]
+        await _until(lambda: ("a", ["2001:db8:1::5"]) in scene.told)
         assert scene.solicited == 1
         renewed = len(scene.asked("active"))
         wlan.addr6 = [_LOCAL, _TWO]
         wlan.lose("a")
-        await _until(lambda: len(scene.told) == 3)
-        assert scene.told[1:] == [(None, None), ("b", "2001:db8:2::5")]
+        await _until(lambda: scene.told[-1] == ("b", ["2001:db8:2::5"]))
+        assert (None, []) in scene.told
         assert scene.asked("connect")[-1] == ("connect", "b", "pw")
         assert scene.asked("active")[renewed:][-2:] == [("active", False), ("active", True)]
 
@@ -211,71 +232,214 @@ def test_the_best_network_is_joined_and_another_starts_afresh():
     assert not scene.faults
 
 
-def test_tentative_and_deprecated_addresses_are_not_used_and_the_newest_wins():
+def test_every_valid_address_is_told_and_whether_it_is_deprecated():
     scene = _Scene(_KNOWN[:1])
     wlan = scene.wlan
 
     async def main():
         wlan.in_reach = ["a"]
-        wlan.addr6 = [_LOCAL]
-        await _until(lambda: scene.solicited)
-        wlan.addr6 = [_LOCAL, _ONE]
-        await _until(lambda: scene.address() == "2001:db8:1::5")
-        wlan.addr6 = [_LOCAL, _TWO, _ONE]  # a lower slot, yet newer
-        await _until(lambda: scene.address() == "2001:db8:2::5")
-        wlan.addr6 = [_LOCAL, (_TWO[0], 0x10, 0, 1000), _ONE]
-        await _until(lambda: scene.address() == "2001:db8:1::5")
-        wlan.addr6 = [_LOCAL]
-        await _until(lambda: scene.address() is None)
+        for listed, expected in (
+            ([], []),
+            ([_ONE], ["2001:db8:1::5"]),
+            ([_TWO, _ONE], ["2001:db8:1::5", "2001:db8:2::5"]),
+            ([(_TWO[0], 0x10, 0, 1000), _ONE], ["2001:db8:1::5", "2001:db8:2::5-"]),
+            ([(_TWO[0], 0x10, 0, 1000), (_ONE[0], 0x08, 9, 9)], ["2001:db8:2::5-"]),
+            ([(_TWO[0], 0x40, 0, 1000)], []),
+        ):
+            wlan.addr6 = [_LOCAL] + listed
+            await _until(lambda expected=expected: scene.told[-1:] == [("a", expected)])
 
     _run(main(), scene)
 
 
-def test_an_address_that_nobody_renews_makes_room():
-    scene = _Scene(_KNOWN[:1])
-    scene.station._listed = None
-    now = 1000000
-    for listed, later in (
-        ([_LOCAL, _ONE], 0),
-        ([_LOCAL, _ONE, _TWO], 60000),
-        ([_LOCAL, (_ONE[0], 0x30, 99, 999), _TWO], 66000),
-    ):
-        scene.wlan.addr6 = listed
-        scene.station._look(now + later)
-    asked = [values for _, values in scene.asked("ipconfig")]
-    assert asked == [{"addr6": _TWO[0]}, {"autoconf6": False}, {"autoconf6": True}]
+def test_lifetimes_as_micropython_tells_them():
+    entry = station._Address("2001:DB8::1", 0)
+    for valid, expected in ((0, None), (-1, None), (0xFFFFFFFF, None), (86400, 86400)):
+        entry.valid = valid
+        assert entry.valid_s == expected
 
 
-def test_two_prefixes_of_one_advertisement_stay():
-    scene = _Scene(_KNOWN[:1])
-    for listed, later in (
-        ([_LOCAL, _ONE], 0),
-        ([_LOCAL, (_ONE[0], 0x30, 500, 1500)], 59000),  # renewed by what brings the second
-        ([_LOCAL, (_ONE[0], 0x30, 499, 1499), _TWO], 60000),
-        ([_LOCAL, (_ONE[0], 0x30, 498, 1498), _TWO], 70000),
-    ):
-        scene.wlan.addr6 = listed
-        scene.station._look(1000000 + later)
-    assert not scene.asked("ipconfig")
-
-
-class _Deaf(wifi.WifiPort):
-    """A port that sends into the void."""
+class _Link:
+    """Routers that advertise to a station, second by second."""
 
     def __init__(self):
-        wifi.WifiPort.__init__(self, _Store(None))
-        self.renewals = 0
-        self._told = ("a", bytes(16))
-        self._station.renew = self.renew
+        self.scene = _Scene(_KNOWN[:1])
+        self.station = self.scene.station
+        self.station.network = self.station._known[0]
+        self.now = 1000000
+        self.advertising = {}  # text of an address -> seconds between advertisements
+        self.dropped = 0
+        self._asked = 0
 
-    def renew(self):
-        self.renewals += 1
+    def run(self, seconds):
+        wlan = self.scene.wlan
+        for _ in range(seconds):
+            self.now += 1000
+            wlan.addr6 = [
+                (text, state, life - 1, valid - 1) for text, state, life, valid in wlan.addr6
+            ]
+            asked, self._asked = self.scene.solicited > self._asked, self.scene.solicited
+            for text, every in self.advertising.items():
+                rest = [entry for entry in wlan.addr6 if entry[0] != text]
+                if len(rest) < 2 and (asked or self.now // 1000 % every == 0):
+                    wlan.addr6 = rest + [(text, 0x30, 1800, 3600)]
+            self.station._look(self.now)
+            marked = [values["addr6"] for _, values in self.scene.asked("ipconfig")]
+            if marked:
+                assert marked == [marked[0], None]
+                wlan.addr6 = [entry for entry in wlan.addr6 if entry[0] != marked[0]]
+                wlan.asked.clear()
+                self.dropped += 1
 
-    def _open_sender(self):
+
+def test_an_address_that_nobody_renews_makes_room():
+    link = _Link()
+    for number in range(4):  # another network at each turn, under one name
+        text = "2001:DB8:%d::5" % (number + 1)
+        link.advertising = {text: 10}
+        link.run(300)
+        assert [entry[0] for entry in link.scene.wlan.addr6] == [text]
+    assert link.dropped == 3
+
+
+def test_two_routers_that_go_on_advertising_keep_their_addresses():
+    link = _Link()
+    link.advertising = {"2001:DB8:1::5": 7, "2001:DB8:2::5": 11}
+    link.run(7200)
+    assert not link.dropped
+    assert link.scene.solicited < 30  # two at a time, and less and less often
+
+
+def test_a_neighbour_that_shows_up_now_and_then_takes_nothing_away():
+    link = _Link()
+    link.advertising = {"2001:DB8:1::5": 200}
+    link.run(200)
+    for turn in range(200):
+        link.advertising = {"2001:DB8:1::5": 200, "2001:DB8:%x::5" % (turn + 2): 1}
+        link.run(20)
+        assert "2001:DB8:1::5" in [entry[0] for entry in link.scene.wlan.addr6]
+    assert link.dropped < 12
+
+
+class _Clock:
+    """The station's clock, which its sleep moves."""
+
+    def __enter__(self):
+        self.at = 0
+        self._before = station.now, station.asyncio
+        station.now = lambda: self.at
+        station.asyncio = self
         return self
 
-    def _interface(self):
-        return _Wlan()
+    def __exit__(self, *_):
+        station.now, station.asyncio = self._before
+
+    async def sleep(self, seconds):
+        self.at += int(1000 * seconds)
+        await asyncio.sleep(0)
+
+
+class _Radio(_Wlan):
+    """Networks with and without IPv6."""
+
+    def __init__(self, clock):
+        _Wlan.__init__(self)
+        self.clock = clock
+        self.with_ipv6 = []
+        self.joined = []  # (when in seconds, name)
+
+    def connect(self, ssid, password):
+        _Wlan.connect(self, ssid, password)
+        if ssid in self.in_reach:
+            self.joined.append((self.clock.at // 1000, ssid))
+            self.addr6 = [_LOCAL, _ONE] if ssid in self.with_ipv6 else [_LOCAL]
+
+
+def _live(known, until, in_reach, with_ipv6=(), each=None):
+    """A station's life of `until` seconds; `each(scene)` is called all the time."""
+    with _Clock() as clock:
+        scene = _Scene(known)
+        scene.wlan = scene.station._nic = _Radio(clock)
+        scene.wlan.in_reach = list(in_reach)
+        scene.wlan.with_ipv6 = with_ipv6
+
+        async def main():
+            task = asyncio.create_task(scene.station.run())
+            while clock.at < 1000 * until:
+                await asyncio.sleep(0)
+                if each is not None:
+                    each(scene)
+            task.cancel()
+
+        asyncio.run(main())
+    return scene
+
+
+def _after(scene, seconds):
+    """How often a network was joined after that time."""
+    return len([at for at, _ in scene.wlan.joined if at > seconds])
+
+
+def test_a_network_without_ipv6_gives_way_to_the_next():
+    scene = _live(_KNOWN, 3600, ["a", "b"], ["b"])
+    assert [name for _, name in scene.wlan.joined] == ["a", "b"]
+    assert 15 <= scene.wlan.joined[1][0] <= 20
+
+
+def test_where_no_network_has_ipv6_each_is_tried_less_and_less_often():
+    scene = _live(_KNOWN, 4 * 3600, ["a", "b"])
+    assert {name for _, name in scene.wlan.joined} == {"a", "b"}
+    assert 8 < len(scene.wlan.joined) < 40 and _after(scene, 3 * 3600) <= 3
+
+
+def test_the_only_network_is_stayed_with_and_its_routers_are_asked():
+    for known in (_KNOWN[:1], _KNOWN):
+        scene = _live(known, 1200, ["a"])
+        assert [name for _, name in scene.wlan.joined] == ["a"]
+        assert 15 < scene.solicited < 25
+
+
+def test_a_network_that_gets_ipv6_late_is_left_no_more():
+    def each(scene):
+        if scene.wlan.clock.at > 600000:
+            scene.wlan.addr6 = [_LOCAL, _ONE]
+
+    scene = _live(_KNOWN, 1200, ["a"], each=each)
+    assert len(scene.wlan.joined) == 1 and scene.usable() == ["2001:db8:1::5"]
+
+
+def test_updates_without_an_answer_have_us_join_anew_once_then_the_next():
+    def each(scene):
+        scene.station.asked()
+        if scene.station.network is not None and scene.station.network.ssid == "b":
+            scene.station.answered()
+
+    scene = _live(_KNOWN, 1200, ["a", "b"], ["a", "b"], each=each)
+    assert [name for _, name in scene.wlan.joined] == ["a", "a", "b"]
+    assert scene.wlan.joined[2][0] < 60
+    # where it is the only one, it is joined anew less and less often
+    alone = _live(_KNOWN, 4 * 3600, ["a"], ["a"], each=each)
+    assert 5 < len(alone.wlan.joined) < 20 and _after(alone, 3 * 3600) <= 2
+
+
+def test_without_updates_nothing_is_missed():
+    scene = _live(_KNOWN, 1200, ["a", "b"], ["a", "b"])
+    assert [name for _, name in scene.wlan.joined] == ["a"]
+
+
+def test_an_interface_that_fails_is_gone_on_with():
+    """A short failure costs nothing; a long one has the interface made anew."""
+
+    def each(scene):
+        at = scene.wlan.clock.at
+        failing = 100000 < at < 100500 or 200000 < at < 260000
+        scene.wlan.error = OSError(5) if failing else None
+
+    scene = _live(_KNOWN, 400, ["a", "b"], ["a"], each=each)
+    assert [name for _, name in scene.wlan.joined] == ["a", "a"]
+    assert scene.wlan.joined[1][0] >= 260
+    assert scene.usable() == ["2001:db8:1::5"]
+    assert 10 < len(scene.faults) < 200
 
 
 class _Void:
@@ -283,35 +447,83 @@ class _Void:
         pass
 
 
-def test_updates_without_an_answer_for_long_have_us_join_anew_once():
-    port = _Deaf()
-    port._sender = _Void()
-    clock = wifi.now
-    try:
-        for at in (0, 1500, 4500):
-            wifi.now = lambda at=at: at
-            assert port.send(bytes(16), bytes(16), 60, b"\x87")
-        assert port.renewals == 0
-        for _ in range(20):  # a burst to many correspondents, and data, prove nothing
-            port.send(bytes(16), bytes(16), 60, b"\x87")
-            port.send(bytes(16), bytes(16), 60, b"\x11")
-        assert port.renewals == 0
-        for at in (10500, 20000, 40000):
-            wifi.now = lambda at=at: at
-            port.send(bytes(16), bytes(16), 60, b"\x87")
-        assert port.renewals == 1
-    finally:
-        wifi.now = clock
+class _Port(wifi.WifiPort):
+    """A port that sends into the void, and its sink."""
+
+    def __init__(self):
+        wifi.WifiPort.__init__(self, _Store(None))
+        self.told = []
+        self.lines = []
+        self.solicited = 0
+        self._sink = self
+        self._station._known = _read(_KNOWN)
+
+    def _open_sender(self):
+        return _Void()
+
+    def _interface(self):
+        return _Wlan()
+
+    def _ask_routers(self):
+        self.solicited += 1
+
+    def note(self, kind, text):
+        self.lines.append((kind, text))
+
+    def address_usable(self, uplink, priority, address, preferred, valid_s):
+        self.told.append((uplink, priority, address[5], preferred, valid_s))
+
+    def address_gone(self, uplink, address):
+        self.told.append((uplink, address[5]))
+
+    def see(self, network, *listed):
+        """What is told when the interface looks like this."""
+        self.told = []
+        self._station.network = None if network is None else self._station._known[network]
+        self._station._take([_LOCAL] + list(listed), wifi.now())
+        self._tell()
+        return self.told
 
 
-def test_data_alone_need_no_answer():
-    port = _Deaf()
-    port._sender = _Void()
+def test_a_port_tells_what_changed():
+    port = _Port()
+    assert port.see(0, _ONE) == [("a", 0, 1, True, 1000)]
+    assert port.see(0, (_ONE[0], 0x30, 99, 999)) == []
+    assert port.see(0, _ONE, _TWO) == [("a", 0, 2, True, 1000)]
+    assert port.see(0, (_ONE[0], 0x10, 0, 900), _TWO) == [("a", 0, 1, False, 900)]
+    assert port.see(0, (_ONE[0], 0x10, 0, 2000), _TWO) == [("a", 0, 1, False, 2000)]
+    assert port.send(addresses.parse(_ONE[0]), bytes(16), 60, b"\x87")
+    assert port._station._asked_at is not None
+    assert port.see(0, _TWO) == [("a", 1)]
+    assert not port.send(addresses.parse(_ONE[0]), bytes(16), 60, b"\x87")
+    assert port.see(None) == [("a", 2)]
+    assert [line for line in port.lines if line[0] == "link"] == [
+        ("link", "a up"),
+        ("link", "down"),
+    ]
+
+
+def test_a_network_that_comes_and_goes_fills_no_log():
+    port = _Port()
+    for _ in range(1000):
+        port.see(0, _ONE)
+        port.see(None)
+    assert 64 <= len(port.lines) < 150
+
+
+def test_a_packet_that_finds_no_router_has_one_asked_for():
+    port = _Port()
+    port.see(0, _ONE)
+
+    def refuse(*packet):
+        raise OSError(113)
+
+    port._sender.send = refuse
     clock = wifi.now
     try:
-        for at in range(0, 100000, 5000):
+        for at in range(10000, 19000, 100):
             wifi.now = lambda at=at: at
-            port.send(bytes(16), bytes(16), 60, b"\x11")
-        assert port.renewals == 0
+            assert not port.send(addresses.parse(_ONE[0]), bytes(16), 60, b"\x11")
     finally:
         wifi.now = clock
+    assert port.solicited == 3 and port.faults

@@ -43,14 +43,42 @@ class Platform:
         return bytes([self.drawn] * octets)
 
 
+class Application:
+    """`told`: what it was told, in order."""
+
+    def __init__(self):
+        self.status = "running"
+        self.told = []
+        self.broken = False
+
+    def start(self):
+        self._tell("start")
+
+    def stop(self):
+        self._tell("stop")
+
+    def _tell(self, word):
+        if self.broken:
+            raise OSError(28)
+        self.told.append(word)
+
+
 class Node:
     def __init__(self):
-        self.changes = 0
+        self.changes = self.seals = 0
+        self.told = {"state": "waiting"}
+        self.application = Application()
 
     def status(self):
-        return {"state": "waiting"}
+        return dict(self.told)
+
+    def seal_changed(self):
+        self.seals += 1
 
     def reload(self):
+        pass
+
+    def farewell(self):
         pass
 
     def networks_changed(self):
@@ -131,7 +159,7 @@ def test_networks_that_are_none():
     assert board.call("networks", list=1) == (None, -32602)
     board.store.read_only = True
     assert board.call("networks", set={"ssid": "a"}) == (None, -32001)
-    assert not board.store.records and not board.node.changes
+    assert not board.store.records and board.node.changes == 1  # it looks what is there
     board.store.read_only = False
     for number in range(16):
         assert board.call("networks", set={"ssid": str(number)})[1] is None
@@ -172,11 +200,61 @@ def test_a_sealed_board_says_who_and_how_it_is_and_nothing_else():
     for _ in range(2):
         assert board.call("identify")[0]["sealed"] == SEAL_ID
         assert board.call("status")[1] is None
-        for method in ("provision", "rekey", "erase", "reboot", "networks", "log", "time", "seal"):
+        for method in ("provision", "rekey", "erase", "reboot", "networks", "log", "time", "app"):
             assert board.call(method) == (None, -32003), method
         assert board.call("unlock") == (None, -32601)
         assert not board.console.rebooting
         board.start()
+
+
+def test_what_a_sealed_board_says_of_its_node_names_nobody():
+    board = Board()
+    board.node.told = {
+        "state": "away",
+        "text": "at the SSID",
+        "uptime_s": 7,
+        "uplinks": [{"uplink": "SSID", "priority": 0, "address": "2001:db8:1::1"}],
+        "unsent": 2,
+        "faults": {"EIO": 1},
+        "drops": {"checksum": 3},
+        "home_address": "2001:db8:a::1",
+        "care_of_address": "2001:db8:1::1",
+        "bindings": [{"correspondent": "2001:db8:c::1", "state": "bound"}],
+        "fault": "ValueError: SSID",
+        "traceback": "Traceback SSID",
+        "application": "ValueError: SSID",
+        "application_traceback": "Traceback SSID",
+        "parts": [
+            {"part": "node", "faults": 1, "restarts": 1, "failed": False, "fault": "SSID"},
+        ],
+    }
+    assert "SSID" in str(board.call("status")[0])
+    board.call("seal", seal_id=SEAL_ID, key=KEY)
+    told = board.call("status")[0]
+    assert told["node"] == {
+        "sealed": True,
+        "state": "away",
+        "uptime_s": 7,
+        "unsent": 2,
+        "faults": {"EIO": 1},
+        "drops": {"checksum": 3},
+        "bindings": [{"state": "bound"}],
+        "application": "failed",
+        "parts": [{"part": "node", "faults": 1, "restarts": 1, "failed": False}],
+    }
+    for trace in ("SSID", "2001:db8:1", "2001:db8:c", "Traceback"):
+        assert trace not in str(told)
+
+
+def test_the_application_is_started_and_kept_from_starting():
+    board = Board()
+    assert board.call("app") == ({"application": "running"}, None)
+    assert board.call("app", set="stop") == ({"application": "running"}, None)
+    assert board.call("app", set="start") == ({"application": "running"}, None)
+    assert board.call("app", set="begin") == (None, -32602)
+    assert board.node.application.told == ["stop", "start"]
+    board.node.application.broken = True
+    assert board.call("app", set="stop") == (None, -32001)
 
 
 def test_unsealing():
@@ -191,7 +269,9 @@ def test_unsealing():
     board.start()
     assert board.call("unseal", response=board.respond()) == (None, -32004)
     board.ms += 1000
+    told = board.node.seals
     assert board.call("unseal", response=board.respond()) == ({}, None)
+    assert board.node.seals == told + 1  # 0x03 may interrupt the application again
     assert board.call("identify")[0]["sealed"] is None
     assert board.call("time")[1] is None
 
@@ -212,11 +292,66 @@ def test_erase_takes_passwords_along():
     board = Board()
     board.call("networks", set={"ssid": "depot", "password": PASSWORD})
     assert board.call("erase") == ({}, None)
-    assert not board.store.records
+    assert list(board.store.records) == ["used"]
     board.store.read_only = True
     assert board.call("erase") == (None, -32001)
 
 
+def test_erase_takes_the_log_along():
+    blocks = MemoryStore()
+    board = Board()
+    board.log = EventLog(board.now, blocks)
+    board.start()
+    board.log.add("attached", "2001:db8:1::7")
+    board.log.write_lines()
+    board.log.save()
+    assert board.call("erase") == ({}, None)
+    assert b"2001:db8" not in b"".join(blocks.records.values())
+    assert "2001:db8" not in board.call("log")[0]["text"]
+
+
+def test_what_fails_to_be_erased_keeps_nothing_else():
+    class Sticky(MemoryStore):
+        stuck = "networks"
+
+        def remove(self, name):
+            if name == self.stuck:
+                raise OSError(5)
+            MemoryStore.remove(self, name)
+
+    for stuck in ("networks", "000001"):
+        board = Board()
+        board.store, blocks = Sticky(), Sticky({"000001": b"0 boot 1 1 0"})
+        board.store.stuck = blocks.stuck = stuck
+        board.store.write("keys", b"of somebody")
+        board.log = EventLog(board.now, blocks)
+        board.start()
+        board.call("networks", set={"ssid": "depot", "password": PASSWORD})
+        assert board.call("erase") == (None, -32001)
+        assert "keys" not in board.store.records
+        board.store.stuck = blocks.stuck = None
+        assert board.call("erase") == ({}, None)
+        assert list(board.store.records) == ["used"] and "000001" not in blocks.records
+
+
 def test_repr_shows_nothing():
     assert "hidden" in repr(networklist.WifiNetwork("a", PASSWORD, 0))
-    raises(ValueError, networklist.put, MemoryStore(), {"ssid": "a", "password": 5})
+    raises(ValueError, networklist.change, MemoryStore(), {"ssid": "a", "password": 5}, None)
+
+
+def test_networks_change_whole_or_not_at_all():
+    board = Board()
+    board.call("networks", set={"ssid": "depot", "password": PASSWORD})
+    before, changes = dict(board.store.records), board.node.changes
+    assert board.call("networks", set={"ssid": "other"}, remove="nobody") == (None, -32602)
+    assert board.store.records == before and board.node.changes == changes
+    assert board.call("networks", set={"ssid": "other"}, remove="depot")[1] is None
+    assert [one["ssid"] for one in board.call("networks")[0]["networks"]] == ["other"]
+
+
+def test_the_node_goes_by_the_networks_in_flash_also_where_a_write_failed():
+    board = Board()
+    board.store.fail_at, board.store.keep = 0, True
+    changes = board.node.changes
+    assert board.call("networks", set={"ssid": "other"}) == (None, -32001)
+    assert board.node.changes == changes + 1

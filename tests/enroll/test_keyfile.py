@@ -147,10 +147,11 @@ def test_repr_hides_the_secrets(tmp_path: Path) -> None:
         pair(keys=[{"generation": True, "kcn": KCN}]),
         pair(keys=[{"generation": 0, "kcn": KCN}, {"generation": 0, "kcn": "ab" * 20}]),
         pair(keys=[{"generation": 0, "kcn": KCN}, {"generation": 1, "kcn": KCN}]),
+        pair(keys=[{"generation": 0, "kcn": KCN}, {"generation": 1, "kcn": KCN + "00"}]),
         [pair(), pair()],
         [pair(), pair(home_address="2001:db8:a::2")],
     ],
-    ids=range(25),
+    ids=range(26),
 )
 def test_pairs_are_refused(tmp_path: Path, document: Any) -> None:
     text = document if isinstance(document, str) else json.dumps(document)

@@ -208,7 +208,7 @@ def clear(file):
 def test_a_reader_keeps_it_from_ending_well(tmp_path, passphrase_file, monkeypatch, count):
     """He has an older state open, and its log holds every key in the clear."""
     monkeypatch.setattr("roamkey.registry.remains._PATIENCE_S", 0.5)
-    monkeypatch.setattr("roamkey.registry.database._BUSY_S", 0.2)
+    monkeypatch.setattr("roamkey.registry.database.BUSY_S", 0.2)
     path = tmp_path / "registry.sqlite"
     with Registry.open(path) as filled:
         with filled.reading() as reader:

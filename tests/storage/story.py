@@ -1,7 +1,8 @@
 """The life of a board's key store, told once, with a cut at each operation of its flash.
 
 First provisioning, a long session, short sessions ended by cuts, a deep sleeper, re-keying, the
-end of a generation, a larger set, relocation of worn blocks, erasing, provisioning again.
+end of a generation, a larger set, relocation of worn blocks, erasing, provisioning again, keys
+that an accident damaged. At the end keys that were used once are offered again after each cut.
 """
 
 import vfs
@@ -9,7 +10,9 @@ from counter import counter_of
 from flash import GEOMETRY, Flash, Noise
 from truth import Cutter, Tally, Truth, mount
 
+from mip6.errors import Misuse
 from mip6.keystore.keyset import Credentials, Peer
+from mip6.keystore.records import KEYS
 from mip6.limits import SEQUENCE_NUMBERS
 from mip6.status import keystore_text
 
@@ -73,6 +76,7 @@ class Story:
         self.keystore.provision(credentials)
         self.cutter.again = None
         self.truth.sets, self.truth.none = [credentials.set_id], False
+        self.truth.damaged = False
 
     def tell(self):
         first = key_set(self.noise, (0, 1))
@@ -94,13 +98,54 @@ class Story:
         self.relocate()
         self.step("relocation of worn blocks")
         self.truth.none = True
+        self.cutter.spent = self.relabelled()
         self.keystore.erase()
         self.truth.sets = []
+        self.refused()
         self.step("erase")
         self.provision(key_set(self.noise, (0,)))
+        self.cutter.spent = None
         self.long_session(self.times(40))
         self.step("provisioned again")
+        for _ in range(2):
+            self.cutter.spent = self.relabelled()
+            self.damage()
+            self.refused()
+            self.provision(key_set(self.noise, (0, 1)))
+            self.refused()
+            self.cutter.spent = None
+            self.long_session(8)
+        self.step("provisioned over damaged keys")
         vfs.umount(ROOT)
+
+    def relabelled(self):
+        """The keys in use, as another set."""
+        held = self.keystore.credentials
+        peers = []
+        for index, peer in enumerate(held.peers):
+            kcn = self.keystore.current(index)[1]
+            nonces = peer.home_nonce, peer.care_of_nonce
+            peers.append(Peer(peer.correspondent, *nonces, 600, [(100, kcn)]))
+        return Credentials(self.noise.octets(8), held.home_address, peers)
+
+    def refused(self):
+        """Keys that were used once don't come back where nobody knows how far."""
+        try:
+            self.keystore.provision(self.cutter.spent)
+        except Misuse:
+            return
+        raise AssertionError("a key that was used starts at 0")
+
+    def damage(self):
+        """An accident: the key set can't be read any more."""
+        hook, self.flash.hook = self.flash.hook, None
+        with open(ROOT + "/roamkey/" + KEYS, "wb") as file:
+            file.write(self.noise.octets(80))
+        vfs.umount(ROOT)
+        self.keystore = mount(self.flash, self.geometry, ROOT)
+        assert self.keystore.status == "damaged", keystore_text(self.keystore)
+        self.truth.sets, self.truth.none, self.truth.damaged = [], True, True
+        self.flash.hook = hook
 
     def long_session(self, count):
         for number in range(count):

@@ -60,7 +60,7 @@ def test_no_cut_repeats_a_number_or_loses_a_key_set(tmp_path: Path) -> None:
     assert cuts["reused"] == cuts["lost_sets"] == cuts["crashed"] == 0
     assert cuts["most_lost"] <= 16
     for geometry in ("rp2", "esp32"):
-        assert set(cuts[geometry]["statuses"]) == {"ready", "empty", "unfinished"}
+        assert set(cuts[geometry]["statuses"]) == {"ready", "empty", "unfinished", "damaged"}
         assert all(cuts[geometry]["steps"].values())
         assert cuts["faults"][geometry]["one_error"]["refused"] > 0
         for kind in cuts["remains"][geometry].values():

@@ -3,8 +3,9 @@
 import vfs
 from flash import GEOMETRY, Flash, torn
 
+from mip6.errors import Misuse
 from mip6.keystore.keystore import Keystore
-from mip6.keystore.records import EMPTY, READY, UNFINISHED
+from mip6.keystore.records import DAMAGED, EMPTY, READY, UNFINISHED
 from mip6.limits import SEQUENCE_NUMBERS
 from mip6.ports.files import FileStore
 from mip6.status import keystore_text
@@ -19,18 +20,20 @@ def mount(flash, geometry, path):
 
 
 class Truth:
-    """The witness of one board. `sets` are the set ids that a boot may find now; `none`: or none.
+    """The witness of one board. `sets` are the set ids that a boot may find now; `none`: or none;
+    `damaged`: or one that can't be read.
 
     `given` maps a Kcn to the highest number taken from it (65536 once it was left behind).
     """
 
-    def __init__(self, sets=(), none=True, given=None):
+    def __init__(self, sets=(), none=True, given=None, damaged=False):
         self.sets = list(sets)
         self.none = none
+        self.damaged = damaged
         self.given = dict(given or {})
 
     def copy(self):
-        return Truth(self.sets, self.none, self.given)
+        return Truth(self.sets, self.none, self.given, self.damaged)
 
     def took(self, kcn, number):
         """A number was given out; raises AssertionError if it was before."""
@@ -61,6 +64,7 @@ class Cutter:
 
     One in `thin` of these boots is itself cut at each of its operations (0: none). `again` is the
     key set under way to the board, or None: provisioning it once more must succeed after any cut.
+    `spent`: a set of keys that gave out numbers, or None: it may be refused, or go on.
     `jump`: the counter is being moved forward, so that numbers left out aren't numbers lost.
     """
 
@@ -70,7 +74,7 @@ class Cutter:
         self.tally = tally
         self.noise = noise
         self.thin = thin
-        self.again = None
+        self.again = self.spent = None
         self.jump = False
         self.level = 1
 
@@ -88,6 +92,7 @@ class Cutter:
             inner = Cutter(self.geometry, truth, self.tally, self.noise)
             inner.level = self.level + 1
             inner.again = self.again
+            inner.spent = self.spent
             inner.jump = self.jump
             flash.hook = inner
         path = "/cut%d" % self.level
@@ -107,12 +112,21 @@ class Cutter:
         self.tally.statuses[status] = self.tally.statuses.get(status, 0) + 1
         if status == READY and keystore.credentials.set_id in truth.sets:
             self._use(keystore, truth)
-        elif not (truth.none and status in (EMPTY, UNFINISHED)):
+        elif not (truth.none and status in (EMPTY, UNFINISHED)) and not (
+            truth.damaged and status == DAMAGED
+        ):
             self.tally.lost_sets += 1
             print("set lost:", status, keystore_text(keystore))
         if self.again:  # running the command again finishes the job
             keystore.provision(self.again)
-            truth.sets, truth.none = [self.again.set_id], False
+            truth.sets, truth.none, truth.damaged = [self.again.set_id], False, False
+            self._use(keystore, truth)
+        if self.spent:
+            truth.sets.append(self.spent.set_id)
+            try:
+                keystore.provision(self.spent)
+            except Misuse:
+                return
             self._use(keystore, truth)
 
     def _use(self, keystore, truth):

@@ -357,4 +357,9 @@ def _refresh_after(granted: int, message: "messages.Message") -> int:
         interval = 1000 * LIFETIME_UNIT_S * int.from_bytes(advice, "big")
         if 0 < interval < granted:
             return interval
+    return renewed_after(granted)
+
+
+def renewed_after(granted: int) -> int:
+    """As _refresh_after() where no advice was given."""
     return granted - min(_MARGIN_MAX, granted // 4)

@@ -123,9 +123,14 @@ class Seal:
         except OSError as error:
             self._load()
             raise StorageError("not sealed: %s" % error) from None
-        self._load()
-        if kept != record:
+        if kept != record:  # a seal that is damaged would open to nobody
+            try:
+                self._store.remove(RECORD)
+            except OSError:
+                pass
+            self._load()
             raise StorageError("flash did not keep the seal")
+        self._load()
 
     def challenge(self) -> bytes:
         """A new challenge; the one before it is void."""
@@ -145,22 +150,29 @@ class Seal:
         self._count()
         if not keys.equal(bytes(answer), response(self._key, self.id, challenge)):
             raise Misuse("wrong response")
+        problem = "flash keeps the seal"
         try:
             self._store.remove(RECORD)
             self._store.remove(TRIES)
         except OSError as error:
-            self._load()
-            if self.closed:
-                raise StorageError("still sealed: %s" % error) from None
+            problem = str(error)
         self._load()
+        if self.closed:  # whoever holds the key must not forget it now
+            raise StorageError("still sealed: " + problem)
 
     def _count(self) -> None:
         """Count this attempt as failed, in flash, before it is looked at."""
         tries = min(_TRIES_MAX, self._tries + 1)
         if tries != self._tries:
+            record = pack(_TRIES_KIND, _VERSION, bytes([tries]))
+            problem = "flash did not keep it"
             try:
-                self._store.write(TRIES, pack(_TRIES_KIND, _VERSION, bytes([tries])))
+                self._store.write(TRIES, record)
+                if self._store.read(TRIES) == record:
+                    problem = ""
             except OSError as error:
-                raise StorageError("the attempt can't be counted: %s" % error) from None
+                problem = str(error)
+            if problem:
+                raise StorageError("the attempt can't be counted: " + problem)
             self._tries = tries
         self._bar()

@@ -34,8 +34,9 @@ _WHILE_SEALED = ("identify", "status", "unseal")
 class Console:
     """Answers lines for one board.
 
-    `keystore`: keystore.Keystore. `node`: has `status()` (a dictionary) and `reload()`, called
-    after the credentials changed. `identity`: a dictionary, the fixed part of `identify`'s answer.
+    `keystore`: keystore.Keystore. `node`: has `status()` (a dictionary), `reload()`, called after
+    the credentials changed, and `farewell()`, called before they go. `identity`: a dictionary, the
+    fixed part of `identify`'s answer.
     `upkeep`: an upkeep.Upkeep, where the board has one: further methods, and the seal.
     `counts`: lines refused so far, by reason. `rebooting`: whether a reboot was asked for.
     """
@@ -146,11 +147,12 @@ class Console:
     def _status(self, params: object) -> "dict[str, Any]":
         jsonrpc.no_params(params)
         node = self._node.status()
-        return {
+        answer = {
             "keystore": status.of_keystore(self._keystore, node),
             "node": node,
             "console": dict(self.counts),
         }
+        return status.while_sealed(answer) if self.sealed else answer
 
     def _provision(self, params: object) -> "dict[str, Any]":
         credentials = _read(credentials_from, params)
@@ -190,14 +192,21 @@ class Console:
 
     def _erase(self, params: object) -> "dict[str, Any]":
         jsonrpc.no_params(params)
+        problem = None
         try:
-            if self._upkeep is not None:
-                self._upkeep.forget()
+            self._node.farewell()
+        except Exception:  # whatever it is, what is to go has to go
+            pass
+        if self._upkeep is not None:
+            problem = self._upkeep.forget()
+        try:
             self._keystore.erase()
         except (OSError, StorageError) as error:
-            raise Refusal(STORAGE_FAILED, str(error)) from None
+            problem = str(error)
         finally:
             self._node.reload()
+        if problem:
+            raise Refusal(STORAGE_FAILED, problem)
         return {}
 
     def _reboot(self, params: object) -> "dict[str, Any]":

@@ -1,4 +1,4 @@
-"""What a technician does to a board besides keys: Wi-Fi networks, clock, log, seal.
+"""What a technician does to a board besides keys: Wi-Fi networks, clock, log, seal, application.
 
 The console's methods of these names. Whatever depends on the platform comes in with `platform`
 (maintenance/facts.py: `random`, `clock`, `set_clock`) and `networks` (maintenance/networklist.py):
@@ -28,7 +28,8 @@ class Upkeep:
     """`store`: where networks are kept; `seal`: lock.Seal; `log`: eventlog.EventLog.
 
     `networks`: the module of that name, or None on a platform without; `node.networks_changed()`
-    is called after a change.
+    is called after a change, `node.seal_changed()` after one of the seal's; `node.application` is
+    the application.Application.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Upkeep:
             "time": self._time,
             "seal": self._close,
             "unseal": self._open,
+            "app": self._application,
         }
 
     @property
@@ -69,33 +71,42 @@ class Upkeep:
         """Whether nobody is opening the seal: no challenge is out, no time to wait for runs."""
         return self._seal.idle
 
-    def forget(self) -> None:
-        """Remove what else is secret: the passwords of networks. Raises OSError."""
+    def forget(self) -> str | None:
+        """Remove what else shouldn't stay: passwords of networks, and the log of where the board
+        was. What failed, in a line, or None."""
+        problem = None
+        try:
+            self._log.clear()
+        except OSError as error:
+            problem = "log not erased: %s" % error
         if self._networks is not None:
-            self._store.remove(self._networks.RECORD)
-            self._node.networks_changed()
+            try:
+                self._store.remove(self._networks.RECORD)
+                self._node.networks_changed()
+            except OSError as error:
+                problem = "networks not erased: %s" % error
+        return problem
 
     def _change_networks(self, params: object) -> "dict[str, Any]":
         entry, name = jsonrpc.some_params(params, "set", "remove")
         if self._networks is None:
             raise Refusal(REFUSED, "Wi-Fi is not this agent's business here")
+        changes = entry is not None or name is not None
         problem = failure = None
         try:
-            if entry is not None:
-                self._networks.put(self._store, entry)
-            if name is not None:
-                self._networks.remove(self._store, name)
+            if changes:
+                self._networks.change(self._store, entry, name)
             known = self._networks.read(self._store)
         except ValueError as error:  # raised again out here: a traceback may hold a password
             problem = str(error)
         except OSError as error:
             failure = "networks not stored: %s" % error
-        if failure:
-            raise Refusal(STORAGE_FAILED, failure)
         if problem:
             raise Refusal(INVALID_PARAMS, problem)
-        if entry is not None or name is not None:
+        if changes:  # also where the write failed: what is in flash counts, and may be the new
             self._node.networks_changed()
+        if failure:
+            raise Refusal(STORAGE_FAILED, failure)
         return {
             "networks": [
                 {"ssid": one.ssid, "priority": one.priority, "open": one.password is None}
@@ -130,6 +141,8 @@ class Upkeep:
             raise Refusal(REFUSED, str(error)) from None
         except StorageError as error:
             raise Refusal(STORAGE_FAILED, str(error)) from None
+        finally:
+            self._node.seal_changed()
         return {"seal_id": self.seal_id}
 
     def _open(self, params: object) -> "dict[str, Any]":
@@ -151,7 +164,22 @@ class Upkeep:
             raise Refusal(SEALED, str(error)) from None
         except StorageError as error:
             raise Refusal(STORAGE_FAILED, str(error)) from None
+        self._node.seal_changed()
         return {}
+
+    def _application(self, params: object) -> "dict[str, Any]":
+        wanted = jsonrpc.some_params(params, "set")[0]
+        application = self._node.application
+        try:
+            if wanted == "start":
+                application.start()
+            elif wanted == "stop":
+                application.stop()
+            elif wanted is not None:
+                raise Refusal(INVALID_PARAMS, "set is start or stop")
+        except OSError as error:
+            raise Refusal(STORAGE_FAILED, "not kept: %s" % error) from None
+        return {"application": application.status}
 
 
 def _unhex(value: object) -> bytes:

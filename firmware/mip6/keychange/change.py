@@ -4,12 +4,14 @@ How a set is put in place is the key store's own business (keystore/keystore.py)
 """
 
 from ..compat import const
-from ..errors import Misuse
+from ..errors import Misuse, StorageError
+from ..keys import canonical
 from ..keystore.keyset import Credentials, Peer
-from ..keystore.records import DAMAGED, READY, STORAGE_ERROR
+from ..keystore.records import DAMAGED, READY
 from ..limits import SEQUENCE_NUMBERS
 from ..status import keystore_text
 from .check import check_credentials, encode
+from .marks import mark_of, spent_marks, used_record
 
 TYPE_CHECKING = const(False)
 
@@ -28,12 +30,31 @@ def provision(keystore: "Keystore", credentials: "Credentials") -> bool:
     check_credentials(credentials)
     if keystore.known is not None and keystore.known.set_id == credentials.set_id:
         return _repeated(keystore, credentials)
-    rows = [_start_of(keystore, peer) for peer in credentials.peers]
+    try:
+        spent = spent_marks(keystore)
+    except OSError as error:
+        raise StorageError("key set not written: %s" % error) from None
+    rows = [_start_of(keystore, peer, spent) for peer in credentials.peers]
     # With the old set unreadable its id may still be in a counter record.
-    if keystore.status in (DAMAGED, STORAGE_ERROR) and keystore.counted(credentials.set_id):
+    if keystore.known is None and keystore.counted(credentials.set_id):
         raise Misuse("this set was in place before: provision new keys")
-    keystore.replace(credentials, rows, encode)
+    if keystore.status == DAMAGED:
+        # Gone first: otherwise a cut would leave the new marks beside damaged keys, as if these
+        # were the new ones, and the same set be refused when it comes again.
+        keystore.clear(used_record(spent, None))
+    used = used_record(spent, credentials), used_record(spent, credentials, True)
+    keystore.replace(credentials, rows, encode, used)
     return True
+
+
+def erase(keystore: "Keystore") -> None:
+    """Forget all keys but for the marks of those that gave out numbers. Raises StorageError."""
+    used = b""
+    try:
+        used = used_record(spent_marks(keystore), keystore.known)
+    except OSError:
+        pass  # what can't be read stays as it is
+    keystore.clear(used)
 
 
 def _repeated(keystore: "Keystore", credentials: "Credentials") -> bool:
@@ -46,13 +67,13 @@ def _repeated(keystore: "Keystore", credentials: "Credentials") -> bool:
     return False
 
 
-def _start_of(keystore: "Keystore", peer: "Peer") -> tuple[int, int]:
+def _start_of(keystore: "Keystore", peer: "Peer", spent: "list[bytes]") -> tuple[int, int]:
     """(generation, first number) at which a new set's `peer` starts."""
     if not peer.generations:
         return 0, SEQUENCE_NUMBERS  # without a key there is nothing to count
     start = None
     for number, kcn in peer.generations:
-        used = _use_of(keystore, kcn)
+        used = _use_of(keystore, kcn, spent)
         if used is None:  # never used: start here unless a running key comes before
             if start is None:
                 start = (number, 0)
@@ -65,13 +86,12 @@ def _start_of(keystore: "Keystore", peer: "Peer") -> tuple[int, int]:
     return start
 
 
-def _use_of(keystore: "Keystore", kcn: bytes) -> int | None:
+def _use_of(keystore: "Keystore", kcn: bytes, spent: "list[bytes]") -> int | None:
     """Next number of a Kcn of the set in place; 65536 if left behind, None if never used."""
-    if keystore.known is None:
-        return None
-    for index, peer in enumerate(keystore.known.peers):
+    kcn = canonical(kcn)
+    for index, peer in enumerate(keystore.known.peers if keystore.known else ()):
         for number, known in peer.generations:
-            if known != kcn:
+            if canonical(known) != kcn:
                 continue
             if keystore.ledger is None:
                 raise Misuse("the counter of a key given again is lost: give new keys")
@@ -79,6 +99,8 @@ def _use_of(keystore: "Keystore", kcn: bytes) -> int | None:
             if number == current:
                 return keystore.ledger.nexts[index]
             return SEQUENCE_NUMBERS if number < current else None
+    if mark_of(kcn) in spent:
+        raise Misuse("a key was used on this board before and its counter is gone: give new keys")
     return None
 
 

@@ -9,6 +9,7 @@ import struct
 from ..addresses import is_unicast_global
 from ..compat import const
 from ..errors import Misuse
+from ..keys import canonical
 from ..keystore.keyset import Credentials, Peer
 from ..keystore.records import Damaged, pack, unpack
 from ..limits import (
@@ -69,6 +70,7 @@ def check_credentials(credentials: "Credentials") -> None:
         _check(peer.correspondent not in addresses, "an address is given twice")
         addresses.add(peer.correspondent)
         for _, kcn in peer.generations:
+            kcn = canonical(kcn)
             _check(kcn not in keys, "a Kcn is given twice: every one must be different")
             keys.add(kcn)
 

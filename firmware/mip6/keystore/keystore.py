@@ -9,11 +9,13 @@ new with the new), then the old slot is removed. A key without its own counter i
 is no way to start at 0 but to provision a key that the board did not hold.
 
 A counter belongs to the key, not to its label: if a Kcn of the set in place comes again in a new
-set, it goes on where it was; one that was left behind, or whose counter is lost, is refused.
+set, it goes on where it was; one that was left behind, or whose counter is lost, is refused. The
+record `used` (keychange/marks.py) knows such keys by fingerprint when nothing else is left.
 """
 
 from ..compat import const
 from ..errors import Exhausted, Misuse, StorageError
+from ..limits import SEQUENCE_NUMBERS
 from .budget import BUDGET, Budget
 from .ledger import Ledger, warning
 from .records import (
@@ -26,6 +28,7 @@ from .records import (
     SLOTS,
     STORAGE_ERROR,
     UNFINISHED,
+    USED,
     Damaged,
 )
 
@@ -122,16 +125,22 @@ class Keystore:
 
     # How keys change (keychange/change.py): the steps that are atomic, and the named load points.
 
+    def stored(self, name: str) -> bytes | None:
+        """A record as it is, or None. Raises OSError."""
+        return self._store.read(name)
+
     def replace(
         self,
         credentials: "Credentials",
         rows: "Rows",
         encode: "Callable[[Credentials, int], bytes]",
+        used: tuple[bytes, bytes],
     ) -> None:
         """Put a set that was checked in place of whatever is there, atomically with its counters.
 
-        `rows`: (generation, next number) of each peer; `encode(credentials, slot)`: the record.
-        Raises StorageError: the old set or the new one is in place, read back from flash.
+        `rows`: (generation, next number) of each peer; `encode(credentials, slot)`: the record;
+        `used`: the record of that name before and afterwards. Raises StorageError: the old set or
+        the new one is in place, read back from flash.
         """
         slot = 1 - self._slot
         ledger = Ledger(self._store, SLOTS[slot], credentials.set_id, rows, self._retained)
@@ -139,6 +148,7 @@ class Keystore:
         try:
             if self.status != EMPTY:
                 self._store.write(SCRUB, b"old keys")
+            self._store.write(USED, used[0])
             ledger.create(self.ledger.serial if self.ledger else 0)
             self._store.write(KEYS, encode(credentials, slot))
         except (OSError, StorageError) as error:
@@ -151,38 +161,52 @@ class Keystore:
                 "flash did not keep the key set: %s %s" % (self.status, self.detail)
             )
         try:
-            self._store.remove(old)
+            self._store.remove(old)  # nothing refers to it any more
+            self._store.write(USED, used[1])
         except OSError:
-            pass  # nothing refers to it any more: clutter
+            pass  # clutter, and marks that count while a record of the set is left
 
     def counted(self, set_id: bytes) -> bool:
-        """Whether a counter record of this set is there, for a store whose set can't be read."""
+        """Whether a counter record says that keys of this set, which can't be read, were used."""
         for name in SLOTS:
             try:
-                if Ledger.load(self._store, name).set_id == set_id:
-                    return True
+                ledger = Ledger.load(self._store, name)
             except (Damaged, OSError):
-                pass
+                continue
+            if ledger.set_id == set_id:
+                for index, limit in enumerate(ledger.limits):  # 65536 of generation 0: no key
+                    if limit and (limit < SEQUENCE_NUMBERS or ledger.generations[index]):
+                        return True
         return False
 
-    def clear(self) -> None:
-        """Forget all keys; a scrub is due then. Raises StorageError; run it again then."""
+    def clear(self, used: bytes = b"") -> None:
+        """Forget all keys but for `used`, that record (none: as it is); a scrub is due then.
+
+        Raises StorageError; run it again then.
+        """
         self._changes += 1
         try:
             self._store.write(SCRUB, b"old keys")
+            if used:
+                self._store.write(USED, used)
+                used = b""
         except OSError:
             pass  # a full flash must not keep the keys from being removed
         try:
-            self._store.remove(KEYS)
-            for name in SLOTS + (BUDGET,):  # noqa: RUF005 (MicroPython unpacks no tuple here)
+            for name in (KEYS, SLOTS[0], SLOTS[1], BUDGET):
                 self._store.remove(name)
         except OSError as error:
             self.load()
             raise StorageError("keys not erased: %s" % error) from None
-        if self._retained is not None:
-            self._retained.write(b"")
         self._forget(EMPTY)
         self.scrub_due = True
+        try:
+            if used:  # there is room now
+                self._store.write(USED, used)
+            if self._retained is not None:
+                self._retained.write(b"")
+        except OSError:
+            pass  # the note is bound to counters that are gone
 
     def scrubbing(self) -> "Generator[None, None, None]":
         """scrub() in slices, for who has other work: each step of this generator takes a page or
@@ -223,7 +247,9 @@ class Keystore:
 
     def erase(self, tick: "Callable[[], object] | None" = None) -> None:
         """Forget all keys, then scrub. Raises StorageError; run it again then."""
-        self.clear()
+        from ..keychange import change
+
+        change.erase(self)
         self.scrub(tick)
 
     # How keys are used
@@ -280,7 +306,7 @@ class Keystore:
         return self.ledger.advance(index, last_accepted)
 
     def warning(self, index: int) -> int | None:
-        """Per cent of the last key of peer `index` used: 80, 95, 100, or None before."""
+        """Per cent of the last key of peer `index` used: 90, 97, 100, or None before."""
         next_number, later = self.left(index)
         return None if later else warning(next_number)
 

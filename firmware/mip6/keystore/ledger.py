@@ -39,8 +39,8 @@ _MOST = const(16)  # numbers reserved at most, and lost at most
 _LONG = const(8)  # uses after which a session counts as long, so that reserving early pays
 _LOW = const(1)  # top_up() acts when no more than this many reserved numbers are left
 
-_WARN_FIRST = const(80)  # per cent of a key used
-_WARN_SECOND = const(95)
+_WARN_FIRST = const(90)  # per cent of a key used
+_WARN_SECOND = const(97)
 
 _RETIRED = const(-1)  # a generation that no counter has
 
@@ -55,7 +55,7 @@ def reservation(uses: int) -> int:
 
 
 def warning(next_number: int) -> int | None:
-    """Per cent of a key used that are worth a warning: 80, 95 or 100; None below 80."""
+    """Per cent of a key used that are worth a warning: 90, 97 or 100; None below 90."""
     found = None
     for bound in (_WARN_FIRST, _WARN_SECOND, 100):
         if next_number * 100 >= bound * SEQUENCE_NUMBERS:

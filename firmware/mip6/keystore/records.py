@@ -13,10 +13,11 @@ import struct
 from ..compat import const
 
 #: The records: the key set, which of two slots holds its counters; the counters of a set, one slot
-#: in use; a mark that old keys are still to be overwritten.
+#: in use; a mark that old keys are still to be overwritten; fingerprints of keys once used.
 KEYS = "keys"
 SLOTS = ("seq/0", "seq/1")
 SCRUB = "scrub"
+USED = "used"
 
 # What Keystore.load() finds; status.py has a line for a person on each.
 READY = "ready"

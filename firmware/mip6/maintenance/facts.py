@@ -7,6 +7,7 @@ import time
 
 from .. import __version__
 from ..compat import const
+from ..keystore.records import Damaged, pack, unpack
 
 TYPE_CHECKING = const(False)
 
@@ -14,11 +15,15 @@ if TYPE_CHECKING:
     from ..protocols import Writable
 
 _ID = "board-id"
+_SURE = "board-id.crc"  # the same in an envelope: of the two, it counts
 _ID_OCTETS = const(8)
+_KIND = const(0x49)  # "I"
+_VERSION = const(1)
 
 
 def identity(store: "Writable") -> dict[str, str]:
-    """What `identify` says of the board: `board` (its id), `platform`, versions."""
+    """What `identify` says of the board: `board` (its id; empty where it can't be read or kept),
+    `platform`, versions."""
     return {
         "board": _unique_id(store).hex(),
         "platform": sys.platform,
@@ -36,11 +41,31 @@ def _unique_id(store: "Writable") -> bytes:
         return machine.unique_id()
     except (ImportError, AttributeError):
         pass
-    kept = store.read(_ID)
-    if kept is None or len(kept) != _ID_OCTETS:
-        kept = os.urandom(_ID_OCTETS)
-        store.write(_ID, kept)
-    return kept
+    try:
+        return _kept_id(store)
+    except OSError:  # another one at each start would make another board of it
+        return b""
+
+
+def _kept_id(store: "Writable") -> bytes:
+    """The id in the store, in two records: one that is torn or altered is mended by the other."""
+    sure, plain = store.read(_SURE), store.read(_ID)
+    kept = None
+    try:
+        kept = unpack(_KIND, _VERSION, sure or b"")
+    except Damaged:
+        if plain is not None and len(plain) == _ID_OCTETS:
+            kept = plain
+    found = kept or os.urandom(_ID_OCTETS)
+    for name, record, stored in ((_SURE, pack(_KIND, _VERSION, found), sure), (_ID, found, plain)):
+        if stored != record:
+            try:
+                store.write(name, record)
+                kept = found
+            except OSError:
+                if not kept:
+                    raise
+    return found
 
 
 def random(octets: int) -> bytes:

@@ -55,22 +55,22 @@ def read(store: "Readable") -> "list[WifiNetwork]":
     return found
 
 
-def put(store: "Writable", entry: object) -> None:
-    """Enter a network (an object as in the record), in place of one of its name.
+def change(store: "Writable", entry: object, ssid: object) -> None:
+    """Enter a network (an object as in the record), in place of one of its name; forget the one
+    named `ssid`. None: neither. Both in one write, or nothing.
 
     Raises ValueError (one line that repeats nothing), OSError. A damaged record is replaced.
     """
-    network = _network(entry)
-    _write(store, [one for one in _known(store) if one.ssid != network.ssid] + [network])
-
-
-def remove(store: "Writable", ssid: object) -> None:
-    """Forget a network; ValueError where none has this name, OSError."""
     known = _known(store)
-    left = [one for one in known if one.ssid != ssid]
-    if len(left) == len(known):
-        raise ValueError("no network of this name is entered")
-    _write(store, left)
+    if entry is not None:
+        network = _network(entry)
+        known = [one for one in known if one.ssid != network.ssid] + [network]
+    if ssid is not None:
+        left = [one for one in known if one.ssid != ssid]
+        if len(left) == len(known):
+            raise ValueError("no network of this name is entered")
+        known = left
+    _write(store, known)
 
 
 def _network(entry: object) -> "WifiNetwork":

@@ -33,7 +33,7 @@ def make_folders(file: str) -> None:
 
 
 def names(store: "Filled", prefix: str = "") -> list[str]:
-    """The names of the records below `prefix`, in no order."""
+    """The names of the records below `prefix`, in no order; removes what is half-written."""
     try:
         entries = os.listdir(store.path(prefix)[:-1])
     except OSError as error:
@@ -44,6 +44,11 @@ def names(store: "Filled", prefix: str = "") -> list[str]:
     for entry in entries:
         if os.stat(store.path(prefix + entry))[0] & 0x4000:
             found.extend(names(store, prefix + entry + "/"))
+        elif entry.endswith(".new"):
+            try:
+                os.remove(store.path(prefix + entry))
+            except OSError:  # of a read-only file system, say
+                pass
         else:
             found.append(prefix + entry)
     return found
@@ -84,12 +89,16 @@ def _fill(store: "Filled") -> "Iterator[None]":
 
 
 def end_filling(store: "Filled") -> bool:
-    """Give the filler's space back; whether there was one."""
+    """Give the filler's space back, also after a cut; whether there was one."""
     filler, store.filler = store.filler, None
     if filler is not None:
         try:
             filler.close()
         except OSError:  # what it still held back finds no place
             pass
+    try:
+        os.stat(store.path(_FILLER))
+    except OSError:
+        return filler is not None
     store.remove(_FILLER)
-    return filler is not None
+    return True

@@ -43,15 +43,23 @@ def retained(platform: str = sys.platform) -> "Retained | None":
     return RtcMemory(RTC())
 
 
+def slept() -> bool:
+    """Whether the board woke from deep sleep."""
+    import machine
+
+    return hasattr(machine, "DEEPSLEEP_RESET") and machine.reset_cause() == machine.DEEPSLEEP_RESET
+
+
 def interrupts(on: bool) -> None:
     """Whether 0x03 on the serial line raises KeyboardInterrupt."""
     micropython.kbd_intr(3 if on else -1)
 
 
-def reboot() -> None:
-    """Start afresh: a hardware reset; on unix the process ends (procd's turn, or whoever's)."""
+def reboot(failed: bool = False) -> None:
+    """Start afresh: a hardware reset; on unix the process ends (procd's turn, or whoever's), with
+    the code 1 where it `failed`."""
     import machine
 
     if hasattr(machine, "reset"):
         machine.reset()
-    sys.exit()
+    sys.exit(1 if failed else 0)

@@ -150,7 +150,7 @@ class Interface:
         self._ip6sta = ip6sta
         self._losses = 0
         self._trying = False
-        self._kept: bytes | None = None  # 16 octets: see ipconfig
+        self._marked: str | None = None  # see ipconfig
 
     def active(self, on: bool) -> None:
         """Switch on or off."""
@@ -195,13 +195,11 @@ class Interface:
             return _UP
         return _JOINING if self._trying and losses == self._losses else _FAILED
 
-    def ipconfig(
-        self, key: str | None = None, addr6: str | None = None, autoconf6: bool | None = None
-    ) -> "Any":
+    def ipconfig(self, key: str | None = None, **set_to: "Any") -> "Any":
         """`"addr6"`: the addresses, link-local ones left out: (text, state, preferred, valid).
 
-        With `addr6=` that address is kept when autoconfiguration ends, with `autoconf6=False` it
-        ends: the other addresses go, until a router renews them.
+        With `addr6=` an address is marked, as static ones are on the Pico W; with `addr6=None` it
+        goes. `autoconf6=True` has addresses formed.
         """
         if key == "addr6":
             return [
@@ -209,14 +207,13 @@ class Interface:
                 for octets, state, preferred, valid in self._ip6sta.addresses()
                 if not _is_link_local(octets)
             ]
-        if addr6 is not None:
-            self._kept = addresses.parse(addr6)
-        if autoconf6:
+        if set_to.get("autoconf6"):
             self._ip6sta.start()
-        elif autoconf6 is not None:
-            for entry in self._ip6sta.addresses():
-                if entry[0] != self._kept and not _is_link_local(entry[0]):
-                    self._ip6sta.remove(entry[0])
+        elif set_to.get("addr6"):
+            self._marked = set_to["addr6"]
+        elif self._marked is not None:
+            self._ip6sta.remove(addresses.parse(self._marked))
+            self._marked = None
         return None
 
 

@@ -111,12 +111,13 @@ class FileStore:
                 os.close(folder)
 
     def remove(self, name: str) -> None:
-        """Remove the record, if there is one."""
-        try:
-            os.remove(self.path(name))
-        except OSError as error:
-            if not _missing(error):
-                raise
+        """Remove the record, if there is one, and what a cut left of one half-written."""
+        for end in ("", ".new") if self._kind == _POSIX else ("",):
+            try:
+                os.remove(self.path(name) + end)
+            except OSError as error:
+                if not _missing(error):
+                    raise
 
     def names(self) -> list[str]:
         """The names of the records, sorted."""

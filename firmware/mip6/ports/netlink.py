@@ -35,9 +35,11 @@ _RTM_NEWADDR = const(20)
 _RTM_DELADDR = const(21)
 _RTM_GETADDR = const(22)
 _NLM_F_REQUEST_DUMP = const(0x301)
+_NLM_F_MULTI = const(0x2)  # a part of a dump
 _AF_INET6 = const(10)
 
 _IFA_ADDRESS = const(1)
+_IFA_CACHEINFO = const(6)
 _IFA_FLAGS = const(8)
 _IFLA_IFNAME = const(3)
 _IFLA_CARRIER_CHANGES = const(35)
@@ -51,6 +53,7 @@ _DADFAILED = const(0x08)
 _OPTIMISTIC = const(0x04)
 _DEPRECATED = const(0x20)
 _TENTATIVE = const(0x40)
+_FOR_EVER = const(0xFFFFFFFF)  # seconds
 
 
 def ask_links() -> bytes:
@@ -68,16 +71,19 @@ def ask_addresses() -> bytes:
 def read(octets: bytes) -> "Iterator[tuple[Any, ...]]":
     """What a datagram of the kernel says, one tuple a message:
 
-    (ADDRESS, interface index, address, usable), (NO_ADDRESS, interface index, address),
+    (ADDRESS, interface index, address, usable, preferred, valid, news),
+    (NO_ADDRESS, interface index, address),
     (LINK, interface index, name, up, changes), (NO_LINK, interface index), (DONE, None).
-    `usable`: global in scope, neither deprecated nor temporary, duplicate address detection
-    passed; `up`: switched on, with a carrier, no loopback; `changes`: how often the carrier came
+    `usable`: global in scope, not temporary, duplicate address detection passed; `preferred`: not
+    deprecated (RFC 4862 section 5.5.4); `valid`: seconds, None for ever; `news`: it happened now,
+    an advertisement maybe, and isn't just the answer to what we asked.
+    `up`: switched on, with a carrier, no loopback; `changes`: how often the carrier came
     or went (0 before Linux 3.15), for of a short failure the kernel may tell no more than that.
     Other messages, and what is cut short, are passed over.
     """
     at = 0
     while at + 16 <= len(octets):
-        size, kind = struct.unpack(NATIVE + "IH", octets[at : at + 6])
+        size, kind, flags = struct.unpack(NATIVE + "IHH", octets[at : at + 8])
         if size < 16 or at + size > len(octets):
             return
         body = octets[at + 16 : at + size]
@@ -85,28 +91,38 @@ def read(octets: bytes) -> "Iterator[tuple[Any, ...]]":
         if kind in (_NLMSG_DONE, _NLMSG_ERROR):
             yield DONE, None
         elif kind in (_RTM_NEWADDR, _RTM_DELADDR) and len(body) >= 8:
-            event = _address(kind, body)
+            event = _address(kind, body, not flags & _NLM_F_MULTI)
             if event:
                 yield event
         elif kind in (_RTM_NEWLINK, _RTM_DELLINK) and len(body) >= 16:
             yield _link(kind, body)
 
 
-def _address(kind: int, body: bytes) -> "tuple[Any, ...] | None":
+def _address(kind: int, body: bytes, news: bool) -> "tuple[Any, ...] | None":
     family, _, flags, scope, index = struct.unpack(NATIVE + "BBBBI", body[:8])
     address = None
+    preferred = valid = _FOR_EVER
     for attribute, value in _attributes(body[8:]):
         if attribute == _IFA_ADDRESS:
             address = value
         elif attribute == _IFA_FLAGS and len(value) == 4:
             flags = struct.unpack(NATIVE + "I", value)[0]
+        elif attribute == _IFA_CACHEINFO and len(value) >= 8:
+            preferred, valid = struct.unpack(NATIVE + "II", value[:8])
     if family != _AF_INET6 or address is None or len(address) != 16 or scope != _SCOPE_GLOBAL:
         return None
     if kind == _RTM_DELADDR:
         return NO_ADDRESS, index, address
-    bad = flags & (_DADFAILED | _DEPRECATED | _TEMPORARY)
-    pending = flags & (_TENTATIVE | _OPTIMISTIC)
-    return ADDRESS, index, address, not (bad or pending)
+    unusable = flags & (_DADFAILED | _TEMPORARY | _TENTATIVE | _OPTIMISTIC) or not valid
+    return (
+        ADDRESS,
+        index,
+        address,
+        not unusable,
+        bool(preferred and not flags & _DEPRECATED),
+        None if valid == _FOR_EVER else valid,
+        news,
+    )
 
 
 def _link(kind: int, body: bytes) -> "tuple[Any, ...]":

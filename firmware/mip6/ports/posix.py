@@ -2,7 +2,11 @@
 
 The kernel says over netlink what it does, so nothing is polled. It keeps its addresses when the
 carrier fails for a moment, and asks no router when it comes back, though that may be another
-network's. So we ask; and what is advertised then counts as new, even if the address is an old one.
+network's. So we ask; and once an address is advertised then, only such ones count: to try the old
+one meanwhile would take longer than the kernel needs to find that its old router is gone.
+
+A neighbour's advertisements make the kernel talk. Of that a bounded share is heard (some hundred
+messages a second), of the addresses sixteen a link are kept, and lines of the log are rationed.
 
 Each usable address has its own sockets, bound to it and to its interface, so the destination of
 what arrives is known and what is sent leaves where its source belongs. Needs CAP_NET_RAW.
@@ -11,15 +15,17 @@ what arrives is known and what is sent leaves where its source belongs. Needs CA
 import asyncio
 import errno
 
+from ..clock import now
 from ..compat import const
 from . import netlink
-from .sockets import Raw, Udp, open_netlink, solicit
+from .kernel import Kernel
+from .news import Ration, moved
+from .sockets import Raw, Udp, solicit
 from .waiting import Watch
 
 TYPE_CHECKING = const(False)
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable
     from typing import Any
 
@@ -31,11 +37,12 @@ _MOBILITY = const(135)
 _PARAMETER_PROBLEM = const(4)
 
 _OCTETS_MAX = const(2048)  # of a packet received
-_NETLINK_OCTETS = const(8192)  # a message of the kernel is no longer where we read with 8 KB
 _BURST = const(16)  # packets taken at a time, so that no socket starves the others
-_ADDRESSES_MAX = const(16)
+_LINK_ADDRESSES_MAX = const(16)
 _SOLICITATIONS = const(3)  # RFC 4861 section 10
 _AGAIN_S = const(1)
+_NO_WAY = (101, errno.EHOSTUNREACH)  # ENETUNREACH, which MicroPython doesn't name
+_NO_WAY_MS = const(1000)  # between solicitations because of that
 
 #: Priority of interfaces by the start of their names, where the user names none: lower is better.
 _KINDS = (("eth", 0), ("en", 0), ("wl", 1), ("ra", 1), ("ppp", 2), ("wwan", 2))
@@ -47,41 +54,63 @@ class _Link:
         self.name = ""
         self.up = False
         self.changes = 0  # of its carrier, as the kernel counts them
-        self.told: dict[bytes, bool] = {}  # address -> usable, as the kernel says
-        # addresses that the kernel spoke of since the carrier came
-        self.confirmed: set[bytes] = set()
-        self.doubted: set[bytes] = set()  # those that were told to come behind
+        # the usable addresses -> (preferred, when they end in ms or None, how many came before)
+        self.usable: dict[bytes, tuple[bool, int | None, int]] = {}
+        self.came = 0
+        # addresses from before the carrier's return: they count until another is advertised
+        self.stale: set[bytes] = set()
+        self.fresh = False
         self.asking: asyncio.Task[None] | None = None  # the task that asks for advertisements
+        self.asked_at = 0
+
+    def counts(self, address: bytes) -> bool:
+        """Whether an address can be used."""
+        return self.up and address in self.usable and not (self.fresh and address in self.stale)
+
+    def failed(self) -> None:
+        """The carrier went: what is on the link when it is back, only advertisements tell."""
+        self.fresh = False
+        self.stale = {one for one, (_, until, _) in self.usable.items() if until is not None}
+
+
+class _Open:
+    """What is open at an address, and what was told of it."""
+
+    def __init__(self, link: str, sockets: "dict[Any, Any]", watches: "list[Watch]") -> None:
+        self.link = link
+        self.sockets = sockets  # by protocol, or ("udp", port)
+        self.watches = watches
+        self.preferred = True
+        self.until: int | None = None  # ms
 
 
 class Port:
     """The uplinks of this machine. `uplinks`: names of interfaces, best first; others are unused.
 
     Without `uplinks` every interface serves: wired, then Wi-Fi, then modems.
-    It tells its `sink` what happens: `address_usable(uplink, priority, address)`,
-    `address_gone(uplink, address)`, `received(source, destination, next_header, payload)`,
-    `failed(error)` for what nobody foresaw.
+    It tells its `sink` what happens: `address_usable(uplink, priority, address, preferred,
+    valid_s)` and again when that changes, `address_gone(uplink, address)`,
+    `received(source, destination, next_header, payload)`, `faulted(error)` for what nobody
+    foresaw, `failed(error)` where it can't go on after that.
     """
 
     def __init__(self, uplinks: list[str] | None = None) -> None:
         self._uplinks = uplinks
         self._links: dict[int, _Link] = {}
-        # address -> (interface name, sockets by protocol, watches)
-        self._open: dict[bytes, tuple[str, dict[Any, Any], list[Watch]]] = {}
-        self._asking = 0
+        self._open: dict[bytes, _Open] = {}
+        self._sent_from: bytes | None = None
         self._sink: "Sink" = None  # type: ignore[assignment]  # until `start`
-        self._netlink: "socket.socket" = None  # type: ignore[assignment]  # as above
-        self._watch: Watch | None = None
+        self._kernel: Kernel | None = None
         self._retrying: asyncio.Task[None] | None = None
+        self._ration = Ration()
         # what the system refused, counted by errno name or number
         self.faults: dict[str, int] = {}
 
     def start(self, sink: "Sink") -> None:
         """Begin: needs a running asyncio loop. Raises OSError without the right to raw sockets."""
         self._sink = sink
-        self._netlink = open_netlink()
-        self._watch = Watch(self._netlink, self._hear, sink.failed)
-        self._ask()
+        self._kernel = Kernel(self._take, self._took_all, self._fault, sink.faulted)
+        self._kernel.start()
 
     def stop(self) -> None:
         """End: everything is closed."""
@@ -92,25 +121,38 @@ class Port:
                 task.cancel()
         self._retrying = None
         self._links.clear()
-        if self._watch is not None:
-            self._watch.stop()
-            self._watch = None
-            self._netlink.close()
+        if self._kernel is not None:
+            self._kernel.stop()
+            self._kernel = None
 
     def send(self, source: bytes, destination: bytes, next_header: int, payload: "Octets") -> bool:
         """Send from an address that is usable; whether it left, as far as this machine knows."""
         entry = self._open.get(source)
         if entry is None:
             return False
+        self._sent_from = source
         try:
-            raw = entry[1].get(next_header)
+            raw = entry.sockets.get(next_header)
             if raw is None:
-                raw = entry[1][next_header] = Raw(source, entry[0], next_header)
+                raw = entry.sockets[next_header] = Raw(source, entry.link, next_header)
             raw.send(destination, payload)
         except OSError as error:
             self._fault(error)
+            if error.args[0] in _NO_WAY:
+                self._ask_the_way(entry.link)
             return False
         return True
+
+    def _ask_the_way(self, name: str) -> None:
+        """No router is left, maybe since a neighbour said so in its name: it will say it isn't."""
+        at = now()
+        for link in self._links.values():
+            if link.name == name and at - link.asked_at >= _NO_WAY_MS:
+                link.asked_at = at
+                try:
+                    solicit(name)
+                except OSError as error:
+                    self._fault(error)
 
     def note(self, kind: str, text: object) -> None:
         """Where news of links go; the agent puts its log here."""
@@ -118,44 +160,22 @@ class Port:
     def listen(self, address: bytes, port: int) -> None:
         """Have datagrams to a UDP port of an address of ours come as packets, until it is gone."""
         entry = self._open.get(address)
-        if entry is None or ("udp", port) in entry[1]:
+        if entry is None or ("udp", port) in entry.sockets:
             return
         try:
-            socket = entry[1]["udp", port] = Udp(address, entry[0], port)
+            socket = entry.sockets["udp", port] = Udp(address, entry.link, port)
         except OSError as error:
             self._fault(error)
             return
-        entry[2].append(Watch(socket.socket, _reader(self, socket), self._sink.failed))
+        entry.watches.append(Watch(socket.socket, _reader(self, socket), self._sink.faulted))
 
     def _fault(self, error: "OSError") -> None:
         number = error.args[0]
         name = errno.errorcode.get(number, str(number))
         self.faults[name] = self.faults.get(name, 0) + 1
 
-    def _ask(self) -> None:
-        """Have the kernel tell everything; what it doesn't tell is no more."""
-        self._asking = 1
-        self._seen: set[object] = set()
-        self._netlink.send(netlink.ask_links())
-
-    def _hear(self) -> None:
-        for _ in range(_BURST):
-            try:
-                octets = self._netlink.recv(_NETLINK_OCTETS)
-            except OSError as error:
-                if error.args[0] == errno.EAGAIN:
-                    return
-                self._fault(error)  # ENOBUFS: something was lost, so hear all of it anew
-                self._ask()
-                return
-            for event in netlink.read(octets):
-                self._take(event)
-
     def _take(self, event: "tuple[Any, ...]") -> None:
         kind, index = event[0], event[1]
-        if kind == netlink.DONE:
-            self._told()
-            return
         if kind == netlink.NO_LINK:
             link = self._links.pop(index, None)
             if link is not None:
@@ -166,54 +186,59 @@ class Port:
         if link is None:
             link = self._links[index] = _Link()
         if kind == netlink.LINK:
-            self._seen.add(index)
             self._take_link(link, event[2], event[3], event[4])
         elif kind == netlink.ADDRESS:
-            self._seen.add((index, event[2]))
-            self._take_address(link, event[2], event[3])
+            self._take_address(link, *event[2:])
         else:
-            link.told.pop(event[2], None)
-            link.confirmed.discard(event[2])
+            link.usable.pop(event[2], None)
         self._follow(link)
-        if kind == netlink.ADDRESS and event[3]:
-            self._doubt(link)
 
     def _take_link(self, link: "_Link", name: str, up: bool, changes: int) -> None:
+        if link.name != name and link.name:  # renamed: what was told bears the old name
+            link.up = False
+            self._follow(link)
         if link.up and up and link.changes != changes:  # it failed so shortly that nobody said so
             self._take_link(link, name, False, changes)
         link.changes = changes
-        if link.up != up and self._priority(name) is not None:
+        serves = self._priority(name) is not None
+        if link.up != up and serves and self._ration.take(now()):
             self.note("link", name + (" up" if up else " down"))
         if link.up and not up:
-            link.confirmed.clear()
-            link.doubted.clear()
-        back = up and not link.up and link.name and self._priority(name) is not None
+            link.failed()
+        back = up and not link.up and link.name and serves
         link.name, link.up = name, up
         if back:
             if link.asking is not None:
                 link.asking.cancel()  # it may sleep for a while yet
             link.asking = asyncio.create_task(self._solicit(link))
 
-    def _take_address(self, link: "_Link", address: bytes, usable: bool) -> None:
-        if len(link.told) >= _ADDRESSES_MAX and address not in link.told:
+    def _take_address(
+        self,
+        link: "_Link",
+        address: bytes,
+        usable: bool,
+        preferred: bool,
+        valid_s: int | None,
+        news: bool,
+    ) -> None:
+        if not usable:
+            link.usable.pop(address, None)
             return
-        link.told[address] = usable
-        if usable and address not in link.confirmed:
-            link.confirmed.add(address)
-            if address in self._open:  # advertised after the carrier came back
-                priority = self._priority(link.name)
-                self._sink.address_usable(link.name, priority, address)  # type: ignore[arg-type]  # unused links have it, too
+        if len(link.usable) >= _LINK_ADDRESSES_MAX and address not in link.usable:
+            del link.usable[self._least(link)]
+        until = None if valid_s is None else now() + 1000 * valid_s
+        known = link.usable.get(address)
+        if known is None:
+            link.came += 1
+        link.usable[address] = (preferred, until, link.came if known is None else known[2])
+        if news and valid_s is not None:
+            link.stale.discard(address)
+            link.fresh = True
 
-    def _doubt(self, link: "_Link") -> None:
-        """An address was confirmed since the carrier came: those that weren't may be another
-        network's, and come behind it."""
-        priority = self._priority(link.name)
-        for address, entry in list(self._open.items()):
-            known = address in link.confirmed or address in link.doubted
-            if priority is not None and entry[0] == link.name and not known:
-                link.doubted.add(address)
-                self._sink.address_gone(link.name, address)
-                self._sink.address_usable(link.name, priority, address, False)
+    def _least(self, link: "_Link") -> bytes:
+        """What makes room: deprecated ones first, then the oldest; what is in use, never."""
+        rest = [one for one in link.usable if one != self._sent_from]
+        return min(rest, key=lambda one: (link.usable[one][0], link.usable[one][2]))
 
     async def _solicit(self, link: "_Link") -> None:
         for _ in range(_SOLICITATIONS):
@@ -225,22 +250,16 @@ class Port:
             await asyncio.sleep(_AGAIN_S)
         link.asking = None
 
-    def _told(self) -> None:
-        """One answer is complete: ask for the addresses next, then forget what wasn't told."""
-        if self._asking == 1:
-            self._asking = 2
-            self._netlink.send(netlink.ask_addresses())
-        elif self._asking == 2:
-            self._asking = 0
-            for index, link in list(self._links.items()):
-                if index not in self._seen:
-                    link.up = False
-                    del self._links[index]
-                for address in list(link.told):
-                    if (index, address) not in self._seen:
-                        del link.told[address]
-                self._follow(link)
-            self._seen = set()
+    def _took_all(self, seen: "set[object]") -> None:
+        """The kernel has told everything: what it didn't tell is no more."""
+        for index, link in list(self._links.items()):
+            if index not in seen:
+                link.up = False
+                del self._links[index]
+            for address in list(link.usable):
+                if (index, address) not in seen:
+                    del link.usable[address]
+            self._follow(link)
 
     def _priority(self, name: str) -> int | None:
         """The rank of an interface, lower is better; None if it doesn't serve."""
@@ -252,17 +271,40 @@ class Port:
         return _OTHER_KIND
 
     def _follow(self, link: "_Link") -> None:
-        """Open what became usable on a link and close what ceased to be."""
+        """Open what became usable on a link, close what ceased to be, tell what changed."""
         priority = self._priority(link.name)
+        closed = False
+        if priority is not None:
+            if self._sent_from is not None and link.counts(self._sent_from):
+                self._tell(link, priority, self._sent_from)  # what was in use comes first
+            for address in list(link.usable):
+                if link.counts(address):
+                    self._tell(link, priority, address)
         for address, entry in list(self._open.items()):
-            if entry[0] == link.name and not (link.up and link.told.get(address)):
+            if entry.link == link.name and not link.counts(address):
                 self._close(address)
                 self._sink.address_gone(link.name, address)
-        if not link.up or priority is None:
+                closed = True
+        if closed:  # the same address may be on another link, too
+            for other in self._links.values():
+                if other is not link:
+                    self._follow(other)
+
+    def _tell(self, link: "_Link", priority: int, address: bytes) -> None:
+        preferred, until, _ = link.usable[address]
+        entry = self._open.get(address)
+        at = now()
+        if entry is None:
+            if not self._open_at(link, address):
+                return
+            entry = self._open[address]
+        elif entry.link != link.name or not (
+            entry.preferred != preferred or moved(entry.until, until, at)
+        ):
             return
-        for address, usable in list(link.told.items()):
-            if usable and address not in self._open and self._open_at(link, address):
-                self._sink.address_usable(link.name, priority, address)
+        entry.preferred, entry.until = preferred, until
+        valid_s = None if until is None else (until - at + 500) // 1000
+        self._sink.address_usable(link.name, priority, address, preferred, valid_s)
 
     def _open_at(self, link: "_Link", address: bytes) -> bool:
         sockets, watches = {}, []
@@ -270,7 +312,7 @@ class Port:
             for protocol in (_ROUTING, _MOBILITY, _ICMPV6):
                 kind = _PARAMETER_PROBLEM if protocol == _ICMPV6 else None
                 raw = sockets[protocol] = Raw(address, link.name, protocol, kind)
-                watches.append(Watch(raw.socket, _reader(self, raw), self._sink.failed))
+                watches.append(Watch(raw.socket, _reader(self, raw), self._sink.faulted))
         except OSError as error:  # gone again, or no right to raw sockets
             self._fault(error)
             _shut(sockets, watches)
@@ -279,7 +321,7 @@ class Port:
             if self._retrying is None:
                 self._retrying = asyncio.create_task(self._retry())
             return False
-        self._open[address] = (link.name, sockets, watches)
+        self._open[address] = _Open(link.name, sockets, watches)
         return True
 
     async def _retry(self) -> None:
@@ -287,14 +329,14 @@ class Port:
         await asyncio.sleep(_AGAIN_S)
         self._retrying = None
         try:
-            for link in self._links.values():
+            for link in list(self._links.values()):
                 self._follow(link)
         except Exception as error:
             self._sink.failed(error)
 
     def _close(self, address: bytes) -> None:
         entry = self._open.pop(address)
-        _shut(entry[1], entry[2])
+        _shut(entry.sockets, entry.watches)
 
     def _drain(self, raw: "Raw | Udp") -> None:
         for _ in range(_BURST):
@@ -316,4 +358,7 @@ def _shut(sockets: "dict[Any, Any]", watches: "list[Watch]") -> None:
     for watch in watches:
         watch.stop()
     for raw in sockets.values():
-        raw.close()
+        try:
+            raw.close()
+        except OSError:  # the others have to be closed all the same
+            pass

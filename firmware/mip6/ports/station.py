@@ -1,12 +1,16 @@
-"""A Wi-Fi station over lwIP: joins the best network in reach and knows its newest address.
+"""A Wi-Fi station over lwIP: joins the best network in reach and knows its usable addresses.
 
 What lwIP does, and what is done about it here:
 - it keeps addresses, routers and neighbours when the link goes. Before another network is joined
   the interface is made anew; a network that comes back finds its addresses, usable at once;
 - it solicits routers only each fourth second: `solicit` is called as soon as the link is up;
-- it has room for two global addresses and forms no third. One that gave way to a newer one and
-  that its router renews no more is dropped;
+- the Pico W's has room for two global addresses and forms no third. Where there are two, routers
+  are asked twice now and then: one that none renewed, though the newest was, is dropped;
 - WLAN.isconnected() waits for IPv4: the link is told by status().
+
+A network that gives no usable address, or brings no answer, gives way to the next one in reach
+and is preferred again later: after a minute, doubling to an hour. Where there is no other, it is
+stayed with.
 """
 
 import asyncio
@@ -28,30 +32,49 @@ if TYPE_CHECKING:
 _JOINING = const(1)
 _UP = (2, 3)  # without and with an IPv4 address
 
-_PREFERRED = const(0x30)  # IP6_ADDR_PREFERRED: neither tentative nor deprecated
+# IP6_ADDR_* of lwIP
+_VALID = const(0x10)  # this bit: duplicate address detection passed, maybe deprecated
+_PREFERRED = const(0x30)
+_LIFE_MAX = const(0x3FFFFFFF)  # seconds: MicroPython tells longer ones as negative
 
 _LOOK_MS = const(100)
 _JOIN_MS = const(15000)
 _PAUSE_MS = const(2000)  # after a round over all networks; doubled up to
 _PAUSE_MAX_MS = const(32000)
-_RETIRE_MS = const(5000)  # how long a new address has its forerunner beside it
-_TOGETHER_MS = const(3000)  # what one Router Advertisement told is seen within: DAD, our looks
+_ERRORS_MAX = const(20)  # of the interface, in a row, before it is made anew
+_BARREN_MS = const(15000)  # without an address
+_SILENCE_MS = const(8000)  # updates go unanswered: the fourth leaves ten seconds after the first
+_AGAIN_MS = const(60000)  # between looks round from a network that is of no use
+_SHUN_MAX_MS = const(3600000)
+_ASK_MS = const(4000)  # routers answer within half a second, but each three seconds only
+_RETIRE_MS = const(15000)  # between looks for what nobody renews; doubled up to
+_RETIRE_MAX_MS = const(3600000)
 
 
 class _Address:
-    def __init__(self, text: str, state: int, valid: int, at: int) -> None:
+    def __init__(self, text: str, at: int) -> None:
         self.text = text
         self.octets = parse(text)
-        self.state = state
-        self.valid = valid  # seconds
-        self.since = self.renewed = at
+        self.state = 0
+        self.life = self.valid = 0  # seconds: preferred, valid
+        self.renewed = at
+
+    @property
+    def preferred(self) -> bool:
+        """Whether it isn't deprecated."""
+        return self.state == _PREFERRED
+
+    @property
+    def valid_s(self) -> int | None:
+        """For how long it is valid; None for ever."""
+        return self.valid if 0 < self.valid < _LIFE_MAX else None
 
 
 class Station:
-    """`nic`: network.WLAN(STA_IF). `solicit()`: the link has come up, ask for routers.
-    `changed()`: `network` or `address` may be others now. `fault(error)`: an OSError of `nic`.
+    """`nic`: network.WLAN(STA_IF). `solicit()`: ask for routers, now. `changed()`: `network`, or
+    what `usable()` tells, may have changed. `fault(error)`: an OSError of `nic`.
 
-    `network`: the one joined, or None. `address`: the newest usable one, 16 octets, or None.
+    `network`: the one joined, or None.
     """
 
     def __init__(
@@ -71,18 +94,38 @@ class Station:
         self._listed: Any = None
         self._addresses: list[_Address] = []  # oldest first
         self._retire_at: int | None = None
+        self._retire_step = self._free_at = self._routers_asked_at = 0
+        self._retire_hold = _RETIRE_MS
+        self._shunned: dict[str, tuple[int, int]] = {}  # name -> (until when, how often)
+        self._patience = 0  # until when this network may be of no use
+        self._asked_at: int | None = None  # since when updates go unanswered
+        self._anew = False  # joined anew since
         self.network: "WifiNetwork | None" = None
-        self.address: bytes | None = None
 
     def use(self, known: "list[WifiNetwork]") -> None:
         """Join these networks from now on (best first); another one is left."""
         self._known = known
         self._news = True
+        self._shunned = {}
 
-    def renew(self) -> None:
-        """Leave and join again with nothing remembered: the way in use leads nowhere."""
-        self._last = None
-        self.network = None
+    def usable(self) -> "list[_Address]":
+        """The addresses that can be used."""
+        if self.network is None:
+            return []
+        return [entry for entry in self._addresses if entry.state & _VALID]
+
+    def asked(self) -> None:
+        """An update has left."""
+        if self._asked_at is None:
+            self._asked_at = now()
+
+    def answered(self) -> None:
+        """Something came back."""
+        if self._asked_at is not None:
+            self._asked_at = None
+            self._anew = False
+            if self.network is not None:
+                self._shunned.pop(self.network.ssid, None)
 
     def signal(self) -> int | None:
         """The signal's strength in dBm, None where the chip doesn't say."""
@@ -93,13 +136,21 @@ class Station:
 
     async def run(self) -> None:
         """Join and stay, for ever."""
+        self.network = self.address = None  # after a failure all is told anew
         while True:
-            network = await self._join()
-            self.network = network
-            self._listed = None
-            self._solicit()
-            await self._stay(network)
-            self.network = self.address = None
+            try:
+                network = await self._join()
+                self.network = network
+                self._listed = self._asked_at = None
+                self._patience = now() + _BARREN_MS
+                self._changed()
+                self._solicit()
+                await self._stay(network)
+            except OSError as error:
+                self._fault(error)
+                self._last = None
+                await asyncio.sleep(_PAUSE_MS / 1000)
+            self.network = None
             self._changed()
 
     # Joining
@@ -123,10 +174,14 @@ class Station:
             return self._known
         try:
             self._nic.active(True)
-            return _in_order(self._known, self._nic.scan())
+            return _in_order(self._known, self._nic.scan(), self._late(now()))
         except OSError as error:
             self._fault(error)
             return self._known
+
+    def _late(self, at: int) -> dict[str, int]:
+        """The names of networks that come last, and until when."""
+        return {name: until for name, (until, _) in self._shunned.items() if until > at}
 
     async def _try(self, network: "WifiNetwork") -> bool:
         nic = self._nic
@@ -155,67 +210,127 @@ class Station:
         self._nic.ipconfig(autoconf6=True)
         self._addresses = []
         self._retire_at = None
+        self._retire_step = self._free_at = 0
+        self._retire_hold = _RETIRE_MS
 
     # Staying
 
     async def _stay(self, network: "WifiNetwork") -> None:
+        errors = 0
         while self.network is network and network in self._known:
-            if self._nic.status() not in _UP:
+            at = now()
+            try:
+                if self._nic.status() not in _UP:
+                    return
+                self._look(at)
+                errors = 0
+            except OSError as error:
+                self._fault(error)
+                errors += 1
+            if errors > _ERRORS_MAX:
+                self._last = None
                 return
-            self._look(now())
+            if self._useless(network, at):
+                break
             await asyncio.sleep(_LOOK_MS / 1000)
         self._nic.disconnect()
 
+    def _useless(self, network: "WifiNetwork", at: int) -> bool:
+        """Whether to leave a network that gives no address, or brings no answer."""
+        silent = self._asked_at is not None and at - self._asked_at > _SILENCE_MS
+        if at < self._patience or (self.usable() and not silent):
+            return False
+        self._patience = at + _AGAIN_MS
+        if silent and not self._anew:
+            # lwIP may send to a router of elsewhere. It keeps one for half a minute and more
+            # though the access point led us to another network, and can't be told to forget it.
+            self._anew = True
+        elif self._another(network, at) or (silent and network.ssid not in self._late(at)):
+            times = self._shunned.get(network.ssid, (0, 0))[1]
+            until = at + min(_AGAIN_MS << times, _SHUN_MAX_MS)
+            self._shunned[network.ssid] = (until, min(times + 1, 6))
+        else:
+            self._solicit()
+            return False
+        self._last = None
+        return True
+
+    def _another(self, network: "WifiNetwork", at: int) -> bool:
+        """Whether another network is in reach. A scan stops all else: nothing is lost here."""
+        if len(self._known) < 2:
+            return False
+        try:
+            names = [bytes(entry[0]) for entry in self._nic.scan()]
+        except OSError as error:
+            self._fault(error)
+            return False
+        late = self._late(at)
+        return any(
+            one is not network and one.ssid not in late and one.ssid.encode() in names
+            for one in self._known
+        )
+
     def _look(self, at: int) -> None:
-        """See which addresses there are and which of them is the newest usable one."""
+        """See which addresses there are, and whether nobody renews one any more."""
         listed = self._nic.ipconfig("addr6")
         if listed != self._listed:
             self._listed = listed
             self._take(listed, at)
-            usable = [entry for entry in self._addresses if entry.state == _PREFERRED]
-            address = usable[-1].octets if usable else None
-            if address != self.address:
-                self.address = address
-                self._changed()
+            self._changed()
         if self._retire_at is not None and at >= self._retire_at:
-            self._retire_at = None
-            self._retire()
+            self._retire(at)
 
     def _take(self, listed: "Any", at: int) -> None:
         """`listed`: tuples of text, state, preferred and valid lifetime (s); link-local first."""
+        had = self.usable()
         present = {entry[0]: entry for entry in listed if not entry[0].startswith("FE80:")}
         self._addresses = [entry for entry in self._addresses if entry.text in present]
+        for text in present:
+            if not any(entry.text == text for entry in self._addresses):
+                if self._addresses and not self._retire_step:
+                    self._retire_at = max(at + _ASK_MS, self._free_at)
+                self._addresses.append(_Address(text, at))
         for entry in self._addresses:
-            _, entry.state, _, valid = present.pop(entry.text)
-            if valid > entry.valid:
+            _, entry.state, life, valid = present[entry.text]
+            if life > entry.life or valid > entry.valid:
                 entry.renewed = at
-            entry.valid = valid
-        for text, (_, state, _, valid) in present.items():
-            if self._addresses:
-                self._retire_at = at + _RETIRE_MS
-            self._addresses.append(_Address(text, state, valid, at))
+            entry.life, entry.valid = life, valid
+        if had and not self.usable():
+            self._patience = max(self._patience, at + _BARREN_MS)
 
-    def _retire(self) -> None:
-        """Drop the newest address's forerunners if no router renews them.
+    def _retire(self, at: int) -> None:
+        """Ask the routers twice, then drop the first address that none renewed meanwhile, if one
+        did renew the newest: it takes the room of those to come."""
+        if len(self._addresses) < 2:
+            self._retire_at = None
+            self._retire_step = 0
+        elif self._retire_step < 2:
+            if not self._retire_step:
+                self._routers_asked_at = at
+            self._retire_step += 1
+            self._retire_at = at + _ASK_MS
+            self._solicit()
+        else:
+            self._retire_step = 0
+            self._retire_at = self._free_at = at + self._retire_hold
+            self._retire_hold = min(2 * self._retire_hold, _RETIRE_MAX_MS)
+            since = self._routers_asked_at
+            if self._addresses[-1].renewed >= since:
+                for entry in self._addresses:
+                    if entry.renewed < since:
+                        # made static, it goes when there are to be no static ones
+                        self._nic.ipconfig(addr6=entry.text)
+                        self._nic.ipconfig(addr6=None)
+                        return
 
-        Made static, the newest one outlives the end of autoconfiguration, which takes the others;
-        one made static before gives way to it.
-        """
-        newest = self._addresses[-1]
-        for entry in self._addresses[:-1]:
-            if newest.since - entry.renewed > _TOGETHER_MS:
-                self._nic.ipconfig(addr6=newest.text)
-                self._nic.ipconfig(autoconf6=False)
-                self._nic.ipconfig(autoconf6=True)
-                self._solicit()
-                return
 
-
-def _in_order(known: "list[WifiNetwork]", scanned: "list[tuple[Any, ...]]") -> "list[WifiNetwork]":
+def _in_order(
+    known: "list[WifiNetwork]", scanned: "list[tuple[Any, ...]]", late: "dict[str, int]"
+) -> "list[WifiNetwork]":
     """The known networks to try: those in reach by priority, then signal; then the others,
 
-    which may be hidden. `scanned`: what WLAN.scan() gives, tuples with the name first and the
-    signal strength (dBm) at index 3.
+    which may be hidden; the `late` ones (name -> until when) at the end. `scanned`: what
+    WLAN.scan() gives, tuples with the name first and the signal strength (dBm) at index 3.
     """
     strength: dict[bytes, int] = {}
     for entry in scanned:
@@ -223,8 +338,8 @@ def _in_order(known: "list[WifiNetwork]", scanned: "list[tuple[Any, ...]]") -> "
         if entry[3] > strength.get(name, -1000):
             strength[name] = entry[3]
 
-    def rank(network: "WifiNetwork") -> tuple[bool, int, int]:
+    def rank(network: "WifiNetwork") -> tuple[int, bool, int, int]:
         signal = strength.get(network.ssid.encode())
-        return signal is None, network.priority, -(signal or 0)
+        return late.get(network.ssid, 0), signal is None, network.priority, -(signal or 0)
 
     return sorted(known, key=rank)

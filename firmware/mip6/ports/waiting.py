@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class _Readable:
-    """Awaited once: until its socket can be read. MicroPython alone."""
+    """Awaited again and again: until its socket can be read. MicroPython alone."""
 
     def __init__(self, stream: "socket.socket") -> None:
         self._stream = stream
@@ -22,16 +22,26 @@ class _Readable:
         return self
 
     def __next__(self) -> None:
-        if self._asked:
+        self._asked = not self._asked
+        if not self._asked:
             raise StopIteration
-        self._asked = True
-        asyncio.core._io_queue.queue_read(self._stream)  # type: ignore[attr-defined]  # MicroPython's own
+        try:
+            asyncio.core._io_queue.queue_read(self._stream)  # type: ignore[attr-defined]  # MicroPython's own
+        except Exception:
+            self._asked = False
+            raise
 
 
-async def _serve(stream: "socket.socket", function: "Callable[[], object]") -> None:
-    while True:
-        await _Readable(stream)  # type: ignore[misc]  # MicroPython awaits iterators
-        function()
+async def _serve(watch: "Watch") -> None:
+    readable = _Readable(watch.stream)
+    while watch.on:
+        try:
+            await readable  # type: ignore[misc]  # MicroPython awaits iterators
+        except Exception as error:
+            watch.failed(error)
+            await asyncio.sleep(0)  # others may have memory to give back
+            continue
+        watch.call()
 
 
 class Watch:
@@ -46,24 +56,30 @@ class Watch:
         function: "Callable[[], object]",
         failed: "Callable[[Exception], object]",
     ) -> None:
-        self._stream = stream
+        self.stream = stream
+        self.on = True
+        self._calling = False
         self._function = function
-        self._failed = failed
+        self.failed = failed
         if MICROPYTHON:
-            self._task = asyncio.create_task(_serve(stream, self._call))
+            self._task = asyncio.create_task(_serve(self))
         else:
             self._loop = asyncio.get_running_loop()
-            self._loop.add_reader(stream.fileno(), self._call)
+            self._loop.add_reader(stream.fileno(), self.call)
 
-    def _call(self) -> None:
+    def call(self) -> None:
+        """What is called: `function`, guarded."""
+        self._calling = True
         try:
             self._function()
         except Exception as error:
-            self._failed(error)
+            self.failed(error)
+        self._calling = False
 
     def stop(self) -> None:
-        """Call it no more; the stream may be closed then."""
-        if MICROPYTHON:
+        """Call it no more; the stream may be closed then. `function` itself may say so."""
+        self.on = False
+        if not MICROPYTHON:
+            self._loop.remove_reader(self.stream.fileno())
+        elif not self._calling:  # a task can't cancel itself
             self._task.cancel()
-        else:
-            self._loop.remove_reader(self._stream.fileno())

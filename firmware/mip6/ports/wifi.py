@@ -12,6 +12,7 @@ from .. import packets
 from ..clock import now
 from ..compat import const
 from .files import FileStore
+from .news import Ration, moved
 from .station import Station
 from .waiting import Watch
 
@@ -22,17 +23,18 @@ if TYPE_CHECKING:
 
     from ..protocols import Nic, Octets, Receiver, Sender, Sink, Store
 
-_SILENCE_MS = const(8000)  # updates go unanswered: the fourth leaves ten seconds after the first
+_LOST_MS = const(4000)  # between solicitations because a packet found no router
 _BURST = const(6)  # lwIP queues no more for a socket
 
 
 class WifiPort:
     """The Wi-Fi uplink and raw IPv6. `store`: holds the record of networks.
 
-    It tells its `sink` what happens: `address_usable(uplink, priority, address)`,
-    `address_gone(uplink, address)`, `received(source, destination, next_header, payload)`,
-    `failed(error)` for what nobody foresaw. The uplink is the network's name. Of several addresses
-    the newest usable one is told, alone.
+    It tells its `sink` what happens: `address_usable(uplink, priority, address, preferred,
+    valid_s)` and again when that changes, `address_gone(uplink, address)`,
+    `received(source, destination, next_header, payload)`, `faulted(error)` for what nobody
+    foresaw, `failed(error)` where it can't go on after that.
+    The uplink is the network's name.
     Raises OSError where this firmware lacks raw IPv6, or all sockets are in use.
 
     A platform says: `protocols` to receive, `_open_sender()`, `_open_receiver(protocol)`,
@@ -56,17 +58,23 @@ class WifiPort:
         self._watches: list[Watch] = []
         self._task: asyncio.Task[None] | None = None
         self._sink: "Sink" = None  # type: ignore[assignment]  # until `start`
+        self._sender: "Sender | None" = None
+        self._open()
+        self._station = Station(self._interface(), self._solicit, self._tell, self._fault)
+        # address -> (uplink, preferred, when it ends in ms or None)
+        self._told: dict[bytes, tuple[str, bool, int | None]] = {}
+        self._noted: str | None = None  # the network that the log has us in
+        self._ration = Ration()
+        self._lost_at = 0
+
+    def _open(self) -> None:
         self._sender = self._open_sender()
         try:
             for protocol in self.protocols:
                 self._receivers.append(self._open_receiver(protocol))
-        except OSError:
+        except Exception:
             self._close()
             raise
-        self._station = Station(self._interface(), self._solicit, self._tell, self._fault)
-        self._told: tuple[str, bytes] | None = None  # (uplink, address)
-        self._asked_at: int | None = None  # since when mobility messages go unanswered
-        self._renewed = False
 
     def note(self, kind: str, text: object) -> None:
         """Where news of the link go; the agent puts its log here."""
@@ -74,9 +82,12 @@ class WifiPort:
     def start(self, sink: "Sink") -> None:
         """Begin: needs a running asyncio loop."""
         self._sink = sink
+        self._told = {}
+        if self._sender is None:  # it was stopped
+            self._open()
         self.reload()
         for receiver in self._receivers:
-            self._watches.append(Watch(receiver.socket, _reader(self, receiver), sink.failed))
+            self._watches.append(Watch(receiver.socket, _reader(self, receiver), sink.faulted))
         self._task = asyncio.create_task(self._work())
 
     async def _work(self) -> None:
@@ -94,72 +105,78 @@ class WifiPort:
         except ValueError:
             self._count("networks damaged")
             self._station.use([])
+        except OSError:  # those that it knows are as good as any
+            self._count("networks unreadable")
 
     def stop(self) -> None:
         """End: the sockets are given back; the interface stays as it is."""
         if self._task is not None:
             self._task.cancel()
+            self._task = None
+        self._told = {}
         self._close()
 
     def _close(self) -> None:
-        for watch in self._watches:
-            watch.stop()
-        for receiver in self._receivers:
-            receiver.close()
-        self._sender.close()
-        self._watches = []
+        while self._watches:
+            self._watches.pop().stop()
+        ends: "list[Receiver | Sender]" = [] if self._sender is None else [self._sender]
+        ends += self._receivers
+        self._sender = None
         self._receivers = []
+        for end in ends:
+            try:
+                end.close()
+            except OSError:  # the others have to be given back all the same
+                pass
 
     def send(self, source: bytes, destination: bytes, next_header: int, payload: "Octets") -> bool:
         """Send from an address that is usable; whether it left, as far as lwIP knows."""
-        if self._told is None or self._told[1] != source:
+        if source not in self._told or self._sender is None:
             return False
         try:
             self._sender.send(source, destination, next_header, payload)
         except OSError as error:
             self._fault(error)
+            at = now()
+            if at - self._lost_at >= _LOST_MS:  # a neighbour said that there is no router, maybe
+                self._lost_at = at
+                self._solicit()
             return False
         if next_header == packets.MOBILITY or payload[0] == packets.MOBILITY:
-            self._suspect(now())
+            self._station.asked()
         return True
-
-    def _suspect(self, at: int) -> None:
-        """Where no update is answered, lwIP may send to a router of elsewhere: join anew, once.
-
-        It keeps a router for half a minute and more though the access point led us to another
-        network, and can't be told to forget one.
-        """
-        if self._asked_at is None:
-            self._asked_at = at
-        elif at - self._asked_at > _SILENCE_MS and not self._renewed:
-            self._renewed = True
-            self._station.renew()
 
     def _solicit(self) -> None:
         """Ask for a Router Advertisement now: lwIP itself may take four seconds to."""
-        network = self._station.network
-        if network is not None and self._told is None:
-            self.note("link", network.ssid + " up")
-            self.note("signal", self._station.signal())
         try:
             self._ask_routers()
         except OSError as error:
             self._fault(error)
 
     def _tell(self) -> None:
-        """Tell of a new address before the old one's end: the node needn't stand without one."""
-        address, network = self._station.address, self._station.network
-        before = self._told
-        if network is None:
-            self.note("link", "down")
-        if address is None or network is None:
-            self._told = None
-        elif before != (network.ssid, address):
-            self._told = (network.ssid, address)
-            self._asked_at = None
-            self._sink.address_usable(network.ssid, network.priority, address)
-        if before is not None and before != self._told:
-            self._sink.address_gone(*before)
+        """Tell of new addresses before the old ones' end: the node needn't stand without one."""
+        network, at = self._station.network, now()
+        name = None if network is None else network.ssid
+        if name != self._noted:
+            self._noted = name
+            if self._ration.take(at):
+                self.note("link", "down" if name is None else name + " up")
+                if name is not None:
+                    self.note("signal", self._station.signal())
+        gone = set(self._told)
+        for entry in self._station.usable():
+            assert network is not None
+            gone.discard(entry.octets)
+            valid_s = entry.valid_s
+            until = None if valid_s is None else at + 1000 * valid_s
+            told = self._told.get(entry.octets)
+            if told is None or told[1] != entry.preferred or moved(told[2], until, at):
+                self._told[entry.octets] = (network.ssid, entry.preferred, until)
+                self._sink.address_usable(
+                    network.ssid, network.priority, entry.octets, entry.preferred, valid_s
+                )
+        for address in gone:
+            self._sink.address_gone(self._told.pop(address)[0], address)
 
     def _drain(self, receiver: "Receiver") -> None:
         for _ in range(_BURST):
@@ -170,8 +187,7 @@ class WifiPort:
                 return
             if packet is None:
                 return
-            self._asked_at = None
-            self._renewed = False
+            self._station.answered()
             self._sink.received(*packet)
 
     def _fault(self, error: "OSError") -> None:

@@ -31,7 +31,7 @@ _LIBRARY = "/lib/"
 _AGENT = "/lib/mip6/"
 
 #: What the platforms (`sys.platform`) alone need, and where the firmware lacks SHA-1.
-_LINUX = tuple(f"/lib/mip6/ports/{name}" for name in ("netlink", "posix", "sockets"))
+_LINUX = tuple(f"/lib/mip6/ports/{name}" for name in ("kernel", "netlink", "posix", "sockets"))
 _WIFI = tuple(f"/lib/mip6/ports/{name}" for name in ("station", "wifi"))
 _RP2 = tuple(f"/lib/mip6/ports/{name}" for name in ("lwip", "rp2"))
 _ESP32 = tuple(f"/lib/mip6/ports/{name}" for name in ("esp32", "retained"))

@@ -48,6 +48,7 @@ COMMANDS = {
         "Give a board the next generations of its keys, whole or not at all.",
     ),
     "networks": ("roamkey.cli.networks:app", "The Wi-Fi networks of a board."),
+    "app": ("roamkey.cli.application:app", "The program beside a board's agent, /app.py."),
     "seal": (
         "roamkey.cli.seal:seal",
         "Seal a board: no REPL; its console answers identify and status only.",
@@ -55,7 +56,7 @@ COMMANDS = {
     "unseal": ("roamkey.cli.seal:unseal", "Open a sealed board with the key in the registry."),
     "erase": (
         "roamkey.cli.keys:erase",
-        "Erase keys and Wi-Fi passwords on a board, and retire its keys.",
+        "Erase keys, Wi-Fi passwords and event log on a board, and retire its keys.",
     ),
     "retire": ("roamkey.cli.keys:retire", "Retire a lost board's keys in the registry, for good."),
     "export": (

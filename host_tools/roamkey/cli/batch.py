@@ -31,7 +31,7 @@ from roamkey.cli.options import (
     global_address,
 )
 from roamkey.cli.output import bars, plain
-from roamkey.enroll.plan import LIFETIME_S
+from roamkey.enroll.plan import GENERATIONS, LIFETIME_S
 from roamkey.errors import BadInputError, BoardError
 from roamkey.fleet import batch as work
 from roamkey.fleet.labels import write_labels
@@ -102,7 +102,7 @@ def batch(
         ),
     ] = None,
     lifetime: LifetimeOption = LIFETIME_S,
-    generations: GenerationsOption = 1,
+    generations: GenerationsOption = GENERATIONS,
     replace: ReplaceOption = False,
     registry: RegistryOption = None,
     passphrase_file: PassphraseOption = None,

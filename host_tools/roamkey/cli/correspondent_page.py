@@ -59,6 +59,8 @@ def page(
     token = None
     text = f"http://{listen}/"
     if not no_token:
+        if not file.name:
+            raise typer.BadParameter(f"{file} is no file", param_hint="--events")
         token_file = token_file or file.with_suffix(".token")
         with closing(Reader(file)):  # no token where there is nothing to show
             token = access.read_token(token_file)

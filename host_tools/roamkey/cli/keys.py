@@ -11,6 +11,7 @@ from roamkey.cli.board_options import BoardOption, PortOption, port_of
 from roamkey.cli.options import JsonOption, PassphraseOption, RegistryOption
 from roamkey.enroll import deliver
 from roamkey.enroll import erase as erasing
+from roamkey.enroll.plan import GENERATIONS
 from roamkey.errors import BadInputError
 from roamkey.registry import Registry
 
@@ -23,7 +24,7 @@ def rekey(
     generations: Annotated[
         int,
         typer.Option(help="New keys for each correspondent, 1 to 16.", min=1, max=16, metavar="N"),
-    ] = 1,
+    ] = GENERATIONS,
     registry: RegistryOption = None,
     passphrase_file: PassphraseOption = None,
     as_json: JsonOption = False,
@@ -84,14 +85,18 @@ def erase(
     registry: RegistryOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Erase keys and Wi-Fi passwords on a board, and retire its keys.
+    """Erase keys, Wi-Fi passwords and event log on a board, and retire its keys.
 
-    Overwrites free flash too, which takes up to a minute. After an interruption, the same command
-    again finishes the job.
+    The board first tells its correspondents, once, to delete their bindings. Free flash is
+    overwritten too, which takes up to a minute. What stays: the board's id, the programs, and
+    fingerprints of keys that were used, so that none of them is ever used anew. After an
+    interruption, the same command again finishes the job.
     """
     where = port_of(port, board)
     if not yes:
-        typer.confirm(f"Erase the board at {where}?", abort=True)
+        typer.confirm(
+            f"Erase keys, Wi-Fi passwords and event log of the board at {where}?", abort=True
+        )
     with Registry.open(registry, create=False) as opened:
         gone = erasing.erase(opened, where)
     _show(gone, as_json)

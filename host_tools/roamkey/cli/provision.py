@@ -29,8 +29,15 @@ def provision(
         int, typer.Option(help="Seconds that a binding is asked for, 4 to 262140.", metavar="S")
     ] = LIFETIME_S,
     generations: Annotated[
-        int, typer.Option(help="Keys for each correspondent, 1 to 16.", min=1, max=16, metavar="N")
-    ] = 1,
+        int | None,
+        typer.Option(
+            help="Keys for each correspondent, 1 to 16; 4 where no files are given.",
+            min=1,
+            max=16,
+            metavar="N",
+            show_default=False,
+        ),
+    ] = None,
     kcn_file: Annotated[
         list[Path] | None,
         typer.Option(
@@ -54,7 +61,7 @@ def provision(
         global_address(home_address, "--home-address"),
         tuple(global_address(text, "--correspondent") for text in correspondent),
         lifetime,
-        generations,
+        generations or 0,
         tuple(read_kcn(str(path)) for path in kcn_file or ()),
     )
     plan.check()

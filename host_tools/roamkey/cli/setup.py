@@ -20,7 +20,7 @@ from roamkey.cli.fleet_options import (
 )
 from roamkey.cli.options import JsonOption, PassphraseOption, RegistryOption, global_address
 from roamkey.cli.output import bars, row
-from roamkey.enroll.plan import LIFETIME_S
+from roamkey.enroll.plan import GENERATIONS, LIFETIME_S
 from roamkey.errors import BadInputError
 from roamkey.fleet.prepare import Progress, Wish, prepare
 from roamkey.registry import Registry
@@ -42,7 +42,7 @@ def setup(
     ] = None,
     registered: RegisteredOption = 0.0,
     lifetime: LifetimeOption = LIFETIME_S,
-    generations: GenerationsOption = 1,
+    generations: GenerationsOption = GENERATIONS,
     replace: ReplaceOption = False,
     registry: RegistryOption = None,
     passphrase_file: PassphraseOption = None,

@@ -40,7 +40,7 @@ def _show_keys(keystore: dict[str, Any]) -> None:
     for peer in _dictionaries(keystore.get("peers")):
         row(
             "correspondent",
-            f"{peer.get('correspondent')}, key generation {peer.get('generation')}, "
+            f"{peer.get('correspondent', '(sealed)')}, key generation {peer.get('generation')}, "
             + _outlook(peer),
         )
         _warn(peer)
@@ -72,12 +72,17 @@ def _show_node(node: dict[str, Any]) -> None:
     for uplink in _dictionaries(node.get("uplinks")):
         row("uplink", f"{uplink.get('uplink')} {uplink.get('address')}")
     for binding in _dictionaries(node.get("bindings")):
-        said = f"{binding.get('correspondent')} {binding.get('state')}"
+        said = f"{binding.get('correspondent', '(sealed)')} {binding.get('state')}"
         if binding.get("lifetime_left_s") is not None:
             said += f", {binding['lifetime_left_s']} s left"
         if binding.get("reason"):
             said += f", {binding['reason']}"
         row("binding", said)
+    if node.get("application") not in (None, "none"):
+        row("application", node["application"])
+    for part in _dictionaries(node.get("parts")):
+        said = f"{part.get('faults')} faults, {part.get('restarts')} restarts"
+        row(f"part {part.get('part')}", said + (", not running" if part.get("failed") else ""))
     for name in ("fault", "faults", "drops"):
         if node.get(name):
             row(name, node[name] if isinstance(node[name], str) else json.dumps(node[name]))

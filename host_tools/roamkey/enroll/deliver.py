@@ -20,7 +20,7 @@ from mip6.console.params import new_keys_of, parameters_of
 from mip6.keystore.keyset import Credentials
 from mip6.keystore.records import STORAGE_ERROR
 from roamkey.board.serial_client import Identity, SerialClient
-from roamkey.enroll.plan import Plan, next_keys
+from roamkey.enroll.plan import GENERATIONS, Plan, next_keys
 from roamkey.errors import BoardError, RefusedError, RoamkeyError
 from roamkey.registry import CONFIRMED, SENT, Registry
 from roamkey.registry.records import pairs_of
@@ -103,7 +103,7 @@ def provision(
 def rekey(
     registry: Registry,
     port: str,
-    generations: int = 1,
+    generations: int = GENERATIONS,
     *,
     connect: Connect = SerialClient,
     ask_again_s: float = ASK_AGAIN_S,

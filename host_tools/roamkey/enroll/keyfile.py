@@ -21,6 +21,7 @@ from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Any
 
+from mip6.keys import canonical
 from mip6.limits import (
     GENERATION_MAX,
     KCN_OCTETS_MAX,
@@ -174,6 +175,6 @@ def _refuse_duplicates(pairs: tuple[PairKeys, ...], name: str) -> None:
     """The draft's section 4: no two pairs, and no two generations, share a Kcn."""
     if len({(pair.home_address, pair.correspondent) for pair in pairs}) != len(pairs):
         raise BadInputError(f"{name}: a pair stands there twice")
-    kcns = [key.kcn for pair in pairs for key in pair.keys]
+    kcns = [canonical(key.kcn) for pair in pairs for key in pair.keys]
     if len(set(kcns)) != len(kcns):
         raise BadInputError(f"{name}: a Kcn stands there twice; every key must be of its own")

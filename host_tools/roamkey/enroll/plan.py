@@ -14,21 +14,29 @@ from roamkey.registry import Registry
 KCN_OCTETS = 32
 NONCE_OCTETS = 8
 LIFETIME_S = 3600
+GENERATIONS = 4  # one lasts a year, whatever happens to the node (docs/DESIGN.md)
 
 
 @dataclass(frozen=True)
 class Plan:
     """What a board is to hold. Addresses are 16 octets, `lifetime` is in seconds.
 
-    `generations`: keys for each correspondent. `kcns`: keys from files, in the order of the
-    correspondents and their generations; empty to have them made at random.
+    `generations`: keys for each correspondent; 0 stands for as many as `kcns` has, or four.
+    `kcns`: keys from files, in the order of the correspondents and their generations; empty to
+    have them made at random.
     """
 
     home_address: bytes
     correspondents: tuple[bytes, ...]
     lifetime: int = LIFETIME_S
-    generations: int = 1
+    generations: int = 0
     kcns: tuple[bytes, ...] = field(default=(), repr=False)
+
+    def __post_init__(self) -> None:
+        """Say how many generations 0 stands for."""
+        if not self.generations:
+            given = max(1, len(self.kcns) // max(1, len(self.correspondents)))
+            object.__setattr__(self, "generations", given if self.kcns else GENERATIONS)
 
     def check(self) -> None:
         """Raise BadInputError (one line) for what no board would take."""

@@ -9,7 +9,7 @@ from roamkey.board import flasher, installer
 from roamkey.board.images import Firmware
 from roamkey.board.serial_client import SerialClient
 from roamkey.enroll import deliver
-from roamkey.enroll.plan import LIFETIME_S, Plan
+from roamkey.enroll.plan import GENERATIONS, LIFETIME_S, Plan
 from roamkey.errors import BoardError
 from roamkey.registry import Registry
 from roamkey.waiting import until
@@ -30,7 +30,7 @@ class Wish:
     home_address: Callable[[str], bytes]
     correspondents: tuple[bytes, ...]
     lifetime: int = LIFETIME_S
-    generations: int = 1
+    generations: int = GENERATIONS
     firmware: Firmware | None = None
     replace: bool = False
     registered_s: float = 0.0

@@ -96,7 +96,7 @@ class _SignallingPort(Port):
     def _open_at(self, link: Any, address: bytes) -> bool:
         opened: bool = super()._open_at(link, address)
         if opened:
-            routing = self._open[address][1][packets.ROUTING]
+            routing = self._open[address].sockets[packets.ROUTING]
             filters.all_but_data(routing.socket, packets.ROUTING)
         return opened
 

@@ -60,7 +60,7 @@ def _usable(data: bytes, now: float) -> list[Usable]:
     found = []
     for kind, *told in netlink.read(data):
         if kind == netlink.ADDRESS:
-            interface, address, usable = told
+            interface, address, usable, *_ = told
             if usable:
                 found.append(Usable(now, interface, str(ipaddress.IPv6Address(address))))
     return found

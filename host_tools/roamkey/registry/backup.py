@@ -55,6 +55,10 @@ def make(registry: str | None, file: Path) -> int:
     Raises BadInputError (a file is there already), RefusedError (it is on a server) and
     SystemRefusedError.
     """
+    try:
+        str(file).encode()
+    except UnicodeEncodeError:
+        raise BadInputError(f"{str(file)!a}: SQLite takes no such name") from None
     path = _path_of(registry, "pg_dump makes its backup")
     with Registry.open(path, create=False, to_encrypt=True):
         pass  # it is one, and as this roamkey knows it

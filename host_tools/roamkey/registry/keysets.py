@@ -6,7 +6,6 @@ A set goes to a board in three steps: its keys are added as `sent`, the board ta
 confirmed; or the board refuses, and it is withdrawn without a trace. See `schema` for the rules.
 """
 
-import hashlib
 import hmac
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -24,6 +23,7 @@ from sqlalchemy import (
 )
 
 from mip6 import addresses
+from mip6.keys import canonical
 from mip6.limits import (
     GENERATIONS_MAX,
     LIFETIME_S_MAX,
@@ -139,13 +139,8 @@ def refuse_node(c: Connection, home_address: bytes, refused: bool) -> None:
 
 
 def fingerprint(key: bytes, kcn: bytes) -> bytes:
-    """32 octets that stand for a Kcn: equal exactly where HMAC-SHA1 would take it for the same.
-
-    RFC 2104 hashes keys over 64 octets and fills shorter ones with zeros.
-    """
-    if len(kcn) > _SHA1_BLOCK:
-        kcn = hashlib.sha1(kcn).digest()
-    return hmac.digest(key, kcn.ljust(_SHA1_BLOCK, b"\0"), "sha256")
+    """32 octets that stand for a Kcn: equal exactly where HMAC-SHA1 would take it for the same."""
+    return hmac.digest(key, canonical(kcn).ljust(_SHA1_BLOCK, b"\0"), "sha256")
 
 
 def _check(set_id: bytes, board_id: str, given: Sequence[PairKeys], lifetime: int) -> None:

@@ -3,7 +3,8 @@
 STATE: the folder of keys and counters. SOCKET: a local socket that gives the console to one caller
 at a time. UPLINK: network devices, best first; none: every one. Nothing is read from standard
 input, and only faults are written to standard output. It ends when 0x03 comes at the start of a
-line, or a reboot is asked for: procd starts it again. Needs CAP_NET_RAW.
+line, or a reboot is asked for: procd starts it again, after a failure (code 1), too. Needs
+CAP_NET_RAW.
 """
 
 import asyncio
@@ -90,8 +91,9 @@ class Callers:
                 self._caller = None
 
 
-def main(state: str, path: str, uplinks: list[str]) -> None:
-    """Run until a caller ends it, or a signal does."""
+def main(state: str, path: str, uplinks: list[str]) -> int:
+    """Run until a caller ends it, or a signal does; the exit code: 1 where a part of it failed
+    for good, so that procd starts all anew."""
 
     def make(keystore: "agent.Keystore") -> "tuple[Node, Port]":
         port = Port(uplinks or None)
@@ -99,9 +101,7 @@ def main(state: str, path: str, uplinks: list[str]) -> None:
 
     callers = Callers(listen(path))
     try:
-        agent.operate(state, make, callers.serve, service=True)
-    except KeyboardInterrupt:  # run by hand
-        pass
+        return int(agent.operate(state, make, callers.serve, service=True) == agent.STUCK)
     finally:
         os.remove(path)
 
@@ -110,4 +110,4 @@ if __name__ == "__main__":
     if len(sys.argv) < 3:
         print("service.py STATE SOCKET [UPLINK ...]")
         sys.exit(2)
-    main(sys.argv[1], sys.argv[2], sys.argv[3:])
+    sys.exit(main(sys.argv[1], sys.argv[2], sys.argv[3:]))

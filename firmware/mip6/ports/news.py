@@ -1,0 +1,33 @@
+"""What of a link is news: an end that moved, and lines for the log, not too many of them."""
+
+from ..compat import const
+
+_ROUNDED = const(2000)  # ms: what tells a lifetime tells whole seconds
+_LINES = const(64)
+_EVERY = const(10000)  # ms
+
+
+def moved(told: "int | None", until: "int | None", at: int) -> bool:
+    """Whether an address ends (ms; None: never) so much sooner or later than was told that it
+    matters. Advertisements move it all the time; an eighth more of what is left is enough."""
+    if told is None or until is None:
+        return told is not until
+    return until < told - _ROUNDED or until > told + max(_ROUNDED, (told - at) // 8)
+
+
+class Ration:
+    """Of what a neighbour can cause: 64 at once, then one in ten seconds."""
+
+    def __init__(self) -> None:
+        self._left = _LINES
+        self._since = 0
+
+    def take(self, at: int) -> bool:
+        """Whether there is one left. `at`: milliseconds."""
+        gained = (at - self._since) // _EVERY
+        self._since += gained * _EVERY
+        self._left = min(_LINES, self._left + gained)
+        if self._left:
+            self._left -= 1
+            return True
+        return False
