@@ -12,6 +12,7 @@ from json_output import checked
 from roamkey import waiting
 from roamkey.correspondent.events import kinds
 from roamkey.lab import browser
+from roamkey.registry import Registry
 
 _FILE = Path(__file__).parents[2] / "bench" / "screenshots.py"
 _SPEC = importlib.util.spec_from_file_location("screenshots", _FILE)
@@ -36,7 +37,7 @@ def text(driver, ident):
 
 @pytest.mark.lab
 def test_a_hundred_nodes(tmp_path):
-    from roamkey.lab.crowd import NETWORKS, Crowd
+    from roamkey.lab.crowd import NETWORKS, Crowd, Member
 
     boards = [f"board-{number}" for number in range(1, NODES + 1)]
     with Crowd(tmp_path, boards) as crowd:
@@ -46,8 +47,9 @@ def test_a_hundred_nodes(tmp_path):
             browser.show(driver, 1280, 800)
             driver.get("http://[::1]:8080/")
             screenshots.wait(driver)
-            assert text(driver, "total-nodes") == str(NODES)
-            assert len(driver.execute_script(TABLE)) == NODES
+            # the daemon tells of them in its own time; the page needs no reload
+            until(lambda: text(driver, "total-nodes") == str(NODES))
+            until(lambda: len(driver.execute_script(TABLE)) == NODES)
 
             # they all join, and move, and move
             for network in range(3):
@@ -104,6 +106,15 @@ def test_a_hundred_nodes(tmp_path):
             browser.console(driver)
 
             look_closely(driver)
+
+            # provisioned meanwhile: a row of its own, though nothing happened
+            with Registry.open(crowd.registry_path) as registry:
+                Member(0x101 + NODES, "latecomer", registry)
+            driver.find_element("id", "find").send_keys("\ue003" * len("board-77"))  # Backspace
+            until(lambda: len(driver.execute_script(TABLE)) >= NODES)
+            until(lambda: text(driver, "total-nodes") == str(NODES + 1))
+            until(lambda: len(driver.execute_script(TABLE)) == NODES + 1)
+            assert "latecomer" in driver.find_element("id", "nodes").text
         page.terminate()
         page.wait()
 

@@ -208,6 +208,25 @@ def test_slow_browsers_are_dropped_and_counted(events):
     asyncio.run(run())
 
 
+def test_a_node_that_comes_without_an_event_is_told(events):
+    """It was provisioned, and hasn't moved yet."""
+    path, writer = events
+
+    async def run():
+        feed = Feed(Reader(path), lambda: NOTHING)
+        async with feed.follow(1) as queue:
+            await feed.watch()
+            drain(queue)
+            await feed.watch()
+            assert drain(queue) == []  # nothing new
+            writer.add([], [(home(9), "unbound", None, 1, 0, 1, 1, 1, 0)])
+            await feed.watch()
+            ((lines, what),) = drain(queue)
+            assert lines["event"] == "watch" and what["totals"]["nodes"] == 2
+
+    asyncio.run(run())
+
+
 def test_a_flood_makes_messages_of_bounded_size(events):
     path, writer = events
     rows = [(1, "bound", home(n), home(n), *[None] * 7) for n in range(1, 4001)]

@@ -51,6 +51,7 @@ class Feed:
         self._watched: dict[str, Any] = {}
         self._totals: dict[str, int] = {}
         self._totals_at = 0.0
+        self._known = 0  # nodes, as last told: they come and go without an event
         self._ended = False
         self._watching: asyncio.Task[None] | None = None
         self.too_slow = 0  # browsers that were
@@ -88,9 +89,10 @@ class Feed:
     async def watch(self) -> None:
         """Ask the daemons now."""
         found = await asyncio.to_thread(self._ask)
-        if found != self._watched:
-            self._watched = found
-            self._send(_message({**found, "totals": self._reader.totals()}, name="watch"))
+        totals = self._reader.totals()
+        if found != self._watched or totals["nodes"] != self._known:
+            self._watched, self._known = found, totals["nodes"]
+            self._send(_message({**found, "totals": totals}, name="watch"))
 
     # --- what goes out
 

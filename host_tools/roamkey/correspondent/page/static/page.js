@@ -21,6 +21,8 @@ let find = "";
 let source = null;
 let manyCorrespondents = false;
 let loading = 0;
+let nodesMax = 0; // rows at most
+let known = 0; // nodes in all, when they were loaded
 
 // --- texts
 
@@ -132,7 +134,7 @@ function showNode(node, live) {
   const ident = `${node.correspondent} ${node.home_address}`;
   let entry = nodes.get(ident);
   if (!entry) {
-    if (live && (find || nodes.size >= 500)) return;
+    if (live && (find || nodes.size >= nodesMax)) return;
     entry = { row: makeRow(node) };
     nodes.set(ident, entry);
     place(entry.row, node);
@@ -354,7 +356,9 @@ async function load() {
   nodes.clear();
   $("nodes").tBodies[0].replaceChildren();
   for (const node of found.nodes) showNode(node, false);
-  const more = found.nodes.length >= found.nodes_max;
+  nodesMax = found.nodes_max;
+  known = found.totals.nodes;
+  const more = found.nodes.length >= nodesMax;
   put($("nodes-note"), more
     ? `The first ${count(found.nodes_max)} are shown: find others by board, address or state.`
     : found.nodes.length ? "" : find ? "None found." : "No nodes yet: provision a board for this correspondent.");
@@ -376,6 +380,8 @@ function follow() {
     const what = JSON.parse(message.data);
     showWatch(what);
     showTotals(what.totals);
+    // nodes that were provisioned or retired meanwhile
+    if (what.totals.nodes !== known) loadSoon();
   });
   source.onmessage = (message) => take(Number(message.lastEventId), JSON.parse(message.data));
   source.onerror = () => {
@@ -398,9 +404,12 @@ function take(ident, what) {
   addEvents(what.events);
   if (what.totals) showTotals(what.totals);
   say(what.events);
-  if (what.partly && !reloadTimer) {
-    reloadTimer = setTimeout(() => { reloadTimer = null; load(); }, RELOAD_EVERY_MS);
-  }
+  if (what.partly) loadSoon();
+}
+
+function loadSoon() {
+  if (reloadTimer) return;
+  reloadTimer = setTimeout(() => { reloadTimer = null; load(); }, RELOAD_EVERY_MS);
 }
 
 let findTimer = null;
