@@ -40,7 +40,7 @@ _BARRING = (messages.ADMINISTRATIVELY_PROHIBITED, messages.HOME_REGISTRATION_NOT
 
 
 def nowhere(kind: str, subject: bytes | None, detail: object) -> None:
-    pass
+    """Where events go that nobody wants."""
 
 
 class BindingUpdateList:

@@ -25,9 +25,8 @@ from roamkey.board.patience import patient
 from roamkey.board.repl import Facts, Frozen, Repl
 from roamkey.board.serial_client import Identity, SerialClient
 from roamkey.board.slots import SLOTS, Flash, Survey
-from roamkey.build import compile_board_files, fits, lines, units
+from roamkey.build import compile_board_files, files_for, fits, lines, units
 from roamkey.errors import BoardError, RefusedError
-from roamkey.firmware import board_files
 
 ANSWER_S = patient(30.0)  # for an agent to come up after a restart
 _FROZEN = "frozen"  # the form of an agent in the firmware
@@ -98,7 +97,7 @@ def image_for(platform: str, mpy: int) -> Image:
     run for all boards alike; any thread may ask.
     """
     with _making:
-        return _source() if not fits(mpy) else _bytecode(platform)
+        return _source(platform) if not fits(mpy) else _bytecode(platform)
 
 
 def install(
@@ -298,6 +297,8 @@ def _send(flash: Flash, target: str, files: Mapping[str, bytes], progress: Progr
 
 def _refuse_full(survey: Survey, wanted: Image, paths: list[str]) -> None:
     """Raise BoardError where what is to be written doesn't fit; blocks are as littlefs's."""
+    if not paths:
+        return
     blocks = _BLOCKS_SPARE + sum(-(-len(wanted.files[path]) // survey.block) for path in paths)
     if blocks * survey.block > survey.free:
         raise BoardError(
@@ -373,8 +374,8 @@ def _other(slot: str | None) -> str:
 
 
 @cache
-def _source() -> Image:
-    return _image("py", board_files())
+def _source(platform: str) -> Image:
+    return _image("py", files_for(platform))
 
 
 @cache
