@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _BLOCK = const(1024)  # octets
 _BLOCKS = const(32)
-_WAITING = const(64)  # events that no line tells of yet
+_WAITING_SLOTS = const(256)  # four for an event that no line tells of yet
 _LINE = const(900)  # octets; a longer one, or one of other alphabets, is cut
 _SAVE_MS = const(8000)
 _AGAIN_MS = const(60000)  # after a write that failed
@@ -74,7 +74,9 @@ class EventLog:
     ) -> None:
         self._now = now
         self._store = store
-        self._waiting: list[tuple[int, str, bytes | None, object]] = []
+        # time, kind, subject and detail of each, one behind the other: noting needs no memory
+        self._waiting: "list[Any]" = [None] * _WAITING_SLOTS
+        self._filled = self._written = 0
         self._lines: list[str] = []
         self._octets = 0
         self._blocks: list[int] | None = []  # in flash, ascending; None: nobody could look
@@ -106,11 +108,13 @@ class EventLog:
 
     def emit(self, kind: str, subject: bytes | None, detail: object) -> None:
         """Note a kind, address or None, detail or None with the time of now, if there is room."""
-        try:
-            if len(self._waiting) < _WAITING:
-                self._waiting.append((self._now(), kind, subject, detail))
-        except MemoryError:  # whoever tells is in the midst of something
-            pass
+        waiting, at = self._waiting, self._filled
+        if at < _WAITING_SLOTS:
+            waiting[at] = self._now()
+            waiting[at + 1] = kind
+            waiting[at + 2] = subject
+            waiting[at + 3] = detail
+            self._filled = at + 4
 
     def add(self, kind: str, text: object = None) -> None:
         """Note an event: a short fixed word and a line for a person, without secrets."""
@@ -118,8 +122,9 @@ class EventLog:
 
     def write_lines(self) -> None:
         """Make lines of what waits."""
-        while self._waiting:
-            at, kind, subject, detail = self._waiting.pop(0)
+        while self._written < self._filled:
+            at, kind, subject, detail = self._waiting[self._written : self._written + 4]
+            self._written += 4
             line = "%d %s" % (at, kind)
             if subject is not None:
                 line += " " + addresses.text(subject)
@@ -137,6 +142,7 @@ class EventLog:
                 self._lines = []
                 self._line("%d boot %d" % (at, self._boot))
             self._line(line)
+        self._filled = self._written = 0
 
     def _line(self, line: str) -> None:
         self._lines.append(line)
@@ -167,7 +173,7 @@ class EventLog:
 
     def clear(self) -> None:
         """Forget all events, in flash too; the numbers of blocks and boots go on. OSError."""
-        self._waiting.clear()
+        self._filled = self._written = 0
         self._lines.clear()
         self._octets = 0
         self.block += 1

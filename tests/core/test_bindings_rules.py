@@ -459,7 +459,7 @@ def test_moves_are_immediate_until_the_budget_is_spent_and_renewals_always():
     bindings, cn, _ = bound()
     held = bindings.keystore
     while held.budget.tokens[0] > 3:
-        held.spend(0)
+        held.budget.spend(0)
     now = 10000
     for address in (COA2, COA3, COA1):
         bindings.attach(address, now)

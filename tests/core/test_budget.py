@@ -18,31 +18,31 @@ def restarted(store, renewed=False):
 def use(found, count, index=0):
     for _ in range(count):
         found.take(index)
-        found.spend(index)
+        found.budget.spend(index)
 
 
 def test_full_at_first_and_each_correspondents_own():
     found = keystore((CN, CN2))
-    assert found.wait(0, 0) == found.wait(1, 0) == 0
+    assert found.budget.wait(0, 0) == found.budget.wait(1, 0) == 0
     for _ in range(TOKENS_MAX):
-        found.spend(0)
-    assert found.wait(0, 10) == INTERVAL_MS - 10
-    assert found.wait(1, 10) == 0
+        found.budget.spend(0)
+    assert found.budget.wait(0, 10) == INTERVAL_MS - 10
+    assert found.budget.wait(1, 10) == 0
 
 
 def test_a_token_comes_back_in_sixteen_minutes():
     found = keystore()
-    assert found.wait(0, 5000) == 0
+    assert found.budget.wait(0, 5000) == 0
     for _ in range(TOKENS_MAX):
-        found.spend(0)
-    assert found.wait(0, 5000 + INTERVAL_MS - 1) == 1
-    assert found.wait(0, 5000 + INTERVAL_MS) == 0
-    found.spend(0)
-    assert found.wait(0, 5000 + INTERVAL_MS) == INTERVAL_MS
-    found.spend(0, -1)
-    assert found.wait(0, 5000 + INTERVAL_MS) == 0
+        found.budget.spend(0)
+    assert found.budget.wait(0, 5000 + INTERVAL_MS - 1) == 1
+    assert found.budget.wait(0, 5000 + INTERVAL_MS) == 0
+    found.budget.spend(0)
+    assert found.budget.wait(0, 5000 + INTERVAL_MS) == INTERVAL_MS
+    found.budget.spend(0, -1)
+    assert found.budget.wait(0, 5000 + INTERVAL_MS) == 0
     for _ in range(2):
-        assert found.wait(0, 10000 * INTERVAL_MS) == 0
+        assert found.budget.wait(0, 10000 * INTERVAL_MS) == 0
     assert found.budget.tokens[0] <= TOKENS_MAX
 
 
@@ -71,13 +71,13 @@ def test_boot_loops_come_to_an_end_of_it():
     starts = 0
     while True:
         found = restarted(store)
-        if found.wait(0, 0):
+        if found.budget.wait(0, 0):
             break
         use(found, 1)
         starts += 1
     assert TOKENS_MAX // 2 <= starts <= TOKENS_MAX + 1
-    assert restarted(store, renewed=True).wait(0, 0) == 0  # switched on by hand: one
-    assert restarted(store).wait(0, 0) == INTERVAL_MS
+    assert restarted(store, renewed=True).budget.wait(0, 0) == 0  # switched on by hand: one
+    assert restarted(store).budget.wait(0, 0) == INTERVAL_MS
 
 
 def test_what_an_acknowledgement_vouches_for_is_given_back_while_idle():
@@ -106,7 +106,7 @@ def test_a_damaged_record_or_a_full_flash_cost_nothing_else():
     record = store.records[BUDGET]
     for bad in (b"", record[:-1], record[:9] + b"\xff" + record[10:], b"x" * 40):
         store.records[BUDGET] = bad
-        assert restarted(store).wait(0, 0) == 0
+        assert restarted(store).budget.wait(0, 0) == 0
     store.records[BUDGET] = record
     found = restarted(store)
     use(found, 100)

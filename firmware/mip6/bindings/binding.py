@@ -118,8 +118,8 @@ class Binding:
                 self.feed(self._owner.attachment, now)
         if self.transmit_at is None or now < self.transmit_at:
             return None
-        keystore = self._owner.keystore
-        wait = 0 if self._free else keystore.wait(self.index, now)
+        budget = self._owner.keystore.budget
+        wait = 0 if self._free else budget.wait(self.index, now)
         if wait:
             self.transmit_at = now + wait
             return None
@@ -127,7 +127,7 @@ class Binding:
         packet = self._packet
         self._packet = None
         if packet is not None and not self._free:
-            keystore.spend(self.index)
+            budget.spend(self.index)
         self._free = False
         return packet
 
@@ -136,7 +136,7 @@ class Binding:
         may have it."""
         if self.generation is not None and self.sequence is not None:
             self._unused = (self.generation, self.sequence)
-            self._owner.keystore.spend(self.index, -1)
+            self._owner.keystore.budget.spend(self.index, -1)
 
     def wakes_at(self) -> int | None:
         """When `run` has something to do next, or None."""
@@ -235,12 +235,10 @@ class Binding:
         self.expires_at = self._may_exist_until
 
     def _send(self, now: int, what: "Any") -> None:
-        unused = self._unused
-        if unused is not None and unused[0] == self._owner.keystore.current(self.index)[0]:
-            generation, sequence = unused
-        else:
+        if self._unused is None:  # a handover waits for this: few names, no detour
             generation, sequence = self._owner.keystore.take(self.index)
-        self._unused = None
+        else:
+            generation, sequence = self._number_again()
         if generation != self.generation:
             self.pace.give_up()  # numbers count anew under the next key
         if not self._aimed or generation != self.generation:
@@ -256,6 +254,14 @@ class Binding:
         update = self.update
         self._packet = (update.source, self.correspondent, update.next_header, update.payload)
         self._owner.emit("update", self.correspondent, sequence)
+
+    def _number_again(self) -> tuple[int, int]:
+        """The (generation, number) that never left, while that generation is in use."""
+        unused, self._unused = self._unused, None
+        assert unused is not None
+        if unused[0] == self._owner.keystore.current(self.index)[0]:
+            return unused
+        return self._owner.keystore.take(self.index)
 
     def _accept(self, now: int, what: "Any") -> None:
         message, sent_at = what

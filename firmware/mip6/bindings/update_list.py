@@ -129,16 +129,18 @@ class BindingUpdateList:
         `payload` begins with the header of type `next header` and is valid until the next call.
         """
         self._drawn = None
-        reply = self._reply
-        if reply is not None:
-            self._reply = None
-            return reply
+        if self._reply is not None:
+            return self._take_reply()
         for binding in self.bindings:
             packet = binding.run(now)
             if packet is not None:
                 self._drawn = binding
                 return packet
         return None
+
+    def _take_reply(self) -> "Outgoing | None":
+        reply, self._reply = self._reply, None
+        return reply
 
     def unsent(self) -> None:
         """The platform refused the packet drawn last: it costs no number."""

@@ -82,9 +82,12 @@ class Budget:
             self._at = now
         more = (now - self._at) // INTERVAL_MS
         if more > 0:
-            self._at += more * INTERVAL_MS
-            self.tokens = [min(TOKENS_MAX, level + more) for level in self.tokens]
+            self._give_back(more)
         return 0 if self.tokens[index] else self._at + INTERVAL_MS - now
+
+    def _give_back(self, more: int) -> None:
+        self._at += more * INTERVAL_MS  # type: ignore[operator]  # set before
+        self.tokens = [min(TOKENS_MAX, level + more) for level in self.tokens]
 
     def spend(self, index: int, tokens: int = 1) -> None:
         """A number was taken for what nobody signed (-1: it wasn't, after all)."""

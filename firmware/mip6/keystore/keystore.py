@@ -47,7 +47,8 @@ class Keystore:
     `retained` is memory that outlives a reset (ports/retained.py), or None; `renewed`: the board
     starts after a loss of power, or from sleep. `status` is a code of
     records.py, `detail` says more, `credentials` is the set in place (only while `status` is
-    READY) and `ledger` its counters; `known` is a readable set, even one that can't be used.
+    READY), `ledger` its counters and `budget` what may be spent of them; `known` is a readable
+    set, even one that can't be used.
     """
 
     def __init__(
@@ -286,14 +287,6 @@ class Keystore:
             self.move_on(index)
             number = self.ledger.take(index)
         return self.ledger.generations[index], number
-
-    def wait(self, index: int, now: int) -> int:
-        """Milliseconds until a number may go for what nobody signed: see budget.py."""
-        return self.budget.wait(index, now)
-
-    def spend(self, index: int, tokens: int = 1) -> None:
-        """A number went for what nobody signed; -1: it didn't, after all."""
-        self.budget.spend(index, tokens)
 
     def peek(self, index: int) -> int:
         """The number that take() would give peer `index` next in this generation, or 65536."""
