@@ -74,7 +74,7 @@ class NoNode:
 class Agent:
     """Node, application, console and idle work side by side: one that fails is started again.
 
-    The console asks here how they are.
+    The console asks here how they are. `feed()` feeds the chip's watchdog; None where none runs.
     """
 
     def __init__(
@@ -90,6 +90,7 @@ class Agent:
         self.application = Application(store, board.slept(), None, lambda: self.end(False))
         self.parts = (node.part, self.application.part, Part("idle work"), Part("console"))
         self.over = False
+        self.feed: "Callable[[], object] | None" = None
         self._port = port
         self._ending: asyncio.Event = None  # type: ignore[assignment]  # until `run`
         self._outcome: int | None = None
@@ -118,6 +119,27 @@ class Agent:
         """Let 0x03 interrupt the application, or no more: the board may be sealed now."""
         sealed = self._interrupts is None or self._store is None or is_sealed(self._store)
         self.application.interrupts = None if sealed else self._interrupts
+        self._watch(sealed)
+
+    def _watch(self, sealed: bool) -> None:
+        """Have the chip's watchdog run where it may, see maintenance/watchdog.py. A load point."""
+        try:
+            from .maintenance import watchdog
+
+            self.application.bitten = watchdog.bitten()
+            fed = watchdog.watch(sealed)
+            if fed is None:
+                watchdog.stop(self.feed is not None)
+            self.feed = fed
+            if isinstance(self.node, Node):
+                self.node.watchdog = fed
+        except Exception as error:  # whatever it is: the board works without
+            self.node.part.note(error)
+
+    def tended(self) -> None:
+        """Once a second: nobody else feeds the watchdog while there is no node to."""
+        if self.feed is not None and (not isinstance(self.node, Node) or self.node.part.failed):
+            self.feed()
 
     def idle(self) -> bool:
         """Whether nothing is due for a while."""
@@ -257,6 +279,7 @@ async def tend(
 ) -> None:
     """Work for ever. `log`: EventLog; `desk`: terminal.Desk."""
     while True:
+        node.tended()
         log.tend(node.idle())
         if keystore.scrub_due and node.idle() and not await _scrub(keystore, node, log):
             await asyncio.sleep(_AGAIN_S)
@@ -350,6 +373,16 @@ def _release(keystore: "Keystore") -> None:
         print("counter not released:", error)
 
 
+def _unwatch() -> None:
+    """The REPL follows: no watchdog may end it. A load point."""
+    try:
+        from .maintenance import watchdog
+
+        watchdog.stop(False)
+    except Exception:  # whatever it is: it resets the board once, and an open one has none then
+        pass
+
+
 def main() -> None:
     """Run until 0x03 (return: the REPL follows) or until a reboot is asked for.
 
@@ -361,5 +394,6 @@ def main() -> None:
     finally:
         if not is_sealed(FileStore(ROOT)):
             board.interrupts(True)
+            _unwatch()
     if outcome:
         board.reboot(outcome is STUCK)

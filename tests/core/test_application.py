@@ -154,6 +154,46 @@ def test_a_start_that_leaves_nobody_a_turn_is_on_record():
     assert seen == [{"app": b"1"}, {}]
 
 
+class Rounds:
+    """asyncio, but that a second takes no time; `seconds` that were waited."""
+
+    def __init__(self):
+        self.seconds = 0
+
+    def __getattr__(self, name):
+        return getattr(asyncio, name)
+
+    async def sleep(self, seconds):
+        self.seconds += seconds
+        await asyncio.sleep(0)
+
+
+def test_after_the_watchdog_a_start_takes_ten_minutes_to_be_got_over():
+    """One that blocks later than in its first seconds is held, too, after three such resets."""
+
+    class Working(Program):
+        async def main(self, node):
+            while store.records:
+                await asyncio.sleep(0)
+
+    for bitten, seconds in ((False, 5), (True, 600)):
+        store = MemoryStore()
+        rounds = application.asyncio = Rounds()
+        careful = application.Application
+        application.Application = lambda **how: _bitten(careful(**how), bitten)  # noqa: B023
+        try:
+            assert run(Working(), wait=1, store=store)[1] == "ended"
+        finally:
+            application.asyncio = asyncio
+            application.Application = careful
+        assert rounds.seconds == seconds
+
+
+def _bitten(found, bitten):
+    found.bitten = bitten
+    return found
+
+
 def test_it_is_kept_from_starting():
     store = MemoryStore()
     told = "kept from starting: roamkey app start"
