@@ -6,6 +6,9 @@ board's own SHA-256 of every file is right, one atomic write switches over. What
 before that leaves the old agent to boot, whatever after it the new one. If the new agent then
 doesn't answer, the old one is switched back to.
 
+MicroPython's ESP32 port writes a /boot.py at its first boot that does nothing. A board with one
+is not sealed (maintenance/facts.py says why), so it is removed where it holds that text alone.
+
 A firmware may hold an agent of its own (boards/RPI_PICO_W). A copy in flash goes before it, so one
 is made only where the versions differ, and switched off where the firmware's is the one wanted.
 """
@@ -15,7 +18,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -34,6 +37,14 @@ _FROZEN = "frozen"  # the form of an agent in the firmware
 _NOTHING = (0, 0, 0, 0)  # files sent, copied, kept, octets sent
 _LIB = "/lib/"
 _MAIN = "/main.py"
+#: The /boot.py of MicroPython's ESP32 port (ports/esp32/modules/inisetup.py), 1.9 to 1.28.
+PORTS_BOOT = """\
+# This file is executed on every boot (including wake-boot from deepsleep)
+#import esp
+#esp.osdebug(None)
+#import webrepl
+#webrepl.start()
+"""
 _OURS = "mip6"  # what our /main.py imports, in whichever version
 _BLOCKS_SPARE = 8  # littlefs needs some for folders and rewrites
 _PAUSE_S = 0.2
@@ -69,7 +80,8 @@ class Installed:
     `port`: where the board is now. `slot`: the copy that runs ("" for the one in the firmware).
     `form`: as of an `Image`; "frozen" for the one in the firmware, "" after a rollback to a slot.
     `previous`: the agent version that a rollback would bring back, None without one. `frozen`: the
-    version of the agent in the firmware, None without one.
+    version of the agent in the firmware, None without one. `boot`: the board's /boot.py, "none",
+    "removed" or "kept".
     """
 
     port: str
@@ -84,6 +96,7 @@ class Installed:
     octets: int
     previous: str | None
     frozen: str | None = None
+    boot: str = "none"
 
     @property
     def changed(self) -> bool:
@@ -138,12 +151,15 @@ def install(
                 target, counts = _fill(flash, survey, wanted, progress)
                 if not (frozen and frozen.boots) and survey.main != wanted.main.decode():
                     flash.write_main(wanted.main)
+            if _is_ports_boot(survey.boot):
+                flash.remove_boot()
         finally:
             repl.restart()
     if power_cycle is not None:
         power_cycle()
     where, identity = _await_new(port, facts, frozen, survey.pointer, target, answer_s)
-    return _installed(where, facts, frozen, identity, form, survey, target, counts)
+    done = _installed(where, facts, frozen, identity, form, survey, target, counts)
+    return replace(done, boot="removed") if _is_ports_boot(survey.boot) else done
 
 
 def roll_back(
@@ -258,6 +274,12 @@ def _refuse_strange_main(survey: Survey, replace_main: bool) -> None:
         )
 
 
+def _is_ports_boot(text: str | None) -> bool:
+    """Whether a /boot.py holds nothing but lines of the port's own, which are comments."""
+    own = {line.strip() for line in PORTS_BOOT.splitlines()}
+    return text is not None and {line.strip() for line in text.splitlines()} <= own | {""}
+
+
 def _fill(
     flash: Flash, survey: Survey, wanted: Image, progress: Progress | None
 ) -> tuple[str, tuple[int, int, int, int]]:
@@ -298,6 +320,8 @@ def _send(flash: Flash, target: str, files: Mapping[str, bytes], progress: Progr
 
 def _refuse_full(survey: Survey, wanted: Image, paths: list[str]) -> None:
     """Raise BoardError where what is to be written doesn't fit; blocks are as littlefs's."""
+    if not paths:
+        return
     blocks = _BLOCKS_SPARE + sum(-(-len(wanted.files[path]) // survey.block) for path in paths)
     if blocks * survey.block > survey.free:
         raise BoardError(
@@ -359,6 +383,7 @@ def _installed(
         octets=octets,
         previous=previous,
         frozen=version,
+        boot="none" if survey.boot is None else "kept",
     )
 
 
