@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import serial
 
-from roamkey.board import installer, repl
+from roamkey.board import installer, repl, slots
 from roamkey.board.doctor import examine
 from roamkey.board.installer import Image, image_for, install, roll_back
 from roamkey.board.repl import Repl
@@ -396,12 +396,12 @@ def test_await_agent_says_why(bare: VirtualBoard) -> None:
 
 def test_the_ports_own_boot_py_is_known_and_no_other() -> None:
     """Its SHA-256 is that of what ports/esp32/modules/inisetup.py of MicroPython 1.28 writes."""
-    own = installer.PORTS_BOOT
+    own = slots.PORTS_BOOT
     assert hashlib.sha256(own.encode()).hexdigest() == (
         "16f5b4bcb120e9a032242b47967e649a0cc577b41939e81ef7d4b4da181bd17f"
     )
     for text in (own, "", "\n\n", own.replace("\n", "\r\n"), own.replace("#esp.", "  #esp.")):
-        assert installer._is_ports_boot(text)
+        assert slots.is_ports_boot(text)
     others = (
         own.replace("#import esp", "import esp"),
         own + "import machine\n",
@@ -409,7 +409,7 @@ def test_the_ports_own_boot_py_is_known_and_no_other() -> None:
         "?",  # of which nothing is known
     )
     for text in (None, *others):
-        assert not installer._is_ports_boot(text)
+        assert not slots.is_ports_boot(text)
 
 
 @pytest.mark.parametrize("text", ["import sys\n", "# mine\n"])

@@ -11,8 +11,8 @@ import serial
 from json_output import checked
 
 from mip6.console.lock import response
-from roamkey.board.installer import PORTS_BOOT
 from roamkey.board.serial_client import ConsoleRefusedError, SerialClient
+from roamkey.board.slots import PORTS_BOOT
 from roamkey.enroll import lock
 from roamkey.errors import BoardError, RefusedError
 from roamkey.lab.board import VirtualBoard

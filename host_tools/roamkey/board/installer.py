@@ -6,9 +6,7 @@ board's own SHA-256 of every file is right, one atomic write switches over. What
 before that leaves the old agent to boot, whatever after it the new one. If the new agent then
 doesn't answer, the old one is switched back to.
 
-MicroPython's ESP32 port writes a /boot.py at its first boot that does nothing. A board with one
-is not sealed (maintenance/facts.py says why), so it is removed where it holds that text alone.
-
+No board is sealed with a /boot.py (maintenance/facts.py): that of MicroPython's port is removed.
 A firmware may hold an agent of its own (boards/RPI_PICO_W). A copy in flash goes before it, so one
 is made only where the versions differ, and switched off where the firmware's is the one wanted.
 """
@@ -27,7 +25,7 @@ from roamkey.board import discovery
 from roamkey.board.patience import patient
 from roamkey.board.repl import Facts, Frozen, Repl
 from roamkey.board.serial_client import Identity, SerialClient
-from roamkey.board.slots import SLOTS, Flash, Survey
+from roamkey.board.slots import SLOTS, Flash, Survey, is_ports_boot
 from roamkey.build import compile_board_files, fits, lines, units
 from roamkey.errors import BoardError, RefusedError
 from roamkey.firmware import board_files
@@ -37,14 +35,6 @@ _FROZEN = "frozen"  # the form of an agent in the firmware
 _NOTHING = (0, 0, 0, 0)  # files sent, copied, kept, octets sent
 _LIB = "/lib/"
 _MAIN = "/main.py"
-#: The /boot.py of MicroPython's ESP32 port (ports/esp32/modules/inisetup.py), 1.9 to 1.28.
-PORTS_BOOT = """\
-# This file is executed on every boot (including wake-boot from deepsleep)
-#import esp
-#esp.osdebug(None)
-#import webrepl
-#webrepl.start()
-"""
 _OURS = "mip6"  # what our /main.py imports, in whichever version
 _BLOCKS_SPARE = 8  # littlefs needs some for folders and rewrites
 _PAUSE_S = 0.2
@@ -77,7 +67,7 @@ class Image:
 class Installed:
     """What an installation did. `sent`, `copied`, `kept`: numbers of files; `octets` were sent.
 
-    `port`: where the board is now. `slot`: the copy that runs ("" for the one in the firmware).
+    `port`: where it is now. `slot`: the copy that runs ("" for the one in the firmware).
     `form`: as of an `Image`; "frozen" for the one in the firmware, "" after a rollback to a slot.
     `previous`: the agent version that a rollback would bring back, None without one. `frozen`: the
     version of the agent in the firmware, None without one. `boot`: the board's /boot.py, "none",
@@ -151,7 +141,7 @@ def install(
                 target, counts = _fill(flash, survey, wanted, progress)
                 if not (frozen and frozen.boots) and survey.main != wanted.main.decode():
                     flash.write_main(wanted.main)
-            if _is_ports_boot(survey.boot):
+            if is_ports_boot(survey.boot):
                 flash.remove_boot()
         finally:
             repl.restart()
@@ -159,7 +149,7 @@ def install(
         power_cycle()
     where, identity = _await_new(port, facts, frozen, survey.pointer, target, answer_s)
     done = _installed(where, facts, frozen, identity, form, survey, target, counts)
-    return replace(done, boot="removed") if _is_ports_boot(survey.boot) else done
+    return replace(done, boot="removed") if is_ports_boot(survey.boot) else done
 
 
 def roll_back(
@@ -272,12 +262,6 @@ def _refuse_strange_main(survey: Survey, replace_main: bool) -> None:
             "the board has a /main.py of its own: --replace-main overwrites it "
             "(an application belongs in /app.py)"
         )
-
-
-def _is_ports_boot(text: str | None) -> bool:
-    """Whether a /boot.py holds nothing but lines of the port's own, which are comments."""
-    own = {line.strip() for line in PORTS_BOOT.splitlines()}
-    return text is not None and {line.strip() for line in text.splitlines()} <= own | {""}
 
 
 def _fill(

@@ -24,6 +24,15 @@ ROOT = "/agent"
 POINTER = f"{ROOT}/slot"
 SLOTS = ("a", "b")
 
+#: The /boot.py of MicroPython's ESP32 port (ports/esp32/modules/inisetup.py), 1.9 to 1.28.
+PORTS_BOOT = """\
+# This file is executed on every boot (including wake-boot from deepsleep)
+#import esp
+#esp.osdebug(None)
+#import webrepl
+#webrepl.start()
+"""
+
 _PROGRAM_OCTETS_MAX = 3072  # of source in one go: a small board has to compile it
 _CHUNK = 1536  # octets of a file in one write, before base64
 _HASH_S = patient(60.0)
@@ -240,6 +249,12 @@ class Flash:
         self._repl.run("_rm('/boot.py')")
         if self._repl.ask("print(json.dumps('boot.py' in os.listdir('/')))"):
             raise BoardError(f"{self._repl.port}: the board's flash keeps its /boot.py")
+
+
+def is_ports_boot(text: str | None) -> bool:
+    """Whether a /boot.py holds nothing but lines of the port's own, which are comments."""
+    own = {line.strip() for line in PORTS_BOOT.splitlines()}
+    return text is not None and {line.strip() for line in text.splitlines()} <= own | {""}
 
 
 def manifest(agent: str, sums: Mapping[str, str]) -> bytes:
