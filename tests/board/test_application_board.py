@@ -93,7 +93,7 @@ def test_a_program_that_gives_nobody_a_turn_yields_to_ctrl_c(virtual, roamkey) -
     assert code == 3 and error.count("\n") == 1  # the console alone gets no turn
 
 
-def test_it_is_not_started_a_third_time_until_somebody_asks(virtual, roamkey) -> None:
+def test_it_is_not_started_a_third_time_until_somebody_asks(virtual, roamkey, tmp_path) -> None:
     virtual.power_cut()
     virtual.install({"/app.py": BLOCKING})
     blocked(virtual, virtual.power_on)
@@ -112,6 +112,10 @@ def test_it_is_not_started_a_third_time_until_somebody_asks(virtual, roamkey) ->
     blocked(virtual, virtual.reset)
     virtual.reset()
     assert application(virtual, roamkey) == held
+    both = ("--port", virtual.port, "--registry", tmp_path / "registry.sqlite")
+    assert roamkey("seal", *both)[0] == 0
+    assert application(virtual, roamkey) == "held"  # in a word, where the board is sealed
+    assert roamkey("unseal", *both)[0] == 0
     kept = "kept from starting: roamkey app start"
     assert asked(virtual, roamkey, "stop") == kept
     with_program(virtual, WORKING)
@@ -119,6 +123,9 @@ def test_it_is_not_started_a_third_time_until_somebody_asks(virtual, roamkey) ->
     assert asked(virtual, roamkey, "start") in ("none", "running")
     assert until(lambda: application(virtual, roamkey) == "running", 30)
     assert asked(virtual, roamkey, "stop") == kept
+    assert roamkey("seal", *both)[0] == 0
+    assert application(virtual, roamkey) == "kept"
+    assert roamkey("unseal", *both)[0] == 0
     assert asked(virtual, roamkey, "start") in ("none", "running")
     virtual.reset()
     assert until(lambda: application(virtual, roamkey) == "running", 30)
