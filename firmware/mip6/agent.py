@@ -116,30 +116,20 @@ class Agent:
             self._port.reload()  # type: ignore[union-attr]  # None has no reload
 
     def seal_changed(self) -> None:
-        """Let 0x03 interrupt the application, or no more: the board may be sealed now."""
+        """The board may be sealed now, or no more: have it known to the application, which 0x03
+        may interrupt, and to the chip's watchdog. A load point."""
         sealed = self._interrupts is None or self._store is None or is_sealed(self._store)
         self.application.interrupts = None if sealed else self._interrupts
-        self._watch(sealed)
+        from .maintenance import watchdog
 
-    def _watch(self, sealed: bool) -> None:
-        """Have the chip's watchdog run where it may, see maintenance/watchdog.py. A load point."""
-        try:
-            from .maintenance import watchdog
+        watchdog.follow(self, sealed)
 
-            self.application.bitten = watchdog.bitten()
-            fed = watchdog.watch(sealed)
-            if fed is None:
-                watchdog.stop(self.feed is not None)
-            self.feed = fed
-            if isinstance(self.node, Node):
-                self.node.watchdog = fed
-        except Exception as error:  # whatever it is: the board works without
-            self.node.part.note(error)
-
-    def tended(self) -> None:
-        """Once a second: nobody else feeds the watchdog while there is no node to."""
-        if self.feed is not None and (not isinstance(self.node, Node) or self.node.part.failed):
-            self.feed()
+    async def _guard(self) -> None:
+        """Nobody else feeds the watchdog where there is no node, or one that waits to start."""
+        while True:
+            if self.feed and (self.node.part.failed or not isinstance(self.node, Node)):
+                self.feed()
+            await asyncio.sleep(_LOOK_S)
 
     def idle(self) -> bool:
         """Whether nothing is due for a while."""
@@ -173,7 +163,7 @@ class Agent:
         this is the end; see `operate`."""
         self._ending = asyncio.Event()
         node, _, idle, console = self.parts
-        tasks = []
+        tasks = [asyncio.create_task(self._guard())]
         try:
             self.seal_changed()
             self.application.begin(self.node)  # type: ignore[arg-type]  # see NoNode
@@ -279,7 +269,6 @@ async def tend(
 ) -> None:
     """Work for ever. `log`: EventLog; `desk`: terminal.Desk."""
     while True:
-        node.tended()
         log.tend(node.idle())
         if keystore.scrub_due and node.idle() and not await _scrub(keystore, node, log):
             await asyncio.sleep(_AGAIN_S)
@@ -373,16 +362,6 @@ def _release(keystore: "Keystore") -> None:
         print("counter not released:", error)
 
 
-def _unwatch() -> None:
-    """The REPL follows: no watchdog may end it. A load point."""
-    try:
-        from .maintenance import watchdog
-
-        watchdog.stop(False)
-    except Exception:  # whatever it is: it resets the board once, and an open one has none then
-        pass
-
-
 def main() -> None:
     """Run until 0x03 (return: the REPL follows) or until a reboot is asked for.
 
@@ -394,6 +373,8 @@ def main() -> None:
     finally:
         if not is_sealed(FileStore(ROOT)):
             board.interrupts(True)
-            _unwatch()
+            from .maintenance import watchdog
+
+            watchdog.stop(False)  # the REPL follows
     if outcome:
         board.reboot(outcome is STUCK)

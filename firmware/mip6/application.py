@@ -29,7 +29,6 @@ _TWICE = b"2"
 _KEPT = b"stop"
 _TURNS = b"12"
 _ROUNDS = const(5)  # of a second each: then nothing blocks the loop
-_ROUNDS_BITTEN = const(600)  # where something did, before the reset
 _HELD_S = const(3600)
 
 
@@ -46,9 +45,8 @@ class Application:
     it doesn't run; `part`: what went wrong so far.
 
     `store`: keeps a record of starts that nothing came after. `slept`: the board woke from deep
-    sleep, which such a start is not. `bitten`: set it where the watchdog reset the board: such a
-    start takes ten minutes to be got over. `interrupts(on)`: lets 0x03 interrupt, None: it never
-    may; `interrupted()`: it did.
+    sleep, which such a start is not. `rounds`: seconds until a start is got over.
+    `interrupts(on)`: lets 0x03 interrupt, None: it never may; `interrupted()`: it did.
     """
 
     def __init__(
@@ -62,7 +60,7 @@ class Application:
         self.part = Part("application")
         self.interrupts = interrupts
         self.interrupted = interrupted
-        self.bitten = False
+        self.rounds = _ROUNDS
         self._store = store
         self._slept = slept
         self._node: "Node | None" = None
@@ -131,7 +129,7 @@ class Application:
 
     async def _prove(self) -> None:
         """The loop comes round: this start was one."""
-        for _ in range(_ROUNDS_BITTEN if self.bitten else _ROUNDS):
+        for _ in range(self.rounds):
             await asyncio.sleep(1)
         self._keep(None)
 

@@ -163,35 +163,74 @@ def made(store, node=None):
     return agent.Agent(node, None, store, lambda on: None), node
 
 
-def test_the_agent_has_it_fed_while_the_loop_and_the_node_go_on():
-    """By the node; by the agent itself where there is none, or where it waits to start again."""
-    store = MemoryStore()
+async def beside(work, *others):
+    """Do the work while the others run."""
+    running = [asyncio.create_task(one) for one in others]
+    try:
+        await work
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.sleep(0)
+
+
+async def fed_in(machine, seconds):
+    """How often it was fed in so many seconds."""
+    before = machine.fed
+    await asyncio.sleep(seconds)
+    return machine.fed - before
+
+
+def test_it_is_fed_while_the_loop_and_the_node_go_on():
     with on(PICO_W) as machine:
-        found, node = made(store)
+        found, node = made(MemoryStore())
         found.seal_changed()
         assert machine.timeouts == [8388]
-        before = machine.fed
 
         async def main():
-            running = asyncio.create_task(node.run())
-            await asyncio.sleep(2.2)
-            running.cancel()
-            await asyncio.sleep(0)
+            assert await fed_in(machine, 2.2) >= 2
 
-        asyncio.run(main())
-        assert machine.fed >= before + 2
-        before = machine.fed
-        found.tended()
-        assert machine.fed == before  # a node that hangs isn't covered up
-        node.part.failed = True
-        found.tended()
-        assert machine.fed == before + 1
-        from mip6 import agent
+        asyncio.run(beside(main(), node.run(), found._guard()))
 
-        found, _ = made(store, agent.NoNode("no port"))
+
+def test_a_node_that_hangs_is_not_covered_up_and_one_that_waits_is():
+    from mip6 import agent
+
+    with on(PICO_W) as machine:
+        found, node = made(MemoryStore())
         found.seal_changed()
-        found.tended()
-        assert machine.fed == before + 2
+
+        async def main():
+            assert await fed_in(machine, 1.2) == 0
+            node.part.failed = True
+            assert await fed_in(machine, 2.2) >= 1
+
+        asyncio.run(beside(main(), found._guard()))
+
+        found, _ = made(MemoryStore(), agent.NoNode("no port"))
+        found.seal_changed()
+
+        async def without():
+            assert await fed_in(machine, 2.2) >= 1
+
+        asyncio.run(beside(without(), found._guard()))
+
+
+def test_one_that_starts_late_is_fed_by_a_node_that_had_nothing_to_do():
+    store = MemoryStore()
+    with on(ESP32) as machine:
+        found, node = made(store)
+        found.seal_changed()
+
+        async def main():
+            await asyncio.sleep(0.1)
+            assert machine.timeouts == []  # nothing is due for a minute
+            store.records["seal"] = b"closed"
+            found.seal_changed()
+            assert machine.timeouts == [8388]
+            assert await fed_in(machine, 2.2) >= 2
+
+        asyncio.run(beside(main(), node.run(), found._guard()))
 
 
 def test_a_seal_that_is_closed_and_opened_starts_and_stops_it():
@@ -200,12 +239,12 @@ def test_a_seal_that_is_closed_and_opened_starts_and_stops_it():
         found, node = made(store)
         found.seal_changed()
         assert node.watchdog is None and machine.timeouts == []
-        found.tended()
         store.records["seal"] = b"closed"
         found.seal_changed()
         assert machine.timeouts == [8388]
+        before = machine.fed
         node.watchdog()
-        assert machine.fed == 1
+        assert machine.fed == before + 1
         del store.records["seal"]
         found.seal_changed()
         assert node.watchdog is None and machine.timeouts == [8388, 86400000]
@@ -220,3 +259,12 @@ def test_a_watchdog_that_fails_costs_a_line():
         found, node = made(MemoryStore())
         found.seal_changed()
         assert (found.feed, node.watchdog, node.part.faults) == (None, None, 1)
+
+
+def test_after_a_bite_a_program_has_to_prove_itself_for_ten_minutes():
+    for board in (PICO_W, ESP32):
+        for bitten, seconds in ((False, 5), (True, 600)):
+            with on(board, bitten=bitten):
+                found, _ = made(MemoryStore())
+                found.seal_changed()
+                assert found.application.rounds == seconds

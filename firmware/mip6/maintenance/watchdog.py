@@ -15,8 +15,11 @@ TYPE_CHECKING = const(False)
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ..agent import Agent
+
 _TIMEOUT_MS = const(8388)  # the longest that the RP2040 knows
 _DAY_MS = const(86400000)
+_ROUNDS = const(600)  # seconds in which a program may hold the board again
 
 # The registers, from the base on (RP2040 data sheet section 4.7, RP2350 data sheet section 12.9)
 _BASES = (("RP2040", 0x40058000), ("RP2350", 0x400D8000))
@@ -24,6 +27,21 @@ _REASON = const(0x08)
 _TIMER = const(1)  # in REASON: it was not fed; machine.reset() sets another bit
 _CLEAR = const(0x3000)  # from CTRL on: the bits written here are cleared in it
 _ENABLE = const(0x40000000)
+
+
+def follow(agent: "Agent", sealed: bool) -> None:
+    """Have it run where it may now, and be fed by this Agent. What fails here costs a line."""
+    try:
+        if bitten():
+            agent.application.rounds = _ROUNDS
+        fed = watch(sealed)
+        if fed is None:
+            stop(agent.feed is not None)
+        agent.feed = fed
+        if hasattr(agent.node, "watch"):
+            agent.node.watch(fed)
+    except Exception as error:  # whatever it is: the board works without
+        agent.node.part.note(error)
 
 
 def watch(sealed: bool) -> "Callable[[], object] | None":
