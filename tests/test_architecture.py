@@ -69,9 +69,9 @@ AGENT_LOAD_POINTS = {
         {
             "mip6.console.lock", "mip6.console.methods", "mip6.console.upkeep",
             "mip6.keychange.check", "mip6.maintenance.facts", "mip6.maintenance.networklist",
-            "mip6.status",
+            "mip6.maintenance.watchdog", "mip6.status",
         },
-        "the console, while somebody talks; facts, at the start",
+        "the console, while somebody talks; facts and the watchdog, at the start",
     ),
     "mip6.application": ({"app"}, "the user's own program"),
     "mip6.errors": ({"traceback"}, "CPython's"),
@@ -79,6 +79,7 @@ AGENT_LOAD_POINTS = {
         {"mip6.keychange.change", "mip6.keychange.check"}, "at the start, and while keys change",
     ),
     "mip6.maintenance.facts": ({"machine"}, "no unix port has all of it"),
+    "mip6.maintenance.watchdog": ({"machine"}, "as above"),
     "mip6.node": ({"mip6.status"}, "while somebody asks"),
     "mip6.ports.board": (
         {"machine", "mip6.ports.esp32", "mip6.ports.posix", "mip6.ports.retained",

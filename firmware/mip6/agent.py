@@ -74,7 +74,7 @@ class NoNode:
 class Agent:
     """Node, application, console and idle work side by side: one that fails is started again.
 
-    The console asks here how they are.
+    The console asks here how they are. `feed()` feeds the chip's watchdog; None where none runs.
     """
 
     def __init__(
@@ -90,6 +90,7 @@ class Agent:
         self.application = Application(store, board.slept(), None, lambda: self.end(False))
         self.parts = (node.part, self.application.part, Part("idle work"), Part("console"))
         self.over = False
+        self.feed: "Callable[[], object] | None" = None
         self._port = port
         self._ending: asyncio.Event = None  # type: ignore[assignment]  # until `run`
         self._outcome: int | None = None
@@ -115,9 +116,20 @@ class Agent:
             self._port.reload()  # type: ignore[union-attr]  # None has no reload
 
     def seal_changed(self) -> None:
-        """Let 0x03 interrupt the application, or no more: the board may be sealed now."""
+        """The board may be sealed now, or no more: have it known to the application, which 0x03
+        may interrupt, and to the chip's watchdog. A load point."""
         sealed = self._interrupts is None or self._store is None or is_sealed(self._store)
         self.application.interrupts = None if sealed else self._interrupts
+        from .maintenance import watchdog
+
+        watchdog.follow(self, sealed)
+
+    async def _guard(self) -> None:
+        """Nobody else feeds the watchdog where there is no node, or one that waits to start."""
+        while True:
+            if self.feed and (self.node.part.failed or not isinstance(self.node, Node)):
+                self.feed()
+            await asyncio.sleep(_LOOK_S)
 
     def idle(self) -> bool:
         """Whether nothing is due for a while."""
@@ -151,7 +163,7 @@ class Agent:
         this is the end; see `operate`."""
         self._ending = asyncio.Event()
         node, _, idle, console = self.parts
-        tasks = []
+        tasks = [asyncio.create_task(self._guard())]
         try:
             self.seal_changed()
             self.application.begin(self.node)  # type: ignore[arg-type]  # see NoNode
@@ -361,5 +373,8 @@ def main() -> None:
     finally:
         if not is_sealed(FileStore(ROOT)):
             board.interrupts(True)
+            from .maintenance import watchdog
+
+            watchdog.stop(False)  # the REPL follows
     if outcome:
         board.reboot(outcome is STUCK)

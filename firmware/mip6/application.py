@@ -45,8 +45,8 @@ class Application:
     it doesn't run; `part`: what went wrong so far.
 
     `store`: keeps a record of starts that nothing came after. `slept`: the board woke from deep
-    sleep, which such a start is not. `interrupts(on)`: lets 0x03 interrupt, None: it never may;
-    `interrupted()`: it did.
+    sleep, which such a start is not. `rounds`: seconds until a start is got over.
+    `interrupts(on)`: lets 0x03 interrupt, None: it never may; `interrupted()`: it did.
     """
 
     def __init__(
@@ -60,6 +60,7 @@ class Application:
         self.part = Part("application")
         self.interrupts = interrupts
         self.interrupted = interrupted
+        self.rounds = _ROUNDS
         self._store = store
         self._slept = slept
         self._node: "Node | None" = None
@@ -128,7 +129,7 @@ class Application:
 
     async def _prove(self) -> None:
         """The loop comes round: this start was one."""
-        for _ in range(_ROUNDS):
+        for _ in range(self.rounds):
             await asyncio.sleep(1)
         self._keep(None)
 

@@ -123,6 +123,11 @@ class Node:
         if self.bindings is not None:
             self.bindings.detach(now)
 
+    def watch(self, watchdog: "Callable[[], object] | None") -> None:
+        """Call this one from now on."""
+        self.watchdog = watchdog
+        self._attend()
+
     def failed(self, error: "Exception") -> None:
         """Something went wrong that nobody foresaw: `run` ends with it."""
         self._failure = error

@@ -59,7 +59,7 @@ STATUSES = {
 
 
 _WHILE_SEALED = ("state", "uptime_s", "unsent", "faults", "drops")
-_APPLICATION = ("none", "running", "ended")
+_APPLICATION = ("none", "running", "ended", "held", "kept")
 
 
 def reason(why: int | str | None) -> str:
@@ -224,8 +224,8 @@ def while_sealed(answer: "dict[str, Any]") -> "dict[str, Any]":
     told = {name: node[name] for name in _WHILE_SEALED if name in node}
     told["sealed"] = True
     told["bindings"] = [{"state": entry["state"]} for entry in node.get("bindings", ())]
-    application = node.get("application")
-    told["application"] = application if application in _APPLICATION else "failed"
+    word = node.get("application", "").split(" ")[0]
+    told["application"] = word if word in _APPLICATION else "failed"
     told["parts"] = [
         {name: value for name, value in part.items() if name != "fault"}
         for part in node.get("parts", ())

@@ -28,6 +28,8 @@ from roamkey.registry import Registry
 
 
 class _Node:
+    feed = None
+
     def status(self) -> dict[str, str]:
         return {"state": "waiting"}
 

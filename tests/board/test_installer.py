@@ -1,6 +1,7 @@
 """Installing the agent on virtual boards: what is sent, and what boots after a power cut."""
 
 import dataclasses
+import hashlib
 import random
 import threading
 import time
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 import serial
 
-from roamkey.board import installer, repl
+from roamkey.board import installer, repl, slots
 from roamkey.board.doctor import examine
 from roamkey.board.installer import Image, image_for, install, roll_back
 from roamkey.board.repl import Repl
@@ -391,3 +392,33 @@ def test_the_raw_repl_of_a_program_that_ignores_interrupts(bare: VirtualBoard) -
 def test_await_agent_says_why(bare: VirtualBoard) -> None:
     with pytest.raises(BoardError, match="REPL prompt"):
         installer.await_agent(bare.port, None, 5)
+
+
+def test_the_ports_own_boot_py_is_known_and_no_other() -> None:
+    """Its SHA-256 is that of what ports/esp32/modules/inisetup.py of MicroPython 1.28 writes."""
+    own = slots.PORTS_BOOT
+    assert hashlib.sha256(own.encode()).hexdigest() == (
+        "16f5b4bcb120e9a032242b47967e649a0cc577b41939e81ef7d4b4da181bd17f"
+    )
+    for text in (own, "", "\n\n", own.replace("\n", "\r\n"), own.replace("#esp.", "  #esp.")):
+        assert slots.is_ports_boot(text)
+    others = (
+        own.replace("#import esp", "import esp"),
+        own + "import machine\n",
+        own + "# how to wire the sensor\n",
+        "?",  # of which nothing is known
+    )
+    for text in (None, *others):
+        assert not slots.is_ports_boot(text)
+
+
+@pytest.mark.parametrize("text", ["import sys\n", "# mine\n"])
+def test_another_boot_py_is_left_alone(virtual: VirtualBoard, roamkey, text: str) -> None:
+    mine = text.encode()
+    virtual.power_cut()
+    virtual.install({"/boot.py": mine})
+    virtual.power_on()
+    code, out, error = roamkey("install", "--port", virtual.port)
+    assert code == 0 and "/boot.py" in out and "left alone" in out and "/app.py" in out, error
+    virtual.power_cut()
+    assert virtual.read_file("/boot.py") == mine

@@ -12,6 +12,7 @@ from json_output import checked
 
 from mip6.console.lock import response
 from roamkey.board.serial_client import ConsoleRefusedError, SerialClient
+from roamkey.board.slots import PORTS_BOOT
 from roamkey.enroll import lock
 from roamkey.errors import BoardError, RefusedError
 from roamkey.lab.board import VirtualBoard
@@ -207,8 +208,25 @@ def test_a_boot_py_keeps_it_from_being_sealed(virtual: VirtualBoard, roamkey, tm
     both = ("--port", virtual.port, "--registry", tmp_path / "registry.sqlite")
     code, _, error = roamkey("seal", *both)
     assert code == 4 and "/boot.py can be interrupted" in error
+    assert "roamkey install" in error and "mpremote fs rm :/boot.py" in error
+    assert error.count("\n") == 1
     code, _, error = roamkey("unseal", *both)
     assert code == 4 and "is not sealed" in error
+
+
+def test_the_boot_py_of_the_esp32_port_goes_with_an_installation(
+    virtual: VirtualBoard, roamkey, tmp_path
+) -> None:
+    virtual.power_cut()
+    virtual.install({"/boot.py": PORTS_BOOT.encode()})
+    virtual.power_on()
+    both = ("--port", virtual.port, "--registry", tmp_path / "registry.sqlite")
+    assert roamkey("seal", *both)[0] == 4
+    code, out, _ = roamkey("install", "--port", virtual.port, "--json")
+    assert code == 0 and checked("install", out)["boot"] == "removed"
+    code, out, _ = roamkey("install", "--port", virtual.port, "--json")
+    assert code == 0 and checked("install", out)["boot"] == "none"
+    assert roamkey("seal", *both)[0] == 0
 
 
 @pytest.mark.parametrize("lost", ["seal", "unseal"])

@@ -123,10 +123,10 @@ class Socket:
         assert not self.closed
         self.sent.append(bytes(payload))
 
-    def recv(self, octets):
+    def recv(self, octets, flags=0):
         if not self.queue:
             raise OSError(11)
-        return self.queue.pop(0)
+        return (self.queue[0] if flags & 1 else self.queue.pop(0))[:octets]
 
     def close(self):
         self.closed = True
@@ -261,7 +261,7 @@ def test_receiver_of_icmpv6_gives_parameter_problems_alone():
 
 def test_receiver_raises_what_is_no_empty_queue():
     class Broken(Socket):
-        def recv(self, octets):
+        def recv(self, octets, flags=0):
             raise OSError(12)
 
     with Borrowed(Radio()):

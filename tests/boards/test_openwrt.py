@@ -177,6 +177,62 @@ def test_main_without_a_terminal_neither_ends_nor_spins(tmp_path):
         process.communicate()
 
 
+#: The service with a port that fails in each start, or never, and pauses that take no time.
+_SERVICE = """
+import asyncio, sys
+from mip6 import supervise
+from mip6.ports import posix
+
+class Hasty:
+    def __getattr__(self, name):
+        return getattr(asyncio, name)
+
+    async def sleep(self, seconds):
+        await asyncio.sleep(0.01)
+
+def start(port, sink):
+    if {fails}:
+        raise OSError(1)
+
+supervise.asyncio = Hasty()
+posix.Port.start = start
+sys.argv[:] = {words!r}
+with open(sys.argv[0]) as file:
+    exec(file.read(), {{"__name__": "__main__"}})
+"""
+
+
+def service(path, fails):
+    words = [str(FILES / "usr/lib/roamkey/service.py"), str(path / "state"), str(path / "console")]
+    return subprocess.Popen(
+        [micropython(), "-c", _SERVICE.format(fails=fails, words=words)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=ENVIRONMENT,
+    )
+
+
+def test_a_node_that_cant_recover_ends_the_service_with_1_so_that_procd_starts_it(tmp_path):
+    process = service(tmp_path, True)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 1, said
+    assert not (tmp_path / "console").exists()
+    log = b"".join(file.read_bytes() for file in (tmp_path / "state" / "log").iterdir())
+    assert b"fault node:" in log and b"OSError" in log
+
+
+def test_an_end_in_good_order_is_0(tmp_path):
+    process = service(tmp_path, False)
+    try:
+        wait_for((tmp_path / "console").exists, lambda: "no console")
+        assert console("--stop", tmp_path / "console", timeout=60).returncode == 0
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+        process.communicate()
+
+
 def test_console_without_an_agent_is_one_line(tmp_path):
     answer = console(tmp_path / "none")
     assert answer.returncode == 1

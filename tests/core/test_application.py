@@ -154,6 +154,44 @@ def test_a_start_that_leaves_nobody_a_turn_is_on_record():
     assert seen == [{"app": b"1"}, {}]
 
 
+class Rounds:
+    """asyncio, but that a second takes no time; `seconds` that were waited."""
+
+    def __init__(self):
+        self.seconds = 0
+
+    def __getattr__(self, name):
+        return getattr(asyncio, name)
+
+    async def sleep(self, seconds):
+        self.seconds += seconds
+        await asyncio.sleep(0)
+
+
+def test_a_start_is_got_over_after_some_seconds():
+    """After a reset by the watchdog ten minutes: see maintenance/watchdog.py."""
+
+    class Working(Program):
+        async def main(self, node):
+            found[0].rounds = seconds
+            while store.records:
+                await asyncio.sleep(0)
+
+    original = application.Application
+    for seconds in (5, 600):
+        store = MemoryStore()
+        found = []
+        application.Application = lambda **how: found.append(original(**how)) or found[0]  # noqa: B023
+        rounds = application.asyncio = Rounds()
+        try:
+            assert run(Working(), wait=1, store=store)[1] == "ended"
+        finally:
+            application.asyncio = asyncio
+            application.Application = original
+        assert rounds.seconds == seconds
+    assert original().rounds == 5
+
+
 def test_it_is_kept_from_starting():
     store = MemoryStore()
     told = "kept from starting: roamkey app start"

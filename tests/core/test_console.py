@@ -18,6 +18,8 @@ SET_ID = "0011223344556677"
 
 
 class Node:
+    feed = None
+
     def __init__(self):
         self.reloads = 0
         self.told = None
@@ -457,3 +459,16 @@ def test_status_tells_how_long_the_keys_last():
     node.status = lambda: {"bindings": [{"key": rated}]}
     (peer,) = ask(console, request("status"))["result"]["keystore"]["peers"]
     assert peer["key"] == rated
+
+
+def test_an_erase_of_seconds_feeds_the_watchdog():
+    class Store(MemoryStore):
+        def scrubbing(self):
+            for _ in range(212):  # the blocks of a Pico W's file system
+                yield
+
+    fed = []
+    console, _, node = board(Store())
+    node.feed = lambda: fed.append(1)
+    assert ask(console, request("erase"))["result"] == {}
+    assert len(fed) >= 212

@@ -527,3 +527,71 @@ def test_a_packet_that_finds_no_router_has_one_asked_for():
     finally:
         wifi.now = clock
     assert port.solicited == 3 and port.faults
+
+
+class _Queue:
+    """A raw socket as lwIP's of MicroPython 1.28: what is read leaves, whole, but for a peek.
+
+    Whoever asks for more than `memory` octets gets none; `asked`: how many each time.
+    """
+
+    def __init__(self, *waiting):
+        self.waiting = list(waiting)
+        self.memory = 1500
+        self.asked = []
+
+    def recv(self, octets, flags=0):
+        self.asked.append(octets)
+        if octets > self.memory:
+            raise MemoryError
+        if not self.waiting:
+            raise OSError(11)
+        return (self.waiting[0] if flags & 1 else self.waiting.pop(0))[:octets]
+
+    def readinto(self, buffer):
+        if not self.waiting:
+            return None
+        octets = self.waiting.pop(0)[: len(buffer)]
+        buffer[: len(octets)] = octets
+        return len(octets)
+
+
+def _packet(octets):
+    head = b"\x60\0\0\0" + bytes((octets >> 8, octets & 255, 43, 64))
+    return head + b"s" * 16 + b"d" * 16 + bytes(octets)
+
+
+class _Receiver(lwip.Receiver):
+    def __init__(self, *waiting):
+        self.socket = _Queue(*waiting)
+
+
+def test_a_packet_is_received_in_memory_of_its_own_length():
+    receiver = _Receiver(_packet(80), _packet(1460), _packet(0))
+    for octets in (80, 1460, 0):
+        source, destination, following, payload = receiver.receive()
+        assert (source, destination, following) == (b"s" * 16, b"d" * 16, 43)
+        assert bytes(payload) == bytes(octets)
+    assert receiver.receive() is None
+    assert receiver.socket.asked == [40, 120, 40, 1500, 40, 40, 40]
+    receiver = _Receiver(_packet(2000), _packet(8))  # reassembled, longer than a link carries
+    assert receiver.receive() is None
+    assert len(receiver.receive()[3]) == 8
+
+
+def test_without_memory_a_packet_is_lost_and_never_the_port():
+    for memory in (0, 100):
+        receiver = _Receiver(*(_packet(80) for _ in range(4)))
+        receiver.socket.memory = memory
+        raises(MemoryError, receiver.receive)
+        assert len(receiver.socket.waiting) == 3
+        port = _Port()
+        heard = []
+        port.received = lambda *packet: heard.append(packet)  # noqa: B023
+        port._drain(receiver)
+        assert (heard, receiver.socket.waiting) == ([], [])
+        assert port.faults["no memory"] >= 3
+        receiver.socket.memory = 1500
+        receiver.socket.waiting.append(_packet(80))
+        port._drain(receiver)
+        assert len(heard) == 1

@@ -64,6 +64,8 @@ class Application:
 
 
 class Node:
+    feed = None
+
     def __init__(self):
         self.changes = self.seals = 0
         self.told = {"state": "waiting"}

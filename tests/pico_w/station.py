@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,24 +44,9 @@ class Station:
         self._switch.set_bridge(tap, f"br-{network}")
         self._switch.set_up(tap)
 
-    @contextlib.contextmanager
-    def resetting(self) -> Iterator[None]:
-        """Meanwhile, a board that resets itself starts afresh, as the chip does on hardware."""
-        over = threading.Event()
-
-        def attend() -> None:
-            while not over.wait(0.2):
-                if self.board.asks_for_reset:
-                    self.board.power_cut()
-                    self.power_on()
-
-        thread = threading.Thread(target=attend)
-        thread.start()
-        try:
-            yield
-        finally:
-            over.set()
-            thread.join()
+    def resetting(self) -> contextlib.AbstractContextManager[None]:
+        """See `board_resetting`; the wired sides are plugged in again."""
+        return board_resetting(self.board, self.power_on)
 
     def mpremote(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run it on the board without a soft reset."""
@@ -83,6 +68,28 @@ class Station:
                     line.write(b"\r\x03\x03\r\x01\x04")
                 heard += line.read(4096)
         assert b">>>" not in heard and b"raw REPL" not in heard, heard[-500:]
+
+
+@contextlib.contextmanager
+def board_resetting(
+    board: EmulatedPicoW, power_on: Callable[[], None] | None = None
+) -> Iterator[None]:
+    """Meanwhile, a board that resets itself starts afresh, as the chip does on hardware."""
+    over = threading.Event()
+
+    def attend() -> None:
+        while not over.wait(0.2):
+            if board.asks_for_reset:
+                board.power_cut()
+                (power_on or board.power_on)()
+
+    thread = threading.Thread(target=attend)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def run(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -1,10 +1,7 @@
 """Firmware that holds the agent: it boots without a file in flash, and a copy goes before it."""
 
-import contextlib
 import json
 import os
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,34 +10,14 @@ import pytest
 from mip6 import __version__
 from roamkey.lab.pico_w import EmulatedPicoW
 
-from .station import run
+from .station import board_resetting, run
 
 _STATVFS = "import os; print(os.statvfs('/')[3])"
 _RUNNING = "import sys, mip6.agent as a; print(sys.path[0], getattr(a, '__file__', '?'))"
 
 
-@contextlib.contextmanager
-def resetting(board: EmulatedPicoW) -> Iterator[None]:
-    """Meanwhile, a board that resets itself starts afresh, as the chip does on hardware."""
-    over = threading.Event()
-
-    def attend() -> None:
-        while not over.wait(0.2):
-            if board.asks_for_reset:
-                board.power_cut()
-                board.power_on()
-
-    thread = threading.Thread(target=attend)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
-
-
 def roamkey(board: EmulatedPicoW, *command: str) -> Any:
-    with resetting(board):
+    with board_resetting(board):
         done = run("roamkey", *command, "--port", board.repl, "--json")
     assert done.returncode == 0, done.stdout + done.stderr
     return json.loads(done.stdout)

@@ -35,7 +35,8 @@ class Console:
     """Answers lines for one board.
 
     `keystore`: keystore.Keystore. `node`: has `status()` (a dictionary), `reload()`, called after
-    the credentials changed, and `farewell()`, called before they go. `identity`: a dictionary, the
+    the credentials changed, `farewell()`, called before they go, and `feed`, called during what
+    takes seconds (None: needless). `identity`: a dictionary, the
     fixed part of `identify`'s answer.
     `upkeep`: an upkeep.Upkeep, where the board has one: further methods, and the seal.
     `counts`: lines refused so far, by reason. `rebooting`: whether a reboot was asked for.
@@ -200,7 +201,7 @@ class Console:
         if self._upkeep is not None:
             problem = self._upkeep.forget()
         try:
-            self._keystore.erase()
+            self._keystore.erase(self._node.feed)  # seconds: a scrub
         except (OSError, StorageError) as error:
             problem = str(error)
         finally:

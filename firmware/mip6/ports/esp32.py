@@ -10,6 +10,7 @@ import time
 
 from .. import addresses, packets
 from ..compat import const
+from .waiting import take
 from .wifi import WifiPort
 
 TYPE_CHECKING = const(False)
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from ..protocols import Incoming, Ip6Sta, Nic, Octets
 
 _SOCK_RAW = const(3)
-_EAGAIN = const(11)
-_OCTETS_MAX = const(1500)  # a packet, as Wi-Fi carries it
 _SENDERS_MAX = const(3)  # sockets kept for sending, of the board's 16
 _PARAMETER_PROBLEM = const(4)  # RFC 4443 section 3.4
 
@@ -68,14 +67,12 @@ class Receiver:
         """(source, destination, next header, payload from that header on) of one, or None.
 
         Of ICMPv6 only Parameter Problems count. recvfrom() tells no IPv6 address: the header does.
+        Raises as `take`.
         """
         while True:
-            try:
-                packet = self.socket.recv(_OCTETS_MAX)
-            except OSError as error:
-                if error.args[0] == _EAGAIN:
-                    return None
-                raise
+            packet = take(self.socket)
+            if packet is None:
+                return None
             payload = self._payload(packet)
             if payload is not None:
                 return packet[8:24], packet[24:40], self._protocol, payload

@@ -12,6 +12,7 @@ import sys
 
 from .. import addresses, packets
 from ..compat import const
+from .waiting import take
 
 TYPE_CHECKING = const(False)
 
@@ -116,14 +117,11 @@ class Receiver:
     def receive(self) -> "Incoming | None":
         """(source, destination, next header, payload from that header on) of one, or None.
 
-        Damaged packets give None too; lwIP has checked the IPv6 header already.
+        Damaged packets give None too; lwIP has checked the IPv6 header already. Raises as `take`.
         """
-        try:
-            packet = self.socket.recv(_OCTETS_MAX)
-        except OSError as error:
-            if error.args[0] == 11:  # EAGAIN
-                return None
-            raise
+        packet = take(self.socket)
+        if packet is None:
+            return None
         octets = packets.IPV6_HEADER_OCTETS + (packet[4] << 8 | packet[5])
         if octets > len(packet):
             return None

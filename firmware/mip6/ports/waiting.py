@@ -1,4 +1,4 @@
-"""Call a function whenever a socket can be read: asyncio of CPython and of MicroPython."""
+"""Sockets that can be read: a function called whenever one can, a packet taken from lwIP's."""
 
 import asyncio
 
@@ -9,6 +9,33 @@ TYPE_CHECKING = const(False)
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
+
+
+_PEEK = const(1)  # lwIP's MSG_PEEK
+_EAGAIN = const(11)
+_HEADER_OCTETS = const(40)  # of IPv6
+_OCTETS_MAX = const(1500)  # a packet, as Wi-Fi carries it
+_VOID = bytearray(1)
+
+
+def take(stream: "socket.socket") -> bytes | None:
+    """The IPv6 packet that waits in a raw socket of lwIP, None for none; in no more memory than
+    its own length.
+
+    Raises OSError, and MemoryError where there isn't as much: then that packet is lost, which
+    would else stay the next for ever.
+    """
+    try:
+        head = stream.recv(_HEADER_OCTETS, _PEEK)
+        octets = _HEADER_OCTETS + int.from_bytes(head[4:6], "big")
+        return stream.recv(min(octets, _OCTETS_MAX))
+    except OSError as error:
+        if error.args[0] == _EAGAIN:
+            return None
+        raise
+    except MemoryError:
+        stream.readinto(_VOID)  # type: ignore[attr-defined]  # MicroPython's own
+        raise
 
 
 class _Readable:

@@ -185,6 +185,9 @@ class WifiPort:
             except OSError as error:
                 self._fault(error)
                 return
+            except MemoryError:
+                self._count("no memory")
+                continue
             if packet is None:
                 return
             self._station.answered()

@@ -183,7 +183,8 @@ def _checks(facts: Facts, answer: dict[str, Any]) -> Iterator[Check]:
         "keys", *((OK, found, "") if answer["keys"] else (ADVICE, found, "roamkey provision"))
     )
     if answer["boot"]:
-        yield Check("boot.py", ADVICE, "there", "remove it before sealing: it can be interrupted")
+        wrong = "no board with one is sealed; roamkey install removes MicroPython's"
+        yield Check("boot.py", ADVICE, "there", wrong)
 
 
 def _version(facts: Facts) -> Check:

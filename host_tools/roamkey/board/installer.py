@@ -6,6 +6,7 @@ board's own SHA-256 of every file is right, one atomic write switches over. What
 before that leaves the old agent to boot, whatever after it the new one. If the new agent then
 doesn't answer, the old one is switched back to.
 
+No board is sealed with a /boot.py (maintenance/facts.py): that of MicroPython's port is removed.
 A firmware may hold an agent of its own (boards/RPI_PICO_W). A copy in flash goes before it, so one
 is made only where the versions differ, and switched off where the firmware's is the one wanted.
 """
@@ -15,7 +16,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from roamkey.board import discovery
 from roamkey.board.patience import patient
 from roamkey.board.repl import Facts, Frozen, Repl
 from roamkey.board.serial_client import Identity, SerialClient
-from roamkey.board.slots import SLOTS, Flash, Survey
+from roamkey.board.slots import SLOTS, Flash, Survey, is_ports_boot
 from roamkey.build import compile_board_files, files_for, fits, lines, units
 from roamkey.errors import BoardError, RefusedError
 
@@ -68,7 +69,8 @@ class Installed:
     `port`: where the board is now. `slot`: the copy that runs ("" for the one in the firmware).
     `form`: as of an `Image`; "frozen" for the one in the firmware, "" after a rollback to a slot.
     `previous`: the agent version that a rollback would bring back, None without one. `frozen`: the
-    version of the agent in the firmware, None without one.
+    version of the agent in the firmware, None without one. `boot`: the board's /boot.py, "none",
+    "removed" or "kept".
     """
 
     port: str
@@ -83,6 +85,7 @@ class Installed:
     octets: int
     previous: str | None
     frozen: str | None = None
+    boot: str = "none"
 
     @property
     def changed(self) -> bool:
@@ -137,12 +140,15 @@ def install(
                 target, counts = _fill(flash, survey, wanted, progress)
                 if not (frozen and frozen.boots) and survey.main != wanted.main.decode():
                     flash.write_main(wanted.main)
+            if is_ports_boot(survey.boot):
+                flash.remove_boot()
         finally:
             repl.restart()
     if power_cycle is not None:
         power_cycle()
     where, identity = _await_new(port, facts, frozen, survey.pointer, target, answer_s)
-    return _installed(where, facts, frozen, identity, form, survey, target, counts)
+    done = _installed(where, facts, frozen, identity, form, survey, target, counts)
+    return replace(done, boot="removed") if is_ports_boot(survey.boot) else done
 
 
 def roll_back(
@@ -360,6 +366,7 @@ def _installed(
         octets=octets,
         previous=previous,
         frozen=version,
+        boot="none" if survey.boot is None else "kept",
     )
 
 

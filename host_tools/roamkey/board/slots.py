@@ -24,6 +24,15 @@ ROOT = "/agent"
 POINTER = f"{ROOT}/slot"
 SLOTS = ("a", "b")
 
+#: The /boot.py of MicroPython's ESP32 port (ports/esp32/modules/inisetup.py), 1.9 to 1.28.
+PORTS_BOOT = """\
+# This file is executed on every boot (including wake-boot from deepsleep)
+#import esp
+#esp.osdebug(None)
+#import webrepl
+#webrepl.start()
+"""
+
 _PROGRAM_OCTETS_MAX = 3072  # of source in one go: a small board has to compile it
 _CHUNK = 1536  # octets of a file in one write, before base64
 _HASH_S = patient(60.0)
@@ -112,11 +121,13 @@ def _prune(p):
 
 _SURVEY = """
 s = os.statvfs("/")
+t = _text("/boot.py")
 print(json.dumps({
     "pointer": _text("/agent/slot"),
     "slots": {n: {"files": _tree("/agent/" + n, {}, 9), "manifest": _text("/agent/" + n + ".json")}
               for n in ("a", "b")},
     "main": _text("/main.py"),
+    "boot": "?" if t is None and "boot.py" in os.listdir("/") else t,
     "block": s[0], "free": s[0] * s[3],
 }))
 """
@@ -144,12 +155,14 @@ class Survey:
     """What is in flash. `pointer`: the slot that runs; without one the firmware's agent does,
     or that in /lib, or none.
 
-    `main`: the text of /main.py, None without one; `block`, `free` in octets.
+    `main`: the text of /main.py, None without one; `boot`: that of /boot.py, "?" where it can't be
+    read; `block`, `free` in octets.
     """
 
     pointer: str | None
     slots: Mapping[str, Slot]
     main: str | None
+    boot: str | None
     block: int
     free: int
 
@@ -167,7 +180,8 @@ class Flash:
         try:
             slots = {name: _slot(answer["slots"][name]) for name in SLOTS}
             pointer = answer["pointer"] if answer["pointer"] in SLOTS else None
-            return Survey(pointer, slots, answer["main"], answer["block"], answer["free"])
+            rest = (answer[name] for name in ("main", "boot", "block", "free"))
+            return Survey(pointer, slots, *rest)
         except (KeyError, TypeError, AttributeError):
             raise BoardError(f"{self._repl.port}: the board's answer makes no sense") from None
 
@@ -229,6 +243,18 @@ class Flash:
         self._repl.run(f"_put('/main.py', {_base64(content)})")
         if self._repl.ask("print(json.dumps(_text('/main.py')))") != content.decode():
             raise BoardError(f"{self._repl.port}: the board's flash doesn't keep what is written")
+
+    def remove_boot(self) -> None:
+        """Remove /boot.py; checked by looking."""
+        self._repl.run("_rm('/boot.py')")
+        if self._repl.ask("print(json.dumps('boot.py' in os.listdir('/')))"):
+            raise BoardError(f"{self._repl.port}: the board's flash keeps its /boot.py")
+
+
+def is_ports_boot(text: str | None) -> bool:
+    """Whether a /boot.py holds nothing but lines of the port's own, which are comments."""
+    own = {line.strip() for line in PORTS_BOOT.splitlines()}
+    return text is not None and {line.strip() for line in text.splitlines()} <= own | {""}
 
 
 def manifest(agent: str, sums: Mapping[str, str]) -> bytes:

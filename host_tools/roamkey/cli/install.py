@@ -12,6 +12,10 @@ from roamkey.cli.board_options import BoardOption, PortOption, port_of
 from roamkey.cli.options import JsonOption
 from roamkey.cli.output import bar, row
 
+_BOOT = {
+    "removed": "removed: it held only what MicroPython's ESP32 port writes there",
+    "kept": "left alone; a board is sealed without one only: have /app.py do what it does",
+}
 _FORMS = {
     "mpy": "bytecode",
     "py": "source (this MicroPython loads no bytecode of ours)",
@@ -68,4 +72,6 @@ def install(
         row("form", _FORMS[done.form])
         same = done.copied + done.kept
         row("files", f"{done.sent} sent ({done.octets} octets), {same} unchanged")
+    if done.boot in _BOOT:
+        row("/boot.py", _BOOT[done.boot])
     row("took", f"{seconds} s")

@@ -16,6 +16,11 @@ from roamkey.board.serial_client import ConsoleRefusedError, Identity, SerialCli
 from roamkey.errors import BoardError, RefusedError
 from roamkey.registry import Registry
 
+_BOOT_HELP = (
+    "`roamkey install` removes MicroPython's own; another: `mpremote fs rm :/boot.py`, and "
+    "have /app.py do what it did"
+)
+
 Connect = Callable[[str], SerialClient]
 
 
@@ -44,8 +49,10 @@ def seal(registry: Registry, port: str, *, connect: Connect = SerialClient) -> S
         registry.add_seal(identity.board, seal_id, key)
         try:
             client.ask("seal", {"seal_id": seal_id.hex(), "key": key.hex()})
-        except ConsoleRefusedError:
+        except ConsoleRefusedError as error:
             registry.remove_seal(identity.board)
+            if "/boot." in str(error):
+                raise RefusedError(f"{error} ({_BOOT_HELP})") from None
             raise
         except BoardError as error:
             raise BoardError(_unknown(error, identity.board, "sealed")) from None

@@ -2,8 +2,9 @@
 
 It prints one line of JSON when the board's USB console is there, {"repl": PTY}, takes commands
 on stdin ("lose NETWORK", "regain NETWORK") and ends at its end or at SIGTERM. Where the firmware
-resets itself it ends with the exit code RESET. Into `--run` it writes `flash.log` and `clock`
-(emulated seconds since power-on).
+resets itself, or its watchdog does, it ends with the exit code RESET. Into `--run` it writes
+`flash.log`, `clock` (emulated seconds since power-on) and, where it was reset, `watchdog`: what
+that one's registers hold, for the next process.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from rp2040py.boards import BOARDS, BoardSpec, FlashLayout
 from rp2040py.cli.pty_repl import PtyInteractiveRepl
 from rp2040py.device import MicroPythonDevice
 from rp2040py.external.cyw43 import Cyw43439
+from rp2040py.peripherals.watchdog import RPWatchdog
 
 from roamkey.errors import RoamkeyError
 from roamkey.lab.pico_w import flash, usb, wifi
@@ -72,6 +74,20 @@ def _listen(air: wifi.Air, ended: asyncio.Event) -> None:
     asyncio.get_running_loop().add_reader(0, take)
 
 
+def _remember(watchdog: RPWatchdog, file: Path) -> None:
+    """What outlives a reset of the chip: why it was reset, and the scratch registers."""
+    kept = {"reason": watchdog._reason, "scratch": watchdog.scratch_data}
+    file.write_text(json.dumps(kept))
+
+
+def _recall(watchdog: RPWatchdog, file: Path) -> None:
+    """As the chip was reset; nothing where it was unplugged."""
+    if file.exists():
+        kept = json.loads(file.read_text())
+        file.unlink()
+        watchdog._reason, watchdog.scratch_data = kept["reason"], kept["scratch"]
+
+
 async def _run(arguments: argparse.Namespace) -> int:
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
@@ -88,9 +104,11 @@ async def _run(arguments: argparse.Namespace) -> int:
     def reset() -> None:
         nonlocal code
         code = RESET
+        _remember(device.mcu.watchdog, arguments.run / "watchdog")
         simulator.stop()  # its console leaves USB, as a real board's does
 
     device.mcu.watchdog.on_watchdog_trigger = reset
+    _recall(device.mcu.watchdog, arguments.run / "watchdog")
     console = PtyInteractiveRepl(device.cdc, simulator, on_quit=lambda _code: ended.set())
     await console.start()
     for number in (signal.SIGINT, signal.SIGTERM):  # the console takes SIGTERM for itself
