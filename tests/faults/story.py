@@ -219,7 +219,7 @@ class Port(wifi.WifiPort):
         self.world.call("socket.close")
 
     def send(self, source, destination, next_header, payload):
-        if self._told is None or self._told[1] != source:
+        if source not in self._told:
             return False
         try:
             self.world.call("socket.send")
@@ -247,8 +247,8 @@ class Port(wifi.WifiPort):
         """Somebody at the correspondent asks for the newest block."""
         datagram = packets.udp(peer.CN, peer.HOME, 5000, 4449, b"")
         route = packets.routing_header(peer.HOME, packets.UDP)
-        if self._told is not None:
-            self.arrive((peer.CN, self._told[1], packets.ROUTING, route + datagram))
+        for address in self._told:
+            self.arrive((peer.CN, address, packets.ROUTING, route + datagram))
 
     def try_log(self):
         """As ask_log, where what the agent has for that may be without memory."""
