@@ -4,6 +4,7 @@ include("$(PORT_DIR)/boards/RPI_PICO_W/manifest.py")
 include(
     "../manifest.py",
     without=(
+        "inplace",
         "ports/esp32",
         "ports/kernel",
         "ports/netlink",

@@ -362,12 +362,26 @@ def _release(keystore: "Keystore") -> None:
         print("counter not released:", error)
 
 
+def _run_in_place() -> None:
+    """Have bytecode run from flash where the platform can; what fails leaves it in RAM. A load
+    point. No coroutine has begun, and of functions these two alone."""
+    if sys.platform == "rp2":
+        try:
+            from .inplace import begin
+
+            begin.begin(main, _run_in_place)
+        except Exception as error:  # whatever it is: it ran without until now
+            print("bytecode stays in RAM:", repr(error))
+        terminal.forget()
+
+
 def main() -> None:
     """Run until 0x03 (return: the REPL follows) or until a reboot is asked for.
 
     Whoever called (main.py) sees to it that no REPL follows on a sealed board.
     """
     board.interrupts(False)  # 0x03 is an octet like others: nothing is torn in mid-write
+    _run_in_place()
     try:
         outcome = operate(ROOT, make_node, on_terminal)
     finally:

@@ -33,7 +33,7 @@ _AGENT = "/lib/mip6/"
 #: What the platforms (`sys.platform`) alone need, and where the firmware lacks SHA-1.
 _LINUX = tuple(f"/lib/mip6/ports/{name}" for name in ("kernel", "netlink", "posix", "sockets"))
 _WIFI = tuple(f"/lib/mip6/ports/{name}" for name in ("station", "wifi"))
-_RP2 = tuple(f"/lib/mip6/ports/{name}" for name in ("lwip", "rp2"))
+_RP2 = (*(f"/lib/mip6/ports/{name}" for name in ("lwip", "rp2")), "/lib/mip6/inplace/")
 _ESP32 = tuple(f"/lib/mip6/ports/{name}" for name in ("esp32", "retained"))
 _SHIM = ("/lib/hashlib/",)
 _NEEDLESS = {
