@@ -1,15 +1,16 @@
 # The agent and the program that starts it, for freezing into any firmware: the manifests of the
-# boards include this file. `without`: how the names begin of what a board has no use
-# for in mip6.
+# boards include this file. `platform`: the board's `sys.platform`. Written to build/frozen/ first,
+# without what only hosts and other platforms need; every statement keeps its line.
 # ruff: noqa: F821 (the names are those of MicroPython's manifestfile.py)
+import sys
 from pathlib import Path
 
-options.defaults(without=())
-agent = Path("../firmware/mip6")  # while a manifest is read, its own folder is the current one
-files = sorted(path.relative_to(agent).as_posix() for path in agent.rglob("*.py"))
-package(
-    "mip6",
-    files=[name for name in files if not name.startswith(tuple(options.without))],
-    base_path="../firmware",
-)
+options.defaults(platform="")
+root = Path("..").resolve()  # while a manifest is read, its own folder is the current one
+sys.path[:0] = [str(root / "host_tools"), str(root / "firmware")]
+from roamkey.build import write_lean_sources  # noqa: E402
+
+lean = root / "build" / "frozen" / options.platform
+write_lean_sources(lean, options.platform)
+package("mip6", base_path=str(lean))
 module("main.py", base_path="../firmware")

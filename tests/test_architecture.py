@@ -68,13 +68,15 @@ AGENT_LOAD_POINTS = {
     "mip6.agent": (
         {
             "mip6.console.lock", "mip6.console.methods", "mip6.console.upkeep",
-            "mip6.keychange.check", "mip6.maintenance.facts", "mip6.maintenance.networklist",
+            "mip6.inplace.begin", "mip6.keychange.check", "mip6.maintenance.absent",
+            "mip6.maintenance.facts", "mip6.maintenance.networklist",
             "mip6.maintenance.watchdog", "mip6.status",
         },
-        "the console, while somebody talks; facts and the watchdog, at the start",
+        "the console, while somebody talks; the others at the start",
     ),
     "mip6.application": ({"app"}, "the user's own program"),
     "mip6.errors": ({"traceback"}, "CPython's"),
+    "mip6.inplace.begin": ({"uctypes"}, "MicroPython's"),
     "mip6.keystore.keystore": (
         {"mip6.keychange.change", "mip6.keychange.check"}, "at the start, and while keys change",
     ),

@@ -22,7 +22,7 @@ from .keystore.keystore import Keystore
 from .node import Node
 from .ports import board
 from .ports.files import FileStore
-from .supervise import Part
+from .supervise import STUCK, Part
 
 TYPE_CHECKING = const(False)
 
@@ -31,44 +31,17 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .console.methods import Console
-    from .protocols import Port, PortSocket, Store
+    from .maintenance.absent import NoNode
+    from .protocols import Port, Store
 
     Serve = Callable[[terminal.Desk], Awaitable[int | None]]
 
 ROOT = "/roamkey"
-STUCK = const(2)  # the outcome where a part can't recover
-
 _SEAL = "seal"  # lock.RECORD
 _QUIET = const(200)  # ms with nothing due in which old keys may be overwritten
 _LOOK_S = const(1)
 _BUSY_S = 0.05
 _AGAIN_S = const(60)
-
-
-class NoNode:
-    """Stands in for the node where it can't run; `text` says why, in one line. `again`: whether
-    the whole agent has to start anew in a minute, which may help."""
-
-    bindings = None
-
-    def __init__(self, text: str, again: bool = False) -> None:
-        self.text = text
-        self.part = Part("node")
-        self.sockets: "dict[int, PortSocket]" = {}
-        self._again = again
-
-    def status(self) -> "dict[str, Any]":
-        """As Node.status(): the state and a line for a person."""
-        return {"state": "absent", "text": self.text}
-
-    def reload(self) -> None:
-        """New keys change nothing here."""
-
-    async def run(self) -> None:
-        """End at once, or after a minute with an error: there is nothing to run."""
-        if self._again:
-            await asyncio.sleep(_AGAIN_S)
-            raise Unsupported(self.text)
 
 
 class Agent:
@@ -87,7 +60,7 @@ class Agent:
         self.node = node
         self._store = store
         self._interrupts = interrupts
-        self.application = Application(store, board.slept(), None, lambda: self.end(False))
+        self.application = Application(store, board.slept(), None, self.end)
         self.parts = (node.part, self.application.part, Part("idle work"), Part("console"))
         self.over = False
         self.feed: "Callable[[], object] | None" = None
@@ -148,9 +121,9 @@ class Agent:
             node.add_socket(AirLog(log, node, clock.now))
             node.reload()
 
-    def end(self, outcome: int) -> None:
-        """Have `run` come to its end and return `outcome`."""
-        if self._outcome is None:
+    def end(self, outcome: int | None) -> None:
+        """Have `run` come to its end and return `outcome`; None: all else works on."""
+        if self._outcome is None and outcome is not None:
             self._outcome = outcome
             self._ending.set()
 
@@ -167,8 +140,8 @@ class Agent:
         try:
             self.seal_changed()
             self.application.begin(self.node)  # type: ignore[arg-type]  # see NoNode
-            for each in ((node, self.node.run), (idle, tend), (console, serve)):
-                tasks.append(asyncio.create_task(self._keep(*each)))
+            for part, work in ((node, self.node.run), (idle, tend), (console, serve)):
+                tasks.append(asyncio.create_task(part.run(work, self.end)))
             await self._ending.wait()
             return self._outcome
         finally:
@@ -186,14 +159,6 @@ class Agent:
                     node.note(error)
             self.over = True
 
-    async def _keep(self, part: "Part", work: "Callable[[], Awaitable[int | None]]") -> None:
-        try:
-            outcome = await part.run(work)
-        except Exception:  # it was noted, each time
-            outcome = STUCK
-        if outcome is not None:
-            self.end(outcome)
-
     def escaped(self, error: "BaseException") -> bool:
         """What came through asyncio's loop itself, which goes on: an application's SystemExit,
         mostly. Whether that is too often."""
@@ -202,14 +167,20 @@ class Agent:
 
 
 def make_node(keystore: "Keystore") -> "tuple[Node | NoNode, Port | None]":
-    """The node of this platform and its port; or a NoNode that says what is missing, and None."""
+    """The node of this platform and its port; or a NoNode that says what is missing, and None.
+
+    A load point.
+    """
     try:
         port = board.open_port()
         return Node(keystore, port), port
     except Unsupported as error:
-        return NoNode(str(error)), None
+        text, again = str(error), False
     except Exception as error:  # whatever it is, the console must stay to report it
-        return NoNode("the node can't start: %s: %s" % (type(error).__name__, error), True), None
+        text, again = "the node can't start: %s: %s" % (type(error).__name__, error), True
+    from .maintenance.absent import NoNode
+
+    return NoNode(text, again), None
 
 
 async def make_console(
@@ -365,7 +336,7 @@ def _release(keystore: "Keystore") -> None:
 def _run_in_place() -> None:
     """Have bytecode run from flash where the platform can; what fails leaves it in RAM. A load
     point. No coroutine has begun, and of functions these two alone."""
-    if sys.platform == "rp2":
+    if sys.platform == "rp2" and __file__.endswith(".mpy"):
         try:
             from .inplace import begin
 

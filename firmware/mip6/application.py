@@ -33,11 +33,8 @@ _HELD_S = const(3600)
 
 
 class Ended(Exception):
-    """The program asked for its end as a program does that is alone: sys.exit()."""
-
-
-class Interrupted(Exception):
-    """Somebody typed 0x03 while the program ran, on a board that isn't sealed."""
+    """The program asked for its end as a program does that is alone: sys.exit(). With an argument:
+    somebody typed 0x03 while it ran, on a board that isn't sealed."""
 
 
 class Application:
@@ -46,7 +43,8 @@ class Application:
 
     `store`: keeps a record of starts that nothing came after. `slept`: the board woke from deep
     sleep, which such a start is not. `rounds`: seconds until a start is got over.
-    `interrupts(on)`: lets 0x03 interrupt, None: it never may; `interrupted()`: it did.
+    `interrupts(on)`: lets 0x03 interrupt, None: it never may; `interrupted(False)`: it did, and
+    the REPL is next.
     """
 
     def __init__(
@@ -54,7 +52,7 @@ class Application:
         store: "Store | None" = None,
         slept: bool = False,
         interrupts: "Callable[[bool], None] | None" = None,
-        interrupted: "Callable[[], None] | None" = None,
+        interrupted: "Callable[[bool], None] | None" = None,
     ) -> None:
         self.status = "none"
         self.part = Part("application")
@@ -92,7 +90,7 @@ class Application:
         if record == _TWICE:
             self.status = "held for an hour: its last two starts left nobody else a turn"
             await asyncio.sleep(_HELD_S)
-        await self.part.run(lambda: self._start(node), 0, _PAUSE_MAX_S)
+        await self.part.run(lambda: self._start(node), None, 0, _PAUSE_MAX_S)
 
     async def _start(self, node: "Node") -> None:
         self._escaped = None
@@ -103,12 +101,10 @@ class Application:
         try:
             await _Steps(_main(node), self)  # type: ignore[misc]  # MicroPython awaits iterators
             self.status = "ended"
-        except Ended:
-            self.status = "ended"
-        except Interrupted:
-            self.status = "interrupted"
-            if self.interrupted is not None:
-                self.interrupted()
+        except Ended as error:
+            self.status = "interrupted" if error.args else "ended"
+            if error.args and self.interrupted is not None:
+                self.interrupted(False)
         except asyncio.CancelledError:
             if self.status == "running":
                 self.status = "ended"
@@ -215,7 +211,7 @@ class _Steps:
         except SystemExit:
             raise Ended from None
         except KeyboardInterrupt:
-            raise (Ended if interrupts is None else Interrupted) from None
+            raise (Ended() if interrupts is None else Ended(True)) from None
 
     def close(self) -> None:
         """The coroutine is given up."""

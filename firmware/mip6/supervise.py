@@ -15,14 +15,12 @@ TYPE_CHECKING = const(False)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from typing import TypeVar
-
-    _T = TypeVar("_T")
 
 _WINDOW_MS = const(10000)
 _FAULTS_MAX = const(20)  # in a window: then the part is started anew
 _GOOD_MS = const(600000)  # a part that ran so long has recovered
 _PAUSE_MAX_S = const(60)
+STUCK = const(2)  # the outcome of a part that can't recover
 TRIES = const(8)  # starts in a row that fail: then whoever is above has to start anew
 
 
@@ -72,24 +70,29 @@ class Part:
 
     async def run(
         self,
-        work: "Callable[[], Awaitable[_T]]",
+        work: "Callable[[], Awaitable[int | None]]",
+        ended: "Callable[[int | None], object] | None" = None,
         tries: int = TRIES,
         pause_max: int = _PAUSE_MAX_S,
-    ) -> "_T":
-        """Await `work()`, again where it raises, after a pause (`pause_max`: seconds); what it
-        returns. Raises what the last of `tries` failing starts in a row did; 0: never."""
+    ) -> None:
+        """Await `work()`, again where it raises, after a pause (`pause_max`: seconds). What it
+        returns goes to `ended`, or STUCK after `tries` failing starts in a row (0: never)."""
         while True:
             try:
                 self.failed = False
                 self._began = clock.now()
-                return await work()
+                outcome = await work()
+                break
             except Exception as error:
                 self.failed = True
                 self.note(error)
                 if self._count() == tries or self.last:
-                    raise
+                    outcome = STUCK
+                    break
             await asyncio.sleep(min(1 << min(self._row, 16) - 1, pause_max))
             self.restarts += 1
+        if ended is not None:
+            ended(outcome)
 
     def _count(self) -> int:
         """How many starts in a row have failed."""

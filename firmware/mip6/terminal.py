@@ -13,6 +13,7 @@ import sys
 
 from . import clock
 from .compat import MICROPYTHON, const
+from .ports.waiting import Readable
 
 TYPE_CHECKING = const(False)
 
@@ -28,7 +29,7 @@ TRANSIENT = ("console", "inplace", "keychange", "maintenance", "status")
 LINE_OCTETS_MAX = const(2048)  # what a board takes in one line, without the line's end
 INTERRUPT = const(0x03)  # Ctrl-C
 
-_USUAL = const(256)  # octets of a line
+_USUAL = const(64)  # octets of a line, while nobody talks much
 _CR = const(0x0D)
 _LF = const(0x0A)
 
@@ -164,7 +165,7 @@ async def serve(desk: "Desk", source: "Stream", sink: "Drain") -> bool | None:
     when the line is closed (a service without a terminal). For MicroPython's asyncio alone.
     """
     reader = LineReader()
-    stream = asyncio.StreamReader(source)  # type: ignore[arg-type]  # MicroPython's own
+    readable = Readable(source)
     waiting = select.poll()
     waiting.register(source, select.POLLIN)
     octet = None
@@ -172,7 +173,8 @@ async def serve(desk: "Desk", source: "Stream", sink: "Drain") -> bool | None:
         if octet:
             await asyncio.sleep(0)  # a long burst: the node's turn
         else:
-            octet = await stream.read(1)
+            await readable  # type: ignore[misc]  # MicroPython awaits iterators
+            octet = source.read(1)
         for _ in range(_BURST):
             if not octet:
                 break

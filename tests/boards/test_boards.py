@@ -1,5 +1,6 @@
 """The board definitions: complete, and naming only what exists. What runs is tested beside it."""
 
+import ast
 import json
 import os
 import re
@@ -8,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from roamkey.board.installer import image_for
-from roamkey.firmware import board_files
+from roamkey.build import files_for
 from roamkey.lab.interpreter import micropython
 
 HERE = Path(__file__).parent
@@ -126,49 +126,36 @@ class Manifest:
         self.frozen[there] = here
 
 
-def agent_files():
-    """What a whole agent is, as a manifest names it, and `main.py`."""
-    return {
-        there.removeprefix("/lib/").removeprefix("/"): path.resolve()
-        for there, path in board_files().items()
-        if there == "/main.py" or there.startswith("/lib/mip6/")
-    }
-
-
-@pytest.mark.parametrize("name", ESP32)
+@pytest.mark.parametrize("name", [*ESP32, "RPI_PICO_W"])
 def test_manifest_freezes_the_agent_and_what_starts_it(name):
+    """Every module that `roamkey install` puts on a stock board, but in files of their own, and
+    nothing of other platforms; the program that starts it as it is."""
     manifest = Manifest(BOARDS / name / "manifest.py")
-    assert manifest.included == ["$(PORT_DIR)/boards/manifest.py", "../manifest.py"]
-    assert manifest.frozen == agent_files()
+    platform = "rp2" if name == "RPI_PICO_W" else "esp32"
+    upstream = "boards/RPI_PICO_W" if name == "RPI_PICO_W" else "boards"
+    assert manifest.included == [f"$(PORT_DIR)/{upstream}/manifest.py", "../manifest.py"]
+    assert manifest.frozen.pop("main.py") == (FIRMWARE / "main.py").resolve()
+    wanted = {
+        there.removeprefix("/lib/")
+        for there in files_for(platform)
+        if there.startswith("/lib/mip6/")
+        and not there.startswith(("/lib/mip6/inplace/", "/lib/mip6/compat", "/lib/mip6/limits"))
+    }
+    assert {*manifest.frozen} == wanted
 
 
-def test_pico_w_freezes_all_but_what_other_platforms_need():
-    manifest = Manifest(BOARDS / "RPI_PICO_W" / "manifest.py")
-    assert manifest.included == ["$(PORT_DIR)/boards/RPI_PICO_W/manifest.py", "../manifest.py"]
-    left_out = {*agent_files()} - {*manifest.frozen}
-    assert manifest.frozen.items() <= agent_files().items()
-    names = ("esp32", "kernel", "netlink", "posix", "retained", "sockets")
-    assert left_out == {f"mip6/ports/{name}.py" for name in names}
+def test_what_is_frozen_stands_on_the_lines_of_its_source():
+    frozen = Manifest(BOARDS / "RPI_PICO_W" / "manifest.py").frozen
+    for there in ("mip6/node.py", "mip6/bindings/binding.py"):
+        lean, source = functions(frozen[there]), functions(FIRMWARE / there)
+        assert lean and lean <= source
+        assert len(frozen[there].read_text()) < (FIRMWARE / there).stat().st_size
 
 
-def test_pico_w_lacks_nothing_of_what_is_installed_on_one():
-    """Every module that `roamkey install` puts on a stock board, by itself or within another."""
-    installed = image_for("rp2", 0x1306)
-    assert installed.form == "mpy"
-    frozen = {*Manifest(BOARDS / "RPI_PICO_W" / "manifest.py").frozen}
-    for path in installed.files:
-        name = path.removesuffix(".mpy")
-        assert f"{name}.py" in frozen or f"{name}/__init__.py" in frozen, path
-
-
-def test_a_module_left_out_exists():
-    for name in ("RPI_PICO_W",):
-        without = re.findall(
-            r'^        "([\w/]+)",', (BOARDS / name / "manifest.py").read_text(), re.M
-        )
-        assert without
-        for module in without:
-            assert (FIRMWARE / "mip6" / f"{module}.py").is_file(), module
+def functions(path):
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+    nodes = ast.walk(ast.parse(path.read_text()))
+    return {(one.name, one.lineno) for one in nodes if isinstance(one, kinds)}
 
 
 @pytest.mark.parametrize("name", ESP32)

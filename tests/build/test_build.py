@@ -238,13 +238,23 @@ def test_the_modules_of_a_folder_become_one_and_names_stay() -> None:
             "program": "from mip6 import low\nfrom mip6.room import b\nfrom mip6.room.c import C",
         }
     )
-    assert sorted(linked) == ["mip6", "mip6.low", "mip6.room", "mip6.top", "program"]
+    assert sorted(linked) == ["mip6", "mip6.agent", "mip6.room", "program"]
     room = linked["mip6.room"]
     assert "def f(b):\n    return b.x" in room  # its own b, not the module
-    assert room.index("class C") < room.index("def g()") and "from .low import deep" in room
+    assert room.index("class C") < room.index("def g()") and "from .agent import deep" in room
     assert "import b" not in room and "from .c" not in room
-    assert "from . import room as a, room as b\nfrom .room import C as D" in linked["mip6.top"]
+    everyday = linked["mip6.agent"]  # files of mip6 itself
+    assert "def deep" in everyday and "from . import room as a, room as b" in everyday
+    assert "from .room import C as D" in everyday
+    assert "from mip6 import agent as low" in linked["program"]
     assert "from mip6 import room as b\nfrom mip6.room import C" in linked["program"]
+
+
+def test_what_programs_may_import_and_what_comes_and_goes_stays_a_file() -> None:
+    names = ["mip6", "mip6.datagrams", "mip6.node", "mip6.status", "mip6.packets"]
+    linked = link(dict.fromkeys(names, "") | {"mip6.node": "from . import datagrams, packets"})
+    assert sorted(linked) == ["mip6", "mip6.agent", "mip6.datagrams", "mip6.status"]
+    assert linked["mip6.agent"] == "from . import datagrams"
 
 
 def test_one_name_for_two_things_in_a_folder_is_refused() -> None:

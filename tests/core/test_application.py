@@ -207,13 +207,13 @@ def test_an_interrupt_ends_the_agent_where_it_may():
     """Only while the program itself runs; where the board is sealed it is the program's own."""
     asked = []
     interrupted = []
-    how = {"interrupts": asked.append, "interrupted": lambda: interrupted.append(1)}
+    how = {"interrupts": asked.append, "interrupted": interrupted.append}
     program = Program(KeyboardInterrupt())
     assert run(program, **how)[1] == "interrupted"
-    assert interrupted == [1]
+    assert interrupted == [False]
     assert asked == [True, False] * (len(asked) // 2)
     assert run(Program(KeyboardInterrupt()), interrupted=how["interrupted"])[1] == "ended"
-    assert interrupted == [1]
+    assert interrupted == [False]
 
 
 def test_none():

@@ -6,6 +6,7 @@ import sys
 from stores import MemoryStore
 
 from mip6.maintenance import watchdog
+from mip6.maintenance.absent import NoNode
 
 if "micropython" not in sys.modules and sys.implementation.name != "micropython":
     sys.modules["micropython"] = type(sys)("micropython")
@@ -194,7 +195,6 @@ def test_it_is_fed_while_the_loop_and_the_node_go_on():
 
 
 def test_a_node_that_hangs_is_not_covered_up_and_one_that_waits_is():
-    from mip6 import agent
 
     with on(PICO_W) as machine:
         found, node = made(MemoryStore())
@@ -207,7 +207,7 @@ def test_a_node_that_hangs_is_not_covered_up_and_one_that_waits_is():
 
         asyncio.run(beside(main(), found._guard()))
 
-        found, _ = made(MemoryStore(), agent.NoNode("no port"))
+        found, _ = made(MemoryStore(), NoNode("no port"))
         found.seal_changed()
 
         async def without():

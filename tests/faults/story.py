@@ -51,8 +51,9 @@ clock.now = lambda: virtual[0]
 import peer  # noqa: E402
 
 from mip6 import agent, application, datagrams, packets, terminal  # noqa: E402
+from mip6.maintenance import absent  # noqa: E402
 from mip6.node import Node  # noqa: E402
-from mip6.ports import wifi  # noqa: E402
+from mip6.ports import waiting, wifi  # noqa: E402
 
 ROUTERS = {"attic": "2001:DB8:1::100", "cellar": "2001:DB8:2::100"}
 NETWORKS = b'[{"ssid": "attic"}, {"ssid": "cellar", "priority": 1}]'
@@ -428,7 +429,7 @@ def live(kind, due):
         try:
             found["port"] = Port(world, stores[0])
         except Exception as error:
-            return agent.NoNode(str(error), True), None
+            return absent.NoNode(str(error), True), None
         return Node(keystore, found["port"]), found["port"]
 
     def serve(desk):
@@ -439,7 +440,7 @@ def live(kind, due):
 
     agent.FileStore = files
     terminal.select = line
-    terminal.asyncio.StreamReader = lambda stream: Reader(stream)
+    terminal.Readable = lambda line: waiting.Readable(line._pipe.stream)
     for store in stores:
         store.begin()
     if kind == "heap":
@@ -516,27 +517,6 @@ def live(kind, due):
     at = heap if kind == "heap" else world
     heap.due = -2
     return good[0], at.struck, at.calls, starts, found.get("status")
-
-
-class Reader:
-    """asyncio.StreamReader over the line."""
-
-    def __init__(self, line):
-        self._line = line
-        self._readable = _readable(line._pipe.stream)
-
-    async def read(self, octets):
-        while True:
-            await self._readable
-            got = self._line.read(octets)
-            if got is not None:
-                return got
-
-
-def _readable(stream):
-    from mip6.ports.waiting import _Readable
-
-    return _Readable(stream)
 
 
 def main(kind, first, count, step):

@@ -88,7 +88,7 @@ class Binding:
         return self.state == states.BOUND or self.state == states.REFRESHING
 
     def feed(self, event: int, now: int, what: object = None) -> None:
-        """Let an event of states.py happen; raises UnknownEvent, and then nothing has changed."""
+        """Let an event of states.py happen; raises Misuse, and then nothing has changed."""
         action, following = states.row(self.state, event)
         try:
             _ACTIONS[action](self, now, what)

@@ -40,6 +40,7 @@ state doesn't know can't happen; if it does, it raises and nothing has changed.
 """
 
 from ..compat import const
+from ..errors import Misuse
 
 TYPE_CHECKING = const(False)
 
@@ -296,15 +297,11 @@ _TABLE = _packed([
 ])  # fmt: skip
 
 
-class UnknownEvent(Exception):
-    """A state doesn't know the event it was given: a mistake in this program. Nothing changed."""
-
-
 def row(state: int, event: int) -> tuple[int, int]:
-    """The (action, next state) for an event in a state; raises UnknownEvent."""
+    """The (action, next state) for an event in a state; raises Misuse."""
     packed = _TABLE[state * _EVENTS + event]
     if packed == _ABSENT:
-        raise UnknownEvent("event %d in state %s" % (event, STATES[state]))
+        raise Misuse("event %d in state %d" % (event, state))
     return packed >> 4, packed & 15
 
 

@@ -22,8 +22,7 @@ _KEY = const(6)  # octets by which bytecode is looked up; then all are compared
 _BYTECODE = const(0)  # kind of a raw code in a file
 _RAW_CODE = b"\x00\x00\x02"  # indicator, kind: as in memory
 _TUPLE = const(10)  # MP_PERSISTENT_OBJ_*
-_STR = const(5)
-_BYTES = const(6)
+_TEXTS = (5, 6)  # str and bytes: a zero follows
 _CONSTANTS = const(4)  # None, False, True, ...: up to this kind, without content
 
 
@@ -69,7 +68,7 @@ class _File:
             for _ in range(length):
                 self._skip_constant()
         else:
-            self._at += length + (kind == _STR or kind == _BYTES)
+            self._at += length + (kind in _TEXTS)
 
     def _code(self) -> None:
         head = self._number()
@@ -135,7 +134,7 @@ class Mover:
             for inner in list(value.__dict__.values()):
                 self._look_at(inner)
         elif isinstance(value, (staticmethod, classmethod, property)):
-            for at in range(1, 4):  # what it wraps; one that wraps less is followed by nothing
+            for at in range(1, 4 if isinstance(value, property) else 2):  # what it wraps
                 self._move_function(self._pointer(id(value) + at * self._word))
         elif _is_bytecode(value):
             self._move_function(id(value))

@@ -13,7 +13,7 @@ from ..compat import const
 TYPE_CHECKING = const(False)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from ..protocols import Octets
 
@@ -34,6 +34,7 @@ _TAILS = (0x600, 0x601)
 _CHECKSUM = const(0x500)
 _CHECKSUM_MASK = const(0x780)
 _LENGTH_MASK = const(0x3FF)
+
 
 def is_volume(block: "Octets") -> bool:
     """Whether this block is the first or the second one of a file system."""
@@ -92,6 +93,21 @@ class Volume:
         return pieces
 
 
+def place_in(pieces: "Iterable[Piece]", start: int) -> "Callable[[int, int], int | None]":
+    """Where octets of a file are, whose `pieces` lie from the address `start` on."""
+
+    def place(at: int, octets: int) -> int | None:
+        for there, count in pieces:
+            if at + octets <= count:
+                return start + there + at
+            if at < count:
+                return None
+            at -= count
+        return None
+
+    return place
+
+
 def _zeros(number: int) -> int:
     """How many zeros a number ends with, in binary."""
     zeros = 0
@@ -110,7 +126,8 @@ def _committed(
 ) -> "tuple[list[tuple[int, int] | None], tuple[int, int] | None] | None":
     """What the commits of a block come to; None where it holds none."""
     entries: list[tuple[int, int] | None] = []
-    tail = good = None
+    tail: "tuple[int, int] | None" = None
+    good = None
     checksum = binascii.crc32(block[:4])
     at, before = 4, _NONE
     while at + 4 <= BLOCK:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
+    from ..protocols import Stream
 
 _PEEK = const(1)  # lwIP's MSG_PEEK
 _EAGAIN = const(11)
@@ -38,15 +39,17 @@ def take(stream: "socket.socket") -> bytes | None:
         raise
 
 
-class _Readable:
-    """Awaited again and again: until its socket can be read. MicroPython alone."""
+class Readable:
+    """Awaited again and again: until its stream can be read. MicroPython alone."""
 
-    def __init__(self, stream: "socket.socket") -> None:
+    def __init__(self, stream: "socket.socket | Stream") -> None:
         self._stream = stream
         self._asked = False
 
-    def __iter__(self) -> "_Readable":
+    def __iter__(self) -> "Readable":
         return self
+
+    __await__ = __iter__
 
     def __next__(self) -> None:
         self._asked = not self._asked
@@ -60,7 +63,7 @@ class _Readable:
 
 
 async def _serve(watch: "Watch") -> None:
-    readable = _Readable(watch.stream)
+    readable = Readable(watch.stream)
     while watch.on:
         try:
             await readable  # type: ignore[misc]  # MicroPython awaits iterators

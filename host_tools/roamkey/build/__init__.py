@@ -16,7 +16,7 @@ from pathlib import Path
 
 from roamkey.build.constants import inline
 from roamkey.build.layout import lay_out
-from roamkey.build.link import PACKAGE, link
+from roamkey.build.link import INLINED, PACKAGE, link
 from roamkey.build.strip import strip_host_only, strip_needless_imports, strip_types
 from roamkey.errors import SystemRefusedError
 from roamkey.firmware import board_files
@@ -33,7 +33,8 @@ _AGENT = "/lib/mip6/"
 #: What the platforms (`sys.platform`) alone need, and where the firmware lacks SHA-1.
 _LINUX = tuple(f"/lib/mip6/ports/{name}" for name in ("kernel", "netlink", "posix", "sockets"))
 _WIFI = tuple(f"/lib/mip6/ports/{name}" for name in ("station", "wifi"))
-_RP2 = (*(f"/lib/mip6/ports/{name}" for name in ("lwip", "rp2")), "/lib/mip6/inplace/")
+_IN_FLASH = "/lib/mip6/inplace/"  # of bytecode that is copied into RAM: frozen one isn't
+_RP2 = (*(f"/lib/mip6/ports/{name}" for name in ("lwip", "rp2")), _IN_FLASH)
 _ESP32 = tuple(f"/lib/mip6/ports/{name}" for name in ("esp32", "retained"))
 _SHIM = ("/lib/hashlib/",)
 _NEEDLESS = {
@@ -41,7 +42,6 @@ _NEEDLESS = {
     "esp32": (*_LINUX, *_RP2, *_SHIM),
     "linux": (*_WIFI, *_RP2, *_ESP32),
 }
-_INLINED = ("mip6.compat", "mip6.limits")  # all that they have stands where it is used
 _OTHERS = (*_LINUX, *_WIFI, *_RP2, *_ESP32)  # a platform without a port
 
 
@@ -103,6 +103,36 @@ def _is_agent(there: str, extra: Mapping[str, Path]) -> bool:
     return there.startswith(_AGENT) or _module(there) in extra
 
 
+def write_lean_sources(folder: Path, platform: str) -> None:
+    """Write the agent's sources below `folder/mip6`, as they are to be frozen into the firmware of
+    a platform: file by file, lines where they were, without what only hosts need. What is there
+    and the same is left alone, what doesn't belong there is removed.
+    """
+    chosen = files_for(platform)
+    trees = {
+        _module(there): ast.parse(source.read_text())
+        for there, source in chosen.items()
+        if there.startswith(_AGENT) and not there.startswith(_IN_FLASH)
+    }
+    paths = {_module(there): there.removeprefix(_LIBRARY) for there in chosen}
+    for tree in trees.values():
+        strip_types(tree)
+    strip_host_only(trees)
+    inline(trees)
+    strip_needless_imports(trees)
+    wanted = {folder / paths[module]: tree for module, tree in trees.items()}
+    for module in INLINED:
+        del wanted[folder / paths[module]]
+    for path in (folder / PACKAGE).rglob("*.py"):
+        if path not in wanted:
+            path.unlink()
+    for path, tree in wanted.items():
+        text = lay_out(tree)
+        if not path.exists() or path.read_text() != text:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+
+
 def _units(chosen: Mapping[str, Path], extra: Mapping[str, Path]) -> dict[str, UnitText]:
     trees = {
         _module(there): ast.parse(source.read_text())
@@ -112,7 +142,7 @@ def _units(chosen: Mapping[str, Path], extra: Mapping[str, Path]) -> dict[str, U
     for tree in trees.values():
         strip_types(tree)
     strip_host_only(trees)
-    return {module: unit for module, unit in make_units(trees).items() if module not in _INLINED}
+    return {module: unit for module, unit in make_units(trees).items() if module not in INLINED}
 
 
 def make_units(trees: Mapping[str, ast.Module]) -> dict[str, UnitText]:

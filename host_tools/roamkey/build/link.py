@@ -1,10 +1,11 @@
-"""The modules of a folder become one, before a board's files are compiled: a load unit.
+"""What a board has in memory together becomes one module, before its files are compiled.
 
 Each compiled file repeats the names it uses, takes whole blocks of flash, and each module has a
 dictionary and its own copy of what it imports. What a board has in memory together lies in one
-folder below mip6 (docs/DESIGN.md, "Load units"), and becomes one module of the folder's name here;
-files of mip6 itself stay files. Names stay what they are: two members of a folder may not define
-the same one.
+folder (docs/DESIGN.md, "Load units"): a folder below mip6 becomes one module of its name, and the
+everyday files of mip6 itself become `mip6.agent`; those that programs may import (`mip6.__all__`)
+or that come and go (terminal.TRANSIENT) stay files. Names stay what they are: two members of a
+unit may not define the same one.
 """
 
 import ast
@@ -12,15 +13,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import mip6
+from mip6.terminal import TRANSIENT
 from roamkey.errors import SystemRefusedError
 
 PACKAGE = "mip6"
+#: Modules of which a board has nothing: all that they have stands where it is used.
+INLINED = (f"{PACKAGE}.compat", f"{PACKAGE}.limits")
+_EVERYDAY = f"{PACKAGE}.agent"
 _ROUND = 100  # a member's lines begin behind a multiple: a person can subtract that
-
-
-def unit_of(module: str) -> str:
-    """The full name of the module that a module of mip6 becomes a part of."""
-    return ".".join(module.split(".")[:2])
 
 
 @dataclass(frozen=True)
@@ -33,45 +34,54 @@ class Unit:
     starts: Mapping[str, int]
 
 
+def unit_of(module: str, modules: Mapping[str, Any]) -> str:
+    """The full name of the module that one of these modules becomes a part of; of a program, which
+    lies outside mip6, its own."""
+    package, _, rest = module.partition(".")
+    room, _, inside = rest.partition(".")
+    whole = f"{PACKAGE}.{room}"
+    alone = room in mip6.__all__ or room in TRANSIENT or whole in INLINED
+    if package != PACKAGE or not rest or (alone and not inside):
+        return module
+    return whole if inside or is_folder(whole, modules) else _EVERYDAY
+
+
+def is_folder(module: str, modules: Mapping[str, Any]) -> bool:
+    """Whether it is a package, whose own file has nothing but a docstring."""
+    return any(name.startswith(module + ".") for name in modules)
+
+
 def link(trees: Mapping[str, ast.Module]) -> dict[str, Unit]:
-    """The units that mip6's modules make, by full name (a folder's own file has the folder's
-    name). Other modules are programs that use them: what they import is found where it then is.
+    """The units that mip6's modules make, by full name. Other modules are programs that use them:
+    what they import is found where it then is.
 
     Raises SystemRefusedError where two members define one name, or use each other in a circle.
     """
-    folders = {name for name in trees if name.count(".") == 1 and _members(name, trees)}
-    linked = {}
-    for module, tree in trees.items():
-        if unit_of(module) not in folders:
-            changed = ast.fix_missing_locations(_Linker(module, trees, folders).visit(tree))
-            linked[module] = Unit(changed, {module: 0})
-    for folder in sorted(folders):
-        linked[folder] = _unit(folder, trees, folders)
-    return linked
+    members: dict[str, list[str]] = {}
+    for module in trees:
+        if module == PACKAGE or not is_folder(module, trees):
+            members.setdefault(unit_of(module, trees), []).append(module)
+    return {unit: _unit(unit, modules, trees) for unit, modules in sorted(members.items())}
 
 
-def _members(folder: str, modules: Mapping[str, Any]) -> list[str]:
-    return [name for name in modules if name.startswith(folder + ".")]
-
-
-def _unit(folder: str, trees: Mapping[str, ast.Module], folders: set[str]) -> Unit:
-    """The statements of a folder's modules, each behind those that it imports."""
+def _unit(unit: str, members: list[str], trees: Mapping[str, ast.Module]) -> Unit:
+    """The statements of its modules, each behind those that it imports."""
     meanings: dict[str, str] = {}
     body: list[ast.stmt] = []
     seen: set[str] = set()
     starts: dict[str, int] = {}
     end = 0
-    for module in _in_order(_members(folder, trees), trees):
+    for module in _in_order(members, trees):
         lines = max((one.end_lineno or 0 for one in trees[module].body), default=0)
         defined = dict.fromkeys(_defined(trees[module].body), module)
-        tree = ast.fix_missing_locations(_Linker(module, trees, folders).visit(trees[module]))
+        tree = ast.fix_missing_locations(_Linker(module, trees).visit(trees[module]))
         starts[module] = end
         ast.increment_lineno(tree, end)
         end = -(-(end + lines) // _ROUND) * _ROUND
         for name, meaning in (defined | dict(_imported(tree.body))).items():
             if meanings.setdefault(name, meaning) != meaning:
                 raise SystemRefusedError(
-                    f"{folder}: {name} means {meanings[name]} and {meaning}: give one another name"
+                    f"{unit}: {name} means {meanings[name]} and {meaning}: give one another name"
                 )
         for one in tree.body:
             text = ast.unparse(one) if isinstance(one, (ast.Import, ast.ImportFrom)) else ""
@@ -154,14 +164,13 @@ def _stored(node: ast.AST) -> Iterator[str]:
 
 
 class _Linker(ast.NodeTransformer):
-    """Makes one module mean the same among linked ones. A linked module, like every file of mip6,
-    lies in mip6 itself: relative imports start there."""
+    """Makes one module mean the same among linked ones. Units lie in mip6 itself: relative imports
+    start there."""
 
-    def __init__(self, module: str, modules: Mapping[str, Any], folders: set[str]) -> None:
+    def __init__(self, module: str, modules: Mapping[str, Any]) -> None:
         self._module = module
         self._all = modules
-        self._folders = folders
-        self._home = unit_of(module) if unit_of(module) in folders else None
+        self._home = unit_of(module, modules)
         self._own: dict[str, str] = {}  # a name bound by an import -> its name in the unit
         self._modules: set[str] = set()  # names bound to modules of the same unit
         self._scopes: list[set[str]] = []
@@ -172,20 +181,33 @@ class _Linker(ast.NodeTransformer):
         origin = _origin(self._module, node, self._all)
         if origin.partition(".")[0] != PACKAGE:
             return node
-        if self._home and origin == self._home:  # modules of the same folder
-            self._modules |= {one.asname or one.name for one in node.names}
-            return self._nothing()
-        if self._home and unit_of(origin) == self._home:
-            self._own |= {one.asname: one.name for one in node.names if one.asname}
-            return self._nothing()
-        wanted = node.names
-        if origin in self._folders:  # modules of another folder: the folder's unit is each of them
-            folder = origin.rpartition(".")[2]
-            wanted = [ast.alias(folder, one.asname or one.name) for one in node.names]
-            origin = PACKAGE
+        wanted: dict[str, list[ast.alias]] = {}  # by where it then is
+        for one in node.names:
+            name = one.asname or one.name
+            module, unit = self._found(origin, one.name)
+            if unit == self._home and module:
+                self._modules.add(name)
+            elif unit == self._home:
+                self._own[name] = one.name
+            elif module:  # a module's unit is each of its members
+                last = unit.rpartition(".")[2]
+                wanted.setdefault(PACKAGE, []).append(ast.alias(last, name))
+            else:
+                wanted.setdefault(unit, []).append(ast.alias(one.name, name))
+        return [self._import(unit, names) for unit, names in wanted.items()] or self._nothing()
+
+    def _found(self, origin: str, name: str) -> tuple[bool, str]:
+        """Whether what is imported is a module, and the unit that it is in."""
+        whole = f"{origin}.{name}"
+        is_module = whole in self._all
+        return is_module, unit_of(whole if is_module else origin, self._all)
+
+    def _import(self, unit: str, names: list[ast.alias]) -> ast.ImportFrom:
+        for one in names:
+            one.asname = None if one.asname == one.name else one.asname
         if self._module.partition(".")[0] != PACKAGE:
-            return ast.ImportFrom(unit_of(origin), wanted, 0)
-        return ast.ImportFrom(unit_of(origin).partition(".")[2] or None, wanted, 1)
+            return ast.ImportFrom(unit, names, 0)
+        return ast.ImportFrom(unit.partition(".")[2] or None, names, 1)
 
     def _nothing(self) -> ast.stmt | None:
         """In place of an import that the unit doesn't need: a branch may hold nothing else."""
@@ -230,8 +252,7 @@ class _Linker(ast.NodeTransformer):
                     local -= self._linked(one)
         self._scopes.append(local)
         if isinstance(node.body, list):
-            visited = [self.visit(one) for one in body]
-            node.body = [one for one in visited if one is not None] or [ast.Pass()]
+            node.body = [one for part in body for one in _all_of(self.visit(part))] or [ast.Pass()]
             node.decorator_list = [self.visit(one) for one in node.decorator_list]
         else:
             node.body = self.visit(node.body)
@@ -241,9 +262,11 @@ class _Linker(ast.NodeTransformer):
     def _linked(self, node: ast.ImportFrom) -> set[str]:
         """Names that an import inside a function binds to what is in the same unit."""
         origin = _origin(self._module, node, self._all)
-        if self._home and unit_of(origin) == self._home:
-            return {one.asname or one.name for one in node.names}
-        return set()
+        return {
+            one.asname or one.name
+            for one in node.names
+            if self._found(origin, one.name)[1] == self._home
+        }
 
     visit_FunctionDef = visit_AsyncFunctionDef = visit_Lambda = _function
 
@@ -274,3 +297,10 @@ def _bound(node: ast.AST) -> Iterator[str]:
         yield node.name
     else:
         yield from _stored(node)
+
+
+def _all_of(visited: Any) -> list[Any]:
+    """What a visitor gave: a node, several, none."""
+    if isinstance(visited, list):
+        return visited
+    return [] if visited is None else [visited]

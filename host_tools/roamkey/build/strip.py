@@ -24,7 +24,7 @@ HOST_ONLY = {
     "mip6.packets": ("parse", "routing_header"),
 }
 
-_CAUGHT = ("Exhausted", "UnknownEvent")  # the one by binding.py; of the other the name says it all
+_CAUGHT = ("Exhausted",)  # by binding.py
 _CORE = (
     "mip6.keys",
     "mip6.messages",
