@@ -1,7 +1,7 @@
 """What is told of a daemon's work: its log, its events, systemd; and troubles, one line each."""
 
 import signal
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from ipaddress import IPv6Address
 from typing import Any
@@ -20,7 +20,8 @@ from roamkey.errors import RoamkeyError
 from roamkey.registry import Registry
 from roamkey.registry.records import Binding
 
-_TROUBLE_EVERY_MS = 10_000
+_TROUBLE_EVERY_MS = 10_000  # the same one
+_TROUBLES_MAX = 8  # different ones in that time
 
 
 class Telling:
@@ -35,7 +36,7 @@ class Telling:
         self._status = status
         self._responder = responder
         self._events: Recorder | None = None
-        self._trouble_at: int | None = None
+        self._told: deque[tuple[int, str]] = deque()  # troubles, lately
         self._lost = {"log": 0, "events": 0}  # as told last
         status.parts["log"] = log.facts
 
@@ -157,8 +158,10 @@ class Telling:
         now = now_ms()
         self._status.troubles += 1
         self._status.last_trouble = text
-        if self._trouble_at is None or not 0 <= now - self._trouble_at < _TROUBLE_EVERY_MS:
-            self._trouble_at = now
+        while self._told and not 0 <= now - self._told[0][0] < _TROUBLE_EVERY_MS:
+            self._told.popleft()
+        if len(self._told) < _TROUBLES_MAX and all(text != told for _, told in self._told):
+            self._told.append((now, text))
             self._log.event(wall_ms(), "trouble", text, detail=text)
             self._log.flush()
 
