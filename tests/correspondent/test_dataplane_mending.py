@@ -19,7 +19,7 @@ from support.roaming import HOME, Roaming, need_tun, result
 
 from mip6 import packets
 from roamkey.correspondent import localaddress, sockets
-from roamkey.correspondent.dataplane import lasting
+from roamkey.correspondent.dataplane import firewall, lasting
 from roamkey.errors import SystemRefusedError
 from roamkey.waiting import until
 
@@ -206,6 +206,24 @@ def test_a_data_plane_that_stands_still_is_noticed(lab_network, scene):
         os.kill(child, signal.SIGCONT)
     assert until(lambda: plane(lab_network)["data_plane"]["silent_s"] < 3, 30)
     assert daemon.end()[0] == 0
+
+
+def test_a_table_that_could_not_be_made_is_tried_again(monkeypatch):
+    """nft was locked, out of memory, or comes with the next package."""
+    made = []
+    monkeypatch.setattr(firewall, "_AGAIN_S", 0.05)
+    monkeypatch.setattr(firewall, "_REST_S", 0.0)
+
+    def set_up():
+        made.append(None)
+        return None if len(made) == 3 else "nft: no"
+
+    table = SimpleNamespace(set_up=set_up, name="nobody's")
+    keeper = firewall.Keeper(table, "nft: not yet")
+    assert until(lambda: keeper.failed is None, 10)
+    assert (len(made), keeper.repaired) == (3, 1)
+    time.sleep(0.3)
+    assert len(made) == 3
 
 
 def metric(network, name):

@@ -182,6 +182,8 @@ def _connecting(patience_s: float) -> dict[str, Any]:
 
 
 def _prepare_sqlite(patience_s: float, connection: sqlite3.Connection, _record: Any) -> None:
+    # One row's damaged text is that row's, and keeps no other from being read.
+    connection.text_factory = partial(str, encoding="utf-8", errors="replace")
     connection.isolation_level = None  # sqlite3 must not begin transactions by itself
     cursor = connection.cursor()
     for pragma in (
