@@ -1,5 +1,6 @@
 """A registry's file is moved or replaced while it is open: nothing is lost by it in silence."""
 
+import os
 import sqlite3
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from support.nodes import Scene
 from roamkey.errors import SystemRefusedError
 from roamkey.registry import Registry
 from roamkey.registry.place import Place
+from roamkey.waiting import until
 
 
 def log_of(path):
@@ -145,3 +147,14 @@ def test_a_closed_connection_of_a_file_in_its_place_is_closed(tmp_path):
 
     place.close(place.connect(Dialect(), {}))
     assert len(closed) == 1
+
+
+@pytest.mark.parametrize("name", ["a?b%41#c.sqlite", os.fsdecode(b"\xff\xfe.sqlite"), "ü.sqlite"])
+def test_any_name_will_do(tmp_path, name):
+    path = tmp_path / name
+    with Registry.open(path) as opened:
+        assert opened.summary()
+        watch = opened.watch()
+        assert until(lambda: watch.take() is None, 10)  # it has a look
+        watch.close()
+    assert path.stat().st_size

@@ -13,6 +13,7 @@ where other processes use it, the file isn't opened beside it.
 
 import ctypes
 import fcntl
+import os
 import struct
 from contextlib import suppress
 from pathlib import Path
@@ -28,6 +29,11 @@ _IN_USE_AT = 128  # in NAME-shm: whoever uses it has a shared lock on this octet
 _FLOCK = struct.Struct("@hhqqi")  # struct flock: type, whence, start, length, pid
 
 _Identity = tuple[int, int]
+
+
+def uri(path: Path) -> str:
+    """What SQLite opens a file by that is never made; names needn't be UTF-8."""
+    return f"file:{quote(os.fsencode(path.absolute()))}?mode=rw"
 
 
 class Place:
@@ -51,8 +57,7 @@ class Place:
                 with suppress(SystemRefusedError):
                     other.check()
             self._refuse_anothers_log()
-        where = f"file:{quote(str(self._path))}?mode=rw"
-        connection = dialect.connect(where, **{**options, "uri": True})
+        connection = dialect.connect(uri(self._path), **{**options, "uri": True})
         if self._identity is None:
             self._identity = _identity_of(self._path)
         return connection

@@ -17,9 +17,10 @@ from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, text
+
+from roamkey.registry.place import uri
 
 _CHANNEL = "roamkey"
 _LOOK_S = 0.25  # how often at SQLite's counter
@@ -139,8 +140,7 @@ class Watch:
     def _connect(self) -> Any:
         dialect = self._engine.dialect
         if dialect.name == "sqlite":  # never made where it is gone
-            path = quote(str(Path(str(self._engine.url.database)).absolute()))
-            return sqlite3.connect(f"file:{path}?mode=rw", uri=True)
+            return sqlite3.connect(uri(Path(str(self._engine.url.database))), uri=True)
         arguments, options = dialect.create_connect_args(self._engine.url)
         if dialect.name == "postgresql":
             options = {**_IN_TIME, **options}
