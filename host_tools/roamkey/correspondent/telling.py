@@ -21,6 +21,7 @@ from roamkey.registry import Registry
 from roamkey.registry.records import Binding
 
 _TROUBLE_EVERY_MS = 10_000  # the same one
+_GROWTH_OCTETS = 256 << 20
 _TROUBLES_MAX = 8  # different ones in that time
 
 
@@ -37,6 +38,7 @@ class Telling:
         self._responder = responder
         self._events: Recorder | None = None
         self._told: deque[tuple[int, str]] = deque()  # troubles, lately
+        self._growth = _GROWTH_OCTETS  # of the registry's log, from which on it is told
         self._lost = {"log": 0, "events": 0}  # as told last
         status.parts["log"] = log.facts
 
@@ -103,6 +105,7 @@ class Telling:
             self.nodes(registry)
             self._events.tick(now)
         self._tell_lost()
+        self._tell_growth(registry)
 
     def nodes(self, registry: Registry, anew: bool = False) -> None:
         """Have the file of events know the registry's nodes; `anew`: it is another registry."""
@@ -174,3 +177,16 @@ class Telling:
                 count = facts["lost"] - self._lost[name]
                 self._lost[name] = facts["lost"]
                 self.trouble(f"{name}: {count} lost: {why}")
+
+    def _tell_growth(self, registry: Registry) -> None:
+        """The registry's log grows until the disk is full while somebody reads and doesn't end:
+        a trouble at each doubling."""
+        octets = registry.log_octets()
+        if octets >= self._growth:
+            self._growth = 2 * octets
+            self.trouble(
+                f"registry {registry.name}: its log has grown to {octets >> 20} MB: somebody has "
+                "been reading it for long (a command that stands still?)"
+            )
+        elif octets < _GROWTH_OCTETS:
+            self._growth = _GROWTH_OCTETS

@@ -80,6 +80,10 @@ class Connections:
         if self._place is not None:
             self._place.check()
 
+    def log_octets(self) -> int:
+        """How large the log beside a file is; 0 on a server."""
+        return 0 if self._place is None else self._place.log_octets()
+
     @contextmanager
     def patient(self, silent_s: float) -> Iterator[None]:
         """Wait longer for an answer meanwhile."""

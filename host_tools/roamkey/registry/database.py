@@ -32,6 +32,7 @@ SILENT_S = 30.0  # how long a command waits for a server's answer
 _SCRUB_S = 600.0  # and for this one: it writes whole tables anew
 _DEADLOCKS = ("40001", "40P01")  # SQLSTATE: serialization failure, deadlock detected
 _WRITES = "roamkey_writes"
+_LOG_OCTETS = 64 << 20
 
 
 def default_path() -> Path:
@@ -191,6 +192,7 @@ def _prepare_sqlite(patience_s: float, connection: sqlite3.Connection, _record: 
         "journal_mode = WAL",
         "synchronous = FULL",
         "foreign_keys = ON",
+        f"journal_size_limit = {_LOG_OCTETS}",  # once whoever kept it from being reused has gone
         "secure_delete = ON",  # a retired Kcn is overwritten, not only unlinked
     ):
         cursor.execute(f"PRAGMA {pragma}")

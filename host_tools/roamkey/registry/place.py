@@ -78,6 +78,13 @@ class Place:
             "it anew (a daemon: SIGHUP)"
         )
 
+    def log_octets(self) -> int:
+        """How large the log beside the file is."""
+        try:
+            return _beside(self._path, "-wal").stat().st_size
+        except OSError:
+            return 0
+
     def close(self, connection: Any) -> None:
         """Close a connection, if that harms no other file."""
         try:

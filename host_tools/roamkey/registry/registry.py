@@ -95,6 +95,11 @@ class Registry:
         """What to call it in a message: its file, or its URL without secrets."""
         return database.name(self._engine)
 
+    def log_octets(self) -> int:
+        """How large an SQLite file's log is, which can't be reused while somebody reads an older
+        state. Asks the file system alone."""
+        return Connections.of(self._engine).log_octets()
+
     def close(self) -> None:
         """Close the database's connections."""
         self._engine.dispose()
