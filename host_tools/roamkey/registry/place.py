@@ -1,4 +1,4 @@
-"""The file of an SQLite registry, which somebody may move or replace while it is open.
+"""The file of an SQLite database, which somebody may move or replace while it is open.
 
 SQLite goes by names where it should go by files. A connection that is opened while the file is
 away makes an empty one, and removes the log (NAME-wal) that the one before left for others; the
@@ -14,6 +14,7 @@ where other processes use it, the file isn't opened beside it.
 import ctypes
 import fcntl
 import os
+import sqlite3
 import struct
 from contextlib import suppress
 from pathlib import Path
@@ -37,14 +38,14 @@ def uri(path: Path) -> str:
 
 
 class Place:
-    """Of one engine, for all its connections."""
+    """Of one engine, for all its connections; or of one connection."""
 
     _all: ClassVar["WeakSet[Place]"] = WeakSet()
 
-    def __init__(self, path: str) -> None:
-        """Nothing is opened yet."""
+    def __init__(self, path: str, what: str = "registry") -> None:
+        """Nothing is opened yet. `what`: it is, in messages."""
         self._path = Path(path).absolute()
-        self._name = path
+        self._name = f"{what} {path}"
         self._identity: _Identity | None = None  # of the file that was opened first
         self._is_replaced = False
         self._all.add(self)
@@ -68,13 +69,13 @@ class Place:
         if found == self._identity:
             return
         if found is None:
-            raise SystemRefusedError(f"registry {self._name} was moved away while it was open")
+            raise SystemRefusedError(f"{self._name} was moved away while it was open")
         if not self._is_replaced:
             self._is_replaced = True
             if not self._is_open_elsewhere(found) and not _is_used_by_others(self._path):
                 _set_aside(self._path)
         raise SystemRefusedError(
-            f"registry {self._name} was replaced while it was open: whoever has it open must read "
+            f"{self._name} was replaced while it was open: whoever has it open must read "
             "it anew (a daemon: SIGHUP)"
         )
 
@@ -90,6 +91,9 @@ class Place:
         try:
             self.check()
         except SystemRefusedError:
+            with suppress(sqlite3.Error):  # what is in the log goes along with the file
+                connection.execute("PRAGMA wal_checkpoint")
+        if self._is_replaced:
             # Its end would remove the log of what is there now: it stays, until the process ends.
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
             return
@@ -101,7 +105,7 @@ class Place:
             return
         if _identity_of(_beside(self._path, "-wal")) in _ours():
             raise SystemRefusedError(
-                f"registry {self._name} was replaced, and the log of the one before is in use: "
+                f"{self._name} was replaced, and the log of the one before is in use: "
                 "end whatever has it open"
             )
 
