@@ -76,6 +76,16 @@ def test_what_replaces_it_is_not_mixed_with_its_log(scene, tmp_path):
         assert opened.live_keys() == []
 
 
+def test_a_link_leads_to_the_log(scene, tmp_path):
+    link = tmp_path / "link.sqlite"
+    link.symlink_to(scene.path)
+    with Registry.open(link) as opened:
+        assert opened.log_octets() == log_of(scene.path).stat().st_size > 0
+        copied(scene.path).rename(scene.path)
+        with pytest.raises(SystemRefusedError, match="was replaced"):
+            opened.revision()
+
+
 def test_whoever_opens_first_sets_the_log_aside(scene, tmp_path):
     """A reload comes before anything else was noticed."""
     path, other = scene.path, copied(scene.path)

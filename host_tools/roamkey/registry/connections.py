@@ -50,7 +50,8 @@ class Connections:
             for name in ("checkout", "before_cursor_execute", "after_cursor_execute", "connect",
                          "commit", "rollback"):  # fmt: skip
                 event.listen(engine, name, self._goes_on)
-            event.listen(engine, "checkin", self._rests)
+            for name in ("checkin", "invalidate", "close"):
+                event.listen(engine, name, self._rests)
             event.listen(engine, "engine_disposed", self._end)
 
     @staticmethod

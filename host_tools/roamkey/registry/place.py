@@ -125,6 +125,8 @@ def _identity_of(path: Path) -> _Identity | None:
 
 
 def _beside(path: Path, end: str) -> Path:
+    """Beside the file that a link leads to, as SQLite sees it."""
+    path = path.resolve()
     return path.with_name(path.name + end)
 
 

@@ -84,6 +84,7 @@ class Keeper:
         except BlockingIOError:
             raise
         except OSError:  # more than the buffer holds
+            time.sleep(_REST_S)  # while others change much, nft isn't asked all the time
             return not self._firewall.is_there()
         at = 0
         while at + _HEADER.size <= len(told):
