@@ -66,6 +66,7 @@ bench: $(STAMP) ## what it costs: tables, and bench/out/*.json (minutes)
 	$(BIN)/python bench/handover.py
 	$(BIN)/python bench/provisioning.py
 	$(BIN)/python bench/correspondent.py
+	$(BIN)/python bench/importing.py
 	$(BIN)/python bench/dataplane.py
 
 lint: $(STAMP) ## ruff and mypy

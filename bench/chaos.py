@@ -1,9 +1,10 @@
 """Everything that can happen to a correspondent, while 200 nodes move: each of them is answered.
 
-The daemon is the real one, over raw sockets. Beside it, one after the other and some together:
-floods of each kind, a database that hangs and one that is killed (for SQLite: another writer that
-doesn't end), a full disk, a reader of the log that stops reading, routes and links taken away,
-clock steps, `retire`, `import`, reloads, silent visitors of /metrics.
+The daemon is the real one, over raw sockets, with a data plane where there are TUN devices. Beside
+it, one after the other and some together: floods of each kind, a database that hangs and one that
+is killed (for SQLite: another writer that doesn't end), a full disk, a reader of the log that
+stops reading, routes and links taken away, clock steps, `retire`, `import`, reloads, silent
+visitors of /metrics, a data plane's process that is killed or stands still.
 
 Every move must be answered within a second, but for those made while the database itself, or the
 network, was gone. In the end no acknowledged number may be lost from the database, none may have
@@ -37,6 +38,7 @@ from results import update
 from scripts import table
 from sqlalchemy import select
 
+from roamkey.correspondent.dataplane import tun
 from roamkey.errors import RoamkeyError
 from roamkey.lab import postgresql, sandbox
 from roamkey.registry import Registry
@@ -89,6 +91,7 @@ class Campaign:
         self._to_import = imported(folder)
         self._children: list[int] = []
         self.reads = True
+        self.with_plane = tun.refusal() is None
         shift = folder / "shift"
         shift.write_bytes(bytes(8))
         with shift.open("r+b") as file:
@@ -102,6 +105,7 @@ class Campaign:
         self.site.start(
             self.url,
             log="json",
+            data_plane=self.with_plane,
             more=("--log-file", str(self.folder / "log"), "--events", str(self.folder / "events")),
             roamkey=("-c", _SHIFTED, str(self.folder / "shift")),
         )
@@ -159,6 +163,9 @@ class Campaign:
             "reload": self.reload,
             "silent visitors": self.silent_visitors,
         }
+        if self.with_plane:
+            found["data plane killed"] = lambda: self.data_plane(signal.SIGKILL)
+            found["data plane stands still"] = lambda: self.data_plane(signal.SIGSTOP)
         if self.server is None:
             found["another writer"] = self.another_writer
         else:
@@ -257,6 +264,21 @@ class Campaign:
                 one.setblocking(False)
                 one.connect_ex(("::1", 9464))
             yield
+
+    @contextmanager
+    def data_plane(self, how: signal.Signals) -> Iterator[None]:
+        """Its process ends, or doesn't run for a while."""
+        assert self.site.process is not None
+        pid = self.site.process.pid
+        children_of = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        for child in children_of:
+            os.kill(int(child), how)
+        try:
+            yield
+        finally:
+            for child in children_of if how == signal.SIGSTOP else ():
+                with suppress(ProcessLookupError):
+                    os.kill(int(child), signal.SIGCONT)
 
     @contextmanager
     def another_writer(self) -> Iterator[None]:

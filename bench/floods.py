@@ -202,6 +202,9 @@ class Honest:
         """Take the answers that have come; waits so long for the first."""
         for payload, to in self._site.received(timeout_s):
             now = time.monotonic()
+            header = payload[packets.EXTENSION_OCTETS :]
+            if payload[0] != packets.MOBILITY or header[2] != messages.BINDING_ACKNOWLEDGEMENT:
+                continue  # data, as the kernel's answers to what a flood's home address sent
             node = self._by_home.get(payload[8:24])
             answer = node and node.read(payload, to)
             if answer is None or node is None:

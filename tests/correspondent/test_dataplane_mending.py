@@ -1,6 +1,7 @@
 """Others change what the data plane rests on: it is put back, or told in `status` and the log."""
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -8,13 +9,17 @@ import subprocess
 import time
 from ipaddress import IPv6Address
 from pathlib import Path
+from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 from json_output import checked
-from support.daemons import ADDRESS, Daemon, Visitor, run_cli
+from support.daemons import ADDRESS, Daemon, Reply, Visitor, plane_of, run_cli
 from support.roaming import HOME, Roaming, need_tun, result
 
+from mip6 import packets
 from roamkey.correspondent import localaddress, sockets
+from roamkey.correspondent.dataplane import firewall, lasting
 from roamkey.errors import SystemRefusedError
 from roamkey.waiting import until
 
@@ -106,6 +111,46 @@ def test_a_renewed_address_is_used_again(roaming):
     assert roaming.daemon.end()[0] == 0
 
 
+def test_no_node_is_at_an_address_of_this_host(roaming):
+    """Data for it would come back: the route goes as the address comes, and the other way."""
+    network = roaming.network
+    namespace = network.namespace("correspondent")
+    (found,) = namespace._ask("get_addr", family=socket.AF_INET6, address=ADDRESS)
+    care_of = roaming.move()
+    given = {"index": found["index"], "address": care_of, "prefixlen": 128}
+    namespace._ask("addr", "add", **given, flags=0x02)
+    assert until(lambda: destinations(namespace) == [], 5)
+    namespace._ask("addr", "del", **given)
+    assert until(lambda: destinations(namespace) == [HOME], 5)
+    assert until(lambda: echoes(roaming), 30)
+    assert roaming.daemon.end()[0] == 0
+
+
+@pytest.mark.parametrize("index", ["eth0", "lo"])
+def test_an_update_from_an_address_of_this_host_is_refused(lab_network, scene, index):
+    namespace = lab_network.namespace("correspondent")
+    node, alternate = scene.node(0x100), IPv6Address("2001:db8:5::5")
+    namespace.add_address(index, f"{alternate}/128")
+    daemon = Daemon(lab_network, scene.path)
+    daemon.ready()
+    visitor = Visitor(lab_network, "visited1")
+
+    def status(number):
+        visitor.send(node.update(number, visitor.address, alternate=alternate.packed))
+        _, payload = visitor.receive(packets.ROUTING)
+        answer = Reply(visitor.address, packets.ROUTING, payload)
+        return node.read(answer, alternate.packed).status
+
+    assert status(0) == 174
+    given = {"index": namespace.index(index), "address": str(alternate), "prefixlen": 128}
+    namespace._ask("addr", "del", **given)
+    numbers = iter(range(1, 100))
+    assert until(lambda: status(next(numbers)) == 0, 5)
+    namespace._ask("addr", "add", **given, flags=0x02)
+    assert until(lambda: status(next(numbers)) == 174, 5)
+    assert daemon.end()[0] == 0
+
+
 def test_a_lowered_mtu_is_followed(roaming):
     network = roaming.network
     namespace = network.namespace("correspondent")
@@ -149,9 +194,8 @@ def test_a_data_plane_that_stands_still_is_noticed(lab_network, scene):
     need_tun()
     daemon = Daemon(lab_network, scene.path, data_plane=True)
     daemon.ready()
-    pid = daemon.process.pid
-    (child,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    os.kill(int(child), signal.SIGSTOP)
+    child = plane_of(daemon)
+    os.kill(child, signal.SIGSTOP)
     try:
         assert until(lambda: "doesn't answer" in (plane(lab_network)["last_trouble"] or ""), 30)
         assert plane(lab_network)["data_plane"]["silent_s"] >= 5
@@ -159,9 +203,146 @@ def test_a_data_plane_that_stands_still_is_noticed(lab_network, scene):
         node = scene.node(0x100)
         assert visitor.exchange(node, node.update(0, visitor.address)).status == 0
     finally:
-        os.kill(int(child), signal.SIGCONT)
+        os.kill(child, signal.SIGCONT)
     assert until(lambda: plane(lab_network)["data_plane"]["silent_s"] < 3, 30)
     assert daemon.end()[0] == 0
+
+
+def test_a_table_that_could_not_be_made_is_tried_again(monkeypatch):
+    """nft was locked, out of memory, or comes with the next package."""
+    made = []
+    monkeypatch.setattr(firewall, "_AGAIN_S", 0.05)
+    monkeypatch.setattr(firewall, "_REST_S", 0.0)
+
+    def set_up():
+        made.append(None)
+        return None if len(made) == 3 else "nft: no"
+
+    table = SimpleNamespace(set_up=set_up, name="nobody's")
+    keeper = firewall.Keeper(table, "nft: not yet")
+    assert until(lambda: keeper.failed is None, 10)
+    assert (len(made), keeper.repaired) == (3, 1)
+    time.sleep(0.3)
+    assert len(made) == 3
+
+
+def metric(network, name):
+    """What Prometheus is told."""
+    namespace = network.namespace("correspondent")
+    with namespace.socket(socket.AF_INET6, socket.SOCK_STREAM) as one:
+        one.settimeout(30)
+        one.connect(("::1", 9464))
+        one.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+        told = b"".join(iter(lambda: one.recv(65536), b"")).decode()
+    return re.search(rf"^{name}{{.*}} (\S+)$", told, re.MULTILINE)[1]
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSEGV], ids=["killed", "crashed"])
+def test_a_process_that_ends_is_followed_by_another(roaming, how):
+    network, daemon = roaming.network, roaming.daemon
+    for times in (1, 2):
+        before = plane_of(daemon)
+        os.kill(before, how)
+        trouble = "" if times > 1 else daemon.event("trouble")["detail"]
+        assert times > 1 or ("no data plane" in trouble and f"signal {how.value}" in trouble)
+        facts = plane(network)
+        assert "data_plane" in facts and facts["pid"] == daemon.process.pid
+        assert "no data plane" in facts["last_trouble"] or facts["data_plane"]["running"]
+        care_of = roaming.move()  # signalling goes on
+        assert until(lambda n=times: plane(network)["data_plane"]["restarts"] == n, 30)
+        assert until(lambda: plane(network)["data_plane"]["running"], 30)
+        assert plane_of(daemon) != before
+        assert until(
+            lambda: destinations(roaming.network.namespace("correspondent")) == [HOME], 30
+        )
+        assert until(lambda: echoes(roaming), 30), care_of
+    interfaces = network.namespace("correspondent").interfaces()
+    assert [name for name in interfaces if name.startswith("roamkey")] == ["roamkey0"]
+    assert until(lambda: "there again" in plane(network)["last_trouble"], 30)
+    assert (metric(network, "roamkey_data_plane_up"), daemon.process.poll()) == ("1.0", None)
+    assert metric(network, "roamkey_data_plane_restarts_total") == "2.0"
+    if NFT is not None:
+        listed = network.spawn(
+            "correspondent", [NFT, "list", "tables"], stdout=subprocess.PIPE, text=True
+        ).communicate(timeout=30)[0]
+        assert len(listed.splitlines()) == 1
+    assert daemon.end()[0] == 0
+    assert "roamkey0" not in network.namespace("correspondent").interfaces()
+
+
+class Fake:
+    """A data plane's process as the daemon sees it."""
+
+    made: ClassVar[list] = []
+
+    def __init__(self, address, wait=True):
+        self.made.append(self)
+        self.ready, self.silent, self.ends, self.gone = wait, 0.0, False, False
+        self.used, self.interface, self.bound, self._pipe = set(), "roamkey0", [], os.pipe()
+
+    def fileno(self):
+        return self._pipe[0]
+
+    def facts(self):
+        return {"interface": self.interface, "silent_s": int(self.silent)}
+
+    def silent_s(self):
+        return self.silent
+
+    def bind(self, changed):
+        self.bound += changed
+
+    def receive(self):
+        if self.ends:
+            raise SystemRefusedError("it ended with exit code 1")
+        return []
+
+    def news(self):
+        return []
+
+    def hang_up(self):
+        pass
+
+    def is_gone(self):
+        return self.gone
+
+    def close(self):
+        return True
+
+
+def test_the_pause_before_the_next_one_doubles_and_nothing_is_waited_for(monkeypatch):
+    now = 1000.0
+    monkeypatch.setattr(lasting, "DataPlane", Fake)
+    monkeypatch.setattr(lasting, "Firewall", lambda _: SimpleNamespace(remove=lambda: None))
+    monkeypatch.setattr(lasting.time, "monotonic", lambda: now)
+    monkeypatch.setattr(Fake, "made", [])
+    kept = lasting.LastingPlane(IPv6Address(ADDRESS))
+    pauses = []
+    for pause in (1, 2, 4, 8, 16, 32, 60, 60):
+        one = Fake.made[-1]
+        one.ends = True
+        assert kept.receive() == []
+        assert not kept.facts()["running"]
+        (line,) = kept.news()
+        pauses.append(int(line.partition("next try in ")[2].split()[0]))
+        kept.bind([1])  # nobody takes it; the next one is told of all
+        now += pause
+        assert kept.news() == [] and Fake.made[-1] is one, "the one before isn't gone"
+        one.gone = True
+        assert kept.news() == [] and Fake.made[-1] is not one
+        assert kept.is_fresh and not kept.facts()["running"]
+        Fake.made[-1].ready = True
+        assert kept.news() == ["the data plane is there again: roamkey0"]
+    assert pauses == [1, 2, 4, 8, 16, 32, 60, 60]
+    now += 61
+    assert kept.news() == []
+    Fake.made[-1].silent = 31.0  # it hangs
+    (line,) = kept.news()
+    assert "doesn't answer; the next try in 1 s" in line
+    assert kept.facts() == {
+        "running": False, "restarts": 8, "interface": "roamkey0", "silent_s": 31,
+    }  # fmt: skip
+    kept.close()
 
 
 def test_many_routes_are_put_back(lab_network, scene):

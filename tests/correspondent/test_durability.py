@@ -10,7 +10,7 @@ from ipaddress import IPv6Address
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 from support.nodes import Scene
 
 from roamkey.correspondent.core.cache import BindingCache
@@ -252,3 +252,49 @@ def test_a_damaged_row_is_one_nodes_misfortune(scene, table, values):
         assert scene.send(nodes[2].update(9, CARE_OF)).outcome == "accepted"
     else:
         assert scene.send(nodes[2].update(9, CARE_OF)).outcome == "dropped"
+
+
+GARBAGE = text("CAST(x'ff41' AS TEXT)")
+
+
+@pytest.mark.parametrize(
+    ("table", "column"),
+    [
+        ("keys", "kcn"), ("keys", "state"), ("keys", "lifetime"), ("keys", "last_sequence"),
+        ("keys", "generation"), ("nodes", "home_address"), ("nodes", "board_id"),
+        ("bindings", "care_of_address"), ("bindings", "expires_ms"), ("pairs", "revision"),
+    ],
+)  # fmt: skip
+def test_damaged_text_is_one_nodes_misfortune(tmp_path, table, column):
+    """SQLite keeps whatever in whatever column; what isn't UTF-8 can't be read as text."""
+    scene = Scene(tmp_path / "registry.sqlite")
+    nodes = [scene.node(number) for number in range(1, 6)]
+    for node in nodes:
+        assert scene.send(node.update(0, CARE_OF)).outcome == "accepted"
+    changed = schema.metadata.tables[table]
+    mine = "id" if table in ("nodes", "pairs") else "pair_id"
+    with scene.registry.writing() as c:
+        c.execute(text("PRAGMA ignore_check_constraints = 1"))
+        c.execute(changed.update().where(changed.c[mine] == 3).values({column: GARBAGE}))
+    for pair_ids in ([1, 2, 3, 4, 5], None):  # as others' changes, and at a start
+        scene.responder.follow(scene.now, pair_ids)
+        list(Store(scene.registry, scene.correspondent).followed(scene.now, None))
+    scene.registry.current_bindings(scene.now)
+    scene.registry.nodes_of_correspondent(scene.correspondent)
+    scene.registry.summary()
+    scene.reopen()
+    for node in nodes[:2] + nodes[3:]:
+        assert scene.send(node.update(1, CARE_OF)).outcome == "accepted"
+    if table in ("keys", "bindings") or column == "home_address":
+        assert "damaged in the registry" in scene.troubles[-1]
+    scene.registry.close()
+
+
+def test_a_revision_that_is_no_number_is_told(tmp_path):
+    scene = Scene(tmp_path / "registry.sqlite")
+    node = scene.node()
+    with scene.registry.writing() as c:
+        c.execute(schema.registry.update().values(revision=text("'abc'")))
+    assert scene.send(node.update(0, CARE_OF)).reason == "registry"
+    assert "revision is no number" in scene.troubles[-1]
+    scene.registry.close()

@@ -141,6 +141,35 @@ def test_files_that_are_refused(tmp_path, monkeypatch):
     assert str(place("postgresql+psycopg://x@y/z")) == "/var/lib/roamkey/events.sqlite"
 
 
+@pytest.mark.parametrize("how", ["moved", "removed", "replaced"])
+def test_a_file_that_is_taken_away_is_made_anew(tmp_path, how):
+    """As somebody does who wants to begin anew: what comes is found in its place."""
+    path, away = tmp_path / "e.sqlite", tmp_path / "away.sqlite"
+    recorder = Recorder(path, CN)
+    recorder.verdict(NOW, accepted(0))
+    recorder.flush()
+    assert until(lambda: recorder.recorded == 1, 10)
+    if how == "replaced":
+        Recorder(away, CN).close()
+        away.rename(path)
+    elif how == "moved":
+        path.rename(away)
+    else:
+        path.unlink()
+    recorder.verdict(NOW + 1, accepted(1, COA1, COA1))
+    recorder.flush()
+    assert until(lambda: recorder.recorded == 2, 10)
+    assert "events" in recorder.last_error and "while it was open" in recorder.last_error
+    recorder.verdict(NOW + 2, accepted(2, COA1, COA1))
+    recorder.close()
+    assert (recorder.recorded, recorder.lost) == (3, 0)
+    with closing(Reader(path)) as reader:
+        assert [event["sequence"] for event in reader.after(0, 10)] == [1, 2]
+    if how == "moved":
+        with closing(Reader(away)) as reader:
+            assert [event["sequence"] for event in reader.after(0, 10)] == [0]
+
+
 def test_gaps():
     gaps = Gaps()
     gaps.registered(HOME, 0, True)

@@ -7,6 +7,7 @@ import time
 from ipaddress import IPv6Address
 
 import pytest
+from sqlalchemy import text
 from support.daemons import Daemon, Visitor
 from support.nodes import Scene
 from support.roaming import need_tun
@@ -141,6 +142,24 @@ def test_a_server_that_was_away_is_asked_for_all(postgresql, monkeypatch):
     postgresql.start()
     assert until(lambda: scene.send(node.update(0, CARE_OF)).outcome == "accepted", 10)
     assert followed(other, lambda: at(other, node))
+    other.close()
+    scene.registry.close()
+
+
+@pytest.mark.parametrize("told", ["", "x", "x garbage", "x 1,,two", f"x {'9' * 300}", "x -1"])
+def test_what_others_send_on_the_channel_ends_nothing(postgresql, monkeypatch, told):
+    """Whoever may connect to the database can notify."""
+    scene = Scene(postgresql.url())
+    other = Other(scene.path)
+    monkeypatch.setattr("roamkey.correspondent.following.now_ms", lambda: other.now)
+    node = scene.node()
+    assert followed(other, lambda: other.cache.nodes() == 1)
+    with scene.registry.writing() as c:
+        c.execute(text("SELECT pg_notify('roamkey', :told)"), {"told": told})
+    for sequence, care_of in enumerate((CARE_OF, CARE_OF_2)):
+        assert scene.send(node.update(sequence, care_of)).outcome == "accepted"
+        assert followed(other, lambda care_of=care_of: at(other, node) == care_of)
+    assert other.troubles == []
     other.close()
     scene.registry.close()
 

@@ -254,3 +254,27 @@ def test_a_reload_from_a_database_that_hangs(lab_network, own_server):
             os.kill(pid, signal.SIGCONT)
     assert until(lambda: answered(visitor, node, 1000 + int(time.monotonic()) % 1000, 1), 20)
     assert daemon.end()[0] == 0
+
+
+@pytest.mark.lab
+def test_a_reader_of_the_registry_that_stands_still_is_told(lab_network, scene):
+    """Its log can't be reused meanwhile; afterwards it is small again."""
+    node = scene.node(0x100)
+    daemon = Daemon(lab_network, scene.path)
+    daemon.ready()
+    log = scene.path.with_name(scene.path.name + "-wal")
+    with scene.registry.reading() as c:
+        c.execute(text("SELECT * FROM nodes")).all()
+        with Registry.open(scene.path) as other, other.writing() as w:
+            w.execute(text("CREATE TABLE much (octets BLOB)"))
+            w.execute(text("INSERT INTO much VALUES (zeroblob(300 << 20))"))
+        assert "its log has grown to 30" in daemon.event("trouble")["detail"]
+        visitor = Visitor(lab_network, "visited1")
+        assert answered(visitor, node, 0)
+    with Registry.open(scene.path) as other, other.writing() as w:
+        w.execute(text("DROP TABLE much"))
+    numbers = iter(range(1, 1000))
+    assert until(
+        lambda: answered(visitor, node, next(numbers)) and log.stat().st_size < 100 << 20, 20
+    )
+    assert daemon.end()[0] == 0

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from ipaddress import IPv6Address
+from pathlib import Path
 
 from mip6 import packets
 
@@ -38,6 +39,13 @@ class Daemon:
         self.process.send_signal(number)
         code = self.process.wait(30)
         return code, self.process.stdout.read(), self.process.stderr.read()
+
+
+def plane_of(daemon):
+    """The process id of a daemon's data plane."""
+    pid = daemon.process.pid
+    (child,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return int(child)
 
 
 class Visitor:

@@ -28,12 +28,13 @@ from roamkey.correspondent.core.cache import BindingCache
 from roamkey.correspondent.core.entries import Inbound, Verdict
 from roamkey.correspondent.core.refresh import Refresher
 from roamkey.correspondent.core.responder import Responder
-from roamkey.correspondent.dataplane.client import DataPlane
+from roamkey.correspondent.dataplane.lasting import LastingPlane
 from roamkey.correspondent.following import Following
 from roamkey.correspondent.helper import Helper
 from roamkey.correspondent.highwater import HighWater
 from roamkey.correspondent.inbox import Inbox
 from roamkey.correspondent.log import Log
+from roamkey.correspondent.ownaddresses import OwnAddresses
 from roamkey.correspondent.service import Signals
 from roamkey.correspondent.settings import Settings
 from roamkey.correspondent.sockets import RawSockets
@@ -72,7 +73,9 @@ def serve(
         stack.callback(sockets.close)
         control = stack.enter_context(closing(Control(address)))
         signals = stack.enter_context(Signals())
-        plane = stack.enter_context(closing(DataPlane(address))) if settings.data_plane else None
+        plane = (
+            stack.enter_context(closing(LastingPlane(address))) if settings.data_plane else None
+        )
         daemon = Daemon(address, open_registry, registry, sockets, log, settings, plane)
         stack.callback(daemon.close)
         stack.callback(daemon.telling.record(settings))
@@ -92,7 +95,7 @@ class Daemon:
         sockets: RawSockets,
         log: Log,
         settings: Settings,
-        plane: DataPlane | None = None,
+        plane: LastingPlane | None = None,
     ) -> None:
         """Nothing is read yet. `open_registry` is for reloads, `registry` for the time before."""
         self._registry = registry
@@ -110,6 +113,8 @@ class Daemon:
         self.telling = Telling(address, log, self.status, self._responder)
         self.status.parts["registry"] = self._high_water.facts
         self._inbox = Inbox(sockets, self._responder, self.telling)
+        self._own = OwnAddresses()
+        cache.host_has(self._own.take())
         self._plane = plane
         if plane is not None:
             sockets.leave_data()
@@ -126,6 +131,7 @@ class Daemon:
         self._helper.close()
         self._selector.close()
         self._following.close()
+        self._own.close()
         self._registry.close()
         self._high_water.close()
 
@@ -160,11 +166,16 @@ class Daemon:
         if self._plane is not None:
             self._selector.register(self._plane, selectors.EVENT_READ, self._hear_plane)
         self._selector.register(self._following, selectors.EVENT_READ, self._following.hear)
+        if self._own.listens:
+            self._selector.register(self._own, selectors.EVENT_READ, self._own.hear)
         packets = (self._sockets.away, self._sockets.home)
         self._tick_at = time.monotonic() + _TICK_S
         while signals.stopped_by is None:
             if self._helper.busy:
                 self._select(max(0.0, self._late_at - time.monotonic()))
+            elif self._own.changed:
+                self._responder.cache.host_has(self._own.take())
+                self._tell_plane(now_ms())
             elif time.monotonic() >= self._tick_at:
                 self._tick_at = time.monotonic() + _TICK_S
                 self._keep_house()
@@ -265,6 +276,7 @@ class Daemon:
 
     def _keep_house(self) -> None:
         now = now_ms()
+        self._own.look()
         self._give(partial(self._responder.expire, now), partial(self._kept_house, now))
 
     def _kept_house(self, now: int, gone: list[tuple[bytes, Binding]]) -> None:
@@ -290,7 +302,8 @@ class Daemon:
     def _tell_plane(self, now: int) -> None:
         """The data plane follows what is durable, and nothing else."""
         if self._plane is not None:
-            self._plane.bind(self._responder.take_changed(now))
+            everything = self._plane.is_fresh
+            self._plane.bind(self._responder.take_changed(now, everything))
 
     def _hear_plane(self) -> None:
         """Whose data flowed, and whose had no binding: those are judged like any packet."""

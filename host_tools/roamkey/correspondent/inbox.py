@@ -19,18 +19,22 @@ class Inbox:
         self._responder = responder
         self._telling = telling
         self._chosen: list[Inbound] = []
+        self._put: list[Inbound] = []
 
     @property
     def waits(self) -> bool:
         """Whether there is something that need not be read."""
-        return bool(self._chosen)
+        return bool(self._chosen or self._put)
 
     def take(self) -> list[Inbound]:
-        """The next burst; of a flood more is read than that, and sorted out."""
+        """The next burst; of a flood more is read than that, and sorted out. What was put here
+        doesn't keep the sockets unread."""
         if not self._chosen:
             found = self._sockets.receive(_BURST)
             if len(found) == _BURST:
                 found += self._sockets.receive(_FLOOD - _BURST)
+            found += self._put
+            self._put = []
             self._chosen, drops = triage.choose(found, self._responder.cache.peer)
             if drops:
                 self._responder.counters.update(drops)
@@ -40,4 +44,4 @@ class Inbox:
 
     def put(self, packets: list[Inbound]) -> None:
         """Have these judged too, as far as there is room."""
-        self._chosen += packets[: max(0, _FLOOD - len(self._chosen))]
+        self._put += packets[: max(0, _FLOOD - len(self._put))]

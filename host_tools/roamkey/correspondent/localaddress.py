@@ -5,7 +5,7 @@ from ipaddress import IPv6Address
 from pathlib import Path
 
 # linux/if_addr.h
-_DADFAILED = 0x08
+DADFAILED = 0x08
 _TENTATIVE = 0x40
 
 
@@ -31,7 +31,7 @@ def look(address: IPv6Address) -> tuple[State, int]:
             continue
         fields = line.split()
         flags, index = int(fields[4], 16), int(fields[1], 16)
-        if flags & _DADFAILED:
+        if flags & DADFAILED:
             found = State.DUPLICATE, index
         elif flags & _TENTATIVE:
             found = State.TENTATIVE, index

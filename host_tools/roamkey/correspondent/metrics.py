@@ -88,6 +88,17 @@ class FactsCollector(Collector):
 
 
 def _data_plane(facts: dict[str, Any], names: list[str], mine: list[str]) -> Iterator[Metric]:
+    if "running" in facts:
+        running = GaugeMetricFamily(
+            "roamkey_data_plane_up", "1 while the data plane's process serves.", labels=names
+        )
+        running.add_metric(mine, facts["running"])
+        yield running
+        restarts = CounterMetricFamily(
+            "roamkey_data_plane_restarts", "How often it was started anew.", labels=names
+        )
+        restarts.add_metric(mine, facts["restarts"])
+        yield restarts
     if "packets" not in facts:  # no data plane, or no word from it yet
         return
     packets = CounterMetricFamily(

@@ -35,6 +35,7 @@ from roamkey.errors import SystemRefusedError
 _OCTETS_MAX = 65535
 _RECEIVE_BUFFER = 16 << 20  # a burst waits here while the one before is being committed
 _ANCILLARY = 4096
+_DIRECT_MAX = 32  # interfaces that nodes at home are answered by; some come and go
 _COMES_S = 30  # within which an address is there, and usable, after the machine's start
 _SO_MEMINFO = 55
 _PACKET_INFO = struct.Struct("@16sI")  # struct in6_pktinfo: address, interface's index
@@ -47,6 +48,7 @@ class RawSockets:
     def __init__(self, address: IPv6Address) -> None:
         """Open and bind them; raises SystemRefusedError."""
         self._opened: list[socket.socket] = []
+        self._direct: dict[int, socket.socket] = {}  # by the index of the interface
         try:
             self.away = self._open(packets.DESTINATION_OPTIONS, address)
             self.home = self._open(packets.MOBILITY, address)
@@ -55,7 +57,6 @@ class RawSockets:
             self.close()
             raise
         self._address = address
-        self._direct: dict[int, socket.socket] = {}  # by the index of the interface
         self.home.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVDSTOPTS, 1)
         # The kernel would drop wrong checksums itself, among them those that a home address
         # makes right, and count them with what it has no room for. Ours are always filled in.
@@ -67,7 +68,7 @@ class RawSockets:
 
     def close(self) -> None:
         """Close all of them."""
-        for one in self._opened:
+        for one in (*self._opened, *self._direct.values()):
             one.close()
 
     def receive(self, most: int) -> list[Inbound]:
@@ -93,8 +94,11 @@ class RawSockets:
             else:
                 one = self._direct.get(reply.scope) or self._open_direct(reply.scope)
             one.sendto(reply.payload, target)
-        except OSError:
+        except BlockingIOError:
             self.send_errors += 1
+        except OSError:  # maybe the interface's end, and another one has its index
+            self.send_errors += 1
+            self._close_direct(reply.scope)
 
     def leave_data(self) -> None:
         """From now on what is data goes to the data plane's socket alone, and nodes at home are
@@ -111,14 +115,24 @@ class RawSockets:
         if not interface:
             return self.home
         name = socket.if_indextoname(interface).encode()
+        if len(self._direct) >= _DIRECT_MAX:
+            self._close_direct(next(iter(self._direct)))
         one = socket.socket(socket.AF_INET6, socket.SOCK_RAW, packets.MOBILITY)
-        self._opened.append(one)
+        try:
+            filters.nothing(one)
+            one.setblocking(False)
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, name + b"\0")
+            one.bind((str(self._address), 0))
+        except OSError:
+            one.close()
+            raise
         self._direct[interface] = one
-        filters.nothing(one)
-        one.setblocking(False)
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, name + b"\0")
-        one.bind((str(self._address), 0))
         return one
+
+    def _close_direct(self, interface: int) -> None:
+        one = self._direct.pop(interface, None)
+        if one is not None:
+            one.close()
 
     def _open(self, protocol: int, address: IPv6Address) -> socket.socket:
         try:

@@ -1,7 +1,7 @@
 """What is told of a daemon's work: its log, its events, systemd; and troubles, one line each."""
 
 import signal
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from ipaddress import IPv6Address
 from typing import Any
@@ -20,7 +20,9 @@ from roamkey.errors import RoamkeyError
 from roamkey.registry import Registry
 from roamkey.registry.records import Binding
 
-_TROUBLE_EVERY_MS = 10_000
+_TROUBLE_EVERY_MS = 10_000  # the same one
+_GROWTH_OCTETS = 256 << 20
+_TROUBLES_MAX = 8  # different ones in that time
 
 
 class Telling:
@@ -35,7 +37,8 @@ class Telling:
         self._status = status
         self._responder = responder
         self._events: Recorder | None = None
-        self._trouble_at: int | None = None
+        self._told: deque[tuple[int, str]] = deque()  # troubles, lately
+        self._growth = _GROWTH_OCTETS  # of the registry's log, from which on it is told
         self._lost = {"log": 0, "events": 0}  # as told last
         status.parts["log"] = log.facts
 
@@ -102,6 +105,7 @@ class Telling:
             self.nodes(registry)
             self._events.tick(now)
         self._tell_lost()
+        self._tell_growth(registry)
 
     def nodes(self, registry: Registry, anew: bool = False) -> None:
         """Have the file of events know the registry's nodes; `anew`: it is another registry."""
@@ -157,8 +161,10 @@ class Telling:
         now = now_ms()
         self._status.troubles += 1
         self._status.last_trouble = text
-        if self._trouble_at is None or not 0 <= now - self._trouble_at < _TROUBLE_EVERY_MS:
-            self._trouble_at = now
+        while self._told and not 0 <= now - self._told[0][0] < _TROUBLE_EVERY_MS:
+            self._told.popleft()
+        if len(self._told) < _TROUBLES_MAX and all(text != told for _, told in self._told):
+            self._told.append((now, text))
             self._log.event(wall_ms(), "trouble", text, detail=text)
             self._log.flush()
 
@@ -171,3 +177,16 @@ class Telling:
                 count = facts["lost"] - self._lost[name]
                 self._lost[name] = facts["lost"]
                 self.trouble(f"{name}: {count} lost: {why}")
+
+    def _tell_growth(self, registry: Registry) -> None:
+        """The registry's log grows until the disk is full while somebody reads and doesn't end:
+        a trouble at each doubling."""
+        octets = registry.log_octets()
+        if octets >= self._growth:
+            self._growth = 2 * octets
+            self.trouble(
+                f"registry {registry.name}: its log has grown to {octets >> 20} MB: somebody has "
+                "been reading it for long (a command that stands still?)"
+            )
+        elif octets < _GROWTH_OCTETS:
+            self._growth = _GROWTH_OCTETS

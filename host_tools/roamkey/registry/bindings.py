@@ -28,6 +28,7 @@ from sqlalchemy import (
     update,
 )
 
+from mip6.limits import ADDRESS_OCTETS
 from roamkey.registry import batches
 from roamkey.registry.records import CONFIRMED, RETIRED, SENT, Binding, Bound, Change, NodeState
 from roamkey.registry.schema import bindings, keys, nodes, pairs
@@ -147,18 +148,32 @@ def load(
 
 
 def current(c: Connection, now: int) -> list[Bound]:
-    """See `Registry.current_bindings`."""
+    """See `Registry.current_bindings`; what is damaged isn't among them."""
     return [
         Bound(*row[:-2], min(row.expires_ms, now + 1000 * row.lifetime))
         for row in c.execute(_current.where(bindings.c.expires_ms > now))
+        if _are_addresses(*row[:3]) and _are_numbers(*row[4:])
     ]
 
 
 def nodes_of(c: Connection, correspondent: bytes, since: int) -> list[NodeState]:
-    """See `Registry.nodes_of_correspondent`."""
+    """See `Registry.nodes_of_correspondent`; what is damaged isn't among them."""
     mine = pairs.c.correspondent == correspondent
-    found = c.execute(_known.where(mine, pairs.c.revision > since))
-    return [NodeState(*row) for row in found]
+    found = (NodeState(*row) for row in c.execute(_known.where(mine, pairs.c.revision > since)))
+    return [
+        one
+        for one in found
+        if _are_addresses(one.home_address, one.care_of_address or bytes(ADDRESS_OCTETS))
+        and _are_numbers(*(value for value in (one.generation, *one[4:5], *one[6:]) if value))
+    ]
+
+
+def _are_addresses(*found: object) -> bool:
+    return all(isinstance(one, bytes) and len(one) == ADDRESS_OCTETS for one in found)
+
+
+def _are_numbers(*found: object) -> bool:
+    return all(isinstance(one, int) for one in found)
 
 
 def made_ahead(c: Connection, correspondent: bytes, now: int) -> bool:
@@ -190,6 +205,7 @@ def followed(
     return [
         (home, last, None if rest[0] is None else Binding(*rest))
         for home, last, *rest in c.execute(statement)
+        if _are_addresses(home) and (last is None or _are_numbers(last))
     ]
 
 

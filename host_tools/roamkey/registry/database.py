@@ -9,14 +9,12 @@ work and keep it out of the URL: ~/.pgpass, a service file, PGPASSFILE, PGSERVIC
 """
 
 import os
-import socket
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
-from weakref import WeakSet
+from typing import Any
 
 from platformdirs import user_data_path
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -25,12 +23,16 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from roamkey import privatefiles
 from roamkey.errors import BadInputError, RoamkeyError, SystemRefusedError
+from roamkey.registry.connections import Connections
 
 REGISTRY_VARIABLE = "ROAMKEY_REGISTRY"
 
 BUSY_S = 10.0  # how long to wait for another writer
+SILENT_S = 30.0  # how long a command waits for a server's answer
+_SCRUB_S = 600.0  # and for this one: it writes whole tables anew
 _DEADLOCKS = ("40001", "40P01")  # SQLSTATE: serialization failure, deadlock detected
 _WRITES = "roamkey_writes"
+_LOG_OCTETS = 64 << 20
 
 
 def default_path() -> Path:
@@ -56,11 +58,14 @@ class ContendedError(SystemRefusedError):
 def reach(url_or_path: str | Path | None, create: bool, patience_s: float | None = None) -> Engine:
     """The engine of the database at a path or URL, else in ROAMKEY_REGISTRY, else the user's own.
 
-    `patience_s`: how long it may wait for another writer, or for a server to be reached. Raises
-    BadInputError (none there, readable by others), SystemRefusedError.
+    `patience_s`: how long it may wait for another writer, or for a server to be reached; where
+    nothing is said, ten seconds, and a server's answers are waited for `SILENT_S` at most. Who
+    says something looks after that: `Connections.cut_all`. Raises BadInputError (none there,
+    readable by others), SystemRefusedError.
     """
     if url_or_path is None:
         url_or_path = os.environ.get(REGISTRY_VARIABLE) or None
+    silent_s = SILENT_S if patience_s is None else None
     if patience_s is None:
         patience_s = BUSY_S
     url = _url(url_or_path, create)
@@ -83,6 +88,7 @@ def reach(url_or_path: str | Path | None, create: bool, patience_s: float | None
         event.listen(engine, "connect", partial(_prepare_postgresql, patience_s))
     else:
         raise SystemRefusedError(f"a registry of kind {url.drivername} is not supported")
+    Connections(engine, silent_s)
     return engine
 
 
@@ -102,7 +108,8 @@ def scrub(engine: Engine) -> bool:
     statements = ["PRAGMA wal_checkpoint(TRUNCATE)", "VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"]
     if engine.dialect.name == "postgresql":
         statements = [f"VACUUM FULL {table}" for table in ("keys", "registry", "seals")]
-    with translated(engine):
+    connections = Connections.of(engine)
+    with translated(engine), connections.patient(_SCRUB_S):
         raw = engine.raw_connection()
         try:
             connection: Any = raw.driver_connection
@@ -163,42 +170,6 @@ def _check_file(path: Path, create: bool) -> None:
         raise BadInputError(f"registry {path} has mode {mode:04o}: it holds keys, chmod 600 it")
 
 
-class Connections:
-    """The open connections of an engine, for whoever has waited long enough for one of them."""
-
-    _all: ClassVar["WeakSet[Connections]"] = WeakSet()
-
-    def __init__(self, engine: Engine) -> None:
-        """Follow the connections from now on."""
-        self._open: dict[int, Any] = {}
-        self._all.add(self)
-        event.listen(engine, "connect", self._add)
-        for name in ("close", "close_detached"):
-            event.listen(engine, name, self._remove)
-
-    @classmethod
-    def cut_all(cls) -> None:
-        """Have what waits for a database fail, in whatever thread, and one just being opened.
-
-        A server that hangs doesn't cancel either: the socket to it is shut. What it then does with
-        what it was told already, nobody knows but the database itself.
-        """
-        every = [connection for one in list(cls._all) for connection in list(one._open.values())]
-        for connection in every:
-            if isinstance(connection, sqlite3.Connection):
-                with suppress(sqlite3.Error):
-                    connection.interrupt()
-                continue
-            with suppress(Exception), socket.socket(fileno=os.dup(connection.fileno())) as one:
-                one.shutdown(socket.SHUT_RDWR)
-
-    def _add(self, connection: Any, _record: Any = None) -> None:
-        self._open[id(connection)] = connection
-
-    def _remove(self, connection: Any, _record: Any = None) -> None:
-        self._open.pop(id(connection), None)
-
-
 def _connecting(patience_s: float) -> dict[str, Any]:
     """How a server is reached: one that went away without a word is missed in time, too."""
     seconds = max(2, round(patience_s))
@@ -212,6 +183,8 @@ def _connecting(patience_s: float) -> dict[str, Any]:
 
 
 def _prepare_sqlite(patience_s: float, connection: sqlite3.Connection, _record: Any) -> None:
+    # One row's damaged text is that row's, and keeps no other from being read.
+    connection.text_factory = partial(str, encoding="utf-8", errors="replace")
     connection.isolation_level = None  # sqlite3 must not begin transactions by itself
     cursor = connection.cursor()
     for pragma in (
@@ -219,6 +192,7 @@ def _prepare_sqlite(patience_s: float, connection: sqlite3.Connection, _record: 
         "journal_mode = WAL",
         "synchronous = FULL",
         "foreign_keys = ON",
+        f"journal_size_limit = {_LOG_OCTETS}",  # once whoever kept it from being reused has gone
         "secure_delete = ON",  # a retired Kcn is overwritten, not only unlinked
     ):
         cursor.execute(f"PRAGMA {pragma}")
@@ -245,6 +219,7 @@ def _begin_sqlite(connection: Connection) -> None:
 def reading(engine: Engine) -> Iterator[Connection]:
     """A transaction that only reads."""
     with translated(engine), engine.connect() as connection, connection.begin():
+        Connections.of(engine).check()
         yield connection
 
 
@@ -254,6 +229,7 @@ def writing(engine: Engine) -> Iterator[Connection]:
     with translated(engine), engine.connect() as connection:
         connection = connection.execution_options(**{_WRITES: True})
         with connection.begin():
+            Connections.of(engine).check()
             yield connection
 
 
@@ -268,6 +244,9 @@ def translated(engine: Engine) -> Iterator[None]:
 
 def _one_line(engine: Engine, error: DBAPIError) -> RoamkeyError:
     """What went wrong, as the driver says it, without SQL and parameters."""
+    silent_s = Connections.of(engine).cut_after_s
+    if silent_s is not None:
+        return SystemRefusedError(f"registry {name(engine)}: no answer for {silent_s:.0f} s")
     text = _words(error.orig)
     code = getattr(error.orig, "sqlite_errorname", "")  # from Python 3.11 on
     damaged = code.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")) or text in (

@@ -62,7 +62,10 @@ def sets_of_board(c: Connection, board_id: str) -> list[KeySet]:
 
 def revision(c: Connection) -> int:
     """A number that rises with every change that provisioning makes."""
-    return c.scalar(select(registry.c.revision)) or 0
+    found = c.scalar(select(registry.c.revision)) or 0
+    if not isinstance(found, int):
+        raise BadInputError("the registry is damaged: its revision is no number")
+    return found
 
 
 def pairs_for_correspondent(

@@ -27,6 +27,7 @@ from roamkey.registry import (
     versions,
     watch,
 )
+from roamkey.registry.connections import Connections
 from roamkey.registry.marks import KeyName, identity
 from roamkey.registry.records import (
     Binding,
@@ -50,14 +51,11 @@ _ATTEMPTS = 3  # of a transaction that another one stood in the way of
 class Registry:
     """An open registry. Use as a context manager, or `close()` it."""
 
-    def __init__(
-        self, engine: Engine, vault: Vault, connections: database.Connections | None = None
-    ) -> None:
+    def __init__(self, engine: Engine, vault: Vault) -> None:
         """Wrap an engine whose tables exist; `open` is the usual way in."""
         self._engine = engine
         self._name = watch.new_name()
         self._version: int | None = None
-        self._connections = connections or database.Connections(engine)
         self.vault = vault
 
     @classmethod
@@ -73,7 +71,7 @@ class Registry:
         user's own SQLite file; the passphrase's file, else that in ROAMKEY_PASSPHRASE_FILE.
 
         `patience_s`: how long to wait for another writer, or for a server to be reached: ten
-        seconds where nothing is said.
+        seconds where nothing is said; then a server's answer is waited for half a minute at most.
 
         With `create` it is made where there was none, encrypted if there is a passphrase. Raises
         BadInputError (none there, damaged, readable by others, newer than this roamkey),
@@ -82,7 +80,6 @@ class Registry:
         """
         vault = Vault(passphrase_file)
         engine = database.reach(url_or_path, create, patience_s)
-        connections = database.Connections(engine)
         try:
             versions.ensure(engine, create, vault)
             if not to_encrypt:
@@ -91,12 +88,17 @@ class Registry:
         except BaseException:
             engine.dispose()
             raise
-        return cls(engine, vault, connections)
+        return cls(engine, vault)
 
     @property
     def name(self) -> str:
         """What to call it in a message: its file, or its URL without secrets."""
         return database.name(self._engine)
+
+    def log_octets(self) -> int:
+        """How large an SQLite file's log is, which can't be reused while somebody reads an older
+        state. Asks the file system alone."""
+        return Connections.of(self._engine).log_octets()
 
     def close(self) -> None:
         """Close the database's connections."""
@@ -105,7 +107,7 @@ class Registry:
     @staticmethod
     def cut_all() -> None:
         """Have whatever waits for a database in this process fail; the next is tried anew."""
-        database.Connections.cut_all()
+        Connections.cut_all()
 
     def __enter__(self) -> "Registry":
         return self

@@ -17,9 +17,10 @@ from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, text
+
+from roamkey.registry.place import uri
 
 _CHANNEL = "roamkey"
 _LOOK_S = 0.25  # how often at SQLite's counter
@@ -27,6 +28,9 @@ _PING_S = 5.0  # how often whether the server is still there
 _AGAIN_S = 1.0  # before a connection is tried anew
 _IN_TIME = {"connect_timeout": 10, "keepalives_idle": 10, "tcp_user_timeout": 20_000}
 _PAIRS_IN_ONE = 700  # a notification has 8000 octets at most
+
+_PAIRS_MAX = 10_000  # remembered one by one
+_ID_MAX = 2**31 - 1
 
 _notify = text(f"SELECT pg_notify('{_CHANNEL}', :told)")
 
@@ -52,6 +56,16 @@ def version(c: Connection) -> int | None:
     if c.dialect.name != "sqlite":
         return None
     return c.exec_driver_sql("PRAGMA data_version").scalar()
+
+
+def _pairs(listed: str) -> set[int] | None:
+    """The pairs of a notification. Whoever may connect to the database can send one: of what
+    isn't ours it is only believed that something changed."""
+    try:
+        found = {int(pair) for pair in listed.split(",") if pair}
+    except ValueError:
+        return None
+    return found if all(0 <= pair <= _ID_MAX for pair in found) else None
 
 
 class Watch:
@@ -102,7 +116,7 @@ class Watch:
 
     def _changed(self, pairs: set[int] | None) -> None:
         with self._lock:
-            if pairs is None or self._pairs is None:
+            if pairs is None or self._pairs is None or len(self._pairs) > _PAIRS_MAX:
                 self._pairs = None
             else:
                 self._pairs |= pairs
@@ -126,8 +140,7 @@ class Watch:
     def _connect(self) -> Any:
         dialect = self._engine.dialect
         if dialect.name == "sqlite":  # never made where it is gone
-            path = quote(str(Path(str(self._engine.url.database)).absolute()))
-            return sqlite3.connect(f"file:{path}?mode=rw", uri=True)
+            return sqlite3.connect(uri(Path(str(self._engine.url.database))), uri=True)
         arguments, options = dialect.create_connect_args(self._engine.url)
         if dialect.name == "postgresql":
             options = {**_IN_TIME, **options}
@@ -157,9 +170,9 @@ class Watch:
                 connection.pgconn.consume_input()
                 while (one := connection.pgconn.notifies()) is not None:
                     heard = True
-                    name, _, listed = one.extra.decode().partition(" ")
+                    name, _, listed = one.extra.decode(errors="replace").partition(" ")
                     if name != self._name:
-                        self._changed({int(pair) for pair in listed.split(",") if pair})
+                        self._changed(_pairs(listed))
                 if not heard:
                     connection.execute("SELECT 1")  # whether the server is still there
         finally:

@@ -298,6 +298,25 @@ def test_a_care_of_address_is_unicast_global_and_nobodys_here(scene, care_of):
     assert scene.cache.bound() == 0
 
 
+def test_a_care_of_address_is_no_address_of_our_host(scene):
+    """Followed as addresses come and go, and told to whoever follows bindings."""
+    node = scene.node()
+    scene.send(node.update(0, CARE_OF))
+    scene.cache.changed = set()
+    scene.cache.host_has(frozenset((CARE_OF, CARE_OF_2)))
+    assert scene.cache.changed == {node.home}
+    assert scene.cache.binding(node.home, scene.now) is None
+    for sequence, care_of in ((1, CARE_OF), (2, CARE_OF_2)):
+        verdict = scene.send(node.update(sequence, care_of))
+        assert node.read(verdict.reply, care_of).status == messages.INVALID_CARE_OF_ADDRESS
+    scene.cache.changed = set()
+    scene.cache.host_has(frozenset((CARE_OF_2,)))
+    assert scene.cache.changed == {node.home}
+    assert scene.cache.binding(node.home, scene.now).care_of_address == CARE_OF
+    scene.cache.host_has(frozenset())
+    assert scene.send(node.update(3, CARE_OF_2)).status == messages.ACCEPTED
+
+
 def test_a_binding_from_before_that_leads_to_a_home_address_is_left_out(scene):
     """As an older version kept it, or the home address was provisioned later."""
     node, other = scene.node(1), scene.node_type(2)

@@ -52,6 +52,7 @@ class BindingCache:
         self._refusals = HomeLimiter(rate=3, burst=10, overall_rate=1000)
         self._guesses = HomeLimiter(rate=8, burst=20, overall_rate=400)
         self._peers: dict[bytes, Peer] = {}
+        self._own: frozenset[bytes] = frozenset()  # addresses of our host
         self._behind: set[bytes] = set()  # of whom the registry forgot something: not served
         self._bound = 0
         self._expiries: list[tuple[int, bytes]] = []  # a heap; entries may be out of date
@@ -88,6 +89,15 @@ class BindingCache:
     def bound_homes(self) -> list[bytes]:
         """The nodes that have a binding, those that expired included."""
         return [home for home, peer in self._peers.items() if peer.binding is not None]
+
+    def host_has(self, own: frozenset[bytes]) -> None:
+        """These are the addresses of our host from now on: no node is at any of them."""
+        news, self._own = own ^ self._own, own
+        if self.changed is None:
+            return
+        for home, peer in self._peers.items():
+            if peer.binding is not None and peer.binding.care_of_address in news:
+                self.changed.add(home)
 
     def forget(self, home_address: bytes) -> None:
         """The registry has no such pair any more."""
@@ -207,11 +217,12 @@ class BindingCache:
         return status
 
     def _is_elsewhere(self, care_of: bytes) -> bool:
-        """Whether data may be sent to an address: not to ourselves, and not to a home address,
+        """Whether data may be sent to an address: not to our own host, and not to a home address,
         from where a binding would lead on, in the end in a circle."""
         return (
             addresses.is_unicast_global(care_of)
             and care_of != self.correspondent
+            and care_of not in self._own
             and care_of not in self._peers
             and care_of not in self._behind
         )

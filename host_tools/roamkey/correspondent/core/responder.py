@@ -121,12 +121,17 @@ class Responder:
             self.cache.follow(home_address, None, None)
         self._refresh(now)
 
-    def take_changed(self, now: int) -> list[tuple[bytes, Binding | None]]:
-        """Home addresses whose binding changed since last asked, with what it is now.
+    def take_changed(
+        self, now: int, everything: bool = False
+    ) -> list[tuple[bytes, Binding | None]]:
+        """Home addresses whose binding changed since last asked, with what it is now; with
+        `everything`, all that are bound.
 
         Needs `cache.changed` to be a set. What couldn't be made durable waits: it isn't so yet.
         """
         changed = self.cache.changed
+        if everything and changed is not None:
+            changed.update(self.cache.bound_homes())
         if not changed:
             return []
         durable = changed - self._stale

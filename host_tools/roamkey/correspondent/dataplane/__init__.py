@@ -11,7 +11,8 @@ home address and ours on both sides (RFC 6275 sections 6.3 and 6.4), so none is 
 It is a process of its own, for three reasons: signalling never waits for data nor data for a
 commit; it holds no key; and it outlives a daemon that is killed by just long enough to tidy up.
 
-client     the daemon's end
+lasting    the daemon's end: one process after the other, where one ends
+client     one process, as the daemon sees it
 process    the loop
 control    what the two say to each other
 table      home addresses, where they are, and the sockets to there

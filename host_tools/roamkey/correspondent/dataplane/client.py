@@ -1,4 +1,4 @@
-"""The daemon's end of the data plane: starts the process, tells it bindings, hears from it."""
+"""The daemon's end of a data plane's process: starts it, tells it bindings, hears from it."""
 
 import json
 import socket
@@ -28,6 +28,7 @@ _SO_SNDBUFFORCE = 32
 _SEND_BUFFER = 16 << 20  # octets: the bindings of a daemon that starts with many
 _GONE = bytes(control.ADDRESS_OCTETS)
 _SILENT_S = 5.0  # it reports each second
+_GOES_S = 0.05  # for a process that has closed its end to have ended
 _AGAIN = ", again"
 _MESSAGES = 64  # taken at a time
 _HINT = "--no-data-plane serves signalling alone"
@@ -50,14 +51,17 @@ def _paths() -> list[str]:
 
 
 class DataPlane:
-    """The running data plane of one correspondent address. Select on it, then call `receive`.
+    """The data plane of one correspondent address, from a process's start to its end. Select on
+    it, then call `receive`.
 
-    `interface`, `mtu`: of its device; `warning`: a line for the user, or None. `counters`: as it
-    reported last, at most a second ago. `used`: home addresses that had data; take them out.
+    `ready`: it serves; then `interface`, `mtu`: of its device; `warning`: a line for the user, or
+    None. `counters`: as it reported last, at most a second ago. `used`: home addresses that had
+    data; take them out.
     """
 
-    def __init__(self, address: IPv6Address) -> None:
-        """Start it; raises SystemRefusedError where the system doesn't allow it."""
+    def __init__(self, address: IPv6Address, wait: bool = True) -> None:
+        """Start it, and `wait` until it serves; raises SystemRefusedError where the system doesn't
+        allow it."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
@@ -75,14 +79,16 @@ class DataPlane:
         self._backlog: deque[bytes] = deque()
         self.used: set[bytes] = set()
         self.counters: dict[str, Any] = {}
+        self.ready = False
+        self.interface, self.mtu = "", 0
+        self.warning: str | None = None
+        self._ends_at = 0.0
         try:
-            started = self._hear_start()
+            if wait:
+                self._hear_start()
         except BaseException:
             self.close()
             raise
-        self.interface: str = started["interface"]
-        self.mtu: int = started["mtu"]
-        self.warning: str | None = started["warning"]
         ours.setblocking(False)
         with suppress(PermissionError):
             ours.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, _SEND_BUFFER)
@@ -90,12 +96,15 @@ class DataPlane:
     def facts(self) -> dict[str, Any]:
         """What there is to tell about it: the device, and the counters."""
         known = {"interface": self.interface, "mtu": self.mtu, "warning": self.warning}
-        silent = int(time.monotonic() - self._heard)
-        return {**known, **self.counters, "silent_s": silent}
+        return {**known, **self.counters, "silent_s": int(self.silent_s())}
+
+    def silent_s(self) -> float:
+        """For how long nothing was heard of it."""
+        return time.monotonic() - self._heard
 
     def news(self) -> list[str]:
         """What the user has to know and wasn't told: a line for each. Ask now and then."""
-        silent = time.monotonic() - self._heard > _SILENT_S
+        silent = self.ready and self.silent_s() > _SILENT_S
         told = []
         if silent and not self._silent:
             told.append("the data plane's process doesn't answer")
@@ -148,13 +157,13 @@ class DataPlane:
         except BlockingIOError:
             return
         except OSError:
-            self._ended()
+            raise self._ended() from None
 
     def receive(self) -> list[Inbound]:
         """Hear what it says; the packets whose home address isn't bound to their source.
 
         Of these there is the extension header alone: enough to judge them. Raises
-        SystemRefusedError where the data plane has come to an end.
+        SystemRefusedError, which says why, where its process has come to an end.
         """
         unbound: list[Inbound] = []
         for _ in range(_MESSAGES):
@@ -163,9 +172,9 @@ class DataPlane:
             except BlockingIOError:
                 break
             except OSError:
-                self._ended()
+                message = b""
             if not message:
-                self._ended()
+                raise self._ended()
             self._heard = time.monotonic()
             kind, body = message[:1], message[1:]
             if kind == control.UNBOUND:
@@ -177,27 +186,52 @@ class DataPlane:
                 size = control.ADDRESS_OCTETS
                 self.used.update(body[at : at + size] for at in range(0, len(body), size))
             elif kind == control.REFUSED:
-                raise SystemRefusedError(f"the data plane ended: {body.decode()}")
+                raise SystemRefusedError(body.decode())
+            elif kind == control.READY:
+                self._is_ready(body)
             elif kind == control.COUNTERS:
                 self.counters = json.loads(body)
         return unbound
 
-    def close(self) -> None:
-        """End it; device, routes and firewall table are gone then."""
+    def close(self) -> bool:
+        """End it, and wait for that; device, routes and firewall table are gone then. False where
+        it didn't end by itself: then the table may be there."""
         self._channel.close()
-        children.end(self._process, None)
+        return children.end(self._process, None) == 0
 
-    def _hear_start(self) -> dict[str, Any]:
+    def hang_up(self) -> None:
+        """Have it end; nobody waits: ask whether it `is_gone`."""
+        self._channel.close()
+        self._ends_at = time.monotonic() + children.PATIENCE_S
+
+    def is_gone(self) -> bool:
+        """Whether its process has ended after `hang_up`; one that doesn't is killed."""
+        if self._process.poll() is None and time.monotonic() >= self._ends_at:
+            self._process.kill()
+        return self._process.poll() is not None
+
+    def _hear_start(self) -> None:
         self._channel.settimeout(_START_S)
         try:
             message = self._channel.recv(control.MESSAGE_OCTETS)
         except TimeoutError:
             message = control.REFUSED + b"it doesn't start"
         if message[:1] == control.READY:
-            ready: dict[str, Any] = json.loads(message[1:])
-            return ready
-        why = message[1:].decode() or f"it ended with exit code {self._process.wait()}"
+            self._is_ready(message[1:])
+            return
+        why = message[1:].decode() or str(self._ended())
         raise SystemRefusedError(f"no data plane: {why}; {_HINT}")
 
-    def _ended(self) -> None:
-        raise SystemRefusedError("the data plane ended unexpectedly")
+    def _is_ready(self, told: bytes) -> None:
+        started = json.loads(told)
+        self.interface, self.mtu = started["interface"], started["mtu"]
+        self.warning, self.ready = started["warning"], True
+
+    def _ended(self) -> SystemRefusedError:
+        """It has closed its end, and is about to be gone."""
+        try:
+            code = self._process.wait(_GOES_S)
+        except subprocess.TimeoutExpired:
+            return SystemRefusedError("it hung up")
+        how = f"with exit code {code}" if code >= 0 else f"by signal {-code}"
+        return SystemRefusedError(f"it ended {how}")

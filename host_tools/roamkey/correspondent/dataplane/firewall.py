@@ -9,6 +9,7 @@ The table's name comes from the address. So a daemon finds what one that was kil
 """
 
 import contextlib
+import select
 import shutil
 import socket
 import struct
@@ -19,6 +20,7 @@ from ipaddress import IPv6Address
 
 _TIMEOUT_S = 10
 _REST_S = 0.2
+_AGAIN_S = 15.0  # where it couldn't be put back
 # The offending packet follows 8 octets of ICMPv6; its next header is its octet 6.
 _RULES = """
 table ip6 {name} {{}}
@@ -45,19 +47,19 @@ class Keeper:
     """Puts the table back where somebody took it away or emptied it. In a thread of its own: nft
     takes its time, and packets don't wait for it."""
 
-    def __init__(self, firewall: "Firewall") -> None:
+    def __init__(self, firewall: "Firewall", failed: str | None = None) -> None:
         """Look from now on. `repaired`: how often it was put back; `failed`: why it couldn't be,
-        the last time."""
+        the last time: it is tried again then."""
         self._firewall = firewall
         self.repaired = 0
-        self.failed: str | None = None
+        self.failed = failed
         self._notices = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER)
         self._notices.bind((0, 1 << _NFNLGRP_NFTABLES - 1))
         threading.Thread(target=self._run, name="firewall", daemon=True).start()
 
     def _run(self) -> None:
         while True:
-            if not self._hear():
+            if not self._hear_or_try_again():
                 continue
             time.sleep(_REST_S)  # whoever flushes may be about to make it anew
             self.failed = self._firewall.set_up()
@@ -68,6 +70,13 @@ class Keeper:
                     self._hear()
             self._notices.setblocking(True)
 
+    def _hear_or_try_again(self) -> bool:
+        """Whether the table is to be put back: it went, or the last time that failed."""
+        if self.failed is None:
+            return self._hear()
+        heard, _, _ = select.select([self._notices], [], [], _AGAIN_S)
+        return self._hear() if heard else True
+
     def _hear(self) -> bool:
         """Whether something of our table was deleted."""
         try:
@@ -75,6 +84,7 @@ class Keeper:
         except BlockingIOError:
             raise
         except OSError:  # more than the buffer holds
+            time.sleep(_REST_S)  # while others change much, nft isn't asked all the time
             return not self._firewall.is_there()
         at = 0
         while at + _HEADER.size <= len(told):

@@ -60,7 +60,9 @@ class Process:
         firewall = Firewall(address)
         stack.callback(firewall.remove)
         warning = firewall.set_up()
-        self._keeper = None if warning else Keeper(firewall)
+        self._keeper = None
+        with contextlib.suppress(OSError):  # a kernel without nftables
+            self._keeper = Keeper(firewall, warning)
         ready = {"interface": self._interface, "mtu": self._mtu, "warning": warning}
         self._tell(control.READY + json.dumps(ready).encode())
         for readable in (self._channel, self._raw, self._path_mtu, self._host):

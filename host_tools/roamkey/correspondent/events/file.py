@@ -23,6 +23,7 @@ from typing import Any
 from roamkey import privatefiles
 from roamkey.errors import BadInputError, SystemRefusedError
 from roamkey.registry import database
+from roamkey.registry.place import Place
 
 _VERSION = 1
 _BUSY_S = 5.0
@@ -118,7 +119,8 @@ class Writer:
             privatefiles.create(path)
         except OSError as error:
             raise SystemRefusedError(f"events {path}: {error.strerror}") from None
-        self._c = _open(path)
+        self._place = Place(str(path), "events")
+        self._c = _open(path, self._place)
         try:
             self._c.execute("PRAGMA journal_mode = WAL")
             self._c.execute("PRAGMA synchronous = NORMAL")
@@ -166,9 +168,13 @@ class Writer:
             ).rowcount
         return removed == _MARGIN
 
+    def check(self) -> None:
+        """See that the file is where it was opened; raises SystemRefusedError."""
+        self._place.check()
+
     def close(self) -> None:
         """Close the file."""
-        self._c.close()
+        self._place.close(self._c)
 
     def _run(self, statements: dict[int, str], rows: Sequence[tuple[Any, ...]]) -> None:
         at = 0
@@ -186,7 +192,7 @@ class Reader:
         """Open the file at `path`."""
         if not path.is_file():
             raise BadInputError(f"no events at {path}: no daemon has recorded any yet")
-        self._c = _open(path)
+        self._c = _open(path, Place(str(path), "events"))
         _check_version(self._c, path)
 
     def version(self) -> int:
@@ -292,13 +298,14 @@ def _octets(address: str) -> bytes:
     return socket.inet_pton(socket.AF_INET6, address)
 
 
-def _open(path: Path) -> sqlite3.Connection:
+def _open(path: Path, place: Place) -> sqlite3.Connection:
     try:
         mode = privatefiles.open_to_others(path)
         if mode is not None:
             raise BadInputError(f"events {path} has mode {mode:04o}: chmod 600 it")
         # A connection wanders between threads, and only one of them uses it at a time.
-        c = sqlite3.connect(path, _BUSY_S, isolation_level=None, check_same_thread=False)
+        options = {"timeout": _BUSY_S, "isolation_level": None, "check_same_thread": False}
+        c: sqlite3.Connection = place.connect(sqlite3, options)
     except (OSError, sqlite3.Error) as error:
         text = getattr(error, "strerror", None) or str(error)
         raise SystemRefusedError(f"events {path}: {text}") from None

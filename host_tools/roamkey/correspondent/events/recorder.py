@@ -173,6 +173,7 @@ class Recorder:
                 self._wake.clear()
                 self._ending.wait(_GATHER_S)
             try:
+                self._go_on_in_place()
                 self._write([self._queue.popleft() for _ in range(len(self._queue))])
                 if time.monotonic() >= forget_at:
                     now = time.time_ns() // 1_000_000
@@ -183,6 +184,20 @@ class Recorder:
                 self.last_error = str(error)
                 forget_at = max(forget_at, time.monotonic() + _FORGET_SOON_S)
         self._file.close()
+
+    def _go_on_in_place(self) -> None:
+        """Where somebody moved the file away, as to begin anew, there is a new one."""
+        try:
+            self._file.check()
+            return
+        except RoamkeyError as error:
+            self.last_error = str(error)
+        self._file.close()
+        try:
+            self._file = Writer(self._file.path, self._correspondent)
+            self._since = -1  # nodes are to be told again
+        except RoamkeyError as error:  # what comes is lost, and counted
+            self.last_error = str(error)
 
     def _write(self, taken: list[_Row | Callable[[], None]]) -> None:
         """Write what was taken, in order. Raises sqlite3.Error; all that could be is written."""

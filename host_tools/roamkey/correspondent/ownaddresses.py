@@ -1,0 +1,79 @@
+"""The addresses of this host, as they come and go."""
+
+import socket
+from contextlib import suppress
+from pathlib import Path
+
+from mip6.limits import ADDRESS_OCTETS
+from roamkey.correspondent.localaddress import DADFAILED
+
+_ADDRESSES = 0x100  # linux/rtnetlink.h: RTMGRP_IPV6_IFADDR
+_OCTETS = 65536
+_AT_ONCE = 256
+
+
+class OwnAddresses:
+    """Select on it where it `listens`, then `hear`; `look` now and then, for what wasn't told.
+    `changed`: until they are taken."""
+
+    def __init__(self) -> None:
+        """Listen from now on, where the system lets one."""
+        self._notices: socket.socket | None = None
+        self._addresses: frozenset[bytes] = frozenset()
+        self.changed = False
+        with suppress(OSError):
+            self._notices = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
+            self._notices.setblocking(False)
+            self._notices.bind((0, _ADDRESSES))
+        self.look()
+
+    @property
+    def listens(self) -> bool:
+        """Whether the kernel tells of changes."""
+        return self._notices is not None
+
+    def fileno(self) -> int:
+        """For select."""
+        return -1 if self._notices is None else self._notices.fileno()
+
+    def hear(self) -> None:
+        """The kernel has told something: look."""
+        for _ in range(_AT_ONCE if self._notices is not None else 0):
+            try:
+                self._notices.recv(_OCTETS)  # type: ignore[union-attr]
+            except BlockingIOError:
+                break
+            except OSError:  # more than the buffer holds
+                continue
+        self.look()
+
+    def look(self) -> None:
+        """Read them; where the system doesn't tell they stay as they were."""
+        found = _read()
+        if found is not None and found != self._addresses:
+            self._addresses, self.changed = found, True
+
+    def take(self) -> frozenset[bytes]:
+        """The addresses, 16 octets each: those that answer here, of the host and for anycast. A
+        duplicate (dadfailed) is another host's."""
+        self.changed = False
+        return self._addresses
+
+    def close(self) -> None:
+        """Listen no longer."""
+        if self._notices is not None:
+            self._notices.close()
+
+
+def _read() -> frozenset[bytes] | None:
+    try:
+        lines = [line.split() for line in Path("/proc/net/if_inet6").read_text().splitlines()]
+        texts = [fields[0] for fields in lines if not int(fields[4], 16) & DADFAILED]
+        # index, name, address, users
+        with suppress(OSError):
+            anycast = Path("/proc/net/anycast6").read_text().splitlines()
+            texts += [line.split()[2] for line in anycast]
+        found = frozenset(map(bytes.fromhex, texts))
+    except (OSError, ValueError, IndexError):
+        return None
+    return frozenset(one for one in found if len(one) == ADDRESS_OCTETS)
