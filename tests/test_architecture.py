@@ -76,7 +76,7 @@ AGENT_LOAD_POINTS = {
     ),
     "mip6.application": ({"app"}, "the user's own program"),
     "mip6.errors": ({"traceback"}, "CPython's"),
-    "mip6.inplace.begin": ({"uctypes"}, "MicroPython's"),
+    "mip6.inplace.begin": ({"machine", "uctypes"}, "MicroPython's"),
     "mip6.keystore.keystore": (
         {"mip6.keychange.change", "mip6.keychange.check"}, "at the start, and while keys change",
     ),

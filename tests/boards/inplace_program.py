@@ -12,6 +12,16 @@ WORD = 8  # octets of a pointer
 PIECE = 4096
 
 
+class Pointers:
+    """machine.mem32, of 64 bits."""
+
+    def __getitem__(self, address):
+        return int.from_bytes(uctypes.bytearray_at(address, WORD), "little")
+
+    def __setitem__(self, address, pointer):
+        uctypes.bytearray_at(address, WORD)[:] = pointer.to_bytes(WORD, "little")
+
+
 def use():
     """What the agent computes: addresses, tokens, keys, an update on its way and its answer."""
     from mip6 import addresses, agent
@@ -43,7 +53,8 @@ def main():
 
     before = use()
     print("before", json.dumps(before))
-    mover = inplace_bytecode.Mover(uctypes.bytearray_at, WORD, lambda address: address > 65536)
+    memory = uctypes.bytearray_at
+    mover = inplace_bytecode.Mover(memory, Pointers(), WORD, lambda address: address > 65536)
     flash = []
     straddling = 0
     gc.collect()
@@ -54,7 +65,7 @@ def main():
             octets = file.read()
         copy = bytearray(octets)
         if sys.argv[1] == "differs":
-            for at, length, _ in inplace_bytecode.functions(octets):
+            for at, length, _ in inplace_bytecode.functions(lambda at, o=octets: o[at]):
                 copy[at + length - 1] ^= 1
         flash.append(copy)
         copies += len(copy)
@@ -67,7 +78,7 @@ def main():
                 return None
             return address + at
 
-        mover.move(module, octets, place)
+        mover.move(module, lambda at, o=octets: o[at], place)
         del octets
     gc.collect()
     freed = gc.mem_free() - start + copies

@@ -97,7 +97,7 @@ def test_functions_of_a_file_are_those_of_its_source(tmp_path: Path) -> None:
     )
     files = compile_board_files(tmp_path / "mpy", "linux", {"program": source})
     octets = files["/lib/program.mpy"].read_bytes()
-    found = functions(octets)
+    found = functions(octets.__getitem__)
     assert [children for _, _, children in found] == [2, 1, 0, 1, 0]  # module, f, [], C, g
     assert all(at > 0 and at + length <= len(octets) for at, length, _ in found)
 

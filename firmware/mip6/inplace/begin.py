@@ -1,12 +1,12 @@
 """On a Pico W: has the agent's bytecode run where it lies in flash, right at the start.
 
-Half of the agent's RAM would be copies of what its flash holds at known addresses. So each file's
-blocks are looked up in the file system (littlefs.py), compared with what the file gives, and
-functions are pointed there (bytecode.py). Whatever isn't as expected stays as it was, in RAM.
+Two fifths of the agent's RAM would be copies of what its flash holds at known addresses. So each
+file's blocks are looked up in the file system (littlefs.py), and functions are pointed there
+whose octets are the same (bytecode.py). Whatever isn't as expected stays as it was, in RAM.
 The files may not be removed or written while the agent runs; `roamkey install` never does.
 """
 
-import gc
+import os
 import sys
 
 from ..compat import const
@@ -18,10 +18,9 @@ TYPE_CHECKING = const(False)
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..protocols import Octets
-    from .littlefs import Piece
+    from ..protocols import Memory, Octets
 
-    Memory = Callable[[int, int], Octets]
+    View = Callable[[int, int], Octets]
 
 _FLASH = const(0x10000000)  # of RP2040 and RP2350: where flash is read (XIP)
 _FLASH_END = const(0x11000000)
@@ -35,7 +34,7 @@ def _in_ram(address: int) -> bool:
     return _RAM <= address < _RAM_END
 
 
-def _volume_at(memory: "Memory") -> int | None:
+def _volume_at(memory: "View") -> int | None:
     """The address of the file system in flash."""
     for address in range(_FLASH, _FLASH_END, BLOCK):
         if is_volume(memory(address, 16)):
@@ -48,35 +47,27 @@ def begin(*running: object) -> int:
 
     To be called before any coroutine begins. `running`: functions that are. A load point.
     """
+    from machine import mem8, mem32
     from uctypes import bytearray_at as memory
 
     start = _volume_at(memory)
     if start is None:
         return 0
     files = list(Volume(lambda at, octets: memory(start + at, octets)).files())
-    mover = Mover(memory, _WORD, _in_ram)
+    mover = Mover(memory, mem32, _WORD, _in_ram)
     for name in list(sys.modules):
         module = sys.modules[name]
         path = getattr(module, "__file__", None) or ""
         package, _, rest = name.partition(".")
         if package == "mip6" and rest != _OURS and path.endswith(".mpy"):
-            with open(path, "rb") as file:
-                octets = file.read()
+            size = os.stat(path)[6]
             for pieces in files:
-                if _holds(memory, pieces, start, octets):
-                    mover.move(module, octets, place_in(pieces, start), running)
-                    break
-            gc.collect()
+                if sum(count for _, count in pieces) == size:
+                    place = place_in(pieces, start)
+                    if mover.move(module, _reader(mem8, place), place, running):
+                        break
     return mover.octets
 
 
-def _holds(memory: "Memory", pieces: "list[Piece]", start: int, octets: bytes) -> bool:
-    """Whether a file's pieces in flash hold these octets."""
-    if sum(count for _, count in pieces) != len(octets):
-        return False
-    at = 0
-    for there, count in pieces:
-        if memory(start + there, count) != octets[at : at + count]:
-            return False
-        at += count
-    return True
+def _reader(mem8: "Memory", place: "Callable[[int, int], int | None]") -> "Callable[[int], int]":
+    return lambda at: mem8[place(at, 1)]  # type: ignore[index]  # one octet has a place

@@ -16,29 +16,31 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from ..protocols import Octets
+    from ..protocols import Memory, Octets
 
 _KEY = const(6)  # octets by which bytecode is looked up; then all are compared
 _BYTECODE = const(0)  # kind of a raw code in a file
 _RAW_CODE = b"\x00\x00\x02"  # indicator, kind: as in memory
 _TUPLE = const(10)  # MP_PERSISTENT_OBJ_*
 _TEXTS = (5, 6)  # str and bytes: a zero follows
+_WRAPPERS = (staticmethod, classmethod, property)
 _CONSTANTS = const(4)  # None, False, True, ...: up to this kind, without content
 
 
-def functions(octets: "Octets") -> "list[tuple[int, int, int]]":
-    """(where, octets, children) of the bytecode of each function in an .mpy file."""
-    return _File(octets).functions
+def functions(octet: "Callable[[int], int]") -> "list[tuple[int, int, int]]":
+    """(where, octets, children) of the bytecode of each function in an .mpy file, of which
+    `octet(at)` gives one octet after the other."""
+    return _File(octet).functions
 
 
 class _File:
     """Reads an .mpy file (persistentcode.c of MicroPython)."""
 
-    def __init__(self, octets: "Octets") -> None:
-        self._octets = octets
+    def __init__(self, octet: "Callable[[int], int]") -> None:
+        self._octet = octet
         self._at = 4
         self.functions: list[tuple[int, int, int]] = []
-        if octets[0] != 0x4D or octets[2] >> 2:  # "M"; no machine code
+        if octet(0) != 0x4D or octet(2) >> 2:  # "M"; no machine code
             return
         names, constants = self._number(), self._number()
         for _ in range(names):
@@ -52,14 +54,14 @@ class _File:
     def _number(self) -> int:
         number = 0
         while True:
-            octet = self._octets[self._at]
+            octet = self._octet(self._at)
             self._at += 1
             number = number << 7 | octet & 127
             if octet < 128:
                 return number
 
     def _skip_constant(self) -> None:
-        kind = self._octets[self._at]
+        kind = self._octet(self._at)
         self._at += 1
         if kind <= _CONSTANTS:
             return
@@ -87,60 +89,68 @@ def _generator() -> "Any":
 
 
 class Mover:
-    """Moves functions. `memory(address, octets)`: a view of memory, to read and write; `word`:
-    octets of a pointer; `in_ram(address)`: whether something of the heap may lie there."""
+    """Moves functions. `memory(address, octets)`: a view of memory; `pointers[address]`: the
+    pointer there, to read and write; `word`: its octets; `in_ram(address)`: whether something of
+    the heap may lie there."""
 
     def __init__(
         self,
         memory: "Callable[[int, int], Octets]",
+        pointers: "Memory",
         word: int,
         in_ram: "Callable[[int], bool]",
     ) -> None:
         self._memory = memory
+        self._pointers = pointers
         self._word = word
         self._in_ram = in_ram
-        self._types = (self._pointer(id(_generator)), self._pointer(id(_is_bytecode)))
-        self._known: dict[bytes, list[tuple[int, int, int]]] = {}  # by their first octets
-        self._file: "Octets" = b""
-        self._place: "Callable[[int, int], int | None]" = lambda at, count: None
+        self._types = (pointers[id(_generator)], pointers[id(_is_bytecode)])
+        # Of bytecode in flash: its last number by its first octets, and by number address, octets,
+        # children, and the number before that begins alike. (So much takes single blocks of RAM.)
+        self._known: dict[bytes, int] = {}
+        self._found: list[int] = []
         self.moved = self.octets = 0
-
-    def _pointer(self, address: int) -> int:
-        return int.from_bytes(bytes(self._memory(address, self._word)), "little")
 
     def move(
         self,
         module: "Any",
-        octets: "Octets",
+        octet: "Callable[[int], int]",
         place: "Callable[[int, int], int | None]",
         running: "tuple[object, ...]" = (),
-    ) -> None:
-        """Move all functions of a module and its classes. `octets`: its file; `place(at, count)`:
-        the address of so many of them, None where they don't lie in one piece. Functions that are
-        `running` can't be moved, and no others may have begun.
+    ) -> bool:
+        """Move all functions of a module and its classes. `octet(at)`: of its file, as it lies in
+        flash; `place(at, count)`: the address of so many of them, None where they don't lie in one
+        piece. Functions that are `running` can't be moved, and no others may have begun. Returns
+        whether there were any: else it may be another file.
         """
-        self._file, self._place = octets, place
-        self._known = {}
-        for one in functions(octets):
-            key = bytes(octets[one[0] : one[0] + _KEY])
-            self._known.setdefault(key, []).append(one)
+        moved = self.moved
+        self._known, self._found = {}, []
+        for at, length, children in functions(octet):
+            address = place(at, length)
+            if address is not None and length >= _KEY:
+                key = bytes(self._memory(address, _KEY))
+                before = self._known.get(key, -1)
+                self._known[key] = len(self._found)
+                for part in (address, length, children, before):
+                    self._found.append(part)
         for value in list(module.__dict__.values()):
-            if not any(value is one for one in running):
+            if value not in running:
                 self._look_at(value)
-        self._known = {}
+        self._known, self._found = {}, []
+        return self.moved > moved
 
     def _look_at(self, value: "Any") -> None:
         if isinstance(value, type):
             for inner in list(value.__dict__.values()):
                 self._look_at(inner)
-        elif isinstance(value, (staticmethod, classmethod, property)):
+        elif isinstance(value, _WRAPPERS):
             for at in range(1, 4 if isinstance(value, property) else 2):  # what it wraps
-                self._move_function(self._pointer(id(value) + at * self._word))
+                self._move_function(self._pointers[id(value) + at * self._word])
         elif _is_bytecode(value):
             self._move_function(id(value))
 
     def _move_function(self, address: int) -> None:
-        if self._is_object(address) and self._pointer(address) in self._types:
+        if self._is_object(address) and self._pointers[address] in self._types:
             self._move_code(address + 3 * self._word, address + 2 * self._word)
 
     def _move_raw(self, address: int) -> None:
@@ -152,25 +162,25 @@ class Mover:
 
     def _move_code(self, field: int, children: int) -> None:
         """`field`, `children`: where the pointers to bytecode and to a list of raw codes are."""
-        code = self._pointer(field)
+        code = self._pointers[field]
         if not self._is_object(code):  # it lies in flash already
             return
-        for at, length, count in self._known.get(bytes(self._memory(code, _KEY)), ()):
-            wanted = bytes(self._file[at : at + length])
-            if bytes(self._memory(code, length)) != wanted:
-                continue
-            target = self._place(at, length)
-            if target is not None and bytes(self._memory(target, length)) == wanted:
-                pointer = self._memory(field, self._word)
-                pointer[:] = target.to_bytes(self._word, "little")  # type: ignore[index]
+        number = self._known.get(bytes(self._memory(code, _KEY)), -1)
+        while number >= 0:
+            target, length, count, number = self._found[number : number + 4]
+            if self._memory(code, length) == self._memory(target, length):
+                self._pointers[field] = target
                 self.moved += 1
                 self.octets += length
-            table = self._pointer(children)
-            for number in range(count):
-                self._move_raw(self._pointer(table + number * self._word))
-            return
+                table = self._pointers[children]
+                for at in range(count):
+                    self._move_raw(self._pointers[table + at * self._word])
+                return
 
 
 def _is_bytecode(value: object) -> bool:
     """Whether it is a function of bytecode, a generator's or coroutine's too."""
-    return isinstance(value, (type(_generator), type(_is_bytecode)))
+    return isinstance(value, _FUNCTIONS)
+
+
+_FUNCTIONS = (type(_generator), type(_is_bytecode))
