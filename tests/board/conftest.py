@@ -22,7 +22,7 @@ from mip6.eventlog import EventLog
 from mip6.keystore.keystore import Keystore
 from mip6.maintenance import networklist
 from roamkey.board.serial_client import SerialClient
-from roamkey.firmware import board_files
+from roamkey.build import files_for
 from roamkey.lab.board import VirtualBoard
 from roamkey.registry import Registry
 
@@ -180,7 +180,7 @@ class Port:
 def virtual(tmp_path: Path) -> Iterator[VirtualBoard]:
     """A running board with the agent on it, without keys and without uplinks."""
     with VirtualBoard(tmp_path / "board.img") as board:
-        board.install({**board_files(), "/lib/mip6/ports/posix.py": _NO_UPLINKS})
+        board.install({**files_for("linux"), "/lib/mip6/ports/posix.py": _NO_UPLINKS})
         board.start()
         yield board
 

@@ -24,22 +24,22 @@ class Pointers:
 
 def use():
     """What the agent computes: addresses, tokens, keys, an update on its way and its answer."""
-    from mip6 import addresses, agent
+    from mip6 import addresses, agent, base
 
     home, care_of, cn = (addresses.parse(f"2001:db8:{n}::7") for n in (10, 1, 12))
     kcn, nonce = bytes(range(20)), bytes(8)
     told = [addresses.text(home)]
     tokens = (
-        agent.home_keygen_token(kcn, home, nonce),
-        agent.care_of_keygen_token(kcn, care_of, nonce),
+        base.home_keygen_token(kcn, home, nonce),
+        base.care_of_keygen_token(kcn, care_of, nonce),
     )
-    told.append(agent.binding_management_key(*tokens).hex())
-    told.append(agent.udp(home, cn, 5005, 5005, b"reading").hex())
+    told.append(base.binding_management_key(*tokens).hex())
+    told.append(base.udp(home, cn, 5005, 5005, b"reading").hex())
     try:
-        agent.decode(b"short")
+        base.decode(b"short")
     except Exception as error:
         told.append(type(error).__name__)
-    part = agent.Part("this")
+    part = base.Part("this")
     part.note(ValueError("fault"))
     told.append([part.faults, part.fault, "Traceback" in part.traceback])
     reader = agent.LineReader()
@@ -49,7 +49,7 @@ def use():
 
 def main():
     """Use, move, use again."""
-    from mip6 import agent, bindings, keystore, ports
+    from mip6 import agent, base, bindings, keystore, ports
 
     before = use()
     print("before", json.dumps(before))
@@ -60,7 +60,7 @@ def main():
     gc.collect()
     start = gc.mem_free()
     copies = 0
-    for module in (agent, bindings, keystore, ports):
+    for module in (agent, base, bindings, keystore, ports):
         with open(module.__file__, "rb") as file:  # noqa: PTH123 (MicroPython's)
             octets = file.read()
         copy = bytearray(octets)

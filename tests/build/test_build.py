@@ -238,23 +238,42 @@ def test_the_modules_of_a_folder_become_one_and_names_stay() -> None:
             "program": "from mip6 import low\nfrom mip6.room import b\nfrom mip6.room.c import C",
         }
     )
-    assert sorted(linked) == ["mip6", "mip6.agent", "mip6.room", "program"]
+    assert sorted(linked) == ["mip6", "mip6.agent", "mip6.base", "mip6.room", "program"]
     room = linked["mip6.room"]
     assert "def f(b):\n    return b.x" in room  # its own b, not the module
-    assert room.index("class C") < room.index("def g()") and "from .agent import deep" in room
-    assert "import b" not in room and "from .c" not in room
-    everyday = linked["mip6.agent"]  # files of mip6 itself
-    assert "def deep" in everyday and "from . import room as a, room as b" in everyday
-    assert "from .room import C as D" in everyday
-    assert "from mip6 import agent as low" in linked["program"]
+    assert room.index("class C") < room.index("def g()") and "from .base import deep" in room
+    assert "import b\n" not in room and "from .c" not in room
+    assert linked["mip6.base"].startswith("def deep")  # of mip6 itself, with nothing below
+    above = linked["mip6.agent"]
+    assert "from . import room as a, room as b\nfrom .room import C as D" in above
+    assert "from mip6 import base as low" in linked["program"]
     assert "from mip6 import room as b\nfrom mip6.room import C" in linked["program"]
 
 
 def test_what_programs_may_import_and_what_comes_and_goes_stays_a_file() -> None:
     names = ["mip6", "mip6.datagrams", "mip6.node", "mip6.status", "mip6.packets"]
     linked = link(dict.fromkeys(names, "") | {"mip6.node": "from . import datagrams, packets"})
-    assert sorted(linked) == ["mip6", "mip6.agent", "mip6.datagrams", "mip6.status"]
-    assert linked["mip6.agent"] == "from . import datagrams"
+    assert sorted(linked) == ["mip6", "mip6.base", "mip6.datagrams", "mip6.status"]
+    assert linked["mip6.base"] == "from . import datagrams"
+
+
+@pytest.mark.parametrize("platform", ["rp2", "esp32", "linux"])
+def test_units_use_each_other_in_no_circle(platform: str) -> None:
+    """Whichever is imported first."""
+    used = {
+        unit: {
+            f"mip6.{name}"
+            for node in ast.parse(made.text).body
+            if isinstance(node, ast.ImportFrom) and node.level
+            for name in ([node.module] if node.module else [one.name for one in node.names])
+        }
+        for unit, made in build.units(platform).items()
+    }
+    done: set[str] = set()
+    while len(done) < len(used):
+        ready = {unit for unit in used if used[unit] & used.keys() <= done}
+        assert ready > done, {unit: used[unit] - done for unit in used.keys() - done}
+        done = ready
 
 
 def test_one_name_for_two_things_in_a_folder_is_refused() -> None:

@@ -2,10 +2,10 @@
 
 Each compiled file repeats the names it uses, takes whole blocks of flash, and each module has a
 dictionary and its own copy of what it imports. What a board has in memory together lies in one
-folder (docs/DESIGN.md, "Load units"): a folder below mip6 becomes one module of its name, and the
-everyday files of mip6 itself become `mip6.agent`; those that programs may import (`mip6.__all__`)
-or that come and go (terminal.TRANSIENT) stay files. Names stay what they are: two members of a
-unit may not define the same one.
+folder (docs/DESIGN.md, "Load units"): a folder below mip6 becomes one module of its name; of the
+everyday files of mip6 itself those that stand on such folders become `mip6.agent`, the others
+`mip6.base`; what programs may import (`mip6.__all__`) or what comes and goes (terminal.TRANSIENT)
+stays a file. Names stay what they are: two members of a unit may not define the same one.
 """
 
 import ast
@@ -20,7 +20,7 @@ from roamkey.errors import SystemRefusedError
 PACKAGE = "mip6"
 #: Modules of which a board has nothing: all that they have stands where it is used.
 INLINED = (f"{PACKAGE}.compat", f"{PACKAGE}.limits")
-_EVERYDAY = f"{PACKAGE}.agent"
+_ABOVE, _BASE = f"{PACKAGE}.agent", f"{PACKAGE}.base"
 _ROUND = 100  # a member's lines begin behind a multiple: a person can subtract that
 
 
@@ -34,16 +34,38 @@ class Unit:
     starts: Mapping[str, int]
 
 
-def unit_of(module: str, modules: Mapping[str, Any]) -> str:
-    """The full name of the module that one of these modules becomes a part of; of a program, which
-    lies outside mip6, its own."""
+def units_of(trees: Mapping[str, ast.Module]) -> dict[str, str]:
+    """The full name of the module that each of these becomes a part of; of a program, which lies
+    outside mip6, its own."""
+    units = {module: _room_of(module, trees) or _BASE for module in trees}
+    everyday = [module for module, unit in units.items() if unit == _BASE]
+    rooms = {unit for module, unit in units.items() if unit != module and unit != _BASE}
+
+    def stands_on_rooms(module: str) -> bool:
+        origins = {
+            whole if whole in trees else origin
+            for statement in trees[module].body
+            if isinstance(statement, ast.ImportFrom)
+            for origin in (_origin(module, statement, trees),)
+            for whole in (f"{origin}.{one.name}" for one in statement.names)
+        }
+        return any(
+            units.get(one) in rooms or (one in everyday and stands_on_rooms(one))
+            for one in origins
+        )
+
+    return units | {module: _ABOVE for module in everyday if stands_on_rooms(module)}
+
+
+def _room_of(module: str, modules: Mapping[str, Any]) -> str | None:
+    """The unit of a module, but for everyday files of mip6 itself."""
     package, _, rest = module.partition(".")
     room, _, inside = rest.partition(".")
     whole = f"{PACKAGE}.{room}"
     alone = room in mip6.__all__ or room in TRANSIENT or whole in INLINED
     if package != PACKAGE or not rest or (alone and not inside):
         return module
-    return whole if inside or is_folder(whole, modules) else _EVERYDAY
+    return whole if inside or is_folder(whole, modules) else None
 
 
 def is_folder(module: str, modules: Mapping[str, Any]) -> bool:
@@ -57,14 +79,17 @@ def link(trees: Mapping[str, ast.Module]) -> dict[str, Unit]:
 
     Raises SystemRefusedError where two members define one name, or use each other in a circle.
     """
+    units = units_of(trees)
     members: dict[str, list[str]] = {}
     for module in trees:
         if module == PACKAGE or not is_folder(module, trees):
-            members.setdefault(unit_of(module, trees), []).append(module)
-    return {unit: _unit(unit, modules, trees) for unit, modules in sorted(members.items())}
+            members.setdefault(units[module], []).append(module)
+    return {unit: _unit(unit, modules, trees, units) for unit, modules in sorted(members.items())}
 
 
-def _unit(unit: str, members: list[str], trees: Mapping[str, ast.Module]) -> Unit:
+def _unit(
+    unit: str, members: list[str], trees: Mapping[str, ast.Module], units: Mapping[str, str]
+) -> Unit:
     """The statements of its modules, each behind those that it imports."""
     meanings: dict[str, str] = {}
     body: list[ast.stmt] = []
@@ -74,7 +99,7 @@ def _unit(unit: str, members: list[str], trees: Mapping[str, ast.Module]) -> Uni
     for module in _in_order(members, trees):
         lines = max((one.end_lineno or 0 for one in trees[module].body), default=0)
         defined = dict.fromkeys(_defined(trees[module].body), module)
-        tree = ast.fix_missing_locations(_Linker(module, trees).visit(trees[module]))
+        tree = ast.fix_missing_locations(_Linker(module, units).visit(trees[module]))
         starts[module] = end
         ast.increment_lineno(tree, end)
         end = -(-(end + lines) // _ROUND) * _ROUND
@@ -167,10 +192,10 @@ class _Linker(ast.NodeTransformer):
     """Makes one module mean the same among linked ones. Units lie in mip6 itself: relative imports
     start there."""
 
-    def __init__(self, module: str, modules: Mapping[str, Any]) -> None:
+    def __init__(self, module: str, units: Mapping[str, str]) -> None:
         self._module = module
-        self._all = modules
-        self._home = unit_of(module, modules)
+        self._all = units
+        self._home = units[module]
         self._own: dict[str, str] = {}  # a name bound by an import -> its name in the unit
         self._modules: set[str] = set()  # names bound to modules of the same unit
         self._scopes: list[set[str]] = []
@@ -200,7 +225,9 @@ class _Linker(ast.NodeTransformer):
         """Whether what is imported is a module, and the unit that it is in."""
         whole = f"{origin}.{name}"
         is_module = whole in self._all
-        return is_module, unit_of(whole if is_module else origin, self._all)
+        found = whole if is_module else origin
+        # what another platform needs isn't there, but has its place
+        return is_module, self._all.get(found) or _room_of(found, self._all) or _BASE
 
     def _import(self, unit: str, names: list[ast.alias]) -> ast.ImportFrom:
         for one in names:
