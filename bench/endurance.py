@@ -129,8 +129,8 @@ def forging(make: Callable[[World], object], every_ms: int = 5000) -> Callable[[
             for _ in range(2):
                 peer.receive(world.bindings, make(world), world.clock)
             # Once the budget is spent a second is like the next: skip to the next token.
-            if world.keystore.wait(0, world.clock) > every_ms:
-                world.until(min(_YEAR_MS, world.now + world.keystore.wait(0, world.clock)))
+            if world.keystore.budget.wait(0, world.clock) > every_ms:
+                world.until(min(_YEAR_MS, world.now + world.keystore.budget.wait(0, world.clock)))
 
     return play
 
@@ -144,7 +144,7 @@ def moving(every_ms: int) -> Callable[[World], None]:
             turn += 1
             world.bindings.attach((COA1, COA2, COA3)[turn % 3], world.clock)
             world.until(world.now + every_ms)
-            wait = world.keystore.wait(0, world.clock)
+            wait = world.keystore.budget.wait(0, world.clock)
             if wait > every_ms and every_ms < 60000:
                 world.until(min(_YEAR_MS, world.now + wait))
 
@@ -174,7 +174,7 @@ def short_lived(world: World) -> None:
     world.bindings.attach(COA1, world.clock)
     while world.now < _YEAR_MS:
         world.bindings.valid_until = world.clock + 30000
-        wait = world.keystore.wait(0, world.clock)
+        wait = world.keystore.budget.wait(0, world.clock)
         world.until(world.now + max(10000, min(wait, 3600000)))
 
 
@@ -185,7 +185,7 @@ def boots(seconds: int) -> Callable[[World], None]:
         while world.now < _YEAR_MS:
             world.bindings.attach(COA1, world.clock)
             world.until(world.now + 1000 * seconds)
-            wait = world.keystore.wait(0, world.clock)
+            wait = world.keystore.budget.wait(0, world.clock)
             if wait > 1000 * seconds:  # nothing to spend: many such starts are like none
                 world.until(min(_YEAR_MS, world.now + wait))
             world.boot()
