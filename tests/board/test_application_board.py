@@ -86,8 +86,8 @@ def test_a_program_that_gives_nobody_a_turn_yields_to_ctrl_c(virtual, roamkey) -
         line.write(b"\r\x03")
         assert line.read_until(b">>> ").endswith(b">>> ")
     blocked(virtual, virtual.reset)
-    code, _, error = roamkey("doctor", "--port", virtual.port)
-    assert code == 0, error
+    _, out, error = roamkey("doctor", "--port", virtual.port)
+    assert "ok      agent" in out, out + error  # (an ordinary user's board lacks raw sockets)
     blocked(virtual, virtual.reset)
     code, _, error = roamkey("app", "status", "--port", virtual.port)
     assert code == 3 and error.count("\n") == 1  # the console alone gets no turn

@@ -85,6 +85,8 @@ def run(program, wait=0.05, then=None, **how):
                     raise
                 found.escaped(error)  # as the agent does
     finally:
+        if program and program.task and hasattr(program.task, "exception"):
+            program.task.exception()  # it was looked at: CPython would log it, one day
         if hasattr(loop, "close"):
             loop.close()
         application._exists = exists
