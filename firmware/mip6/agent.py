@@ -134,10 +134,11 @@ class Agent:
     ) -> "int | None":
         """Run all of them, `tend` being the idle work and `serve` the console, until one says that
         this is the end; see `operate`."""
-        self._ending = asyncio.Event()
         node, _, idle, console = self.parts
-        tasks = [asyncio.create_task(self._guard())]
+        tasks: "list[asyncio.Task[None]]" = []
         try:
+            self._ending = asyncio.Event()
+            tasks.append(asyncio.create_task(self._guard()))
             self.seal_changed()
             self.application.begin(self.node)  # type: ignore[arg-type]  # see NoNode
             for part, work in ((node, self.node.run), (idle, tend), (console, serve)):
@@ -317,7 +318,7 @@ def _loop(agent: "Agent", work: "Coroutine[Any, Any, int | None]", service: bool
         try:
             return loop.run_until_complete(main)
         except BaseException as error:
-            if agent.over:
+            if agent.over or main.done():
                 raise
             if service and isinstance(error, KeyboardInterrupt):  # run by hand
                 agent.end(False)
