@@ -63,15 +63,20 @@ class Readable:
 
 
 async def _serve(watch: "Watch") -> None:
-    readable = Readable(watch.stream)
+    readable = None
     while watch.on:
         try:
+            if readable is None:
+                readable = Readable(watch.stream)
             await readable  # type: ignore[misc]  # MicroPython awaits iterators
-        except Exception as error:
-            watch.failed(error)
+            watch.call()
+        except Exception as error:  # no memory even for a call
+            watch.calling = False
+            try:
+                watch.failed(error)
+            except Exception:
+                pass
             await asyncio.sleep(0)  # others may have memory to give back
-            continue
-        watch.call()
 
 
 class Watch:
@@ -88,7 +93,7 @@ class Watch:
     ) -> None:
         self.stream = stream
         self.on = True
-        self._calling = False
+        self.calling = False
         self._function = function
         self.failed = failed
         if MICROPYTHON:
@@ -99,17 +104,17 @@ class Watch:
 
     def call(self) -> None:
         """What is called: `function`, guarded."""
-        self._calling = True
+        self.calling = True
         try:
             self._function()
         except Exception as error:
             self.failed(error)
-        self._calling = False
+        self.calling = False
 
     def stop(self) -> None:
         """Call it no more; the stream may be closed then. `function` itself may say so."""
         self.on = False
         if not MICROPYTHON:
             self._loop.remove_reader(self.stream.fileno())
-        elif not self._calling:  # a task can't cancel itself
+        elif not self.calling:  # a task can't cancel itself
             self._task.cancel()

@@ -85,7 +85,8 @@ class WifiPort:
         self._told = {}
         if self._sender is None:  # it was stopped
             self._open()
-        self.reload()
+        if not self.reload():  # it would know no network: begin again soon
+            raise OSError(errno.EIO)
         for receiver in self._receivers:
             self._watches.append(Watch(receiver.socket, _reader(self, receiver), sink.faulted))
         self._task = asyncio.create_task(self._work())
@@ -96,8 +97,8 @@ class WifiPort:
         except Exception as error:
             self._sink.failed(error)
 
-    def reload(self) -> None:
-        """Read the record of networks again."""
+    def reload(self) -> bool:
+        """Read the record of networks again; False where that fails: those it knows stay."""
         from ..maintenance import networklist
 
         try:
@@ -105,8 +106,10 @@ class WifiPort:
         except ValueError:
             self._count("networks damaged")
             self._station.use([])
-        except OSError:  # those that it knows are as good as any
+        except OSError:
             self._count("networks unreadable")
+            return False
+        return True
 
     def stop(self) -> None:
         """End: the sockets are given back; the interface stays as it is."""
