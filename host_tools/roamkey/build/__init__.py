@@ -108,18 +108,14 @@ def write_lean_sources(folder: Path, platform: str) -> None:
     a platform: file by file, lines where they were, without what only hosts need. What is there
     and the same is left alone, what doesn't belong there is removed.
     """
-    chosen = files_for(platform)
-    trees = {
-        _module(there): ast.parse(source.read_text())
-        for there, source in chosen.items()
-        if there.startswith(_AGENT) and not there.startswith(_IN_FLASH)
+    chosen = {
+        there: source
+        for there, source in files_for(platform).items()
+        if not there.startswith(_IN_FLASH)
     }
+    trees = _for_boards(chosen, {})
+    _reduce(trees)
     paths = {_module(there): there.removeprefix(_LIBRARY) for there in chosen}
-    for tree in trees.values():
-        strip_types(tree)
-    strip_host_only(trees)
-    inline(trees)
-    strip_needless_imports(trees)
     wanted = {folder / paths[module]: tree for module, tree in trees.items()}
     for module in INLINED:
         del wanted[folder / paths[module]]
@@ -133,7 +129,8 @@ def write_lean_sources(folder: Path, platform: str) -> None:
             path.write_text(text)
 
 
-def _units(chosen: Mapping[str, Path], extra: Mapping[str, Path]) -> dict[str, UnitText]:
+def _for_boards(chosen: Mapping[str, Path], extra: Mapping[str, Path]) -> dict[str, ast.Module]:
+    """The agent's modules by full name, and `extra` ones, without what only hosts need."""
     trees = {
         _module(there): ast.parse(source.read_text())
         for there, source in chosen.items()
@@ -142,15 +139,25 @@ def _units(chosen: Mapping[str, Path], extra: Mapping[str, Path]) -> dict[str, U
     for tree in trees.values():
         strip_types(tree)
     strip_host_only(trees)
-    return {module: unit for module, unit in make_units(trees).items() if module not in INLINED}
+    return trees
 
 
-def make_units(trees: Mapping[str, ast.Module]) -> dict[str, UnitText]:
-    """Modules by full name, meaning the same in fewer octets of bytecode; the trees are spent."""
+def _reduce(trees: Mapping[str, ast.Module]) -> None:
+    """Have modules mean the same in fewer octets of bytecode."""
     for tree in trees.values():
         strip_types(tree)
     inline(trees)
     strip_needless_imports(trees)
+
+
+def _units(chosen: Mapping[str, Path], extra: Mapping[str, Path]) -> dict[str, UnitText]:
+    made = make_units(_for_boards(chosen, extra))
+    return {module: unit for module, unit in made.items() if module not in INLINED}
+
+
+def make_units(trees: Mapping[str, ast.Module]) -> dict[str, UnitText]:
+    """Modules by full name, meaning the same in fewer octets of bytecode; the trees are spent."""
+    _reduce(trees)
     made = {}
     for module, unit in link(trees).items():
         text = lay_out(unit.tree)
