@@ -16,6 +16,7 @@ import pytest
 import samples
 import typer
 from command import run
+from support.commands import commands
 from support.images import names, uf2
 
 from roamkey.cli import app
@@ -107,17 +108,6 @@ OPTIONAL = (
     "--firmware",
     "--wait",
 )
-
-
-def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Every command below a group, and the words that name it."""
-    context = typer.Context(group)
-    for name in group.list_commands(context):
-        command = group.get_command(context, name)
-        if hasattr(command, "list_commands"):
-            yield from commands(command, (*path, name))
-        else:
-            yield (*path, name), command
 
 
 class Silence:

@@ -6,20 +6,10 @@ from typing import Any
 import jsonschema
 import pytest
 import typer
+from support.commands import commands
 
 from roamkey.cli import app
 from roamkey.schemas import names, schema
-
-
-def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Every command below a group, and the words that name it."""
-    context = typer.Context(group)
-    for name in group.list_commands(context):
-        command = group.get_command(context, name)
-        if hasattr(command, "list_commands"):
-            yield from commands(command, (*path, name))
-        else:
-            yield (*path, name), command
 
 
 def test_every_command_with_json_has_a_schema_and_none_is_left_over() -> None:

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import text
 from support.daemons import Daemon, Visitor, run_cli
 from support.nodes import Scene
+from support.stopped import stopped
 
 from mip6 import packets
 from roamkey.correspondent.log import Log, _Writer
@@ -135,9 +136,7 @@ def test_a_database_that_hangs(lab_network, own_server):
     with Registry.open(url) as registry, registry.reading() as c:
         backends = c.scalars(text(BACKENDS)).all()
     assert backends
-    try:
-        for pid in backends:
-            os.kill(pid, signal.SIGSTOP)
+    with stopped(backends):
         assert not answered(visitor, node, 1, 0.5)
         started = time.monotonic()
         assert status(lab_network)["pid"] == daemon.process.pid
@@ -146,9 +145,6 @@ def test_a_database_that_hangs(lab_network, own_server):
         assert "no answer" in daemon.event("trouble")["detail"]
         assert until(lambda: answered(visitor, node, 1000 + int(time.monotonic()) % 1000, 1), 20)
         assert status(lab_network)["troubles"] >= 1
-    finally:
-        for pid in backends:
-            os.kill(pid, signal.SIGCONT)
     assert daemon.end()[0] == 0
 
 
@@ -162,18 +158,12 @@ def test_sigterm_beside_a_database_that_hangs_for_good(lab_network, own_server):
     daemon.ready()
     visitor = Visitor(lab_network, "visited1")
     assert answered(visitor, node, 0)
-    stopped = own_server.processes()
-    try:
-        for pid in stopped:
-            os.kill(pid, signal.SIGSTOP)
+    with stopped(own_server.processes()):
         assert not answered(visitor, node, 1, 0.5)
         started = time.monotonic()
         daemon.process.terminate()
         daemon.process.wait(30)
         assert time.monotonic() - started < 28
-    finally:
-        for pid in stopped:
-            os.kill(pid, signal.SIGCONT)
 
 
 @pytest.mark.lab
@@ -242,16 +232,10 @@ def test_a_reload_from_a_database_that_hangs(lab_network, own_server):
     daemon.ready()
     visitor = Visitor(lab_network, "visited1")
     assert answered(visitor, node, 0)
-    stopped = own_server.processes()
-    try:
-        for pid in stopped:
-            os.kill(pid, signal.SIGSTOP)
+    with stopped(own_server.processes()):
         daemon.process.send_signal(signal.SIGHUP)
         assert "not reloaded" in daemon.event("trouble")["detail"]
         assert status(lab_network)["reloads"] == 0
-    finally:
-        for pid in stopped:
-            os.kill(pid, signal.SIGCONT)
     assert until(lambda: answered(visitor, node, 1000 + int(time.monotonic()) % 1000, 1), 20)
     assert daemon.end()[0] == 0
 

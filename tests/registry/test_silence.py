@@ -4,12 +4,12 @@ import os
 import signal
 import sys
 import time
-from contextlib import contextmanager, suppress
 from ipaddress import IPv6Address
 
 import pytest
 from sqlalchemy import text
 from support.nodes import Scene
+from support.stopped import stopped, tell
 
 from roamkey import cli
 from roamkey.enroll import transferfile
@@ -28,21 +28,6 @@ def server():
         pytest.skip(str(error))
     with made:
         yield made
-
-
-@contextmanager
-def stopped(pids):
-    try:
-        tell(pids, signal.SIGSTOP)
-        yield
-    finally:
-        tell(pids, signal.SIGCONT)
-
-
-def tell(pids, how):
-    for pid in pids:
-        with suppress(ProcessLookupError):  # a connection's, which ended
-            os.kill(pid, how)
 
 
 def ends(monkeypatch, capsys, *words):
