@@ -60,7 +60,7 @@ class Agent:
         self.node = node
         self._store = store
         self._interrupts = interrupts
-        self.application = Application(store, board.slept(), None, self.end)
+        self.application = Application(store, board.started_by("DEEPSLEEP_RESET"), None, self.end)
         self.parts = (node.part, self.application.part, Part("idle work"), Part("console"))
         self.over = False
         self.feed: "Callable[[], object] | None" = None
@@ -279,7 +279,8 @@ def operate(
     `make_console`.
     """
     store = FileStore(root)
-    keystore = Keystore(store, board.retained())
+    renewed = board.started_by("PWRON_RESET", "DEEPSLEEP_RESET")
+    keystore = Keystore(store, board.retained(), renewed)
     # What stays in memory first: what goes leaves holes behind it.
     agent = Agent(*make(keystore), store, None if service else board.interrupts)
     keystore.load()

@@ -1,5 +1,8 @@
 """The budget of numbers for what nobody signed: a bucket that outlives restarts."""
 
+import sys
+
+from harness import raises
 from peer import CN, CN2, MemoryStore, keystore
 
 from mip6.keystore.budget import BUDGET, INTERVAL_MS, TOKENS_MAX
@@ -123,3 +126,41 @@ def test_erasing_takes_the_record_along():
     found.top_up()
     found.clear()
     assert BUDGET not in store.records
+
+
+class Machine:
+    """As much of `machine` as tells why the board started."""
+
+    PWRON_RESET, WDT_RESET, DEEPSLEEP_RESET = 1, 3, 4
+
+    def __init__(self, cause):
+        self._cause = cause
+
+    def reset_cause(self):
+        return self._cause
+
+
+class Told(Exception):
+    """The key store was made."""
+
+
+def test_the_agent_tells_whether_power_or_sleep_came_before_the_start():
+    if "micropython" not in sys.modules and sys.implementation.name != "micropython":
+        sys.modules["micropython"] = type(sys)("micropython")
+    from mip6 import agent
+
+    def make(keystore):
+        told.append(keystore._renewed)
+        raise Told
+
+    before = sys.modules.get("machine")
+    told = []
+    try:
+        for cause in (1, 3, 4):
+            sys.modules["machine"] = Machine(cause)
+            raises(Told, agent.operate, "/roamkey", make, None)
+    finally:
+        del sys.modules["machine"]
+        if before is not None:
+            sys.modules["machine"] = before
+    assert told == [True, False, True]

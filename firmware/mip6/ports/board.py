@@ -43,11 +43,14 @@ def retained(platform: str = sys.platform) -> "Retained | None":
     return RtcMemory(RTC())
 
 
-def slept() -> bool:
-    """Whether the board woke from deep sleep."""
+def started_by(*causes: str) -> bool:
+    """Whether one of these resets, named as machine's constants are, was the last one."""
     import machine
 
-    return hasattr(machine, "DEEPSLEEP_RESET") and machine.reset_cause() == machine.DEEPSLEEP_RESET
+    for cause in causes:
+        if hasattr(machine, cause) and machine.reset_cause() == getattr(machine, cause):
+            return True
+    return False
 
 
 def interrupts(on: bool) -> None:
