@@ -1,4 +1,5 @@
-"""Mobility Header messages and their options, encode and decode (RFC 6275 sections 6.1 and 6.2).
+"""Mobility Header messages and their options, encode and decode (RFC 6275 sections 6.1 and 6.2;
+RFC 5555 section 3).
 
 A message is a `Message`: its kind, its fields by name, and its options in order as pairs (type,
 data). Padding is an option like the others, so a message decodes and encodes (`align=False`) to
@@ -33,6 +34,7 @@ FLAG_ACKNOWLEDGE = const(0x8000)
 FLAG_HOME_REGISTRATION = const(0x4000)
 FLAG_LINK_LOCAL = const(0x2000)
 FLAG_KEY_MANAGEMENT = const(0x1000)
+FLAG_UDP_ENCAPSULATION = const(0x0100)  # F, RFC 5555 section 3.2.1
 FLAG_BA_KEY_MANAGEMENT = const(0x80)
 
 # Status of a Binding Acknowledgement, section 6.1.8 (below 128: accepted)
@@ -63,6 +65,8 @@ BINDING_REFRESH_ADVICE = const(2)
 ALTERNATE_CARE_OF_ADDRESS = const(3)
 NONCE_INDICES = const(4)
 BINDING_AUTHORIZATION_DATA = const(5)
+NAT_DETECTION = const(31)  # RFC 5555 section 3.2.2
+IPV4_CARE_OF_ADDRESS = const(32)  # RFC 5555 section 3.1.2
 
 CHECKSUM_AT = const(4)
 
@@ -107,6 +111,8 @@ OPTIONS = {
     ALTERNATE_CARE_OF_ADDRESS: ("Alternate Care-of Address", 16, (8, 6)),
     NONCE_INDICES: ("Nonce Indices", 4, (2, 0)),
     BINDING_AUTHORIZATION_DATA: ("Binding Authorization Data", None, (8, 2)),
+    NAT_DETECTION: ("NAT Detection", 6, (4, 0)),
+    IPV4_CARE_OF_ADDRESS: ("IPv4 Care-of Address", 6, (4, 0)),
 }
 
 

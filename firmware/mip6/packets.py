@@ -1,4 +1,5 @@
-"""IPv6 packets that carry a home address: parse and build (RFC 8200, RFC 6275 section 6.3, 6.4).
+"""IPv6 packets that carry a home address: parse and build (RFC 8200, RFC 6275 section 6.3, 6.4),
+and whole ones inside UDP datagrams (docs/SPEC.md, "Encapsulated in UDP").
 
 A packet is read from its IPv6 header (rp2, ESP32, captures) or from its first extension header
 (Linux raw sockets); both give the same `Packet`. Nothing here answers or forwards: what must be
@@ -25,6 +26,8 @@ MOBILITY = const(135)
 IPV6_HEADER_OCTETS = const(40)
 EXTENSION_OCTETS = const(24)  # of the Home Address option's header, and of a type 2 routing header
 UDP_HEADER_OCTETS = const(8)
+ENCAPSULATION_PORT = const(4191)  # dsmipv6, RFC 5555 section 4.1
+KEEPALIVE_OCTETS = const(64)  # as long as the Binding Error that may answer it
 
 HOME_ADDRESS_OPTION = const(0xC9)  # RFC 6275 section 6.3
 ROUTING_TYPE_2 = const(2)  # RFC 6275 section 6.4
@@ -86,6 +89,34 @@ def parse(packet: "Octets") -> "Packet":
         bytes(packet[24:40]),
         packet[7],
     )
+
+
+def parse_encapsulated(datagram: "Octets") -> "Packet":
+    """Read the IPv6 packet that a UDP datagram carries: whole, nothing behind it, no extension
+    header in it (the datagram's own addresses say where the node is). `protocol` is
+    NO_NEXT_HEADER for a keepalive.
+
+    Returns a `Packet`; raises `Violation`, "encapsulated" for what is allowed outside alone.
+    """
+    packet = memoryview(datagram)
+    if len(packet) < IPV6_HEADER_OCTETS:
+        raise Violation("truncated", "datagram shorter than an IPv6 header")
+    if packet[0] >> 4 != 6:
+        raise Violation("version", "no IPv6 packet in the datagram")
+    octets = packet[4] << 8 | packet[5]
+    if octets != len(packet) - IPV6_HEADER_OCTETS:
+        short = octets > len(packet) - IPV6_HEADER_OCTETS
+        raise Violation("truncated" if short else "length", "another length than the datagram's")
+    if not packet[7]:
+        raise Violation("hop limit", "an encapsulated packet without a hop left")
+    if packet[6] == FRAGMENT:
+        raise Violation("fragment", "an encapsulated fragment")
+    if packet[6] in (HOP_BY_HOP, DESTINATION_OPTIONS, ROUTING):
+        raise Violation("encapsulated", "an extension header in an encapsulated packet")
+    found = Packet(bytes(packet[8:24]), bytes(packet[24:40]), packet[7])
+    found.protocol = packet[6]
+    found.payload = packet[IPV6_HEADER_OCTETS:]
+    return found
 
 
 def parse_payload(
@@ -178,6 +209,16 @@ def ipv6_header(
         + source
         + destination
     )
+
+
+def keepalive(home_address: bytes, correspondent: bytes) -> bytes:
+    """What a node sends to keep its port at a NAT: a whole IPv6 packet that says nothing.
+
+    24 octets stand behind the header, which nobody reads (RFC 8200 section 4.7): so an error in
+    return is no longer than its cause.
+    """
+    octets = KEEPALIVE_OCTETS - IPV6_HEADER_OCTETS
+    return ipv6_header(home_address, correspondent, NO_NEXT_HEADER, octets) + bytes(octets)
 
 
 def udp(

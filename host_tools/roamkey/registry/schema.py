@@ -6,6 +6,7 @@
     keys       a Kcn of a pair, with all that was provisioned with it
     bindings   where a pair's node is now; at most one row a pair
     seals      the key that opens a sealed board; at most one row a board
+    sites      one row at most: the defaults of provisioning (see `sites`)
 
 **A key's life** is `sent` (given to the board, which has not answered yet), `confirmed` (the board
 holds it), `retired` (never accepted again). The correspondent accepts `sent` too: a Binding Update
@@ -63,12 +64,13 @@ __all__ = [
     "pairs",
     "registry",
     "seals",
+    "sites",
     "version",
 ]
 
 #: Revisions of these tables (`migrations`), the first one first. A database names its own in
 #: `alembic_version`; one without that table is of the first.
-REVISIONS = ("0001", "0002", "0003")
+REVISIONS = ("0001", "0002", "0003", "0004")
 
 metadata = MetaData()
 
@@ -136,6 +138,7 @@ keys = Table(
     sqlite_autoincrement=True,
 )
 
+# `endpoint`: NULL for a native binding, else outer address, port and local address (34 octets).
 bindings = Table(
     "bindings",
     metadata,
@@ -145,6 +148,7 @@ bindings = Table(
     Column("lifetime", Integer, nullable=False),
     Column("registered_ms", BigInteger, nullable=False),
     Column("expires_ms", BigInteger, nullable=False, index=True),
+    Column("endpoint", LargeBinary(34)),
 )
 
 # In an encrypted registry `key` is a box, as in `keys` (see `seals`).
@@ -156,4 +160,15 @@ seals = Table(
     Column("key", LargeBinary, nullable=False),
     Column("state", String(9), nullable=False),
     CheckConstraint("state IN ('sent', 'confirmed')", name="seal_state"),
+)
+
+# `home_prefix`: with zeros behind its length. `reach`: JSON, a list of texts "address:port".
+sites = Table(
+    "sites",
+    metadata,
+    Column("id", SmallInteger, CheckConstraint("id = 1"), primary_key=True),
+    Column("correspondent", LargeBinary(16), nullable=False),
+    Column("home_prefix", LargeBinary(16), nullable=False),
+    Column("home_prefix_length", SmallInteger, nullable=False),
+    Column("reach", String, nullable=False),
 )
