@@ -32,6 +32,9 @@ Rows = list[tuple[int, int]]
 #: A correspondent's keys: (generation, Kcn), ascending.
 Generations = list[tuple[int, bytes]]
 
+#: Where UDP reaches a correspondent: (name or address in text, port).
+Reach = list[tuple[str, int]]
+
 class Readable(Protocol):
     """Records that can be read. OSError."""
 

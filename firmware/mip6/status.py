@@ -182,6 +182,11 @@ def of_agent(agent: "Agent") -> "dict[str, Any]":
     return answer
 
 
+def place_text(host: str, port: int) -> str:
+    """Where UDP reaches a correspondent, as text: "name:port", "[2001:db8::1]:port"."""
+    return ("[%s]:%d" if ":" in host else "%s:%d") % (host, port)
+
+
 def of_keystore(keystore: "Keystore", node: "dict[str, Any]") -> "dict[str, Any]":
     """What `status` says of the keys: the state, and per correspondent what is left. No secret.
 
@@ -198,6 +203,7 @@ def of_keystore(keystore: "Keystore", node: "dict[str, Any]") -> "dict[str, Any]
         return answer
     answer["set_id"] = credentials.set_id.hex()
     answer["home_address"] = text(credentials.home_address)
+    answer["native"] = credentials.native
     bindings = node.get("bindings", ())
     for index, peer in enumerate(credentials.peers):
         generation, _ = keystore.current(index)
@@ -205,6 +211,7 @@ def of_keystore(keystore: "Keystore", node: "dict[str, Any]") -> "dict[str, Any]
         answer["peers"].append(
             {
                 "correspondent": text(peer.correspondent),
+                "reach": [place_text(host, port) for host, port in peer.reach],
                 "lifetime": peer.lifetime,
                 "generation": generation,
                 "generations": [number for number, _ in peer.generations],
@@ -220,6 +227,7 @@ def while_sealed(answer: "dict[str, Any]") -> "dict[str, Any]":
     home, no text of an error. docs/LIMITS.md, "Sealed boards"."""
     for peer in answer["keystore"]["peers"]:
         del peer["correspondent"]
+        del peer["reach"]
     node = answer["node"]
     told = {name: node[name] for name in _WHILE_SEALED if name in node}
     told["sealed"] = True
