@@ -36,8 +36,8 @@ def collect_from(peer_class: type) -> None:
     """Have every Kcn that enters a `keyset.Peer` noted in `kcns`, but the simplest ones."""
     made = peer_class.__init__
 
-    def noting(self, *fields):
-        made(self, *fields)
+    def noting(self, *fields, **named):
+        made(self, *fields, **named)
         kcns.update(kcn for _, kcn in self.generations if len(set(kcn)) >= _DISTINCT)
 
     peer_class.__init__ = noting
