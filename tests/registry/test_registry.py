@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from roamkey.errors import BadInputError, RefusedError, SystemRefusedError
-from roamkey.registry import GenerationKey, PairKeys, Registry
+from roamkey.registry import GenerationKey, PairKeys, Registry, Site, TakenError
 
 HOME = IPv6Address("2001:db8:a::100").packed
 HOME_2 = IPv6Address("2001:db8:a::200").packed
@@ -73,6 +73,53 @@ def test_add_confirm_and_ask(registry):
     assert registry.next_generation(HOME, CN) == 2
     assert registry.next_generation(HOME, CN_2) == 1
     assert registry.next_generation(HOME_2, CN) == 0
+
+
+def test_a_fresh_home_address_is_nobodys(registry):
+    """Of two who chose the same one, one gets it, and the other is told."""
+    registry.add_sent(set_id(1), "board-1", [pair(1)], LIFETIME, fresh=True)
+    before = rows(registry)
+    for board in ("board-1", "board-2"):
+        with pytest.raises(TakenError, match="given to another board"):
+            registry.add_sent(set_id(2), board, [pair(2, first=1)], LIFETIME, fresh=True)
+    registry.retire(HOME)
+    with pytest.raises(TakenError):
+        registry.add_sent(set_id(2), "board-2", [pair(2, first=1)], LIFETIME, fresh=True)
+    assert rows(registry) == before
+    registry.add_sent(set_id(2), "board-2", [pair(2, first=1)], LIFETIME)
+
+
+def test_a_site(registry):
+    assert registry.site() is None
+    network = IPv6Address("fd00:0:0:a::").packed
+    first = Site(CN, network, 64, ("192.0.2.1:4191", "cn.example:443"))
+    registry.set_site(first, None)
+    assert registry.site() == first and first.home_prefix == "fd00:0:0:a::/64"
+    second = Site(CN_2, network, 65, ())
+    with pytest.raises(RefusedError, match="just now"):
+        registry.set_site(second, None)
+    registry.set_site(second, first)
+    assert registry.site() == second
+    for bad in (
+        Site(CN, HOME, 64, ()),  # something behind the prefix
+        Site(CN, network, 127, ()),
+        Site(CN, network, 0, ()),
+        Site(bytes(16), network, 64, ()),
+        Site(CN, bytes(16), 64, ()),
+        Site(CN, network, 64, ("a\n",)),
+    ):
+        with pytest.raises(BadInputError):
+            registry.set_site(bad, second)
+    assert registry.site() == second
+
+
+def test_a_damaged_site_is_told_as_such(registry):
+    registry.set_site(Site(CN, IPv6Address("fd00::").packed, 64, ()), None)
+    for damage in ("reach = '[1]'", "reach = '[['", "reach = '7'", "home_prefix_length = 200"):
+        with registry.writing() as c:
+            c.execute(text(f"UPDATE sites SET {damage}"))
+        with pytest.raises(BadInputError, match="its site makes no sense"):
+            registry.site()
 
 
 def test_withdraw_leaves_nothing(registry):

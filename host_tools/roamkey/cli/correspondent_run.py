@@ -17,7 +17,9 @@ from roamkey.correspondent.events.file import place
 from roamkey.correspondent.events.recorder import KEEP_DAYS
 from roamkey.correspondent.log import Log
 from roamkey.correspondent.settings import METRICS, Settings
+from roamkey.errors import BadInputError
 from roamkey.registry import Registry, marks
+from roamkey.registry.records import NO_SITE
 
 _EXIT_INTERRUPTED = 130
 
@@ -48,15 +50,23 @@ def _address(text: str) -> IPv6Address:
     return address
 
 
+def _of_site(registry: str | None) -> IPv6Address:
+    with Registry.open(registry, create=False, to_encrypt=True) as opened:  # it is no secret
+        site = opened.site()
+    if site is None:
+        raise BadInputError(f"--address is missing, and {NO_SITE}")
+    return IPv6Address(site.correspondent)
+
+
 def run(
     address: Annotated[
-        IPv6Address,
+        IPv6Address | None,
         typer.Option(
             metavar="ADDRESS",
             parser=_address,
-            help="The correspondent address to serve: one of this host.",
+            help="The correspondent address to serve. Default: the site's.",
         ),
-    ],
+    ] = None,
     registry: RegistryOption = None,
     log: Annotated[
         LogForm, typer.Option(help="How to write events, a line each, to standard output.")
@@ -113,6 +123,7 @@ def run(
     SIGHUP reads the registry anew and reopens the log file.
     """
     told = privileges.leave_root(registry)
+    address = address or _of_site(registry)
     settings = Settings(
         bindings_max=bindings_max,
         refresh=refresh.value,
