@@ -1,6 +1,7 @@
 """What a correspondent decides, without I/O: time, packets and a store come in as arguments.
 
 entries     what the parts hand to each other
+endpoints   the ways to a node, and the endpoint of one behind UDP
 updates     a Binding Update as it came; authentic: one whose authenticator verified
 cache       the checks, in order
 replies     Binding Acknowledgements and Binding Errors
