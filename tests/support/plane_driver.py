@@ -2,8 +2,8 @@
 
 Whoever sends a keepalive inside UDP is bound to where it came from. Told: {"ready": facts};
 {"bound": endpoint in hex}; {"unbound": [[endpoint, packet], ...]} in hex. A line on standard input
-{"native": [home, care_of]} or {"unbind": home} binds otherwise; {"counters": 0} is answered by the
-counters of a second later.
+{"native": [home, care_of]}, {"inside": [home, endpoint in hex]} or {"unbind": home} binds
+otherwise; {"counters": 0} is answered by the counters of a second later.
 """
 
 import json
@@ -43,6 +43,9 @@ def main(address):
             if "native" in what:
                 home, care_of = (IPv6Address(text).packed for text in what["native"])
                 bind(plane, home, care_of, b"")
+            elif "inside" in what:
+                home, endpoint = what["inside"]
+                bind(plane, IPv6Address(home).packed, bytes(16), bytes.fromhex(endpoint))
             elif "unbind" in what:
                 plane.bind([(IPv6Address(what["unbind"]).packed, None)])
             else:

@@ -23,7 +23,7 @@ _NAT = """
 table ip nat {
     chain postrouting {
         type nat hook postrouting priority srcnat; policy accept;
-        oifname "wan" masquerade fully-random
+        ip saddr 10.1.0.0/24 oifname "wan" masquerade fully-random
     }
 }
 """
@@ -63,7 +63,7 @@ class Tunnel:
 
     name, uplink = "tunnelled", "wlan0"
 
-    def __init__(self, network, home=HOME, mtu=1452):
+    def __init__(self, network, home=HOME, correspondent=ADDRESS, mtu=1452):
         if NFT is None:
             pytest.skip("needs nft (Debian, Ubuntu: apt install nftables)")
         self.network, self.home = network, home
@@ -73,7 +73,7 @@ class Tunnel:
         node = network.namespace(self.name)
         node.add_address(self.uplink, "10.1.0.9/24")
         self._route4(self.name, "10.1.0.1", self.uplink)
-        self.peer = Lines(network, self.name, "tunnel_peer.py", home, ADDRESS, mtu)
+        self.peer = Lines(network, self.name, "tunnel_peer.py", home, correspondent, mtu)
         self.peer.hear("ready")
 
     def _connect_ipv4(self):

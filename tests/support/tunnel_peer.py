@@ -1,4 +1,4 @@
-"""A node that is reached inside UDP, as little of one as there can be: `tunnel_peer.py HOME CN MTU`.
+"""A node that is reached inside UDP, and no more of one: `tunnel_peer.py HOME CORRESPONDENT MTU`.
 
 Its home address is on a TUN device of that MTU, so any program beside it may use it. What to do it
 is told in lines of JSON on standard input; what it is told is done when it has said so:
@@ -10,6 +10,7 @@ is told in lines of JSON on standard input; what it is told is done when it has 
 Signalling that arrives is told: {"came": hex}.
 """
 
+import contextlib
 import json
 import os
 import select
@@ -94,10 +95,10 @@ class Peer:
             return
         if self.inner is not None:
             packet = packets.home_address_option(self.home, packet[6]) + packet[40:]
-        try:
+        with contextlib.suppress(
+            OSError
+        ):  # a report of an error, or too long: lost, as on any way
             self.way.send(packet)
-        except OSError:  # the report of an error, or too long: lost, as on any way
-            pass
 
     def inward(self, one):
         try:

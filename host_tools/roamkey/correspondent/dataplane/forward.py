@@ -39,6 +39,7 @@ _HOP_LIMIT = 64
 _VERSION = 0x60000000
 _TRANSPORT = 40
 _ROUTING, _FRAGMENT, _UDP = packets.ROUTING, packets.FRAGMENT, packets.UDP
+_TCP = 6
 _SOURCE_PORT = slice(40, 42)
 # What nodes drop inside UDP
 _NOT_INSIDE = {
@@ -215,10 +216,12 @@ class Forwarder:
 
     def _squeeze(self, entry: Entry, octets: int) -> None:
         """A packet doesn't fit into the way to the node: it goes in fragments, or whoever sent it
-        is told, which is better but not for the shortest."""
+        is told, which is better but not for the shortest. Inside UDP it is better for TCP alone:
+        of others the kernel would make fragments, which can't go inside."""
+        encapsulated = entry.outer is not None
         try:
-            if octets <= LEAST_MTU:
-                if entry.outer is not None and self._udp is not None:
+            if octets <= LEAST_MTU or (encapsulated and self._buffer[6] != _TCP):
+                if encapsulated and self._udp is not None:
                     self._udp.send_in_fragments(entry, self._view[:octets])
                 else:
                     self._send_in_fragments(entry, octets)

@@ -6,7 +6,8 @@ native packets: what neighbours alone may say (RFC 4861) is never believed of a 
 
 A packet leaves whole, never in fragments (DF over IPv4), whatever the kernel believes of the way:
 what routers say is heard by `outer_mtu`, which believes less. But what every link takes, 1280
-octets (RFC 8200 section 5), goes in fragments where the way is too narrow for it.
+octets (RFC 8200 section 5), goes in fragments where the way is too narrow for it; and so does
+whatever isn't TCP.
 """
 
 import errno
