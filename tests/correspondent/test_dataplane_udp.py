@@ -87,10 +87,13 @@ def test_a_narrow_way_is_found_out(driven, way, octets):
     tunnel.serve("node", "sink", HOME, 9)
     tunnel.serve("correspondent", "sink", ADDRESS, 9)
     tunnel.narrow(octets)
-    assert carries_tcp(tunnel)
-    for length in (16, 1232, 1400):  # 1232: a packet of 1280 octets
+    # TCP's narrower way is that of all programs then: the kernel sends in fragments what is longer.
+    for length in (1400, 1232, 16):
         told = result(tunnel.start("correspondent", "udp", HOME, 7, 10, 0.05, length))
         assert told["received"] >= 8, (length, told)
+    assert carries_tcp(tunnel)
+    told = result(tunnel.start("correspondent", "udp", HOME, 7, 10, 0.05, 1232))
+    assert told["received"] >= 8  # packets of 1280 octets
     counted = driven.counters()["packets"]
     assert counted["too big"] >= 1 and counted["fragment"] == 0, counted
     # In the next network the way is as wide as ever.
@@ -141,7 +144,7 @@ def test_what_is_no_data_is_counted_by_its_reason(driven):
     throw(data(source=IPv6Address("2001:db8:a::78").packed))
     throw(good[:39])
     throw(changed(good, 0, 0x40))
-    throw(changed(good, 5, 9))
+    throw(changed(good, 5, 99))
     throw(good + b"more")
     throw(changed(good, 7, 0))
     throw(data(destination=HOME_OCTETS))

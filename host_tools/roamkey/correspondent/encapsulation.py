@@ -23,7 +23,8 @@ from typing import NamedTuple
 from mip6 import packets
 from mip6.limits import ADDRESS_OCTETS
 from roamkey.correspondent import bpf, buffers
-from roamkey.correspondent.core.endpoints import unpack
+from roamkey.correspondent.core.endpoints import WAYS, unpack, way
+from roamkey.correspondent.core.entries import Inbound, Reply, encapsulated
 from roamkey.errors import BadInputError, SystemRefusedError
 
 # Why a datagram is dropped here already
@@ -180,6 +181,57 @@ def sender(one: socket.socket, endpoint: bytes) -> Callable[[bytes | memoryview]
 def send(one: socket.socket, endpoint: bytes, packet: bytes | memoryview) -> None:
     """Send a whole IPv6 packet to a packed endpoint once; raises OSError."""
     sender(one, endpoint)(packet)
+
+
+class Encapsulation:
+    """The daemon's end. `place`: where it listens; without one it receives nothing, and what is
+    to be sent there is counted as not sent. `close()` it."""
+
+    def __init__(self, place: Place | None) -> None:
+        """Listen; raises SystemRefusedError."""
+        self.place = place
+        self._socket = None if place is None else open_socket(place)
+        self._bad: Counter[str] = Counter()
+        self.send_errors = 0
+        #: datagrams and packets taken, by way: those received natively are counted by the inbox
+        self.received = dict.fromkeys(WAYS, 0)
+
+    @property
+    def readable(self) -> list[socket.socket]:
+        """What to select on."""
+        return [] if self._socket is None else [self._socket]
+
+    def receive(self, most: int) -> list[Inbound]:
+        """What waits, `most` at most; doesn't wait."""
+        if self._socket is None:
+            return []
+        found = [encapsulated(*one) for one in receive(self._socket, most, self._bad)]
+        for one in found:
+            self.received[way(one.endpoint)] += 1
+        return found
+
+    def take_bad(self) -> Counter[str]:
+        """What was dropped since last asked, by reason."""
+        bad, self._bad = self._bad, Counter()
+        return bad
+
+    def send(self, reply: Reply) -> None:
+        """Send a reply to its endpoint; what the kernel doesn't take is counted."""
+        try:
+            if self._socket is None:
+                raise OSError
+            send(self._socket, reply.endpoint, reply.payload)
+        except OSError:
+            self.send_errors += 1
+
+    def overflows(self) -> int:
+        """Datagrams that the kernel dropped: for want of room, or with a wrong checksum."""
+        return 0 if self._socket is None else buffers.overflows(self._socket)
+
+    def close(self) -> None:
+        """Listen no longer."""
+        if self._socket is not None:
+            self._socket.close()
 
 
 def _new() -> socket.socket:

@@ -182,6 +182,7 @@ class Bound(NamedTuple):
     board_id: str | None
     last_sequence: int
     generation: int
+    endpoint: bytes
     registered_ms: int
     expires_ms: int
 
@@ -196,5 +197,6 @@ class NodeState(NamedTuple):
     generation: int | None
     last_sequence: int | None
     care_of_address: bytes | None
+    endpoint: bytes
     registered_ms: int | None
     expires_ms: int | None

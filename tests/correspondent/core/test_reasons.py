@@ -4,20 +4,22 @@ import re
 from pathlib import Path
 
 from mip6 import messages, packets
-from roamkey.correspondent import status
-from roamkey.correspondent.core import cache, reasons, responder, triage
+from roamkey.correspondent import encapsulation, status
+from roamkey.correspondent.core import cache, inside, others, reasons, responder, triage
 from roamkey.correspondent.dataplane import tally
 
 
 def counted():
     """The reasons as the source names them."""
     found = set()
-    for module in (messages, packets):
-        found |= set(re.findall(r'Violation\(\s*"([a-z ]+)"', Path(module.__file__).read_text()))
+    for module in (messages, packets, inside):
+        found |= set(re.findall(r'Violation\(\s*"([a-z -]+)"', Path(module.__file__).read_text()))
     assert '"length"' in Path(messages.__file__).read_text()
     found.add("length")  # chosen beside "truncated"
-    text = Path(cache.__file__).read_text()
-    found |= set(re.findall(r'(?:_drop|_error)\(\s*inbound, "([a-z ]+)"', text))
+    for module in (cache, others):
+        text = Path(module.__file__).read_text()
+        found |= set(re.findall(r'dropped\(\s*inbound, "([a-z ]+)"', text))
+    found |= {*encapsulation._CUT, encapsulation.FRAGMENT}
     found |= {
         "no binding",
         "message type",

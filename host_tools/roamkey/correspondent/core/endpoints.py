@@ -16,7 +16,6 @@ _PORT_OCTETS = 2
 _PEER = slice(0, ADDRESS_OCTETS + _PORT_OCTETS)
 ENDPOINT_OCTETS = 2 * ADDRESS_OCTETS + _PORT_OCTETS
 
-_UNSPECIFIED = bytes(ADDRESS_OCTETS)
 _LINK_LOCAL4 = b"\xa9\xfe"  # 169.254/16, RFC 3927
 _LOOPBACK4 = 127
 _MULTICAST4 = 224  # and all above it
@@ -61,6 +60,11 @@ def text(packed: bytes) -> str:
     address, port, _ = unpack(packed)
     shown = addresses.text(address)
     return f"{shown}:{port}" if addresses.is_ipv4(address) else f"[{shown}]:{port}"
+
+
+def can_answer(packed: bytes) -> bool:
+    """Whether anything may be sent to an endpoint."""
+    return is_unicast(packed[:ADDRESS_OCTETS]) and any(packed[ADDRESS_OCTETS : _PEER.stop])
 
 
 def is_unicast(address: bytes) -> bool:

@@ -167,7 +167,7 @@ class Inside:
             packets.parse_encapsulated(self._view[:octets])
         except Violation as violation:
             return str(violation.reason)
-        return tally.NOT_DATA
+        return tally.PROTOCOL
 
     def _tell_unbound(self, octets: int, info: bytes, source: tuple[str, int, int, int]) -> None:
         address = socket.inet_pton(socket.AF_INET6, source[0])

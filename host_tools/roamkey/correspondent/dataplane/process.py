@@ -52,7 +52,9 @@ class Process:
         self._address = address
         # A site without IPv6 has no interface for it; then the device is the one.
         state, _ = localaddress.look(address)
-        self._own = state is State.GONE and place is not None
+        self._own = state is State.GONE
+        if self._own and place is None:
+            raise SystemRefusedError(f"{address} {state.value}")
         self._host = Host(address)
         stack.callback(self._host.close)
         self._mended = dict.fromkeys(("device", "link", "mtu", "address"), 0)

@@ -24,12 +24,12 @@ HOP_LIMIT = "hop limit"
 FRAGMENT = encapsulation.FRAGMENT
 ENCAPSULATED = "encapsulated"  # an extension header inside
 DESTINATION = "destination"  # inside, another one than ours
-NOT_DATA = "not data"  # not UDP, TCP or ICMPv6, and not the daemon's
+PROTOCOL = "protocol"  # inside, neither UDP nor TCP nor ICMPv6
 
 NAMES = (
     DELIVERED, SENT, UNBOUND, SOURCE, LOOP, TOO_BIG, BUSY, FAILED, NOT_SERVED, TRUNCATED,
     IP_OPTIONS, UDP_CHECKSUM, LENGTH, VERSION, HOP_LIMIT, FRAGMENT, ENCAPSULATED, DESTINATION,
-    NOT_DATA,
+    PROTOCOL,
 )  # fmt: skip
 
 _FULL = (errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM)
