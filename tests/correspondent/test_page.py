@@ -241,8 +241,8 @@ def test_a_node_that_comes_without_an_event_is_told(events):
 
 def test_a_flood_makes_messages_of_bounded_size(events):
     path, writer = events
-    rows = [(1, "bound", home(n), home(n), *[None] * 7) for n in range(1, 4001)]
-    nodes = [(home(n), "bound", home(n), 1, 0, 1, 1, 1, 0) for n in range(1, 4001)]
+    rows = [(1, "bound", home(n), home(n), *[None] * 9) for n in range(1, 4001)]
+    nodes = [(home(n), "bound", home(n), 1, 0, 1, 1, 1, 0, "native", None) for n in range(1, 4001)]
 
     async def run():
         feed = Feed(Reader(path), lambda: NOTHING)
