@@ -87,7 +87,7 @@ def test_a_narrow_way_is_found_out(driven, way, octets):
     tunnel.serve("node", "sink", HOME, 9)
     tunnel.serve("correspondent", "sink", ADDRESS, 9)
     tunnel.narrow(octets)
-    # TCP's narrower way is that of all programs then: the kernel sends in fragments what is longer.
+    # TCP's narrower way is all programs' then: the kernel sends in fragments what is longer.
     for length in (1400, 1232, 16):
         told = result(tunnel.start("correspondent", "udp", HOME, 7, 10, 0.05, length))
         assert told["received"] >= 8, (length, told)
