@@ -1,5 +1,6 @@
 """Mutated packets against the correspondent: a million native ones against its judgement, and a
-million inside UDP; as many as time gives against the whole daemon. Run it with `make fuzz`; writes bench/out/hostile.json.
+million inside UDP; as many as time gives against the whole daemon. Run it with `make fuzz`; writes
+bench/out/hostile.json.
 
 Exits with 1 where a packet crashed something, was believed, or made memory grow.
 """

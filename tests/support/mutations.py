@@ -146,6 +146,8 @@ class Mutator:
             payload = payload[:at] + other[at:]
         elif kind == 3:
             payload = payload[: self.chance.randrange(90)]
+        elif kind > 7:  # what is for us, from a home address
+            payload = payload[:40] + mutated(self.chance, payload[40:])
         else:
             payload = mutated(self.chance, payload)
         if kind > 5 and len(payload) >= 40:  # a length that fits, so that more is looked at
