@@ -2,6 +2,7 @@
 
 import socket
 import struct
+import subprocess
 from ipaddress import IPv6Address
 
 import pytest
@@ -101,6 +102,23 @@ def test_a_narrow_way_is_found_out(driven, way, octets):
     driven.bind(way)
     assert carries_tcp(tunnel)
     assert driven.counters()["packets"]["too big"] == counted["too big"]
+    driven.driver.end()
+
+
+@pytest.mark.parametrize("way", ["udp4", "udp6"])
+def test_a_narrow_interface_of_our_own(driven, way):
+    """The kernel doesn't take what is too long for it, before any router says so."""
+    tunnel = driven.tunnel
+    driven.bind(way)
+    tunnel.serve("node", "udp_echo", HOME, 7, 16)
+    tunnel.serve("node", "sink", HOME, 9)
+    tunnel.serve("correspondent", "sink", ADDRESS, 9)
+    namespace = driven.network.namespace("correspondent")
+    namespace._ask("link", "set", index=namespace.index("eth0"), mtu=1290)
+    assert carries_tcp(tunnel, 300_000)
+    told = result(tunnel.start("correspondent", "udp", HOME, 7, 10, 0.05, 1232))
+    assert told["received"] >= 8  # packets of 1280 octets
+    assert driven.counters()["packets"]["failed"] == 0
     driven.driver.end()
 
 
@@ -252,3 +270,14 @@ def test_an_address_of_no_interface_is_the_devices(lab_network, ipv6):
     assert (facts["address"], facts["own_address"]) == ("here", True)
     driven.driver.end()
     assert "roamkey0" not in namespace.interfaces()
+
+
+def test_a_host_that_forbids_ipv6_is_told_what_to_change(lab_network):
+    """As a service the daemon can't write to /proc/sys."""
+    need_tun()
+    lab_network.namespace("correspondent").set_ipv6("default", disable_ipv6=1)
+    for options in (["--bind", "/proc/sys"], ["-o", "remount,ro,bind"]):
+        subprocess.run(["mount", *options, "/proc/sys"], check=True)
+    driver = Lines(lab_network, "correspondent", "plane_driver.py", INSIDE, stderr=subprocess.PIPE)
+    _, err = driver.process.communicate(timeout=30)
+    assert "no IPv6 on roamkey0 (Read-only file system): have sysctl set" in err

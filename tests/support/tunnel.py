@@ -32,13 +32,14 @@ table ip nat {
 class Lines:
     """A process that is told lines of JSON and tells such lines."""
 
-    def __init__(self, network, node, program, *arguments):
+    def __init__(self, network, node, program, *arguments, **options):
         self.process = network.spawn(
             node,
             [sys.executable, str(_SUPPORT / program), *map(str, arguments)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            **options,
         )
 
     def say(self, **what):

@@ -77,13 +77,17 @@ def put_address(index: int, address: IPv6Address) -> None:
 
 
 def _switch_on(interface: str) -> None:
-    """Where a host has IPv6 switched off for new interfaces, our device has it all the same."""
+    """Where a host has IPv6 switched off for new interfaces, our device has it all the same; as a
+    service we may not write there, and say who may."""
     path = Path(f"/proc/sys/net/ipv6/conf/{interface}/disable_ipv6")
     try:
         if path.read_text().strip() != "0":
             path.write_text("0")
     except OSError as error:
-        raise SystemRefusedError(f"no IPv6 on {interface}: {path}: {error.strerror}") from None
+        raise SystemRefusedError(
+            f"no IPv6 on {interface} ({error.strerror}): "
+            "have sysctl set net.ipv6.conf.default.disable_ipv6=0"
+        ) from None
 
 
 def mtu_for(way_out: int) -> int:
