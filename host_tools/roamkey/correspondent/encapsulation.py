@@ -16,7 +16,7 @@ import errno
 import socket
 import struct
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from ipaddress import ip_address
 from typing import NamedTuple
 
@@ -151,7 +151,7 @@ def receive(one: socket.socket, most: int, bad: Counter[str]) -> Iterator[tuple[
             else:
                 fragment = True
         if len(payload) < packets.IPV6_HEADER_OCTETS:
-            bad[_CUT[min(len(payload), len(_CUT) - 1)]] += 1
+            bad[cut(len(payload))] += 1
         elif fragment:
             bad[FRAGMENT] += 1
         else:
@@ -159,15 +159,28 @@ def receive(one: socket.socket, most: int, bad: Counter[str]) -> Iterator[tuple[
             yield address + source[1].to_bytes(2, "big") + local, payload
 
 
-def send(one: socket.socket, endpoint: bytes, packet: bytes | memoryview) -> None:
-    """Send a whole IPv6 packet to a packed endpoint, from the local address that this names.
+def cut(octets: int) -> str:
+    """Why the filter left so few octets of a datagram."""
+    return _CUT[min(octets, len(_CUT) - 1)]
 
-    Raises OSError.
-    """
+
+def sender(one: socket.socket, endpoint: bytes) -> Callable[[bytes | memoryview], int]:
+    """What sends a whole IPv6 packet to a packed endpoint, from the local address that this names;
+    it raises OSError."""
     address, port, local = unpack(endpoint)
     target = socket.inet_ntop(socket.AF_INET6, address), port
-    leaves_from = socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, _PACKET_INFO.pack(local, 0)
-    one.sendmsg([packet], [leaves_from], 0, target)
+    leaves_from = [(socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, _PACKET_INFO.pack(local, 0))]
+    sendmsg = one.sendmsg
+
+    def send(packet: bytes | memoryview) -> int:
+        return sendmsg((packet,), leaves_from, 0, target)
+
+    return send
+
+
+def send(one: socket.socket, endpoint: bytes, packet: bytes | memoryview) -> None:
+    """Send a whole IPv6 packet to a packed endpoint once; raises OSError."""
+    sender(one, endpoint)(packet)
 
 
 class Encapsulation:

@@ -41,7 +41,8 @@ def serve(
         if settings.data_plane and localaddress.look(address)[0] is State.GONE:
             # Nobody serves an address that is nowhere. The data plane's device is to have it.
             encapsulation = _encapsulation(settings, stack, troubles)
-            plane = _plane(address, encapsulation, stack)
+            if encapsulation.place is not None:
+                plane = _plane(address, encapsulation, stack)
         sockets = RawSockets(address)
         stack.callback(sockets.close)
         control = stack.enter_context(closing(Control(address)))
@@ -77,4 +78,4 @@ def _encapsulation(settings: Settings, stack: ExitStack, troubles: list[str]) ->
 
 def _plane(address: IPv6Address, encapsulation: Encapsulation, stack: ExitStack) -> LastingPlane:
     """The data plane; its socket is the second at the port, so the daemon's is there before."""
-    return stack.enter_context(closing(LastingPlane(address)))
+    return stack.enter_context(closing(LastingPlane(address, encapsulation.place)))

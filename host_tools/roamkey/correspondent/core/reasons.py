@@ -76,15 +76,29 @@ REFUSED = {
 #: the daemon judges such packets, and counts them among its own.
 DATA_PLANE = {
     "busy": "Data come faster than device or network take them: nothing to do unless it goes on.",
+    "destination": "A node sends to another address inside UDP than the correspondent's: nothing "
+    "is forwarded here.",
+    "encapsulated": "Inside UDP there are no extension headers: a program of this host or of the "
+    "node sends them; if neither does, filter the source.",
     "failed": "The kernel would not send: look at the host's routes and firewall.",
-    "loop": "The care-of address of a node is routed into the data plane's device again: see what "
-    "its network hands out, and what else is provisioned with that address.",
+    "fragment": "Inside UDP nothing goes in fragments: let the program send shorter datagrams, "
+    "or see that the path's MTU is 1328 octets or more.",
+    "hop limit": "Damaged, or made by hand: capture it and look with `roamkey decode`.",
+    "ip options": "Nothing honest has IPv4 options: filter the source if it goes on.",
+    "length": "Damaged, or made by hand: capture it and look with `roamkey decode`.",
+    "loop": "The care-of address or endpoint of a node is routed into the data plane's device "
+    "again: see what its network hands out, and what else is provisioned with that address.",
     "not served": "A program of this host sends to an address behind the device that no node has, "
     "or whose node isn't registered.",
+    "protocol": "The node sends another protocol than UDP, TCP or ICMPv6: nothing carries it.",
     "source": "A program of this host sends to a home address from another address than the "
     "correspondent's: let it bind to that one, or leave the choice to the kernel.",
     "too big": "The sender was told the path's MTU with ICMPv6 and sends smaller packets; if it "
     "goes on, something filters ICMPv6.",
+    "truncated": "Damaged or cut short: look with `roamkey decode`.",
+    "udp checksum": "The sender or a NAT on the way leaves out the UDP checksum: see what is new "
+    "there.",
+    "version": "None: it isn't IPv6.",
 }
 PASSED_ON = ("delivered", "sent", "no binding")
 
