@@ -1,8 +1,13 @@
 """The sockets at UDP port 4191: who gets what, what is cut, and whence answers leave; and the
 daemon behind them, over IPv4 and IPv6."""
 
+import itertools
+import os
+import random
+import signal
 import socket
 from collections import Counter
+from contextlib import suppress
 from ipaddress import ip_address
 
 import pytest
@@ -273,6 +278,46 @@ def test_nodes_are_served_over_ipv4_and_ipv6(cable, lab_network, scene, tmp_path
     at_four.exchange(four, gone, private, removes=True)
     daemon.event("removed")
     daemon.end()
+
+
+@lab
+def test_a_flood_at_the_port_starves_no_node(cable, lab_network, scene):
+    _, here = cable
+    nodes = [scene.node(number) for number in range(1, 11)]
+    daemon = Daemon(lab_network, scene.path)
+    daemon.ready()
+    chance = random.Random(5)
+    sockets = [udp(here) for _ in range(16)]
+    made = []
+    for number in range(4000):
+        who = chance.choice(nodes) if number % 4 else scene.node_type(1000 + number)
+        endpoint = Endpoint(addresses.parse(NODE), 1, b"")
+        forged = who.inside(chance.getrandbits(16), endpoint).payload if number % 3 else b""
+        made.append(forged[:-12] + chance.randbytes(12) if forged else who.keepalive(endpoint)[1])
+    child = os.fork()
+    if not child:
+        for at in itertools.count():
+            with suppress(OSError):
+                sockets[at % 16].sendto(made[at % len(made)], (HERE[0], PORT))
+    try:
+        for round_ in range(2):
+            for node in nodes:
+                visitor = Visitor(here)
+                visitor.socket.settimeout(1.0)
+                care_of = visitor.endpoint.address
+                for number in range(100 * round_, 100 * round_ + 60):
+                    with suppress(TimeoutError):  # then it sends again, under its next number
+                        visitor.exchange(node, node.inside(number, visitor.endpoint), care_of)
+                        break
+                else:
+                    raise AssertionError("a node was starved")
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    (facts,) = told(lab_network, "status")
+    assert facts["packets"]["accepted"] >= 20 and facts["bindings"] == len(nodes)
+    assert facts["dropped"].get("flood", 0) > 0 and facts["withheld"] > 0
+    assert daemon.end()[0] == 0
 
 
 @lab
