@@ -9,6 +9,7 @@ from sqlalchemy import text
 
 from roamkey.errors import BadInputError, RefusedError, SystemRefusedError
 from roamkey.registry import GenerationKey, PairKeys, Registry, Site, TakenError
+from roamkey.registry.records import Binding, Change
 
 HOME = IPv6Address("2001:db8:a::100").packed
 HOME_2 = IPv6Address("2001:db8:a::200").packed
@@ -318,3 +319,30 @@ def test_damaged_files_are_one_line(path, tmp_path):
         Registry.open(tmp_path)
     with pytest.raises(SystemRefusedError):
         Registry.open(tmp_path / "missing" / "registry.sqlite")
+
+
+def test_a_binding_through_udp_is_kept_with_its_endpoint(registry):
+    registry.add_sent(set_id(1), "board-1", [pair(1)], LIFETIME)
+    registry.add_sent(set_id(2), "board-2", [pair(2, home=HOME_2)], LIFETIME)
+    by_udp, native = contents(registry)
+    endpoint, private = bytes(range(34)), IPv6Address("::ffff:192.168.1.5").packed
+
+    def commit(found, number, *more):
+        binding = Binding(private, LIFETIME, 1, 1000, found.keys[0].key_id, *more)
+        change = Change(found.pair_id, found.keys[0].key_id, 0, number, False, binding)
+        assert registry.commit([change]) == set()
+        return binding
+
+    first, second = commit(by_udp, 0, endpoint), commit(native, 0)
+    loaded = registry.bindings_for_correspondent(CN, 5)
+    assert loaded == {by_udp.pair_id: first, native.pair_id: second}
+    assert (loaded[by_udp.pair_id].endpoint, second.endpoint) == (endpoint, b"")
+    assert {one.endpoint for one in registry.current_bindings(5)} == {endpoint, b""}
+    assert {one.endpoint for one in registry.nodes_of_correspondent(CN)} == {endpoint, b""}
+    assert {home: one for home, _, one in registry.followed(CN, None)} == {
+        HOME: first, HOME_2: second,
+    }  # fmt: skip
+    again = commit(by_udp, 1)
+    assert registry.bindings_for_correspondent(CN, 5)[by_udp.pair_id] == again
+    with registry.reading() as c:
+        assert c.scalar(text("SELECT count(*) FROM bindings WHERE endpoint IS NOT NULL")) == 0

@@ -11,12 +11,14 @@ import typer
 
 from mip6 import addresses
 from roamkey.cli.options import EventsOption, PassphraseOption, RegistryOption, finite
-from roamkey.correspondent import daemon, privileges
+from roamkey.correspondent import encapsulation as udp
+from roamkey.correspondent import privileges, serving
 from roamkey.correspondent.clock import wall_ms
+from roamkey.correspondent.core.cache import NAT_REFRESH_S
 from roamkey.correspondent.events.file import place
 from roamkey.correspondent.events.recorder import KEEP_DAYS
 from roamkey.correspondent.log import Log
-from roamkey.correspondent.settings import METRICS, Settings
+from roamkey.correspondent.settings import ENCAPSULATION, METRICS, Settings
 from roamkey.errors import BadInputError
 from roamkey.registry import Registry, marks
 from roamkey.registry.records import NO_SITE
@@ -58,6 +60,12 @@ def _of_site(registry: str | None) -> IPv6Address:
     return IPv6Address(site.correspondent)
 
 
+def _place(text: str | None) -> udp.Place | None:
+    if text == "off":
+        return None
+    return ENCAPSULATION if text in (None, "on") else udp.parse_place(text)
+
+
 def run(
     address: Annotated[
         IPv6Address | None,
@@ -94,6 +102,23 @@ def run(
             help=f"Where to serve /metrics for Prometheus. Default: {METRICS} if free.",
         ),
     ] = None,
+    encapsulation: Annotated[
+        str | None,
+        typer.Option(
+            metavar="on|off|ADDRESS:PORT",
+            help="Where to take packets inside UDP, from nodes behind IPv4, NAT, or networks that "
+            f"drop extension headers. Default: on, at {ENCAPSULATION} if free.",
+        ),
+    ] = None,
+    nat_refresh: Annotated[
+        int,
+        typer.Option(
+            metavar="SECONDS",
+            min=0,
+            max=0xFFFF,
+            help="How often a node behind a NAT is to send something; 0: as it thinks best.",
+        ),
+    ] = NAT_REFRESH_S,
     data_plane: Annotated[
         bool,
         typer.Option(
@@ -133,13 +158,16 @@ def run(
         events=None if no_events else events or place(registry),
         events_days=events_days,
         marks=marks.place(registry),
+        encapsulation=_place(encapsulation),
+        encapsulation_needed=encapsulation is not None,
+        nat_refresh_s=nat_refresh,
     )
     with closing(Log(log.value, log_file)) as lines:
         if told is not None:
             lines.event(wall_ms(), "privileges", told, detail=told)
-        ended_by = daemon.serve(
+        ended_by = serving.serve(
             lambda create: Registry.open(
-                registry, create, passphrase_file, patience_s=daemon.REGISTRY_PATIENCE_S
+                registry, create, passphrase_file, patience_s=serving.REGISTRY_PATIENCE_S
             ),
             address,
             lines,

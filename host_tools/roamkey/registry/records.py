@@ -172,13 +172,15 @@ class MovedPair:
 
 
 class Binding(NamedTuple):
-    """Where a node is until `expires_ms`."""
+    """Where a node is until `expires_ms`. `endpoint`: outer address, port and local address (34
+    octets) where it is reached inside UDP, else b""."""
 
     care_of_address: bytes
     lifetime: int
     registered_ms: int
     expires_ms: int
     key_id: int
+    endpoint: bytes = b""
 
 
 class Change(NamedTuple):
@@ -208,6 +210,7 @@ class Bound(NamedTuple):
     board_id: str | None
     last_sequence: int
     generation: int
+    endpoint: bytes
     registered_ms: int
     expires_ms: int
 
@@ -222,5 +225,6 @@ class NodeState(NamedTuple):
     generation: int | None
     last_sequence: int | None
     care_of_address: bytes | None
+    endpoint: bytes
     registered_ms: int | None
     expires_ms: int | None
