@@ -35,5 +35,5 @@ REACH_HOST_OCTETS_MAX = const(253)
 REACH_LABEL_OCTETS_MAX = const(63)
 PORT_MAX = const(65535)
 
-# Datagrams: what a link of 1280 octets carries behind the Home Address option
-DATAGRAM_OCTETS_MAX = const(1208)
+# Datagrams: what a link of 1280 octets carries, inside UDP over IPv6 too
+DATAGRAM_OCTETS_MAX = const(1184)
