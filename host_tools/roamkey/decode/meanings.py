@@ -1,9 +1,8 @@
 """What the numbers of RFC 6275 mean to the person in the field, and what to do about them."""
 
 from functools import lru_cache
-from ipaddress import IPv6Address
 
-from mip6 import messages, packets
+from mip6 import addresses, messages, packets
 from mip6.status import STATUSES
 
 TCP = 6
@@ -68,6 +67,7 @@ FLAGS = {
         ("H", messages.FLAG_HOME_REGISTRATION, "home registration"),
         ("L", messages.FLAG_LINK_LOCAL, "link-local compatibility"),
         ("K", messages.FLAG_KEY_MANAGEMENT, "key management"),
+        ("F", messages.FLAG_UDP_ENCAPSULATION, "UDP encapsulation"),
     ),
     messages.BINDING_ACKNOWLEDGEMENT: (("K", messages.FLAG_BA_KEY_MANAGEMENT, "key management"),),
 }
@@ -115,8 +115,8 @@ ICMPV6_ERRORS = {
 
 @lru_cache(maxsize=4096)
 def text_of(address: bytes) -> str:
-    """An address of 16 octets as text."""
-    return str(IPv6Address(address))
+    """An address of 16 octets as text, an IPv4-mapped one in dots."""
+    return addresses.text(address)
 
 
 def duration(seconds: int) -> str:
