@@ -201,8 +201,8 @@ def _plain_handover(one: Handover) -> dict[str, Any]:
 COLUMNS = (
     "node", "home_address", "number", "why", "network", "way", "care_of_address", "boot",
     "generation", "first_sequence", "sequence", "updates", "error_ms", "left_ms", "joined_ms",
-    "usable_ms", "first_ms", "sent_ms", "accepted_ms", "acknowledged_ms", "data_ms", "signalling_ms",
-    "total_ms", "gap_ms", "lost", "signal_dbm",
+    "usable_ms", "first_ms", "sent_ms", "accepted_ms", "acknowledged_ms", "data_ms",
+    "signalling_ms", "total_ms", "gap_ms", "lost", "signal_dbm",
 )  # fmt: skip
 
 
