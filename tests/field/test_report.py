@@ -339,7 +339,7 @@ def test_the_way_is_shown_everywhere_and_only_where_it_is_news(tmp_path, walk):
     made = walk_through_a_nat(tmp_path, told=True, pulled=True)
     place = output.write(made, tmp_path / "out")
     text = place.read_text()
-    assert "inside UDP" in text and ">udp4</text>" in text and "cafe, udp4" in text
+    assert "inside UDP" in text and "udp4</text>" in text and "cafe, udp4" in text
     assert "Signalling, udp4" in text
     with (tmp_path / "out" / "handovers.csv").open(newline="") as file:
         assert [row["way"] for row in csv.DictReader(file)] == ["native", "udp4"] + ["native"] * 2

@@ -129,10 +129,9 @@ def _draw_lanes(
                 edgecolor=palette["paper"],
             )  # fmt: skip
             if one.way != NATIVE and len(known) <= _WAYS_MAX:
-                axes.annotate(
-                    one.way, (bound, lane), xytext=(2, 0), textcoords="offset points",
-                    va="center", fontsize=6.5, color=palette["paper"],
-                )  # fmt: skip
+                axes.text(
+                    bound, lane, f" {one.way}", va="center", fontsize=6.5, color=palette["paper"]
+                )
     for step in thinned(report.steps, POINTS_MAX):
         if step["kind"] == "cut":
             at = _seconds(report, step["at_ms"])
