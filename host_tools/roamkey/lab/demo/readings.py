@@ -39,8 +39,8 @@ _ENDS_WITHIN_S = 0.05
 class Reading:
     """One reading: its number, both its addresses, and when it arrived.
 
-    `care_of_address`: that it came from; of one inside UDP the outer source, maybe a NAT's. `time`:
-    by the kernel's clock (s since the epoch), however late it was looked at.
+    `care_of_address`: that it came from; of one inside UDP the outer source, maybe a NAT's.
+    `time`: by the kernel's clock (s since the epoch), however late it was looked at.
     """
 
     time: float
