@@ -15,7 +15,13 @@ from mip6 import packets
 from roamkey.errors import BadInputError
 from roamkey.lab.conditions import KINDS, Conditions
 from roamkey.lab.interpreter import micropython
-from roamkey.lab.lans import CORRESPONDENT_IPV4, CORRESPONDENT_NAME, ROUTER_OUTSIDE_IPV4, lay_out
+from roamkey.lab.lans import (
+    CORRESPONDENT_IPV4,
+    CORRESPONDENT_NAME,
+    RESOLVERS,
+    ROUTER_OUTSIDE_IPV4,
+    lay_out,
+)
 from roamkey.lab.network import CORRESPONDENT_ADDRESS, Network
 
 NFT = shutil.which("nft", path="/usr/sbin:/sbin:/usr/bin:/bin")
@@ -310,3 +316,44 @@ def test_conditions_that_are_none_are_named() -> None:
     ):  # fmt: skip
         with pytest.raises(BadInputError, match=what):
             Conditions(**wrong)
+
+
+@of("ipv4")
+def test_a_dhcp_client_is_given_address_router_and_resolver(network: Network) -> None:
+    """As scapy makes and reads the messages; what a client does with them is up to it."""
+    from scapy.layers.dhcp import BOOTP, DHCP
+
+    network.attach("board", "wlan0", "cafe", dad=False)
+    board = network.namespace("board")
+    board.remove_ipv4("wlan0")
+
+    def exchange(client: socket.socket, kind: str, mac: bytes, **more: str) -> tuple[str, dict]:
+        options = [("message-type", kind), *more.items(), "end"]
+        message = BOOTP(chaddr=mac, xid=0x1234, flags=0x8000) / DHCP(options=options)
+        client.sendto(bytes(message), ("255.255.255.255", 67))
+        answer = BOOTP(client.recv(2000))
+        assert (answer.op, answer.xid, answer.chaddr[:6]) == (2, 0x1234, mac)
+        return answer.yiaddr, dict(one for one in answer[DHCP].options if isinstance(one, tuple))
+
+    with board.socket(socket.AF_INET, DGRAM) as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"wlan0\0")
+        client.bind(("", 68))
+        client.settimeout(LONG_S)
+        first, second = (bytes((2, 0, 0, 0, 9, last)) for last in (1, 2))
+        offered, told = exchange(client, "discover", first)
+        assert told["message-type"] == 2 and offered == "192.168.3.100"
+        assert (told["router"], told["subnet_mask"]) == ("192.168.3.1", "255.255.255.0")
+        assert told["name_server"] == RESOLVERS[0] and told["lease_time"] > 60
+        given, told = exchange(
+            client, "request", first, requested_addr=offered, server_id="192.168.3.1"
+        )
+        assert (given, told["message-type"]) == (offered, 5)
+        other, _ = exchange(client, "discover", second)
+        assert other == "192.168.3.101"
+        given, told = exchange(client, "request", first, requested_addr=other)
+        assert (given, told["message-type"]) == ("0.0.0.0", 6), "of somebody else"
+        assert exchange(client, "discover", first)[0] == offered
+        for wrong in (b"", b"\x01" * 300, bytes(236) + b"\x63\x82\x53\x63\x35\x01"):
+            client.sendto(wrong, ("255.255.255.255", 67))
+        assert exchange(client, "discover", second)[0] == other, "nonsense ends nobody"

@@ -11,8 +11,9 @@ the correspondent, and with the home network, each with its own delay and loss (
 network; a board's IPv6 addresses come from its kernel's autoconfiguration and from nowhere else.
 
 Networks may be of other kinds (`conditions`), and more than these (`networks`): then the router
-translates and filters by nftables, and a resolver answers in it. There is no DHCP here: what
-gives a board its IPv4 address and route when it joins is the laboratory, in its client's place.
+translates and filters by nftables, and resolver and DHCP server answer in it. A board that is a
+process here has no DHCP client: the laboratory gives it its IPv4 address and route as it joins,
+in the client's place.
 """
 
 import contextlib
@@ -24,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from roamkey import children
-from roamkey.lab import conditions, names, outside, resolver, sandbox
+from roamkey.lab import conditions, dhcp, names, outside, resolver, sandbox
 from roamkey.lab.conditions import Conditions
 from roamkey.lab.helper import Helper
 from roamkey.lab.lans import CORRESPONDENT_ADDRESS as CORRESPONDENT_ADDRESS
@@ -250,6 +251,9 @@ class Network(Resources):
         if not self._plain:
             given = {name: lan.conditions for name, lan in self.lans.items()}
             router.nft(conditions.rules(given, outside.ROUTER_INTERFACE))
+        leases = dhcp.configuration(self.lans.values())
+        if leases:
+            self._start("router", "roamkey.lab.dhcp", leases)
         if self._named:
             self._build_resolver()
         self._bridge = self._start(
