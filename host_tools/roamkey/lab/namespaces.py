@@ -45,6 +45,11 @@ _NFT_TIMEOUT_S = 20.0
 NFT_MISSING = "nft isn't installed (Debian, Ubuntu: apt install nftables)"
 
 
+def nft_program() -> str | None:
+    """The path of nft, or None where it isn't installed."""
+    return shutil.which("nft", path=os.pathsep.join((os.defpath, "/usr/sbin", "/sbin")))
+
+
 def _family(address: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in address else socket.AF_INET
 
@@ -240,7 +245,7 @@ class Namespace:
 
     def nft(self, script: str) -> None:
         """Have nft do it, all or nothing. Raises SystemRefusedError where it can't."""
-        program = shutil.which("nft", path=os.pathsep.join((os.defpath, "/usr/sbin", "/sbin")))
+        program = nft_program()
         if program is None:
             raise SystemRefusedError(NFT_MISSING)
         process = self.popen(

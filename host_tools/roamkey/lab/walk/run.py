@@ -7,7 +7,6 @@ correspondent, to check a report against.
 
 import ipaddress
 import json
-import socket
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -17,7 +16,6 @@ from pathlib import Path
 from roamkey.board.serial_client import SerialClient
 from roamkey.correspondent import view
 from roamkey.enroll.deliver import provision
-from roamkey.enroll.plan import Plan
 from roamkey.field import boardlog
 from roamkey.firmware import example
 from roamkey.lab.board import VirtualBoard
@@ -25,6 +23,7 @@ from roamkey.lab.demo.correspondent import Correspondent
 from roamkey.lab.demo.readings import Readings
 from roamkey.lab.installed import installed_files
 from roamkey.lab.network import CORRESPONDENT_ADDRESS, PREFIXES, Network
+from roamkey.lab.plans import plan
 from roamkey.lab.walk.script import Script, Step
 from roamkey.registry import Registry
 from roamkey.waiting import until
@@ -137,11 +136,8 @@ class Walk:
             }
         )
         walker.board.start()
-        octets = [
-            socket.inet_pton(socket.AF_INET6, address)
-            for address in (walker.home_address, CORRESPONDENT_ADDRESS)
-        ]
-        provision(self._registry, walker.board.port, Plan(octets[0], (octets[1],)))
+        wanted = plan(walker.home_address, self._script.reach)
+        provision(self._registry, walker.board.port, wanted)
         return walker
 
     def _take(self, step: Step) -> None:
