@@ -230,3 +230,34 @@ def test_every_truncation_is_read_without_a_crash(tmp_path: Path) -> None:
     assert len(found["packets"]) == len(frames)
     for facts in found["packets"]:
         assert facts.get("authenticator", {}).get("verdict") != "right"
+
+
+def icmp_about(cited: bytes, kind: int, code: int) -> bytes:
+    """An ICMP error from a router about a packet, made by scapy; it cites 28 octets."""
+    from scapy.layers.inet import ICMP, IP
+
+    return bytes(IP(src="192.0.2.1", dst="198.51.100.7") / ICMP(type=kind, code=code) / cited[:28])
+
+
+def test_icmp_errors_about_it_are_explained(tmp_path: Path) -> None:
+    from scapy.layers.inet6 import ICMPv6DestUnreach, IPv6
+
+    errors = [icmp_about(sample("udp4-nat-bu"), kind, code) for kind, code in
+              ((3, 3), (3, 4), (3, 13), (3, 9), (11, 0))]  # fmt: skip
+    six = IPv6(src="2001:db8::1", dst="2001:db8:b::101") / ICMPv6DestUnreach(code=4)
+    errors.append(bytes(six / sample("udp6-bu")))
+    others = [icmp_about(outer_ipv4(b"x", port=53), 3, 3), icmp_about(b"", 8, 0)]
+    path = capture_of(tmp_path, errors + others, 101)
+    found = document(path)
+    assert len(found["packets"]) == len(errors) and found["skipped"] == len(others)
+    for facts in found["packets"][:-1]:
+        about = {"source": "198.51.100.7", "destination": "203.0.113.5"}
+        assert facts["icmp"]["about"] == about and facts["icmp"]["advice"]
+    assert found["packets"][-1]["icmpv6"]["about"]["destination"] == "2001:db8:c::5"
+    printed = run(path).stdout
+    assert "ICMP Destination Unreachable, port" in printed and "is the correspondent" in printed
+    assert max(map(len, printed.splitlines())) <= 80
+    everything = document("--all", path)["packets"]
+    assert "about" not in everything[-2]["icmp"] and everything[-1]["icmp"]["type"] == 8
+    refusal = run(icmp_about(b"", 3, 3)[:24].hex()).exception
+    assert "packet ends inside an ICMP header" in str(refusal)

@@ -19,6 +19,7 @@ Fields of a packet, absent where they don't apply:
   `generation`, `kbm` (binding, deletion), `note`
 - `udp`: `source_port`, `destination_port`, `octets` of data
 - `icmpv6`: `type`, `code`, `name`, `advice`, `pointer`, `about` (`source`, `destination`)
+- `icmp`: the same of IPv4's, without `pointer`
 - `damaged`: `reason` (a fixed word), `text`
 """
 
@@ -26,8 +27,8 @@ from typing import Any
 
 from mip6 import messages, packets
 from mip6.errors import Violation
-from roamkey.decode import authenticity, outer, partial
-from roamkey.decode.meanings import ICMPV6_ERRORS, PROTOCOLS, TCP, text_of
+from roamkey.decode import authenticity, icmp, outer, partial
+from roamkey.decode.meanings import PROTOCOLS, TCP, text_of
 from roamkey.decode.mobility import mobility_facts
 
 Facts = dict[str, Any]
@@ -62,11 +63,23 @@ def describe(
     if datagram is None:
         return _inside(octets, None, pairs, seen)
     if datagram.payload is None:
-        return outer.plain_facts(datagram)
+        return _of_ipv4(octets, datagram)
     facts = _inside(datagram.payload, datagram, pairs, seen)
     if datagram.damage is not None:
         facts |= _damaged(datagram.damage)
     return {"encapsulation": datagram.facts(), **facts}
+
+
+def _of_ipv4(octets: bytes, datagram: outer.Outer) -> Facts:
+    """The facts of an IPv4 packet that carries none of ours: an error about one, maybe."""
+    facts = outer.plain_facts(datagram)
+    if datagram.protocol == outer.ICMP and datagram.fragment is None:
+        header = 20 + datagram.options
+        try:
+            facts["icmp"] = icmp.icmp(octets[header : datagram.octets])
+        except Violation as error:
+            facts |= _damaged(error)
+    return facts
 
 
 def _damaged(error: Violation) -> Facts:
@@ -130,6 +143,7 @@ def is_mobility(facts: Facts) -> bool:
         or "home_address_option" in facts
         or "routing_header" in facts
         or "about" in facts.get("icmpv6", {})
+        or "about" in facts.get("icmp", {})
         or "encapsulation" in facts
     )
 
@@ -242,27 +256,7 @@ def _icmpv6(facts: Facts, packet: packets.Packet, cut: bool) -> None:
     if len(payload) < 8:
         raise Violation("truncated", "packet ends inside an ICMPv6 header")
     _checksum(facts, packet, cut)
-    kind, code = payload[0], payload[1]
-    named = ICMPV6_ERRORS.get((kind, code)) or ICMPV6_ERRORS.get((kind, None))
-    icmpv6: Facts = {"type": kind, "code": code}
-    if named:
-        icmpv6 |= {"name": named[0], "advice": named[1]}
-        if kind == 4:
-            icmpv6["pointer"] = int.from_bytes(payload[4:8], "big")
-        about = _cited(payload[8:])
-        if about:
-            icmpv6["about"] = about
-    facts["icmpv6"] = icmpv6
-
-
-def _cited(octets: bytes) -> Facts | None:
-    """The addresses of the packet that an ICMPv6 error is about, where that one is of mobility."""
-    part = partial.read(octets)  # which the error needn't cite whole
-    if part is None:
-        return None
-    cited: Facts = {"protocol": part.packet.protocol}
-    _header_facts(cited, part.packet)
-    return {end: cited[end] for end in ("source", "destination")} if is_mobility(cited) else None
+    facts["icmpv6"] = icmp.icmpv6(payload)
 
 
 def _parties(

@@ -112,6 +112,19 @@ ICMPV6_ERRORS = {
     ),
 }
 
+#: Likewise, RFC 792
+ICMP_ERRORS = {
+    (3, 1): ("Destination Unreachable, host", "the correspondent's host is down, or not there"),
+    (3, 3): (
+        "Destination Unreachable, port",
+        "nobody takes UDP there: is the correspondent running? at a node, its port changed",
+    ),
+    (3, 4): ("Fragmentation Needed", "the path carries smaller packets only"),
+    (3, 13): ("Destination Unreachable, prohibited", "a firewall on the path refuses UDP 4191"),
+    (3, None): ("Destination Unreachable", "the packet didn't arrive"),
+    (11, None): ("Time Exceeded", "a loop, or a hop limit too low"),
+}
+
 
 @lru_cache(maxsize=4096)
 def text_of(address: bytes) -> str:

@@ -14,7 +14,8 @@ from roamkey.decode.partial import Fragment
 
 _IPV4_OCTETS = 20
 _NO_CHECKSUM = b"\x00\x00"
-_PROTOCOLS_IPV4 = {1: "ICMP", 2: "IGMP"}
+ICMP = 1
+_PROTOCOLS_IPV4 = {ICMP: "ICMP", 2: "IGMP"}
 
 
 @dataclass(frozen=True)

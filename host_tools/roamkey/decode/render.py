@@ -23,6 +23,7 @@ _PRINTED = (  # fields of a message that need no words
     ("care_of_keygen_token", "care-of token"),
 )
 
+_ICMP = {"icmpv6": "ICMPv6", "icmp": "ICMP"}
 _INDENT = 18  # where values begin
 
 Row = tuple[str, str, str]  # label, value, colour ("" for none)
@@ -55,8 +56,9 @@ def _title(facts: Facts) -> str:
     words = [f"Packet {facts['number']}:" if "number" in facts else "Packet:"]
     if "mobility" in facts:
         words.append(facts["mobility"]["name"])
-    elif "icmpv6" in facts:
-        words.append("ICMPv6 " + facts["icmpv6"].get("name", f"type {facts['icmpv6']['type']}"))
+    elif "icmpv6" in facts or "icmp" in facts:
+        name = "icmpv6" if "icmpv6" in facts else "icmp"
+        words.append(f"{_ICMP[name]} " + facts[name].get("name", f"type {facts[name]['type']}"))
     elif "encapsulation" in facts and facts.get("protocol") == packets.NO_NEXT_HEADER:
         words.append("keepalive")
     elif "protocol" in facts:
@@ -82,8 +84,9 @@ def _rows(facts: Facts) -> Iterator[Row]:
         udp = facts["udp"]
         ports = f"port {udp['source_port']} to port {udp['destination_port']}"
         yield "UDP", f"{ports}, {udp['octets']} octets of data", ""
-    if "icmpv6" in facts:
-        yield from _icmpv6(facts["icmpv6"])
+    for name in ("icmpv6", "icmp"):
+        if name in facts:
+            yield from _icmp(_ICMP[name], facts[name])
     if "checksum" in facts:
         yield _checksum("checksum", facts["checksum"])
     if "authenticator" in facts:
@@ -214,13 +217,13 @@ def _authenticator(verdict: Facts) -> str:
     return f"{words}: {verdict['note']}" if "note" in verdict else words
 
 
-def _icmpv6(icmpv6: Facts) -> Iterator[Row]:
-    pointer = f", pointer {icmpv6['pointer']}" if "pointer" in icmpv6 else ""
-    yield "ICMPv6", f"type {icmpv6['type']}, code {icmpv6['code']}{pointer}", ""
-    if "about" in icmpv6:
-        about = icmpv6["about"]
+def _icmp(name: str, icmp: Facts) -> Iterator[Row]:
+    pointer = f", pointer {icmp['pointer']}" if "pointer" in icmp else ""
+    yield name, f"type {icmp['type']}, code {icmp['code']}{pointer}", ""
+    if "about" in icmp:
+        about = icmp["about"]
         yield "about", f"the packet {about['source']} to {about['destination']}", ""
-        yield "", icmpv6["advice"], "yellow"
+        yield "", icmp["advice"], "yellow"
 
 
 def _moment(seconds: float) -> str:
