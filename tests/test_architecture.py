@@ -88,10 +88,15 @@ AGENT_LOAD_POINTS = {
          "mip6.ports.rp2"},
         "a platform's own",
     ),
-    "mip6.ports.esp32": ({"ip6sta", "network", "socket"}, "of that firmware"),
+    "mip6.native.esp": ({"socket"}, "of that firmware"),
+    "mip6.native.lwip": ({"machine", "socket"}, "of that firmware"),
+    "mip6.ports.esp32": (
+        {"ip6sta", "machine", "mip6.native.esp", "network"}, "of that firmware, and if native",
+    ),
     "mip6.ports.files": ({"mip6.maintenance.scrubbing", "vfs"}, "seldom; MicroPython's"),
-    "mip6.ports.lwip": ({"machine", "socket"}, "of that firmware"),
-    "mip6.ports.rp2": ({"network"}, "of that firmware"),
+    "mip6.ports.rp2": (
+        {"machine", "mip6.native.lwip", "network"}, "of that firmware, and if native",
+    ),
     "mip6.ports.wifi": ({"mip6.maintenance.networklist"}, "when networks change"),
 }  # fmt: skip
 

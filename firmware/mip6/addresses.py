@@ -84,6 +84,11 @@ def is_ipv4(octets: "Octets") -> bool:
     return octets[:12] == IPV4_MAPPED
 
 
+def is_autoip(octets: "Octets") -> bool:
+    """Whether an IPv4 address is one that a host gave itself, since nobody did (RFC 3927)."""
+    return octets[:14] == IPV4_MAPPED + b"\xa9\xfe"
+
+
 def is_unicast_global(octets: "Octets") -> bool:
     """Whether an address may be a home or a correspondent address (RFC 6275 section 9.5.1): not
     unspecified, loopback, IPv4-mapped, link-local, site-local or multicast.

@@ -7,7 +7,7 @@ There are no queues between the port and the bindings, so none can grow. What wa
 
 import asyncio
 
-from . import clock, packets
+from . import addresses, clock, packets
 from .bindings.update_list import BindingUpdateList, nowhere
 from .bindings.uplinks import Uplinks
 from .compat import const
@@ -32,6 +32,8 @@ _VERIFY_MS = const(200)  # after which an address that came beside the one in us
 _AGAIN = const(1000)  # ms after a fault
 _GOODBYE = const(1500)  # ms that a shutdown waits for acknowledgements
 _GOODBYE_STEP = const(50)
+_IPV6_NETWORK = const(8)  # octets of an address that say which network it is on
+_IPV4_NETWORK = const(15)
 
 # ICMPv6 echo, RFC 4443 section 4
 _ECHO_REQUEST = const(128)
@@ -63,6 +65,7 @@ class Node:
         self._failure: Exception | None = None
         self._timer: asyncio.Task[None] | None = None
         self._timer_at = 0
+        self._looking: asyncio.Task[None] | None = None  # up a name
         self.uplinks = Uplinks()
         self._top_up_due = self._torn = False
         self._verify_at: int | None = None
@@ -76,11 +79,20 @@ class Node:
     def reload(self) -> None:
         """Read the keys from the key store, after they changed; bindings start afresh."""
         self.bindings = None
-        self.uplinks.home_address = None
+        self.uplinks.home_address = self.uplinks.ways = None
         if self.keystore.status == READY:
-            self.bindings = BindingUpdateList(self.keystore, self.now(), self.emit)
-            self.uplinks.home_address = self.bindings.home_address
-            self.uplinks.towards = self.bindings.bindings[0].correspondent
+            # Some ports know native packets alone.
+            udp = hasattr(self.port, "resolve")
+            credentials = self.keystore.credentials
+            if udp and credentials is not None:
+                self.port.use(credentials.native)
+            native = not udp or self.port.native
+            self.bindings = bindings = BindingUpdateList(
+                self.keystore, self.now(), self.emit, native, udp
+            )
+            self.uplinks.home_address = bindings.home_address
+            self.uplinks.towards = bindings.bindings[0].correspondent
+            self.uplinks.ways = bindings.ways
         self._attend()
 
     async def run(self) -> None:
@@ -107,9 +119,10 @@ class Node:
             self._let_go()
             raise
         finally:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._timer = self._ended = None
+            for task in (self._timer, self._looking):
+                if task is not None:
+                    task.cancel()
+            self._timer = self._looking = self._ended = None
             try:
                 self.port.stop()
             except Exception as error:  # what is on its way is what ended it
@@ -172,14 +185,56 @@ class Node:
             best = self.uplinks.best(now, bindings.care_of)
             if best is None:
                 bindings.detach(now)
-            elif best[1] != bindings.care_of:
-                bindings.valid_until = self.uplinks.valid_until(best[1])
-                bindings.attach(best[1], now)
-                for port in self.sockets:
-                    self._listen(port)
+            else:
+                self._use(bindings, best[0], best[1], now)
             self._send(now)
             for socket in self.sockets.values():
                 socket.flush()
+            if self._looking is None and self._ended is not None:
+                self._look_up(bindings, now)
+
+    def _use(self, bindings: BindingUpdateList, uplink: str, address: bytes, now: int) -> None:
+        """Use an address of an uplink; the IPv4 one beside it serves too."""
+        ipv4 = self.uplinks.ipv4_of(uplink)
+        moved = address != bindings.care_of
+        if moved:
+            bindings.valid_until = self.uplinks.valid_until(address)
+        elif ipv4 == bindings.ways.ipv4:
+            return
+        network = uplink if self._named() else _network_of(address)
+        bindings.attach(address, now, ipv4, network)
+        if moved:
+            for port in self.sockets:
+                self._listen(port)
+
+    def _named(self) -> bool:
+        """Whether the port's uplinks are named as their networks are."""
+        return hasattr(self.port, "named") and self.port.named
+
+    def _look_up(self, bindings: BindingUpdateList, now: int) -> None:
+        """Look a name up where no way that is known leads anywhere, or where there is time to."""
+        at = bindings.stuck_at()
+        name = None
+        if at is not None and now >= at:
+            name = bindings.ways.wanted(now, bindings.silent_since(now) is not None)
+        elif at is None and bindings.care_of is not None and bindings.settled() and self._quiet():
+            name = bindings.ways.strange(now)
+        if name is not None:
+            self._looking = asyncio.create_task(self._resolve(bindings, name))
+
+    async def _resolve(self, bindings: BindingUpdateList, name: str) -> None:
+        """The platform's own call may stop everything for seconds: what is due leaves first."""
+        try:
+            await asyncio.sleep(0)
+            ways = bindings.ways
+            found = self.port.resolve(name, ways.ipv6 is not None, ways.ipv4 is not None,
+                                      self.watchdog)  # fmt: skip
+            if ways.learn(name, found, self.now()):
+                bindings.more_ways(self.now())
+        except Exception as error:
+            self.faulted(error)
+        self._looking = None
+        self._attend()
 
     def _judge(self, bindings: BindingUpdateList, care_of: bytes, now: int) -> None:
         """Whether the address in use still leads anywhere: other routers may be on its link, its
@@ -199,7 +254,13 @@ class Node:
             for at in (self.bindings.wakes_at(), self.uplinks.wakes_at(now)):
                 if at is not None and at < soonest:
                     soonest = at
-            for at in (self.bindings.silent_at(), self._verify_at):
+            stuck = self.bindings.stuck_at()
+            for at in (
+                self.bindings.silent_at(),
+                self._verify_at,
+                stuck,
+                None if stuck is None else self.bindings.ways.wanted_at(),
+            ):
                 if at is not None and now < at < soonest:
                     soonest = at
         if self._top_up_due and soonest - now > 2 * _QUIET:
@@ -288,7 +349,7 @@ class Node:
         bindings = self.bindings
         if bindings is not None and bindings.care_of is not None:
             bindings.valid_until = self.uplinks.valid_until(bindings.care_of)
-            if new and address != bindings.care_of:
+            if new and address != bindings.care_of and not addresses.is_ipv4(address):
                 self._verify_at = now + _VERIFY_MS
         self._attend()
         if self.bindings is not None:
@@ -304,7 +365,11 @@ class Node:
     def received(
         self, source: bytes, destination: bytes, next_header: int, payload: "Octets"
     ) -> None:
-        """A packet came; `payload` from the header of type `next_header` on. Never raises."""
+        """A packet came; `payload` from the header of type `next_header` on. Never raises.
+
+        Of a datagram from outside (packets.ENCAPSULATED and its source port) the destination
+        doesn't count.
+        """
         try:
             self._take(source, destination, next_header, payload)
         except Exception as error:
@@ -379,6 +444,8 @@ class Node:
         taken = self.port.send(*packet)
         if not taken:
             self.unsent += 1
+        elif packet[2] >= packets.ENCAPSULATED and self.bindings is not None:
+            self.bindings.carried(self.now())
         return taken
 
     # What applications may ask (docs/APPLICATIONS.md)
@@ -410,6 +477,12 @@ class Node:
         from .status import of_node
 
         return of_node(self)
+
+
+def _network_of(address: bytes) -> str:
+    """What the network of an address is remembered by: its prefix."""
+    octets = _IPV4_NETWORK if addresses.is_ipv4(address) else _IPV6_NETWORK
+    return addresses.text(address[:octets] + bytes(16 - octets))
 
 
 def _echo_reply(packet: "Packet", home_address: bytes) -> bytes | None:

@@ -27,6 +27,7 @@ IPV6_HEADER_OCTETS = const(40)
 EXTENSION_OCTETS = const(24)  # of the Home Address option's header, and of a type 2 routing header
 UDP_HEADER_OCTETS = const(8)
 ENCAPSULATION_PORT = const(4191)  # dsmipv6, RFC 5555 section 4.1
+ENCAPSULATED = const(0x10000)  # as a next header, with a port: the payload is a datagram's data
 KEEPALIVE_OCTETS = const(64)  # as long as the Binding Error that may answer it
 
 HOME_ADDRESS_OPTION = const(0xC9)  # RFC 6275 section 6.3

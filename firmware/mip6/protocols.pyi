@@ -20,8 +20,12 @@ HmacKey = bytes | tuple[bytes, bytes]
 #: Where events go: a short fixed word, an address or None, a detail or None.
 Emit = Callable[[str, bytes | None, object], None]
 
-#: A packet to send: source, destination, next header, payload from that header on.
+#: A packet to send: source, destination, next header, payload from that header on. Or, where the
+#: next header is packets.ENCAPSULATED plus a UDP port, a whole IPv6 packet as a datagram's data.
 Outgoing = tuple[bytes, bytes, int, Octets]
+
+#: A way to a correspondent (bindings/ways.py): kind, care-of address, outer address, port.
+Way = tuple[int, bytes, bytes | None, int]
 
 #: A packet received: source, destination, next header, payload from that header on.
 Incoming = tuple[bytes, bytes, int, Octets]
@@ -97,9 +101,15 @@ class Sink(Protocol):
     def faulted(self, error: Exception, /) -> None: ...
 
 class Port(Protocol):
-    """A platform's uplinks and raw IPv6 (ports/). Some have `listen`, some `reload` besides."""
+    """A platform's uplinks, raw IPv6 and UDP (ports/). Some have `listen`, some `reload` besides;
+    those without `resolve` know native packets alone.
+
+    `native`: whether there is raw IPv6; `named`: whether uplinks are named as their networks are.
+    """
 
     faults: dict[str, int]
+    native: bool
+    named: bool
 
     def start(self, sink: Sink, /) -> None: ...
     def stop(self) -> None: ...
@@ -107,6 +117,10 @@ class Port(Protocol):
         self, source: bytes, destination: bytes, next_header: int, payload: Octets, /
     ) -> bool: ...
     def note(self, kind: str, text: object, /) -> None: ...
+    def use(self, native: bool, /) -> None: ...
+    def resolve(
+        self, name: str, ipv6: bool, ipv4: bool, feed: Callable[[], object] | None, /
+    ) -> list[bytes]: ...
 
 class Receiver(Protocol):
     """A platform's raw socket that receives."""

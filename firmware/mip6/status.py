@@ -4,7 +4,7 @@ A board has this file in memory only while somebody asks. No secrets here.
 """
 
 from .addresses import text
-from .bindings import binding, states
+from .bindings import binding, states, ways
 from .compat import const
 from .keystore.ledger import warning
 from .keystore.records import DAMAGED, EMPTY, NO_COUNTER, READY, STORAGE_ERROR, UNFINISHED
@@ -37,6 +37,7 @@ _REASONS = {
     binding.UNKEYED: "no key provisioned, and return routability is not built yet",
     binding.SPENT: "every sequence number of every key is used: provision new keys",
     binding.BINDING_ERROR: "the correspondent doesn't know Binding Updates (Binding Error 2)",
+    binding.NO_WAY: "no way from here: no IPv6, and no IPv4 address to reach it at",
     binding.PARAMETER_PROBLEM: "the correspondent's host doesn't know Mobile IPv6 (ICMPv6 error)",
 }
 
@@ -116,11 +117,24 @@ def _of_binding(entry: "binding.Binding", keystore: "Keystore", now: int) -> "di
         "generation": entry.generation,
         "sequence": entry.sequence,
         "updates_sent": entry.pace.sent,
+        "unanswered": entry.pace.unanswered,
+        "way": None if entry.way is None else ways.NAMES[entry.way[0]],
+        "endpoint": _endpoint(entry),
+        "nat": entry.nat,
+        "round_trip_ms": entry.round_trip,
         "lifetime_left_s": None if left is None else max(0, left - now) // 1000,
     }
     if entry.state != states.UNKEYED:
         answer["key"] = outlook(keystore, entry.index, entry.pace.sent, now - entry.since)
     return answer
+
+
+def _endpoint(entry: "binding.Binding") -> str | None:
+    """Where datagrams of a way inside UDP go: "192.0.2.1:4191", "[2001:db8::1]:4191"; or None."""
+    if entry.way is None or entry.way[2] is None:
+        return None
+    name = text(entry.way[2])
+    return ("[%s]:%d" if ":" in name else "%s:%d") % (name, entry.way[3])
 
 
 def of_node(node: "Node") -> "dict[str, Any]":
@@ -144,6 +158,7 @@ def of_node(node: "Node") -> "dict[str, Any]":
     home = care_of == bindings.home_address
     answer["state"] = "detached" if care_of is None else "home" if home else "away"
     answer["text"] = node.fault
+    answer["native"] = bindings.ways.native
     answer["home_address"] = text(bindings.home_address)
     answer["care_of_address"] = text(care_of) if care_of else None
     answer["bindings"] = of_bindings(bindings, now)

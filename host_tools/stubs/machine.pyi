@@ -1,5 +1,6 @@
 """MicroPython's module of the chip, as far as the agent uses it."""
 
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 class RTC:
@@ -13,6 +14,10 @@ class ADC:
 class WDT:
     def __init__(self, *, timeout: int) -> None: ...
     def feed(self) -> None: ...
+
+class Timer:
+    def __init__(self, *, period: int, callback: Callable[[Timer], object]) -> None: ...
+    def deinit(self) -> None: ...
 
 class _Memory:
     def __getitem__(self, address: int) -> int: ...

@@ -13,7 +13,8 @@ import sys
 import time
 
 from mip6 import addresses, packets
-from mip6.ports import esp32, wifi
+from mip6.native import esp
+from mip6.ports import esp32, outside, wifi
 
 LINK_LOCAL = addresses.parse("fe80::1")
 FIRST = addresses.parse("2001:db8:1::5")
@@ -35,6 +36,7 @@ class Radio:
         self.table = []  # as ip6sta.addresses() gives it
         self.in_reach = ["cellar", "attic"]
         self.joins = True  # whether an association succeeds
+        self.ipv4 = "0.0.0.0"
 
     # network
 
@@ -61,10 +63,19 @@ class Radio:
         else:
             self.losses += 1
 
-    def status(self, what):
+    def status(self, what=None):
+        if what is None:  # network.STAT_CONNECTING, STAT_IDLE
+            return 1001 if self.up else 1000
         if what != "rssi":
             raise ValueError
         return -60
+
+    def isconnected(self):
+        return self.ipv4 != "0.0.0.0"
+
+    def ipconfig(self, key):
+        assert key == "addr4"
+        return self.ipv4, "255.255.255.0"
 
     def disconnect(self):
         self.calls.append(("disconnect",))
@@ -224,7 +235,7 @@ def packet(source, destination, next_header, payload):
 
 def test_receiver_gives_what_follows_the_ipv6_header():
     with Borrowed(Radio()):
-        receiver = esp32.Receiver(packets.ROUTING)
+        receiver = esp.Receiver(packets.ROUTING)
         receiver.socket.queue = [packet(PEER, FIRST, packets.ROUTING, b"payload!") + b"padding"]
         source, destination, next_header, payload = receiver.receive()
         assert (source, destination, next_header) == (PEER, FIRST, packets.ROUTING)
@@ -234,7 +245,7 @@ def test_receiver_gives_what_follows_the_ipv6_header():
 
 def test_receiver_passes_over_what_is_not_for_us():
     with Borrowed(Radio()):
-        receiver = esp32.Receiver(packets.MOBILITY)
+        receiver = esp.Receiver(packets.MOBILITY)
         good = packet(PEER, FIRST, packets.MOBILITY, b"12345678")
         receiver.socket.queue = [
             b"",
@@ -250,7 +261,7 @@ def test_receiver_passes_over_what_is_not_for_us():
 
 def test_receiver_of_icmpv6_gives_parameter_problems_alone():
     with Borrowed(Radio()):
-        receiver = esp32.Receiver(packets.ICMPV6)
+        receiver = esp.Receiver(packets.ICMPV6)
         receiver.socket.queue = [
             packet(PEER, FIRST, packets.ICMPV6, bytes((kind,)) + bytes(7))
             for kind in (134, 128, 4)
@@ -265,7 +276,7 @@ def test_receiver_raises_what_is_no_empty_queue():
             raise OSError(12)
 
     with Borrowed(Radio()):
-        receiver = esp32.Receiver(packets.ROUTING)
+        receiver = esp.Receiver(packets.ROUTING)
         receiver.socket = Broken(10, 3, packets.ROUTING)
         try:
             receiver.receive()
@@ -277,7 +288,7 @@ def test_receiver_raises_what_is_no_empty_queue():
 
 def test_sender_binds_connects_and_keeps_the_socket():
     with Borrowed(Radio()):
-        sender = esp32.Sender()
+        sender = esp.Sender()
         sender.send(FIRST, PEER, 60, b"one")
         sender.send(FIRST, PEER, 60, memoryview(b"two"))
         (stream,) = Socket.made
@@ -289,7 +300,7 @@ def test_sender_binds_connects_and_keeps_the_socket():
 
 def test_sender_takes_another_socket_from_another_source():
     with Borrowed(Radio()):
-        sender = esp32.Sender()
+        sender = esp.Sender()
         sender.send(FIRST, PEER, 60, b"one")
         sender.send(SECOND, PEER, 60, b"two")
         old, new = Socket.made
@@ -298,7 +309,7 @@ def test_sender_takes_another_socket_from_another_source():
 
 def test_sender_keeps_three_sockets_the_last_used():
     with Borrowed(Radio()):
-        sender = esp32.Sender()
+        sender = esp.Sender()
         for protocol in (60, 135, 58, 60, 17):
             sender.send(FIRST, PEER, protocol, b"x")
         assert [stream.protocol for stream in Socket.made if not stream.closed] == [60, 58, 17]
@@ -308,7 +319,7 @@ def test_sender_keeps_three_sockets_the_last_used():
 
 def test_sender_closes_a_socket_that_could_not_be_bound():
     with Borrowed(Radio()):
-        sender = esp32.Sender()
+        sender = esp.Sender()
         Socket.refuse = OSError(22)
         try:
             sender.send(FIRST, PEER, 60, b"one")
@@ -412,16 +423,62 @@ def test_the_counter_is_noted_in_rtc_memory_on_an_esp32_alone():
 # The whole port
 
 
-def test_stock_firmware_is_named():
-    with Borrowed(Radio()):
+class Datagrams(Socket):
+    """A fake UDP socket of lwIP."""
+
+    def __init__(self, family, kind):
+        assert (family, kind) == (2, 2)
+        Socket.__init__(self, Sockets.AF_INET6, 3, packets.UDP)
+
+    def sendto(self, payload, place):
+        self.sent.append((bytes(payload), place))
+
+    def recvfrom(self, octets):
+        return self.recv(octets), ("192.0.2.1", 4191)
+
+
+class DatagramSockets:
+    AF_INET, AF_INET6, SOCK_DGRAM = 2, 10, 2
+    socket = Datagrams
+
+
+async def over_ipv4(radio, port, sink):
+    port.start(sink)
+    await eventually(lambda: radio.up)
+    await asyncio.sleep(0.2)
+    assert sink.told == []  # not before DHCP gave an address
+    radio.ipv4 = "10.0.0.7"
+    await eventually(lambda: sink.told)
+    here, there = addresses.parse("10.0.0.7"), addresses.parse("192.0.2.1")
+    assert sink.told == [("usable", "attic", 0, here)]
+    assert not port.send(here, PEER, 60, b"native")
+    inside = packets.ipv6_header(FIRST, PEER, packets.MOBILITY, 8) + bytes(8)
+    assert port.send(here, there, packets.ENCAPSULATED + 4191, inside)
+    (stream,) = Socket.made
+    assert stream.bound == ("0.0.0.0", port._outside_port)
+    assert stream.sent == [(inside, ("192.0.2.1", 4191))]
+    stream.queue.append(inside + b"longer")
+    port._drain(port._outside[True])
+    assert sink.told[1:] == [(there, b"", packets.ENCAPSULATED + 4191, inside + b"l")]
+    port.stop()
+    assert stream.closed
+
+
+def test_stock_firmware_has_packets_inside_udp_over_ipv4():
+    radio, sink = Radio(), Sink()
+    sink.address_usable = lambda *told: sink.told.append(("usable",) + told[:3])
+    with Borrowed(radio):
         del sys.modules["ip6sta"]
+        before, outside.socket = outside.socket, DatagramSockets
         try:
-            esp32.Port(Store())
-        except OSError as error:
-            assert "no IPv6" in str(error)
-        else:
-            raise AssertionError("a port without IPv6")
-        sys.modules["ip6sta"] = Radio()
+            port = esp32.Port(Store({"ssid": "attic", "priority": 0}))
+            port.use(True)
+            assert not port.native and "no IPv6" in port.why
+            asyncio.run(over_ipv4(radio, port, sink))
+            assert port.faults == {}
+        finally:
+            outside.socket = before
+            sys.modules["ip6sta"] = radio
 
 
 async def eventually(condition):
@@ -472,6 +529,8 @@ def test_port_joins_by_priority_and_follows():
                 {"ssid": "attic", "password": "secret", "priority": 0},
             )
         )
-        assert [stream.protocol for stream in Socket.made] == [43, 135, 58]
+        assert Socket.made == []
+        port.use(True)
+        assert [stream.protocol for stream in Socket.made] == [43, 135, 58] and port.native
         asyncio.run(roam(radio, port, sink))
         assert port.faults == {}

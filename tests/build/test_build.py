@@ -192,7 +192,7 @@ def test_no_board_gets_what_only_type_checkers_read() -> None:
 def test_compiled_files_are_those_of_the_platform(tmp_path: Path) -> None:
     files = build.compile_board_files(tmp_path, "rp2")
     assert "/lib/mip6/ports.mpy" in files and "/lib/mip6/compat.mpy" not in files
-    assert b"make_ipv6" in files["/lib/mip6/ports.mpy"].read_bytes()  # of lwip.py
+    assert b"make_ipv6" in files["/lib/mip6/native.mpy"].read_bytes()  # of lwip.py
     assert b"open_netlink" not in files["/lib/mip6/ports.mpy"].read_bytes()
     assert files["/main.py"].suffix == ".py"
     assert build.fits(0x1306) and not build.fits(0x1305)

@@ -50,24 +50,29 @@ def keystore(
     home=HOME,
     set_id=b"set-id-8",
     keyless=None,
+    reach=(),
+    native=True,
 ):
     """A key store with keys for these correspondents, but for `keyless`."""
     found = Keystore(store or MemoryStore())
     found.load()
     peers = [
-        Peer(cn, NONCE1, NONCE2, lifetime, [(n, kcn(cn, n)) for n in range(count)])
+        Peer(cn, NONCE1, NONCE2, lifetime, [(n, kcn(cn, n)) for n in range(count)], reach)
         for cn, count in [(cn, 0 if cn == keyless else generations) for cn in correspondents]
     ]
-    found.provision(Credentials(set_id, home, peers))
+    found.provision(Credentials(set_id, home, peers, native))
+    for peer in found.credentials.peers:  # TEMPORARY
+        peer.reach = list(reach)
     return found
 
 
 class Update:
     """A Binding Update as the correspondent read it."""
 
-    def __init__(self, packet, message, generation):
+    def __init__(self, packet, message, generation, outer=None):
         self.source = packet.source
-        self.care_of = packet.source
+        self.care_of = packet.source if outer is None else outer[0]
+        self.outer = outer  # (care-of address, outer destination, port), inside UDP
         self.at_home = packet.home_address is None
         self.sequence = message.sequence
         self.lifetime = message.lifetime
@@ -93,6 +98,8 @@ class Correspondent:
     def read(self, sent):
         """An `Update` from what the node sends; asserts all that it must be."""
         source, destination, next_header, payload = sent
+        if next_header >= packets.ENCAPSULATED:
+            return self._read_inside(sent)
         assert destination == self.address
         packet = packets.parse_payload(next_header, bytes(payload), source, destination)
         assert packet.protocol == packets.MOBILITY
@@ -109,7 +116,37 @@ class Correspondent:
                 return Update(packet, message, generation)
         raise AssertionError("wrong authenticator")
 
-    def answer(self, update, status=0, sequence=None, lifetime=None, advice=None, key_of=None):
+    def _read_inside(self, sent):
+        source, outer, next_header, datagram = sent
+        packet = packets.parse_encapsulated(bytes(datagram))
+        assert (packet.source, packet.destination) == (self.home, self.address)
+        assert packet.protocol == packets.MOBILITY and packet.checksum_ok()
+        header = bytes(packet.payload)
+        message = messages.decode(header)
+        assert message.flags == messages.FLAG_ACKNOWLEDGE | messages.FLAG_UDP_ENCAPSULATION
+        assert message.options[-1][0] == messages.BINDING_AUTHORIZATION_DATA
+        ipv4 = message.option(messages.IPV4_CARE_OF_ADDRESS)
+        care_of = message.option(messages.ALTERNATE_CARE_OF_ADDRESS)
+        if addresses.is_ipv4(outer):
+            assert care_of is None and ipv4[:2] == bytes(2)
+            care_of = addresses.IPV4_MAPPED + ipv4[2:]
+        assert care_of == source
+        for generation in range(len(self.keys)):
+            kbm = self._kbm(generation, source, message.lifetime == 0)
+            if keys.verify(kbm, source, self.address, header):
+                told = source, outer, next_header - packets.ENCAPSULATED
+                return Update(packet, message, generation, told)
+        raise AssertionError("wrong authenticator")
+
+    def inside(self, header, outer, port=4191):
+        """A Mobility Header on its way to the node inside UDP."""
+        header = messages.with_checksum(header, self.address, self.home)
+        before = packets.ipv6_header(self.address, self.home, packets.MOBILITY, len(header))
+        return outer, b"", packets.ENCAPSULATED + port, before + header
+
+    def answer(
+        self, update, status=0, sequence=None, lifetime=None, advice=None, key_of=None, nat=None
+    ):
         """The packet (source, destination, next header, payload) that acknowledges an update."""
         fields = {
             "status": status,
@@ -119,11 +156,15 @@ class Correspondent:
         options = []
         if advice is not None:
             options.append((messages.BINDING_REFRESH_ADVICE, advice.to_bytes(2, "big")))
+        if nat is not None:
+            options.append((messages.NAT_DETECTION, bytes(2) + nat.to_bytes(4, "big")))
         options.append((messages.BINDING_AUTHORIZATION_DATA, bytes(12)))
         header = messages.Message(messages.BINDING_ACKNOWLEDGEMENT, options, **fields).encode()
         deletion = update.lifetime == 0 or update.care_of == self.home
         kbm = (key_of or self)._kbm(update.generation, update.care_of, deletion)
         mac = keys.authenticator(kbm, update.care_of, self.address, header)
+        if update.outer is not None:
+            return self.inside(header[:-12] + mac, update.outer[1], update.outer[2])
         return self.packet(header[:-12] + mac, update.care_of)
 
     def packet(self, header, care_of, route=True):

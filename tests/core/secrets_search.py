@@ -36,8 +36,8 @@ def collect_from(peer_class: type) -> None:
     """Have every Kcn that enters a `keyset.Peer` noted in `kcns`, but the simplest ones."""
     made = peer_class.__init__
 
-    def noting(self, correspondent, home_nonce, care_of_nonce, lifetime, generations):
-        made(self, correspondent, home_nonce, care_of_nonce, lifetime, generations)
+    def noting(self, *given, **named):
+        made(self, *given, **named)
         kcns.update(kcn for _, kcn in self.generations if len(set(kcn)) >= _DISTINCT)
 
     peer_class.__init__ = noting

@@ -308,7 +308,7 @@ def test_an_update_is_what_the_encoder_would_make():
     for number in (0, 1, 255, 256, 40000, 65535):
         for lifetime in (1, 105, 65535):
             key = keys.hmac_key(bytes([number & 255, lifetime & 255]) * 10)
-            template.aim(COA1, key, lifetime)
+            template.aim((0, COA1, None, 0), key, lifetime)
             template.number(number)
             message = messages.Message(
                 messages.BINDING_UPDATE,

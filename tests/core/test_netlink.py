@@ -83,7 +83,8 @@ def test_addresses_that_are_not_usable():
 def test_addresses_that_never_are_care_of_addresses():
     assert list(netlink.read(address_message(scope=253))) == []  # link-local
     assert list(netlink.read(address_message(scope=254))) == []  # loopback
-    assert list(netlink.read(address_message(family=2, address=bytes(4)))) == []
+    assert list(netlink.read(address_message(family=7, address=bytes(4)))) == []
+    assert list(netlink.read(address_message(family=2, address=b"\xa9\xfe\1\2"))) == []  # AutoIP
 
 
 def test_links():

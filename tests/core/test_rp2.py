@@ -10,7 +10,8 @@ from harness import raises
 
 from mip6 import addresses
 from mip6.maintenance import networklist
-from mip6.ports import lwip, station, wifi
+from mip6.native import lwip
+from mip6.ports import station, wifi
 
 _OBJECT = 0x20010000
 _PCB = 0x20020000
@@ -116,6 +117,7 @@ class _Wlan:
     def __init__(self):
         self.in_reach = []
         self.addr6 = []
+        self.addr4 = "0.0.0.0"
         self.asked = []
         self.error = None  # what every call raises
         self._status = 0
@@ -147,6 +149,8 @@ class _Wlan:
 
     def ipconfig(self, *keys, **values):
         self._check()
+        if keys == ("addr4",):
+            return self.addr4, "255.255.255.0"
         if keys:
             return list(self.addr6)
         self.asked.append(("ipconfig", values))
@@ -456,6 +460,7 @@ class _Port(wifi.WifiPort):
         self.lines = []
         self.solicited = 0
         self._sink = self
+        self.use(True)
         self._station._known = _read(_KNOWN)
 
     def _open_sender(self):

@@ -5,11 +5,11 @@ milliseconds of any clock that never goes back. Nothing here reads a clock or se
 the packet that is due.
 """
 
-from .. import messages
+from .. import keys, messages, packets
 from ..compat import const
 from ..errors import Exhausted, StorageError
 from ..limits import LIFETIME_UNIT_S
-from . import states, updates
+from . import states, updates, ways
 from .pace import Pace
 
 TYPE_CHECKING = const(False)
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..keystore.keyset import Peer
-    from ..protocols import Outgoing
+    from ..protocols import Octets, Outgoing, Way
     from .update_list import BindingUpdateList
 
 # Milliseconds
@@ -26,6 +26,14 @@ _UNSUPPORTED_PAUSE = const(600000)  # RFC 6275 section 11.3.5 wants one and name
 _BLOCKED_PAUSE = const(32000)
 _UNPROVEN_GAP = const(10000)  # between updates that unauthenticated messages may cause
 _MARGIN_MAX = const(60000)  # refresh so long before the end: room for five retransmissions
+
+_ANOTHER_WAY = const(350)  # without an answer, or twice the round trip known, up to
+_ANOTHER_WAY_MAX = const(3000)
+_BETTER_WAY = const(3600000)  # between trials of one that was silent; doubled up to
+_BETTER_WAY_MAX = const(86400000)
+KEEPALIVE_S = const(25)  # where the correspondent names no other
+_KEEPALIVE_MAX_S = const(86400)
+_NO_KEEPALIVE = const(0xFFFFFFFF)  # in NAT Detection: none is needed
 
 _BARRED_PAUSE = const(86400000)
 _UNSIGNED_WAIT = const(5000)  # at home, after an answer that no key vouches for
@@ -38,6 +46,7 @@ UNKEYED = const(256)
 SPENT = const(257)
 BINDING_ERROR = const(258)
 PARAMETER_PROBLEM = const(259)
+NO_WAY = const(260)
 
 
 class Binding:
@@ -56,7 +65,18 @@ class Binding:
             self.state = states.UNKEYED
             self.why = UNKEYED
         self.update = updates.Update(owner.home_address, peer.correspondent)
-        self.care_of: bytes | None = None  # the address that the updates on their way register
+        # by which data go, once it was accepted; before that, the first to be tried
+        self.way: "Way | None" = None
+        self.ways: list[Way] = []  # of this series, in their order
+        self._tries = 0  # updates in this series
+        self._twice = 0  # how many ways from the first on are tried twice
+        self._better_at = now + _BETTER_WAY
+        self._better_pause = _BETTER_WAY
+        self._told = ways.NATIVE  # the kind of way that was told of last
+        self.round_trip: int | None = None  # milliseconds, of the last answer
+        self.nat = False  # whether the correspondent sees another address than ours
+        self.keepalive_at: int | None = None
+        self._keepalive = 0  # milliseconds, 0: none are needed
         self.sequence: int | None = None  # of the update sent last
         self.accepted: int | None = None  # of the update acknowledged last
         self.granted = 0  # milliseconds
@@ -69,9 +89,9 @@ class Binding:
         self._may_exist_until = now + 1000 * peer.lifetime
         self._acknowledged = False
         self.deleting = False
-        self._aimed = False  # whether `update` is laid out for now
-        # (address, refresh at, expires at): what the correspondent surely holds
-        self._held: tuple[bytes, int, int] | None = None
+        self._aimed: "Way | None" = None  # what `update` is laid out for
+        # (way, refresh at, expires at): what the correspondent surely holds
+        self._held: "tuple[Way, int, int] | None" = None
         self._jumped = False
         self._unproven_at = _NEVER
         self.heard_at = _NEVER  # when the correspondent last answered authentically
@@ -81,6 +101,11 @@ class Binding:
         self.since = now  # when the counting of updates began
         self._warning: int | None = None  # per cent of the last key used that were told of
         self._packet: "Outgoing | None" = None
+
+    @property
+    def care_of(self) -> bytes | None:
+        """The address (16 octets) that is registered, or is to be."""
+        return None if self.way is None else self.way[1]
 
     @property
     def usable(self) -> bool:
@@ -133,7 +158,10 @@ class Binding:
 
     def unsent(self) -> None:
         """The platform refused the update drawn last: nobody has seen its number, so the next one
-        may have it."""
+        may have it. Another way is tried at once."""
+        if self._tries < len(self.ways) + self._twice and self.sequence is not None:
+            at = self.pace.sent_at(self.sequence)
+            self.transmit_at = at if at is None else self.pace.allowed(at)
         if self.generation is not None and self.sequence is not None:
             self._unused = (self.generation, self.sequence)
             self._owner.keystore.budget.spend(self.index, -1)
@@ -141,7 +169,13 @@ class Binding:
     def wakes_at(self) -> int | None:
         """When `run` has something to do next, or None."""
         soonest = None
-        for at in (self.refresh_at, self.expires_at, self.retry_at, self.transmit_at):
+        for at in (
+            self.refresh_at,
+            self.expires_at,
+            self.retry_at,
+            self.transmit_at,
+            self.keepalive_at,
+        ):
             if at is not None and (soonest is None or at < soonest):
                 soonest = at
         return soonest
@@ -159,7 +193,81 @@ class Binding:
     def holds(self, care_of_address: bytes, now: int) -> bool:
         """Whether the correspondent holds a binding to this address, and no update may undo it."""
         held = self._held
-        return held is not None and held[0] == care_of_address and now < held[2]
+        if held is None or held[0][0] != ways.NATIVE:  # a NAT may have given another port
+            return False
+        return held[0][1] == care_of_address and now < held[2]
+
+    def attach(self, event: int, now: int, moved: bool) -> None:
+        """The node has other addresses than before: let `event` happen, where that changes things.
+
+        `moved`: whether the address in use is another one. A binding that is good stays so while
+        its own address is there; a better way is tried beside it.
+        """
+        found = self._owner.ways.of(self.index)
+        if self.usable and self.way in found:
+            if found[0] != self.way and self.state == states.BOUND:
+                self._better_at = now
+                self.feed(states.REFRESH, now)
+        elif moved or self.usable:
+            self.feed(event, now)
+        else:
+            self.more_ways(now)
+
+    def more_ways(self, now: int) -> None:
+        """A name was looked up, or an address came beside the one in use."""
+        found = self._owner.ways.of(self.index)
+        news = [way for way in found if way not in self.ways]
+        if self.state == states.REGISTERING and news:
+            self.ways = [way for way in self.ways if way in found]
+            self._tries = len(self.ways)
+            self._twice = 0
+            self.ways += news
+            self.way = self.way if self.way in self.ways else self.ways[0]
+            self.why = None if self.why == NO_WAY else self.why
+            self.transmit_at = self.pace.allowed(now)
+
+    def stuck_at(self) -> int | None:
+        """When every way was tried and none has brought an answer, so that others are looked for;
+        None: it has not come to that."""
+        if self.state != states.REGISTERING:
+            return None
+        if not self.ways:
+            return _NEVER
+        if self.pace.unanswered < len(self.ways):
+            return None
+        return self.pace.since + _ANOTHER_WAY * len(self.ways)
+
+    def authentic(self, sequence: int, header: "Octets") -> bool:
+        """Whether an acknowledgement was made under the key of the update that it answers; where
+        it names none of those (it says that we are behind), of any."""
+        if self.keys is None:
+            return False
+        way = self.pace.way_of(sequence)
+        addresses = {one[1] for one in (self.ways if way is None else (way,))}  # two at most
+        for care_of in addresses:
+            key = self.keys.deletion() if self.deleting else self.keys.registration(care_of)
+            if keys.verify(key, care_of, self.correspondent, header):
+                return True
+        return False
+
+    def keepalive(self, now: int) -> "Outgoing | None":
+        """What keeps a port at a NAT, where it is due."""
+        if self.keepalive_at is None or now < self.keepalive_at:
+            return None
+        self.spoke(now)
+        if not self.usable:
+            return None
+        assert self.way is not None
+        _, care_of, outer, port = self.way
+        if outer is None:
+            return None
+        packet = packets.keepalive(self._owner.home_address, self.correspondent)
+        return care_of, outer, packets.ENCAPSULATED + port, packet
+
+    def spoke(self, now: int) -> None:
+        """A datagram leaves by the way in use: what is between keeps our port for a while."""
+        inside = self.usable and self.way is not None and self.way[2] is not None
+        self.keepalive_at = now + self._keepalive if inside and self._keepalive else None
 
     def unproven(self, now: int) -> bool:
         """Whether an unauthenticated message may cause an update now; notes that one did."""
@@ -189,31 +297,67 @@ class Binding:
             self.generation = generation
         return self.keys
 
-    def _aim(self, now: int) -> None:
-        """Lay the update out for the care-of address and the keys of now."""
+    def _aim(self, way: "Way", now: int) -> None:
+        """Lay the update out for a way and the keys of now."""
         prepared = self._ready_keys()
-        assert self.care_of is not None
         if self.deleting:
-            self.update.aim(self.care_of, prepared.deletion(), 0)
+            self.update.aim(way, prepared.deletion(), 0)
         else:
-            key = prepared.registration(self.care_of)
-            self.update.aim(self.care_of, key, self._lifetime(now) // LIFETIME_UNIT_S)
+            key = prepared.registration(way[1])
+            self.update.aim(way, key, self._lifetime(way, now) // LIFETIME_UNIT_S)
+        self._aimed = way
 
-    def _lifetime(self, now: int) -> int:
+    def _lifetime(self, way: "Way", now: int) -> int:
         """Seconds to ask for: no more than the care-of address has (RFC 6275 section 11.7.2)."""
         lifetime = self._peer.lifetime
-        until = self._owner.valid_until
+        until = self._owner.valid_until if way[1] == self._owner.care_of else None
         self._limited = until is not None and (until - now) // 1000 < lifetime
         if self._limited:
             lifetime = max(LIFETIME_UNIT_S, (until - now) // 1000)  # type: ignore[operator]  # see above
         return lifetime
 
     def _begin(self, now: int) -> None:
-        """Old updates on their way are forgotten; the next goes as soon as the rate allows."""
-        self.care_of = self._owner.care_of
+        """Old updates on their way are forgotten; the next goes as soon as the rate allows.
+
+        Where the binding is good the way in use comes first, twice, but for one that is better and
+        is tried again now and then.
+        """
+        found = self._owner.ways.of(self.index)
+        self._tries = self._twice = 0
+        if self.usable and self.way in found:
+            first = [self.way]
+            best = self._owner.ways.by_merit(self.index)[0]
+            if best != self.way and now >= self._better_at:
+                first = [best, self.way]
+                self._better_at = now + self._better_pause
+                self._better_pause = min(2 * self._better_pause, _BETTER_WAY_MAX)
+            else:
+                self._twice = int(len(found) > 1)
+            found = first + [way for way in found if way not in first]
+        else:
+            self.way = found[0] if found else None
+            self._better_pause = _BETTER_WAY
+            self._better_at = now + _BETTER_WAY
+        self.ways = found
         self.refresh_at = self.retry_at = None
-        self._jumped = self._aimed = self._free = False
+        self._jumped = self._free = False
+        self._aimed = None
         self.transmit_at = self.pace.begin(not self._acknowledged, now)
+        if not found:
+            self.transmit_at = None
+            self.why = NO_WAY
+
+    def _next_way(self) -> "Way":
+        """The way of the next update: each once, from the first on; then in turn."""
+        at = self._tries
+        self._tries = at + 1
+        return self.ways[(at - self._twice if at else 0) % len(self.ways)]
+
+    def _until_next(self) -> int:
+        """Milliseconds until another way is tried as well; 0 where it is the usual time."""
+        if not self._twice < self._tries < len(self.ways) + self._twice:
+            return 0
+        return min(max(_ANOTHER_WAY, 2 * (self.round_trip or 0)), _ANOTHER_WAY_MAX)
 
     # The actions of states.py, in its order. Each raises before it changes anything.
 
@@ -225,7 +369,7 @@ class Binding:
 
     def _register(self, now: int, what: "Any") -> None:
         self.deleting = False
-        if self.care_of != self._owner.care_of:
+        if self.way not in self._owner.ways.of(self.index):
             self.expires_at = None
         self._begin(now)
 
@@ -241,18 +385,19 @@ class Binding:
             generation, sequence = self._number_again()
         if generation != self.generation:
             self.pace.give_up()  # numbers count anew under the next key
-        if not self._aimed or generation != self.generation:
-            self._aim(now)
-            self._aimed = True
-        if self._held is not None and (self.deleting or self._held[0] != self.care_of):
+            self._aimed = None
+        way = self._next_way()
+        if way != self._aimed:
+            self._aim(way, now)
+        if self._held is not None and (self.deleting or self._held[0] != way):
             self._held = None
         self.update.number(sequence)
         self.sequence = sequence
         if not self.deleting:
             self._may_exist_until = now + 1000 * self._peer.lifetime
-        self.transmit_at = self.pace.note(sequence, now)
+        self.transmit_at = self.pace.note(sequence, now, way, self._until_next())
         update = self.update
-        self._packet = (update.source, self.correspondent, update.next_header, update.payload)
+        self._packet = (update.source, update.destination, update.next_header, update.payload)
         self._owner.emit("update", self.correspondent, sequence)
 
     def _number_again(self) -> tuple[int, int]:
@@ -268,8 +413,9 @@ class Binding:
         self.granted = 1000 * min(LIFETIME_UNIT_S * message.lifetime, self._peer.lifetime)
         self.expires_at = self._may_exist_until = sent_at + self.granted
         self.refresh_at = sent_at + _refresh_after(self.granted, message)
-        assert self.care_of is not None
-        self._held = (self.care_of, self.refresh_at, self.expires_at)
+        self._follow(message, now - sent_at, now)
+        assert self.way is not None
+        self._held = (self.way, self.refresh_at, self.expires_at)
         self.accepted = message.sequence
         self._acknowledged = True
         self.why = None
@@ -279,6 +425,32 @@ class Binding:
         if warning != self._warning:
             self._warning = warning
             self._owner.emit("warning", self.correspondent, warning)
+
+    def _follow(self, message: "messages.Message", round_trip: int, now: int) -> None:
+        """Have data go the way that brought the answer.
+
+        Of several updates the correspondent believes the last: where one is on its way that left
+        later by another way, it is told once more.
+        """
+        way = self.pace.way_of(message.sequence)
+        last = self.pace.later(message.sequence)
+        assert way is not None  # update_list.py: the answer is to one that is awaited
+        self.round_trip = round_trip
+        if last is not None and last != way:
+            self.refresh_at = now
+        if way[0] != self._told:
+            self._told = way[0]
+            self._owner.emit("way", self.correspondent, ways.NAMES[way[0]])
+        self.way = way
+        self._owner.ways.answered(self.index, way)
+        detection = message.option(messages.NAT_DETECTION)
+        self.nat = detection is not None
+        seconds = 0 if detection is None else int.from_bytes(detection[2:6], "big")
+        if seconds == _NO_KEEPALIVE or not self._owner.keepalive_s:
+            self._keepalive = 0
+        else:
+            self._keepalive = 1000 * min(seconds or self._owner.keepalive_s, _KEEPALIVE_MAX_S)
+        self.keepalive_at = now + self._keepalive if way[2] and self._keepalive else None
 
     def _refuse(self, now: int, what: "Any") -> None:
         self.expires_at = self.refresh_at = self._held = None
@@ -332,7 +504,7 @@ class Binding:
         self._stop(now, what)
         self.deleting = False
         assert self._held is not None
-        self.care_of, self.refresh_at, self.expires_at = self._held
+        self.way, self.refresh_at, self.expires_at = self._held
 
     def _bar(self, now: int, what: "Any") -> None:
         self._unbind(now, what)

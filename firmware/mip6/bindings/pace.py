@@ -5,6 +5,11 @@ RFC 6275 sections 11.7 (retransmission), 11.8 (rate limit) and 12 (the numbers).
 
 from ..compat import const
 
+TYPE_CHECKING = const(False)
+
+if TYPE_CHECKING:
+    from ..protocols import Way
+
 _FIRST_TIMEOUT = const(1500)  # ms: no binding there yet
 _TIMEOUT = const(1000)  # ms
 _TIMEOUT_MAX = const(32000)  # ms
@@ -28,6 +33,7 @@ class Pace:
         self._recent = [_NEVER] * _UPDATES_PER_SECOND
         self._numbers = [-1] * _AWAITED
         self._times = [0] * _AWAITED
+        self._ways: "list[Way | None]" = [None] * _AWAITED
 
     def begin(self, first: bool, now: int) -> int:
         """Start a series of updates; returns when the first may go.
@@ -49,16 +55,22 @@ class Pace:
         """The first moment from `now` on at which the rate limit lets an update go."""
         return max(now, min(self._recent) + 1000)
 
-    def note(self, sequence: int, now: int) -> int:
-        """An update goes out; returns when the next is to follow if nothing is heard."""
+    def note(self, sequence: int, now: int, way: "Way", soon: int = 0) -> int:
+        """An update goes out by a way; returns when the next is to follow if nothing is heard.
+
+        `soon`: milliseconds after which that goes by another way; 0: it is a retransmission.
+        """
         slot = self.sent % _AWAITED
         self._numbers[slot] = sequence
         self._times[slot] = now
+        self._ways[slot] = way
         self._recent[self.sent % _UPDATES_PER_SECOND] = now
         self.sent += 1
         if not self.unanswered:
             self.since = now
         self.unanswered += 1
+        if soon:
+            return max(now + soon, min(self._recent) + 1000)
         following = max(now + self._timeout, min(self._recent) + 1000)
         if self._timeout < _TIMEOUT_MAX:
             self._timeout = min(2 * self._timeout, _TIMEOUT_MAX)
@@ -73,6 +85,17 @@ class Pace:
         if sequence in self._numbers:
             return self._times[self._numbers.index(sequence)]
         return None
+
+    def way_of(self, sequence: int) -> "Way | None":
+        """By which way the update with this number went, if its answer is awaited; else None."""
+        if sequence in self._numbers:
+            return self._ways[self._numbers.index(sequence)]
+        return None
+
+    def later(self, sequence: int) -> "Way | None":
+        """The way of the last update, where its answer is awaited and it isn't this one."""
+        last = max(self._numbers)
+        return self.way_of(last) if last > sequence else None
 
     def answered(self, sequence: int) -> None:
         """The update with this number was answered: answers to earlier ones are none any more."""

@@ -11,11 +11,12 @@ table: which message is which event, and which is none because a check failed.
 No I/O: `now` is an argument, a whole number of milliseconds of a clock that never goes back.
 """
 
-from .. import messages, packets
+from .. import addresses, messages, packets
 from ..compat import const
 from ..errors import Violation
 from . import states
-from .binding import BINDING_ERROR, PARAMETER_PROBLEM, Binding
+from .binding import BINDING_ERROR, KEEPALIVE_S, PARAMETER_PROBLEM, Binding
+from .ways import Ways
 
 TYPE_CHECKING = const(False)
 
@@ -49,12 +50,24 @@ class BindingUpdateList:
     `bindings`: in the order of the credentials. `care_of`: the address in use (16 octets), the
     home address itself at home, or None. `emit(kind, address or None, detail or None)` is called
     with what happens, a short fixed word first. `drops`: what was dropped, counted by reason.
+    `keepalive_s`: seconds of silence after which a port at a NAT is kept; 0: never. `native`,
+    `udp`: whether the platform has these ways.
     """
 
-    def __init__(self, keystore: "Keystore", now: int, emit: "Emit" = nowhere) -> None:
+    def __init__(
+        self,
+        keystore: "Keystore",
+        now: int,
+        emit: "Emit" = nowhere,
+        native: bool = True,
+        udp: bool = False,
+    ) -> None:
         self.keystore = keystore
-        assert keystore.credentials is not None
-        self.home_address = keystore.credentials.home_address
+        credentials = keystore.credentials
+        assert credentials is not None
+        self.home_address = credentials.home_address
+        self.ways = Ways(credentials.peers, self.home_address, native and credentials.native, udp)
+        self.keepalive_s = KEEPALIVE_S
         self.care_of: bytes | None = None
         self.drops: dict[str, int] = {}
         self.emit = emit
@@ -62,11 +75,11 @@ class BindingUpdateList:
         self.valid_until: int | None = None  # of the address in use, milliseconds; None: for ever
         self._reply: "Outgoing | None" = None  # an error that is due to somebody
         self._complained_at = _NEVER
-        self._drawn: Binding | None = None  # whose packet next_packet gave last
+        self._drawn: Binding | None = None  # whose update next_packet gave last
+        self._carrying: Binding | None = None  # whose data carry() made ready last
         self._options: dict[int, bytes] = {}  # protocol -> header with the Home Address option
         self.bindings = [
-            Binding(self, index, peer, now)
-            for index, peer in enumerate(keystore.credentials.peers)
+            Binding(self, index, peer, now) for index, peer in enumerate(credentials.peers)
         ]
 
     @property
@@ -88,15 +101,29 @@ class BindingUpdateList:
                 return binding
         return None
 
-    def attach(self, care_of_address: bytes, now: int) -> None:
-        """Use this address (16 octets) from now on; the home address itself means: at home."""
-        if care_of_address == self.care_of:
+    def attach(
+        self, care_of_address: bytes, now: int, ipv4: bytes | None = None, network: str = ""
+    ) -> None:
+        """Use this address (16 octets) from now on; the home address itself means: at home.
+
+        `ipv4`: an IPv4 address of the same uplink, beside an IPv6 one; `network`: what the network
+        is remembered by.
+        """
+        ipv6 = None if addresses.is_ipv4(care_of_address) else care_of_address
+        moved = care_of_address != self.care_of
+        if not self.ways.at(network, ipv6, ipv4 if ipv6 else care_of_address) and not moved:
             return
         self.care_of = care_of_address
-        self.emit("attached", care_of_address, None)
+        if moved:
+            self.emit("attached", care_of_address, None)
         for binding in self.bindings:
             back = binding.holds(care_of_address, now) and states.knows(binding.state, states.BACK)
-            binding.feed(states.BACK if back else self.attachment, now)
+            binding.attach(states.BACK if back else self.attachment, now, moved)
+
+    def more_ways(self, now: int) -> None:
+        """A name was looked up, and there is news."""
+        for binding in self.bindings:
+            binding.more_ways(now)
 
     def detach(self, now: int) -> None:
         """There is no address to use."""
@@ -136,6 +163,10 @@ class BindingUpdateList:
             if packet is not None:
                 self._drawn = binding
                 return packet
+        for binding in self.bindings:
+            packet = binding.keepalive(now)
+            if packet is not None:
+                return packet
         return None
 
     def _take_reply(self) -> "Outgoing | None":
@@ -164,6 +195,19 @@ class BindingUpdateList:
         since = at - _SILENCE_MS
         return since if all(one.heard_at < since for one in self.bindings) else None
 
+    def stuck_at(self) -> int | None:
+        """When a correspondent can't be reached by any way that is known; None: not so far."""
+        soonest = None
+        for binding in self.bindings:
+            at = binding.stuck_at()
+            if at is not None and (soonest is None or at < soonest):
+                soonest = at
+        return soonest
+
+    def settled(self) -> bool:
+        """Whether data may go to every correspondent that has a key."""
+        return all(one.usable or one.state == states.UNKEYED for one in self.bindings)
+
     def heard_at(self) -> int:
         """When a correspondent last answered authentically."""
         return max(binding.heard_at for binding in self.bindings)
@@ -190,12 +234,26 @@ class BindingUpdateList:
         if self.attachment == states.HOME:
             return self.home_address, destination, protocol, payload
         binding = self.find(destination)
+        assert binding is not None and binding.way is not None
+        _, care_of, outer, port = binding.way
+        if outer is not None:
+            octets = len(payload)
+            if octets >= packets.KEEPALIVE_OCTETS - packets.IPV6_HEADER_OCTETS:
+                self._carrying = binding
+            whole = packets.ipv6_header(self.home_address, destination, protocol, octets) + payload
+            return care_of, outer, packets.ENCAPSULATED + port, whole
         option = self._options.get(protocol)
         if option is None:
             option = packets.home_address_option(self.home_address, protocol)
             self._options[protocol] = option
-        assert binding is not None and binding.care_of is not None
-        return binding.care_of, destination, packets.DESTINATION_OPTIONS, option + payload
+        return care_of, destination, packets.DESTINATION_OPTIONS, option + payload
+
+    def carried(self, now: int) -> None:
+        """What `carry` made has left. It takes the place of a keepalive where it is as long as the
+        error that says "no binding": so a NAT's other port shows."""
+        if self._carrying is not None:
+            self._carrying.spoke(now)
+            self._carrying = None
 
     def wakes_at(self) -> int | None:
         """When `next_packet` has to be called again though nothing happened, or None."""
@@ -211,20 +269,33 @@ class BindingUpdateList:
     ) -> "packets.Packet | None":
         """Take a packet from the network; returns it parsed if it isn't ours but the user's data.
 
-        Addresses as in the IPv6 header; `payload` from the header of type `next_header` on.
-        Whatever is wrong is counted.
+        Addresses as in the IPv6 header; `payload` from the header of type `next_header` on; or a
+        datagram's outer source and data, `next_header` being packets.ENCAPSULATED and its source
+        port. Whatever is wrong is counted.
         """
         try:
             if next_header == packets.ICMPV6:
                 self._icmp(payload, now)
                 return None
-            packet = packets.parse_payload(next_header, payload, source, destination)
+            if next_header >= packets.ENCAPSULATED:
+                packet = packets.parse_encapsulated(payload)
+                self._check_endpoint(packet, source, next_header - packets.ENCAPSULATED)
+            else:
+                packet = packets.parse_payload(next_header, payload, source, destination)
             if packet.protocol != packets.MOBILITY:
                 return self._data(packet)
             self._mobility(packet, (next_header, payload), now)
         except Violation as violation:
             self.drop(violation.reason)
         return None
+
+    def _check_endpoint(self, packet: "packets.Packet", outer: bytes, port: int) -> None:
+        """What is inside a datagram comes from where its sender is reached, or isn't taken."""
+        binding = self.find(packet.source)
+        if binding is None:
+            raise Violation("unknown correspondent", "a datagram from a stranger")
+        if not any(way[2] == outer and way[3] == port for way in binding.ways):
+            raise Violation("endpoint", "a datagram from elsewhere than the correspondent")
 
     def _data(self, packet: "packets.Packet") -> "packets.Packet":
         """Data are the user's if they were sent to the home address, and by who they say: with no
@@ -265,7 +336,8 @@ class BindingUpdateList:
 
         `whole`: the packet's first next header, and what follows the IPv6 header.
         """
-        if now - self._complained_at < _COMPLAINTS_MS or packet.destination[0] == 0xFF:
+        inside = whole[0] >= packets.ENCAPSULATED  # of a datagram: nothing is due there
+        if inside or now - self._complained_at < _COMPLAINTS_MS or packet.destination[0] == 0xFF:
             return
         if reason == "message type":
             protocol, at = packets.MOBILITY, messages.CHECKSUM_AT
@@ -306,7 +378,7 @@ class BindingUpdateList:
         if not fresh or not states.knows(binding.state, event):
             replayed = not behind and message.sequence == binding.accepted
             raise Violation("replayed" if replayed else "old sequence", "not an answer to us")
-        if not binding.update.authentic(packet.payload):
+        if not binding.authentic(message.sequence, packet.payload):
             if message.option(messages.BINDING_AUTHORIZATION_DATA) is None:
                 binding.unsigned(now)
             raise Violation("authenticator", "wrong authenticator")
@@ -335,6 +407,8 @@ class BindingUpdateList:
         """Who answered under the key knows Mobile IPv6, whatever anybody says."""
         if binding.heard_at != _NEVER:
             raise Violation("unexpected", "not believed of a correspondent that has answered")
+        if len(binding.ways) > 1:
+            raise Violation("unexpected", "another way may lead to the correspondent")
 
     def _unproven(self, binding: "Binding", event: int, now: int) -> None:
         """An event that anybody could have caused may cost a sequence number only now and then."""

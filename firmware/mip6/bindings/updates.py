@@ -7,19 +7,16 @@ the octets that don't change. RFC 6275 sections 6.1.7 and 6.2.7; layout in docs/
 
 from .. import keys, messages, packets
 from ..compat import const
+from .ways import UDP4
 
 TYPE_CHECKING = const(False)
 
 if TYPE_CHECKING:
-    from ..protocols import HmacKey, Octets
+    from ..protocols import HmacKey, Way
 
-_MH = const(24)  # the Mobility Header begins behind the Home Address option's header
-_MH_OCTETS = const(32)
 _SEQUENCE = const(6)  # offsets in the Mobility Header
 _LIFETIME = const(10)
-_PADDING = const(12)
-_AUTHORIZATION = const(18)
-_MAC = const(20)
+_OPTIONS = const(12)
 
 ADDRESSES_MAX = const(4)  # care-of addresses for which Kbm is kept ready
 
@@ -61,68 +58,115 @@ class PreparedKeys:
         self._ready.pop(care_of_address, None)
 
 
+class _Layout:
+    """The octets of an update, but for what differs from one to the next. `before`: what stands
+    before the Mobility Header; `options`: those before the Binding Authorization Data, padding
+    included; `flags` besides A.
+    """
+
+    def __init__(
+        self, home_address: bytes, correspondent: bytes, before: bytes, options: bytes, flags: int
+    ) -> None:
+        mac = _OPTIONS + len(options) + 2
+        octets = mac + keys.AUTHENTICATOR_OCTETS
+        whole = memoryview(bytearray(len(before) + octets))
+        whole[: len(before)] = before
+        header = whole[len(before) :]
+        header[0] = packets.NO_NEXT_HEADER
+        header[1] = octets // 8 - 1
+        header[2] = messages.BINDING_UPDATE
+        header[8] = (messages.FLAG_ACKNOWLEDGE | flags) >> 8
+        header[_OPTIONS : mac - 2] = options
+        header[mac - 2] = messages.BINDING_AUTHORIZATION_DATA
+        header[mac - 1] = keys.AUTHENTICATOR_OCTETS
+        self.whole = whole
+        self.header = header
+        self.authentic = header[:mac]  # what the MAC covers
+        self.mac = header[mac:]
+        # Of the words that never change: lifetime, number and MAC are still zero.
+        self.constant = 0xFFFF - packets.checksum(
+            home_address, correspondent, packets.MOBILITY, header
+        )
+
+
 class Update:
     """The Binding Update to one correspondent, laid out once and filled in for each use."""
 
     def __init__(self, home_address: bytes, correspondent: bytes) -> None:
         self.home_address = home_address
         self.correspondent = correspondent
-        self._octets = bytearray(_MH + _MH_OCTETS)
-        view = memoryview(self._octets)
-        view[:_MH] = packets.home_address_option(home_address, packets.MOBILITY)
-        self._header = view[_MH:]
-        self._authentic = view[_MH : _MH + _MAC]  # what the MAC covers
-        header = self._header
-        header[0] = packets.NO_NEXT_HEADER
-        header[1] = _MH_OCTETS // 8 - 1
-        header[2] = messages.BINDING_UPDATE
-        header[8] = messages.FLAG_ACKNOWLEDGE >> 8
-        header[_PADDING] = messages.PADN
-        header[_PADDING + 1] = _AUTHORIZATION - _PADDING - 2
-        header[_AUTHORIZATION] = messages.BINDING_AUTHORIZATION_DATA
-        header[_AUTHORIZATION + 1] = keys.AUTHENTICATOR_OCTETS
-        # Of the words that never change: lifetime, number and MAC are still zero.
-        self._constant = 0xFFFF - packets.checksum(
-            home_address, correspondent, packets.MOBILITY, header
+        self._layout = self._native = _Layout(
+            home_address,
+            correspondent,
+            packets.home_address_option(home_address, packets.MOBILITY),
+            b"\x01\x04\0\0\0\0",
+            0,
         )
         self._addresses = b""
         self._key: "HmacKey" = b""
         self._sum = 0
-        self.source = b""
+        self.source = self.destination = b""
         self.next_header = packets.DESTINATION_OPTIONS
-        self.payload = view
+        self.payload = self._layout.whole
 
-    def aim(self, care_of_address: bytes, key: "HmacKey", lifetime: int) -> None:
+    def aim(self, way: "Way", key: "HmacKey", lifetime: int) -> None:
         """Fill in all but number and MAC. `key`: prepared Kbm; `lifetime`: units of four seconds.
 
         Where the care-of address is the home address, the message goes without a Home Address
-        option. Afterwards `source`, `next_header` and `payload` say what to send.
+        option. Afterwards `source`, `destination`, `next_header` and `payload` say what to send.
         """
-        at_home = care_of_address == self.home_address
+        kind, care_of_address, outer, port = way
         self.source = care_of_address
-        self.next_header = packets.MOBILITY if at_home else packets.DESTINATION_OPTIONS
-        self.payload = self._header if at_home else memoryview(self._octets)
         self._addresses = care_of_address + self.correspondent
         self._key = key
-        header = self._header
+        if outer is None:
+            layout = self._native
+            at_home = care_of_address == self.home_address
+            self.destination = self.correspondent
+            self.next_header = packets.MOBILITY if at_home else packets.DESTINATION_OPTIONS
+            self.payload = layout.header if at_home else layout.whole
+        else:
+            layout = self._inside(care_of_address, kind == UDP4)
+            self.destination = outer
+            self.next_header = packets.ENCAPSULATED + port
+            self.payload = layout.whole
+        self._layout = layout
+        header = layout.header
         header[_LIFETIME] = lifetime >> 8
         header[_LIFETIME + 1] = lifetime & 255
-        self._sum = self._constant + lifetime
+        self._sum = layout.constant + lifetime
+
+    def _inside(self, care_of_address: bytes, ipv4: bool) -> "_Layout":
+        """The layout inside UDP, docs/SPEC.md: it is made at each move, and needed seldom."""
+        if ipv4:
+            option = bytes((messages.IPV4_CARE_OF_ADDRESS, 6, 0, 0)) + care_of_address[12:]
+            option += b"\x01\x04\0\0\0\0"
+        else:
+            option = b"\x01\0" + bytes((messages.ALTERNATE_CARE_OF_ADDRESS, 16)) + care_of_address
+            option += b"\x01\0"
+        octets = _OPTIONS + len(option) + 2 + keys.AUTHENTICATOR_OCTETS
+        before = packets.ipv6_header(
+            self.home_address, self.correspondent, packets.MOBILITY, octets
+        )
+        return _Layout(
+            self.home_address,
+            self.correspondent,
+            before,
+            option,
+            messages.FLAG_UDP_ENCAPSULATION,
+        )
 
     def number(self, sequence: int) -> None:
         """Finish the message in `payload` under a sequence number; valid until the next call."""
-        header = self._header
+        layout = self._layout
+        header = layout.header
         header[4] = header[5] = 0
         header[_SEQUENCE] = sequence >> 8
         header[_SEQUENCE + 1] = sequence & 255
-        mac = keys.hmac_sha1(self._key, self._addresses, self._authentic)
+        mac = keys.hmac_sha1(self._key, self._addresses, layout.authentic)
         mac = mac[: keys.AUTHENTICATOR_OCTETS]
-        header[_MAC:] = mac
+        layout.mac[:] = mac
         # One's complement addition: the sum of what stays, the number, the MAC's 16-bit words.
         total = 0xFFFF - ((self._sum + sequence + int.from_bytes(mac, "big")) % 0xFFFF or 0xFFFF)
         header[4] = total >> 8
         header[5] = total & 255
-
-    def authentic(self, mobility_header: "Octets") -> bool:
-        """Whether an acknowledgement was made under the key that the update was aimed with."""
-        return keys.verify(self._key, self.source, self.correspondent, mobility_header)

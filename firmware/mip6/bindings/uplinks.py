@@ -1,8 +1,9 @@
 """Which address to use: the usable ones of every uplink, and the best of them.
 
 The choice (RFC 6724 section 5, as far as it goes beyond one interface), first things first:
-- an address whose label is the correspondent's: a unique local address reaches no global one;
-- the uplink of the best priority (lower is better), on one uplink the home address;
+- an address whose label is the correspondent's, where that is reached natively alone: a unique
+  local address reaches no global one;
+- the uplink of the best priority (lower is better), on one uplink the home address, then IPv6;
 - the address in use: one that works is not left for a newer one beside it, nor since a router
   deprecates it, for anybody on the link may advertise;
 - one that isn't deprecated, then the one that became usable last.
@@ -10,16 +11,22 @@ The choice (RFC 6724 section 5, as far as it goes beyond one interface), first t
 Addresses are judged by answers: one that brings none (`silent`) gives way to the next for a
 minute, doubling to an hour, and is tried again then.
 
+Of IPv4 and IPv6 on one uplink both are tried (ways.py): they are silent together. What leads to no
+correspondent is never used.
+
 An uplink that comes and goes costs two moves each time where another one works, so one that left
 soon after it came, three times in a row or more, has to stay a while before it is preferred again:
 half a second, doubling to half a minute. Where it is the only one, it is used at once.
 """
 
+from ..addresses import is_ipv4
 from ..compat import const
 
 TYPE_CHECKING = const(False)
 if TYPE_CHECKING:
     from typing import Any
+
+    from .ways import Ways
 
 _SHORT_LIFE = const(10000)  # ms: an uplink that leaves sooner than this after coming is unsteady
 _TOLERATED = const(2)
@@ -58,13 +65,15 @@ class _Entry:
 
 
 class Uplinks:
-    """The usable addresses. `home_address`: 16 octets or None; `towards`: the correspondent's."""
+    """The usable addresses. `home_address`: 16 octets or None; `towards`: the correspondent's;
+    `ways`: where they lead, or None: all of them do, natively."""
 
     def __init__(
         self, home_address: "bytes | None" = None, towards: "bytes | None" = None
     ) -> None:
         self.home_address = home_address
         self.towards = towards
+        self.ways: Ways | None = None
         self._entries: list[_Entry] = []  # oldest first
         self._unsteady: dict[str, int] = {}  # uplink -> times in a row that it left soon
 
@@ -105,6 +114,8 @@ class Uplinks:
         """(uplink, address) to use, or None. `current`: the address in use."""
         best = None
         for entry in self._entries:  # the oldest first, so that among equals the last wins
+            if self.ways is not None and not self.ways.leads(entry.address):
+                continue
             rank = self._rank(entry, now, current)
             if best is None or rank <= best[0]:
                 best = (rank, entry)
@@ -120,25 +131,44 @@ class Uplinks:
         for entry in self._entries:
             if entry.address == address:
                 for one in self._entries:
-                    older = one.uplink == entry.uplink and one.came <= entry.came
-                    if one is not entry and one.silent_until <= now:
+                    same = one.uplink == entry.uplink
+                    if one.silent_until <= now and not (same and _beside(one, entry)):
+                        older = same and one.came <= entry.came
                         other = other or not older or now - since >= _PATIENCE
                 if other:
                     hold = min(_SILENCE << min(entry.silences, 6), _SILENCE_MAX)
-                    entry.silent_until = now + hold
-                    entry.silences += 1
+                    for one in self._entries:
+                        if one is entry or (one.uplink == entry.uplink and is_ipv4(one.address)):
+                            one.silent_until = now + hold
+                            one.silences += 1
         return other
 
     def answered(self, address: bytes) -> None:
-        """An authentic answer came to this address."""
+        """An authentic answer came to this address, or to the IPv4 one beside it."""
+        uplinks = self._uplinks_of(address)
         for entry in self._entries:
-            if entry.address == address:
+            beside = is_ipv4(entry.address) and entry.uplink in uplinks
+            if entry.address == address or beside:
                 entry.silences = entry.silent_until = 0
 
     def beside(self, address: bytes) -> bool:
-        """Whether the uplink of an address has another one: a router of elsewhere, maybe."""
-        uplinks = [entry.uplink for entry in self._entries if entry.address == address]
-        return any(entry.uplink in uplinks and entry.address != address for entry in self._entries)
+        """Whether the uplink of an IPv6 address has another: a router of elsewhere, maybe."""
+        uplinks = self._uplinks_of(address)
+        return any(
+            entry.uplink in uplinks and entry.address != address and not is_ipv4(entry.address)
+            for entry in self._entries
+        )
+
+    def ipv4_of(self, uplink: str) -> "bytes | None":
+        """The IPv4 address of an uplink that came last, or None."""
+        found = None
+        for entry in self._entries:
+            if entry.uplink == uplink and is_ipv4(entry.address):
+                found = entry.address
+        return found
+
+    def _uplinks_of(self, address: bytes) -> "list[str]":
+        return [entry.uplink for entry in self._entries if entry.address == address]
 
     def valid_until(self, address: bytes) -> "int | None":
         """When an address ceases to be valid; None for never, or an address that is unknown."""
@@ -176,13 +206,22 @@ class Uplinks:
 
     def _rank(self, entry: _Entry, now: int, current: "bytes | None") -> "tuple[Any, ...]":
         """The lower, the better."""
+        ipv4 = is_ipv4(entry.address)
         strange = self.towards is not None and _label(entry.address) != _label(self.towards)
+        if self.ways is not None and self.ways.inside(ipv4):
+            strange = False
         return (
             entry.eligible > now,
             entry.silent_until > now,
             strange and entry.address != self.home_address,
             entry.priority,
             entry.address != self.home_address,
+            ipv4,
             entry.address != current,
             not entry.preferred,
         )
+
+
+def _beside(one: _Entry, other: _Entry) -> bool:
+    """Whether of two entries of one uplink one is tried beside the other, or is that itself."""
+    return one is other or is_ipv4(one.address) != is_ipv4(other.address)

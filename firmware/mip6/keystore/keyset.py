@@ -27,7 +27,9 @@ class Peer:
         care_of_nonce: "Octets",
         lifetime: int,
         generations: "Iterable[tuple[int, Octets]]",
+        reach: "Iterable[tuple[str, int]]" = (),
     ) -> None:
+        self.reach = list(reach)
         self.correspondent = bytes(correspondent)
         self.home_nonce = bytes(home_nonce)
         self.care_of_nonce = bytes(care_of_nonce)
@@ -55,7 +57,14 @@ class Peer:
 class Credentials:
     """A whole key set: `set_id` (8 octets, public, random), home address (16 octets), peers."""
 
-    def __init__(self, set_id: "Octets", home_address: "Octets", peers: "Iterable[Peer]") -> None:
+    def __init__(
+        self,
+        set_id: "Octets",
+        home_address: "Octets",
+        peers: "Iterable[Peer]",
+        native: bool = True,
+    ) -> None:
+        self.native = native
         self.set_id = bytes(set_id)
         self.home_address = bytes(home_address)
         self.peers = list(peers)

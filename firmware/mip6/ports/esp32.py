@@ -1,7 +1,8 @@
-"""ESP32: one Wi-Fi uplink, raw IPv6 through lwIP's own sockets (see wifi.py).
+"""ESP32: one Wi-Fi uplink (see wifi.py); raw IPv6 through lwIP's own sockets (native/esp.py).
 
-MicroPython's own firmware has no IPv6 on Wi-Fi; the C module `ip6sta` of boards/modules brings it
-up, so the firmware has to be one of boards/ESP32_*. No ESP32 ever ran this: docs/LIMITS.md.
+MicroPython's own firmware has no IPv6 on Wi-Fi: there a node has IPv4 and packets inside UDP. The
+C module `ip6sta` of boards/modules brings IPv6 up, in the firmware of boards/ESP32_*.
+docs/LIMITS.md says what ran where.
 
 What survives deep sleep is for the application to pass on: see retained.py.
 """
@@ -10,22 +11,17 @@ import time
 
 from .. import addresses, packets
 from ..compat import const
-from .waiting import take
 from .wifi import WifiPort
 
 TYPE_CHECKING = const(False)
 
 if TYPE_CHECKING:
-    import socket
+    from collections.abc import Callable
     from typing import Any
 
     from network import WLAN
 
-    from ..protocols import Incoming, Ip6Sta, Nic, Octets
-
-_SOCK_RAW = const(3)
-_SENDERS_MAX = const(3)  # sockets kept for sending, of the board's 16
-_PARAMETER_PROBLEM = const(4)  # RFC 4443 section 3.4
+    from ..protocols import Ip6Sta, Nic, Receiver, Sender
 
 # WLAN.status() as Station knows it, which is the Pico W's
 _UP = const(3)
@@ -36,103 +32,19 @@ _LEFT_MS = const(300)  # how long to wait for the word that the association has 
 _STEP_MS = const(10)
 
 
-def _ip6sta() -> "Ip6Sta":
+# WLAN.status() as network.STAT_* of the ESP32 has it
+_CONNECTING = const(1001)
+
+_FED_MS = const(8388)  # see maintenance/watchdog.py
+_UNFED_MS = const(60000)  # a name that nobody knows takes less
+
+
+def _ip6sta() -> "Ip6Sta | None":
     try:
         import ip6sta
     except ImportError:
-        raise OSError("no IPv6 on this firmware's Wi-Fi: flash roamkey's (boards/)") from None
+        return None
     return ip6sta
-
-
-def _open(protocol: int) -> "socket.socket":
-    import socket
-
-    stream = socket.socket(socket.AF_INET6, _SOCK_RAW, protocol)
-    stream.setblocking(False)
-    return stream
-
-
-class Receiver:
-    """Packets whose first next header is `protocol`. Raises OSError.
-
-    The socket is bound to nothing (a connected one hears its peer alone). lwIP gives it a copy of
-    each packet, six at most, and goes on with the packet itself: see sdkconfig.board.
-    """
-
-    def __init__(self, protocol: int) -> None:
-        self._protocol = protocol
-        self.socket = _open(protocol)
-
-    def receive(self) -> "Incoming | None":
-        """(source, destination, next header, payload from that header on) of one, or None.
-
-        Of ICMPv6 only Parameter Problems count. recvfrom() tells no IPv6 address: the header does.
-        Raises as `take`.
-        """
-        while True:
-            packet = take(self.socket)
-            if packet is None:
-                return None
-            payload = self._payload(packet)
-            if payload is not None:
-                return packet[8:24], packet[24:40], self._protocol, payload
-
-    def _payload(self, packet: bytes) -> memoryview | None:
-        start = packets.IPV6_HEADER_OCTETS
-        if len(packet) <= start or packet[0] >> 4 != 6 or packet[6] != self._protocol:
-            return None  # IPv4 knows these protocol numbers, too
-        end = start + (packet[4] << 8 | packet[5])
-        if end > len(packet):
-            return None
-        if self._protocol == packets.ICMPV6 and packet[start] != _PARAMETER_PROBLEM:
-            return None
-        return memoryview(packet)[start:end]
-
-    def close(self) -> None:
-        """Give the socket back."""
-        self.socket.close()
-
-
-class Sender:
-    """Sends from a chosen address: one socket for each next header and destination.
-
-    sendto() knows only IPv4, hence bind and connect. They stay open, the last few.
-    """
-
-    def __init__(self) -> None:
-        # (next header, destination, source, socket), the last used at the end
-        self._open: list[tuple[int, bytes, bytes, socket.socket]] = []
-
-    def send(self, source: bytes, destination: bytes, next_header: int, payload: "Octets") -> None:
-        """Send; raises OSError."""
-        stream = self._socket(next_header, bytes(destination), bytes(source))
-        stream.send(payload)
-
-    def _socket(self, next_header: int, destination: bytes, source: bytes) -> "socket.socket":
-        for entry in self._open:
-            if entry[0] == next_header and entry[1] == destination:
-                self._open.remove(entry)
-                if entry[2] == source:
-                    self._open.append(entry)
-                    return entry[3]
-                entry[3].close()
-                break
-        if len(self._open) >= _SENDERS_MAX:
-            self._open.pop(0)[3].close()
-        stream = _open(next_header)
-        try:
-            stream.bind((addresses.text(source), 0))
-            stream.connect((addresses.text(destination), 0))
-        except OSError:
-            stream.close()
-            raise
-        self._open.append((next_header, destination, source, stream))
-        return stream
-
-    def close(self) -> None:
-        """Give the sockets back."""
-        while self._open:
-            self._open.pop()[3].close()
 
 
 class Interface:
@@ -198,6 +110,8 @@ class Interface:
         With `addr6=` an address is marked, as static ones are on the Pico W; with `addr6=None` it
         goes. `autoconf6=True` has addresses formed.
         """
+        if key == "addr4":
+            return self._wlan.ipconfig(key)
         if key == "addr6":
             return [
                 (addresses.text(octets), state, preferred, valid)
@@ -218,22 +132,77 @@ def _is_link_local(octets: bytes) -> bool:
     return octets[0] == 0xFE and octets[1] & 0xC0 == 0x80
 
 
+class StockInterface:
+    """The Wi-Fi station of MicroPython's own firmware: IPv4 alone. `wlan`: network.WLAN.
+
+    It counts as joined once DHCP gave an address: nothing tells of the association before that.
+    """
+
+    def __init__(self, wlan: "WLAN") -> None:
+        self._wlan = wlan
+
+    def active(self, on: bool) -> None:
+        """Switch on or off."""
+        self._wlan.active(on)
+        if on:
+            self._wlan.config(reconnects=0)
+
+    def scan(self) -> "list[tuple[Any, ...]]":
+        """What is in reach, as network.WLAN tells it."""
+        return self._wlan.scan()
+
+    def connect(self, ssid: str, password: str | None) -> None:
+        """Begin to join."""
+        if self._wlan.isconnected():
+            self._wlan.disconnect()
+        self._wlan.connect(ssid, password)
+
+    def disconnect(self) -> None:
+        """Leave."""
+        self._wlan.disconnect()
+
+    def status(self, what: str | None = None) -> int:
+        """Joined, joining or failed, in the Pico W's numbers; or what the chip says of `what`."""
+        if what is not None:
+            return self._wlan.status(what)
+        if self._wlan.isconnected():
+            return _UP
+        return _JOINING if self._wlan.status() == _CONNECTING else _FAILED
+
+    def ipconfig(self, key: str | None = None, **set_to: "Any") -> "Any":
+        """`"addr4"`: (address, netmask); `"addr6"`: none."""
+        return self._wlan.ipconfig(key) if key == "addr4" else []
+
+
 class Port(WifiPort):
-    """The ESP32's port. Raises OSError where the firmware has no `ip6sta`."""
+    """The ESP32's port."""
 
     protocols = (packets.ROUTING, packets.MOBILITY, packets.ICMPV6)
 
     def _open_sender(self) -> "Sender":
-        self.ip6sta = _ip6sta()
+        if self._ip6sta is None:
+            raise OSError("no IPv6 on this firmware's Wi-Fi: flash roamkey's (boards/)")
+        from ..native.esp import Sender
+
         return Sender()
 
     def _open_receiver(self, protocol: int) -> "Receiver":
+        from ..native.esp import Receiver
+
         return Receiver(protocol)
 
     def _interface(self) -> "Nic":
         import network
 
-        return Interface(network.WLAN(network.STA_IF), self.ip6sta)
+        self._ip6sta = _ip6sta()
+        wlan = network.WLAN(network.STA_IF)
+        return StockInterface(wlan) if self._ip6sta is None else Interface(wlan, self._ip6sta)
 
     def _ask_routers(self) -> None:
-        self.ip6sta.solicit()
+        if self._ip6sta is not None:
+            self._ip6sta.solicit()
+
+    def _unfed(self, feed: "Callable[[], object]", begins: bool) -> None:
+        import machine
+
+        machine.WDT(timeout=_UNFED_MS if begins else _FED_MS).feed()

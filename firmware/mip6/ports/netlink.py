@@ -1,4 +1,6 @@
-"""What the Linux kernel says about interfaces and their IPv6 addresses (rtnetlink), octets only.
+"""What the Linux kernel says about interfaces and their addresses (rtnetlink), octets only.
+
+An IPv4 address is told as the IPv4-mapped one.
 
 RTM_NEWADDR, RTM_DELADDR, RTM_NEWLINK, RTM_DELLINK and what asks for them: rtnetlink(7),
 linux/if_addr.h, linux/if_link.h. Numbers are in the machine's byte order.
@@ -7,6 +9,7 @@ linux/if_addr.h, linux/if_link.h. Numbers are in the machine's byte order.
 import struct
 import sys
 
+from ..addresses import IPV4_MAPPED, is_autoip
 from ..compat import const
 
 TYPE_CHECKING = const(False)
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
 NATIVE = "<" if sys.byteorder == "little" else ">"  # MicroPython has no "="
 
 FAMILY = const(16)  # AF_NETLINK
-GROUPS = const(0x101)  # RTMGRP_LINK | RTMGRP_IPV6_IFADDR
+GROUPS = const(0x111)  # RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR
 
 ADDRESS = const(1)
 NO_ADDRESS = const(2)
@@ -36,9 +39,11 @@ _RTM_DELADDR = const(21)
 _RTM_GETADDR = const(22)
 _NLM_F_REQUEST_DUMP = const(0x301)
 _NLM_F_MULTI = const(0x2)  # a part of a dump
+_AF_INET = const(2)
 _AF_INET6 = const(10)
 
 _IFA_ADDRESS = const(1)
+_IFA_LOCAL = const(2)  # of IPv4: ours, where _IFA_ADDRESS may be the other end's
 _IFA_CACHEINFO = const(6)
 _IFA_FLAGS = const(8)
 _IFLA_IFNAME = const(3)
@@ -63,9 +68,9 @@ def ask_links() -> bytes:
 
 
 def ask_addresses() -> bytes:
-    """The octets that ask for all IPv6 addresses."""
+    """The octets that ask for all addresses."""
     return struct.pack(NATIVE + "IHHIIBBBBI", 24, _RTM_GETADDR, _NLM_F_REQUEST_DUMP, 2, 0,
-                       _AF_INET6, 0, 0, 0, 0)  # fmt: skip
+                       0, 0, 0, 0, 0)  # fmt: skip
 
 
 def read(octets: bytes) -> "Iterator[tuple[Any, ...]]":
@@ -103,13 +108,18 @@ def _address(kind: int, body: bytes, news: bool) -> "tuple[Any, ...] | None":
     address = None
     preferred = valid = _FOR_EVER
     for attribute, value in _attributes(body[8:]):
-        if attribute == _IFA_ADDRESS:
+        if attribute == _IFA_LOCAL or (attribute == _IFA_ADDRESS and address is None):
             address = value
         elif attribute == _IFA_FLAGS and len(value) == 4:
             flags = struct.unpack(NATIVE + "I", value)[0]
         elif attribute == _IFA_CACHEINFO and len(value) >= 8:
             preferred, valid = struct.unpack(NATIVE + "II", value[:8])
-    if family != _AF_INET6 or address is None or len(address) != 16 or scope != _SCOPE_GLOBAL:
+    if family == _AF_INET and address is not None:
+        address = IPV4_MAPPED + address
+        flags &= ~_TEMPORARY  # "secondary" there
+    elif family != _AF_INET6:
+        return None
+    if address is None or len(address) != 16 or scope != _SCOPE_GLOBAL or is_autoip(address):
         return None
     if kind == _RTM_DELADDR:
         return NO_ADDRESS, index, address

@@ -9,18 +9,22 @@ A neighbour's advertisements make the kernel talk. Of that a bounded share is he
 messages a second), of the addresses sixteen a link are kept, and lines of the log are rationed.
 
 Each usable address has its own sockets, bound to it and to its interface, so the destination of
-what arrives is known and what is sent leaves where its source belongs. Needs CAP_NET_RAW.
+what arrives is known and what is sent leaves where its source belongs. Without CAP_NET_RAW, and
+for IPv4 addresses, there are packets inside UDP alone.
 """
 
 import asyncio
 import errno
+import os
 
+from .. import packets
+from ..addresses import is_ipv4
 from ..clock import now
 from ..compat import const
 from . import netlink
 from .kernel import Kernel
 from .news import Ration, moved
-from .sockets import Raw, Udp, solicit
+from .sockets import Outside, Raw, Udp, look_up, raw_allowed, solicit
 from .waiting import Watch
 
 TYPE_CHECKING = const(False)
@@ -43,6 +47,10 @@ _SOLICITATIONS = const(3)  # RFC 4861 section 10
 _AGAIN_S = const(1)
 _NO_WAY = (101, errno.EHOSTUNREACH)  # ENETUNREACH, which MicroPython doesn't name
 _NO_WAY_MS = const(1000)  # between solicitations because of that
+_FIRST_PORT = const(49152)  # of those that nobody owns, RFC 6335 section 6
+_PORTS = const(0x3FFF)
+_PORTS_TRIED = const(8)
+_OUTSIDE = const(-1)  # the key of a socket for packets inside UDP
 
 #: Priority of interfaces by the start of their names, where the user names none: lower is better.
 _KINDS = (("eth", 0), ("en", 0), ("wl", 1), ("ra", 1), ("ppp", 2), ("wwan", 2))
@@ -78,7 +86,7 @@ class _Open:
 
     def __init__(self, link: str, sockets: "dict[Any, Any]", watches: "list[Watch]") -> None:
         self.link = link
-        self.sockets = sockets  # by protocol, or ("udp", port)
+        self.sockets = sockets  # by protocol, ("udp", port), or _OUTSIDE
         self.watches = watches
         self.preferred = True
         self.until: int | None = None  # ms
@@ -92,7 +100,11 @@ class Port:
     valid_s)` and again when that changes, `address_gone(uplink, address)`,
     `received(source, destination, next_header, payload)`, `faulted(error)` for what nobody
     foresaw, `failed(error)` where it can't go on after that.
+
+    `native`: whether there is raw IPv6; `why`: if not, why not.
     """
+
+    named = False  # uplinks are interfaces, which see many networks
 
     def __init__(self, uplinks: list[str] | None = None) -> None:
         self._uplinks = uplinks
@@ -103,11 +115,14 @@ class Port:
         self._kernel: Kernel | None = None
         self._retrying: asyncio.Task[None] | None = None
         self._ration = Ration()
+        self._port = _random_port()  # of datagrams: one a start
+        self.native = True
+        self.why = ""
         # what the system refused, counted by errno name or number
         self.faults: dict[str, int] = {}
 
     def start(self, sink: "Sink") -> None:
-        """Begin: needs a running asyncio loop. Raises OSError without the right to raw sockets."""
+        """Begin: needs a running asyncio loop. Raises OSError."""
         self._sink = sink
         self._kernel = Kernel(self._take, self._took_all, self._fault, sink.faulted)
         self._kernel.start()
@@ -125,6 +140,32 @@ class Port:
             self._kernel.stop()
             self._kernel = None
 
+    def use(self, native: bool) -> None:
+        """Have raw IPv6 or not from now on, where this process may."""
+        before = self.native
+        self.native = native and raw_allowed()
+        self.why = "switched off" if not native else "" if self.native else "no CAP_NET_RAW"
+        if self.native != before:
+            for address in list(self._open):
+                name = self._open[address].link
+                self._close(address)
+                self._sink.address_gone(name, address)
+            for link in list(self._links.values()):
+                self._follow(link)
+
+    def resolve(
+        self, name: str, ipv6: bool, ipv4: bool, feed: "Callable[[], object] | None"
+    ) -> list[bytes]:
+        """The addresses (16 octets, IPv4 mapped) of a name; none where nobody tells.
+
+        The system's own call stops all else, for some seconds at worst. No watchdog runs here.
+        """
+        try:
+            return look_up(name)
+        except OSError:
+            self.faults["name"] = self.faults.get("name", 0) + 1
+            return []
+
     def send(self, source: bytes, destination: bytes, next_header: int, payload: "Octets") -> bool:
         """Send from an address that is usable; whether it left, as far as this machine knows."""
         entry = self._open.get(source)
@@ -132,6 +173,10 @@ class Port:
             return False
         self._sent_from = source
         try:
+            if next_header >= packets.ENCAPSULATED:
+                outside = entry.sockets.get(_OUTSIDE) or self._open_outside(source, entry)
+                outside.send_to(destination, next_header - packets.ENCAPSULATED, payload)
+                return True
             raw = entry.sockets.get(next_header)
             if raw is None:
                 raw = entry.sockets[next_header] = Raw(source, entry.link, next_header)
@@ -143,9 +188,25 @@ class Port:
             return False
         return True
 
+    def _open_outside(self, address: bytes, entry: "_Open") -> "Outside":
+        """The socket for packets inside UDP. Raises OSError."""
+        for left in range(_PORTS_TRIED, 0, -1):
+            try:
+                made = Outside(address, entry.link, self._port)
+                break
+            except OSError as error:
+                if error.args[0] != errno.EADDRINUSE or left == 1:
+                    raise
+                self._port = _random_port()
+        entry.sockets[_OUTSIDE] = made
+        entry.watches.append(Watch(made.socket, _reader(self, made), self._sink.faulted))
+        return made
+
     def _ask_the_way(self, name: str) -> None:
         """No router is left, maybe since a neighbour said so in its name: it will say it isn't."""
         at = now()
+        if not self.native:
+            return
         for link in self._links.values():
             if link.name == name and at - link.asked_at >= _NO_WAY_MS:
                 link.asked_at = at
@@ -243,7 +304,7 @@ class Port:
     async def _solicit(self, link: "_Link") -> None:
         for _ in range(_SOLICITATIONS):
             try:
-                if link.up:
+                if link.up and self.native:
                     solicit(link.name)
             except OSError as error:
                 self._fault(error)
@@ -309,20 +370,21 @@ class Port:
     def _open_at(self, link: "_Link", address: bytes) -> bool:
         sockets, watches = {}, []
         try:
-            for protocol in (_ROUTING, _MOBILITY, _ICMPV6):
+            for protocol in (_ROUTING, _MOBILITY, _ICMPV6) if self._is_native(address) else ():
                 kind = _PARAMETER_PROBLEM if protocol == _ICMPV6 else None
                 raw = sockets[protocol] = Raw(address, link.name, protocol, kind)
                 watches.append(Watch(raw.socket, _reader(self, raw), self._sink.faulted))
-        except OSError as error:  # gone again, or no right to raw sockets
+        except OSError as error:  # gone again
             self._fault(error)
             _shut(sockets, watches)
-            if error.args[0] == errno.EPERM:
-                raise
             if self._retrying is None:
                 self._retrying = asyncio.create_task(self._retry())
             return False
         self._open[address] = _Open(link.name, sockets, watches)
         return True
+
+    def _is_native(self, address: bytes) -> bool:
+        return self.native and not is_ipv4(address)
 
     async def _retry(self) -> None:
         """Where an address could not be used, look once more soon."""
@@ -338,7 +400,7 @@ class Port:
         entry = self._open.pop(address)
         _shut(entry.sockets, entry.watches)
 
-    def _drain(self, raw: "Raw | Udp") -> None:
+    def _drain(self, raw: "Raw | Udp | Outside") -> None:
         for _ in range(_BURST):
             try:
                 packet = raw.receive(_OCTETS_MAX)
@@ -350,7 +412,11 @@ class Port:
             self._sink.received(packet[1], raw.address, raw.protocol, packet[0])
 
 
-def _reader(port: "Port", raw: "Raw | Udp") -> "Callable[[], None]":
+def _random_port() -> int:
+    return _FIRST_PORT + (int.from_bytes(os.urandom(2), "big") & _PORTS)
+
+
+def _reader(port: "Port", raw: "Raw | Udp | Outside") -> "Callable[[], None]":
     return lambda: port._drain(raw)
 
 

@@ -1,10 +1,10 @@
-"""Raw IPv6 and netlink sockets on Linux; MicroPython wants socket addresses packed by hand."""
+"""Raw IPv6, UDP and netlink sockets on Linux; MicroPython wants addresses packed by hand."""
 
 import errno
 import socket
 import struct
 
-from .. import packets
+from .. import addresses, packets
 from ..compat import MICROPYTHON, const
 from . import netlink
 
@@ -59,6 +59,15 @@ def _receive(stream: "socket.socket", octets: int) -> "tuple[bytes, Any] | None"
         if error.args[0] == errno.EAGAIN:
             return None
         raise
+
+
+def raw_allowed() -> bool:
+    """Whether this process may have raw sockets (CAP_NET_RAW)."""
+    try:
+        socket.socket(socket.AF_INET6, _SOCK_RAW, packets.NO_NEXT_HEADER).close()
+    except OSError:
+        return False
+    return True
 
 
 class Raw:
@@ -131,6 +140,73 @@ class Udp:
     def close(self) -> None:
         """Give the socket back."""
         self.socket.close()
+
+
+class Outside:
+    """A UDP socket at an address of an interface, for packets inside datagrams. OSError.
+
+    `protocol`: packets.ENCAPSULATED and the source port of what was received last.
+    """
+
+    def __init__(self, address: bytes, interface: str, port: int) -> None:
+        self.address = address
+        self.protocol = packets.ENCAPSULATED
+        self._ipv4 = addresses.is_ipv4(address)
+        family = socket.AF_INET if self._ipv4 else socket.AF_INET6
+        self.socket = socket.socket(family, socket.SOCK_DGRAM)
+        try:
+            try:
+                self.socket.setsockopt(_SOL_SOCKET, _SO_BINDTODEVICE, interface.encode() + b"\0")
+            except OSError as error:  # before Linux 5.7 a right: then the routes choose
+                if error.args[0] != errno.EPERM:
+                    raise
+            self.socket.bind(self._at(address, port))
+            self.socket.setblocking(False)
+        except OSError:
+            self.socket.close()
+            raise
+
+    def _at(self, address: bytes, port: int) -> "Any":
+        if not self._ipv4:
+            return _place(address, port)
+        if not MICROPYTHON:
+            return addresses.text(address), port
+        head = struct.pack(netlink.NATIVE + "H", socket.AF_INET) + struct.pack(">H", port)
+        return head + address[12:] + bytes(8)
+
+    def send_to(self, destination: bytes, port: int, payload: "Octets") -> None:
+        """Send a datagram to 16 octets of address (IPv4 mapped)."""
+        self.socket.sendto(payload, self._at(destination, port))
+
+    def receive(self, octets: int) -> tuple[bytes, bytes] | None:
+        """(data, source) of a datagram waiting, or None."""
+        found = _receive(self.socket, octets)
+        if found is None:
+            return None
+        data, place = found
+        self.protocol = packets.ENCAPSULATED + _origin_port(place)
+        return data, _ipv4_origin(place) if self._ipv4 else _origin(place)
+
+    def close(self) -> None:
+        """Give the socket back."""
+        self.socket.close()
+
+
+def _ipv4_origin(place: "Any") -> bytes:
+    if not MICROPYTHON:
+        return addresses.parse(place[0])
+    return addresses.IPV4_MAPPED + bytes(place[4:8])
+
+
+def look_up(name: str) -> list[bytes]:
+    """The addresses of a name, as the system's resolver tells them; it takes its time. OSError."""
+    found = []
+    for family, _, _, _, place in socket.getaddrinfo(name, 0, 0, socket.SOCK_DGRAM):
+        if family == socket.AF_INET6:
+            found.append(_origin(place))
+        elif family == socket.AF_INET:
+            found.append(_ipv4_origin(place))
+    return found
 
 
 def solicit(interface: str) -> None:

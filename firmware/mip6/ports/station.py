@@ -3,6 +3,7 @@
 What lwIP does, and what is done about it here:
 - it keeps addresses, routers and neighbours when the link goes. Before another network is joined
   the interface is made anew; a network that comes back finds its addresses, usable at once;
+- IPv4 is DHCP's business, which stands beside: one address, told as the IPv4-mapped one;
 - it solicits routers only each fourth second: `solicit` is called as soon as the link is up;
 - the Pico W's has room for two global addresses and forms no third. Where there are two, routers
   are asked twice now and then: one that none renewed, though the newest was, is dropped;
@@ -15,7 +16,7 @@ stayed with.
 
 import asyncio
 
-from ..addresses import parse
+from ..addresses import is_autoip, parse
 from ..clock import now
 from ..compat import const
 
@@ -36,6 +37,8 @@ _UP = (2, 3)  # without and with an IPv4 address
 _VALID = const(0x10)  # this bit: duplicate address detection passed, maybe deprecated
 _PREFERRED = const(0x30)
 _LIFE_MAX = const(0x3FFFFFFF)  # seconds: MicroPython tells longer ones as negative
+
+_NO_IPV4 = "0.0.0.0"
 
 _LOOK_MS = const(100)
 _JOIN_MS = const(15000)
@@ -70,6 +73,15 @@ class _Address:
         return self.valid if 0 < self.valid < _LIFE_MAX else None
 
 
+def _ipv4_address(text: str, at: int) -> _Address | None:
+    """What DHCP gave; None for none, and for what the stack gave itself."""
+    found = None if text == _NO_IPV4 else _Address(text, at)
+    if found is None or is_autoip(found.octets):
+        return None
+    found.state = _PREFERRED
+    return found
+
+
 class Station:
     """`nic`: network.WLAN(STA_IF). `solicit()`: ask for routers, now. `changed()`: `network`, or
     what `usable()` tells, may have changed. `fault(error)`: an OSError of `nic`.
@@ -93,6 +105,7 @@ class Station:
         self._last: str | None = None  # the name of the network whose traces lwIP holds
         self._listed: Any = None
         self._addresses: list[_Address] = []  # oldest first
+        self._ipv4: _Address | None = None
         self._retire_at: int | None = None
         self._retire_step = self._free_at = self._routers_asked_at = 0
         self._retire_hold = _RETIRE_MS
@@ -112,7 +125,10 @@ class Station:
         """The addresses that can be used."""
         if self.network is None:
             return []
-        return [entry for entry in self._addresses if entry.state & _VALID]
+        found = [entry for entry in self._addresses if entry.state & _VALID]
+        if self._ipv4 is not None:
+            found.append(self._ipv4)
+        return found
 
     def asked(self) -> None:
         """An update has left."""
@@ -209,6 +225,7 @@ class Station:
         self._nic.active(True)
         self._nic.ipconfig(autoconf6=True)
         self._addresses = []
+        self._ipv4 = None
         self._retire_at = None
         self._retire_step = self._free_at = 0
         self._retire_hold = _RETIRE_MS
@@ -272,6 +289,10 @@ class Station:
 
     def _look(self, at: int) -> None:
         """See which addresses there are, and whether nobody renews one any more."""
+        ipv4 = self._nic.ipconfig("addr4")[0]
+        if ipv4 != (self._ipv4.text if self._ipv4 else _NO_IPV4):
+            self._ipv4 = _ipv4_address(ipv4, at)
+            self._changed()
         listed = self._nic.ipconfig("addr6")
         if listed != self._listed:
             self._listed = listed

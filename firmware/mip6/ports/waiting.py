@@ -35,8 +35,13 @@ def take(stream: "socket.socket") -> bytes | None:
             return None
         raise
     except MemoryError:
-        stream.readinto(_VOID)  # type: ignore[attr-defined]  # MicroPython's own
+        discard(stream)
         raise
+
+
+def discard(stream: "socket.socket") -> None:
+    """Lose the packet that waits in a socket of lwIP: it takes no memory."""
+    stream.readinto(_VOID)  # type: ignore[attr-defined]  # MicroPython's own
 
 
 class Readable:

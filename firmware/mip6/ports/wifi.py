@@ -1,4 +1,4 @@
-"""A board over lwIP: one Wi-Fi uplink and raw IPv6. What rp2.py and esp32.py have in common.
+"""A board over lwIP: one Wi-Fi uplink, UDP, and raw IPv6. What rp2.py and esp32.py share.
 
 lwIP tells nothing by itself, so the interface is looked at ten times a second: an address is seen
 at most 100 ms after duplicate address detection passed (which lwIP takes one to two seconds for),
@@ -8,11 +8,12 @@ for less than one percent of the processor.
 import asyncio
 import errno
 
-from .. import packets
+from .. import addresses, packets
 from ..clock import now
 from ..compat import const
 from .files import FileStore
 from .news import Ration, moved
+from .outside import Outside, look_up, random_port
 from .station import Station
 from .waiting import Watch
 
@@ -24,23 +25,25 @@ if TYPE_CHECKING:
     from ..protocols import Nic, Octets, Receiver, Sender, Sink, Store
 
 _LOST_MS = const(4000)  # between solicitations because a packet found no router
+_NEXT_HEADER = const(6)  # where it stands in an IPv6 header
 _BURST = const(6)  # lwIP queues no more for a socket
 
 
 class WifiPort:
-    """The Wi-Fi uplink and raw IPv6. `store`: holds the record of networks.
+    """The Wi-Fi uplink, UDP and raw IPv6. `store`: holds the record of networks.
 
     It tells its `sink` what happens: `address_usable(uplink, priority, address, preferred,
     valid_s)` and again when that changes, `address_gone(uplink, address)`,
     `received(source, destination, next_header, payload)`, `faulted(error)` for what nobody
     foresaw, `failed(error)` where it can't go on after that.
-    The uplink is the network's name.
-    Raises OSError where this firmware lacks raw IPv6, or all sockets are in use.
+    The uplink is the network's name. `native`: whether there is raw IPv6; `why`: if not, why not.
 
-    A platform says: `protocols` to receive, `_open_sender()`, `_open_receiver(protocol)`,
-    `_interface()` (what Station calls `nic`), `_ask_routers()`.
+    A platform says: `protocols` to receive, `_open_sender()`, `_open_receiver(protocol)` (OSError
+    with a text where the firmware lacks raw IPv6), `_interface()` (what Station calls `nic`),
+    `_ask_routers()`, `_unfed(feed, begins)`: for a while nobody feeds the watchdog as usual.
     """
 
+    named = True
     protocols: tuple[int, ...] = ()
 
     if TYPE_CHECKING:
@@ -49,6 +52,7 @@ class WifiPort:
         def _open_receiver(self, protocol: int) -> Receiver: ...
         def _interface(self) -> Nic: ...
         def _ask_routers(self) -> None: ...
+        def _unfed(self, feed: Callable[[], object], begins: bool) -> None: ...
 
     def __init__(self, store: "Store | None" = None) -> None:
         # what the system refused, counted by errno name or number
@@ -59,7 +63,10 @@ class WifiPort:
         self._task: asyncio.Task[None] | None = None
         self._sink: "Sink" = None  # type: ignore[assignment]  # until `start`
         self._sender: "Sender | None" = None
-        self._open()
+        self._wanted = self.native = False
+        self.why = "no keys yet"
+        self._outside: dict[bool, Outside] = {}  # for IPv4 or not
+        self._outside_port = random_port()  # one a start
         self._station = Station(self._interface(), self._solicit, self._tell, self._fault)
         # address -> (uplink, preferred, when it ends in ms or None)
         self._told: dict[bytes, tuple[str, bool, int | None]] = {}
@@ -67,14 +74,37 @@ class WifiPort:
         self._ration = Ration()
         self._lost_at = 0
 
-    def _open(self) -> None:
-        self._sender = self._open_sender()
+    def use(self, native: bool) -> None:
+        """Have raw IPv6 or not from now on, where this firmware has it. Raises OSError where all
+        sockets are in use."""
+        self._wanted = native
+        if not native:
+            self._close_native()
+            self.why = "switched off"
+        elif self._sender is None:
+            self._open_native()
+
+    def _open_native(self) -> None:
         try:
+            self._sender = self._open_sender()
             for protocol in self.protocols:
                 self._receivers.append(self._open_receiver(protocol))
-        except Exception:
-            self._close()
-            raise
+        except Exception as error:
+            self._close_native()
+            if not isinstance(error, OSError) or not isinstance(error.args[0], str):
+                raise
+            self.why = error.args[0]
+            return
+        self.native = True
+        self.why = ""
+        if self._task is not None:
+            self._watch_native()
+
+    def _watch_native(self) -> None:
+        for receiver in self._receivers:
+            self._watches.append(
+                Watch(receiver.socket, _reader(self, receiver), self._sink.faulted)
+            )
 
     def note(self, kind: str, text: object) -> None:
         """Where news of the link go; the agent puts its log here."""
@@ -83,12 +113,11 @@ class WifiPort:
         """Begin: needs a running asyncio loop."""
         self._sink = sink
         self._told = {}
-        if self._sender is None:  # it was stopped
-            self._open()
+        if self._wanted and self._sender is None:  # it was stopped
+            self._open_native()
         if not self.reload():  # it would know no network: begin again soon
             raise OSError(errno.EIO)
-        for receiver in self._receivers:
-            self._watches.append(Watch(receiver.socket, _reader(self, receiver), sink.faulted))
+        self._watch_native()
         self._task = asyncio.create_task(self._work())
 
     async def _work(self) -> None:
@@ -117,9 +146,13 @@ class WifiPort:
             self._task.cancel()
             self._task = None
         self._told = {}
-        self._close()
+        self._close_native()
+        for _, outside in self._outside.items():
+            outside.close()
+        self._outside = {}
 
-    def _close(self) -> None:
+    def _close_native(self) -> None:
+        self.native = False
         while self._watches:
             self._watches.pop().stop()
         ends: "list[Receiver | Sender]" = [] if self._sender is None else [self._sender]
@@ -134,10 +167,17 @@ class WifiPort:
 
     def send(self, source: bytes, destination: bytes, next_header: int, payload: "Octets") -> bool:
         """Send from an address that is usable; whether it left, as far as lwIP knows."""
-        if source not in self._told or self._sender is None:
+        inside = next_header >= packets.ENCAPSULATED
+        if source not in self._told or (self._sender is None and not inside):
             return False
         try:
-            self._sender.send(source, destination, next_header, payload)
+            if inside:
+                outside = self._open_outside(addresses.is_ipv4(source))
+                outside.send_to(destination, next_header - packets.ENCAPSULATED, payload)
+            else:
+                self._sender.send(  # type: ignore[union-attr]  # it is there, see above
+                    source, destination, next_header, payload
+                )
         except OSError as error:
             self._fault(error)
             at = now()
@@ -145,9 +185,35 @@ class WifiPort:
                 self._lost_at = at
                 self._solicit()
             return False
-        if next_header == packets.MOBILITY or payload[0] == packets.MOBILITY:
+        if packets.MOBILITY in (next_header, payload[_NEXT_HEADER if inside else 0]):
             self._station.asked()
         return True
+
+    def _open_outside(self, ipv4: bool) -> "Outside":
+        """The socket for packets inside UDP. Raises OSError."""
+        outside = self._outside.get(ipv4)
+        if outside is None:
+            outside = self._outside[ipv4] = Outside(ipv4, self._outside_port)
+            outside.watch = Watch(outside.socket, _reader(self, outside), self._sink.faulted)
+        return outside
+
+    def resolve(
+        self, name: str, ipv6: bool, ipv4: bool, feed: "Callable[[], object] | None"
+    ) -> list[bytes]:
+        """The addresses (16 octets, IPv4 mapped) of a name; none where nobody tells.
+
+        lwIP's own call stops all else, for ten seconds and more where no server answers.
+        """
+        if feed is not None:
+            self._unfed(feed, True)
+        try:
+            return look_up(name, ipv6, ipv4)
+        except OSError:
+            self._count("name")
+            return []
+        finally:
+            if feed is not None:
+                self._unfed(feed, False)
 
     def _solicit(self) -> None:
         """Ask for a Router Advertisement now: lwIP itself may take four seconds to."""
@@ -181,7 +247,7 @@ class WifiPort:
         for address in gone:
             self._sink.address_gone(self._told.pop(address)[0], address)
 
-    def _drain(self, receiver: "Receiver") -> None:
+    def _drain(self, receiver: "Receiver | Outside") -> None:
         for _ in range(_BURST):
             try:
                 packet = receiver.receive()
@@ -204,5 +270,5 @@ class WifiPort:
         self.faults[name] = self.faults.get(name, 0) + 1
 
 
-def _reader(port: "WifiPort", receiver: "Receiver") -> "Callable[[], None]":
+def _reader(port: "WifiPort", receiver: "Receiver | Outside") -> "Callable[[], None]":
     return lambda: port._drain(receiver)

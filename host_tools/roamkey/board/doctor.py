@@ -17,7 +17,7 @@ from roamkey.errors import BoardError
 OK, LACKS, ADVICE = "ok", "lacks", "advice"
 
 _OLDEST = (1, 22)  # of MicroPython: the oldest whose source form the agent's syntax was made for
-_RP2_KNOWN = (1, 28)  # see firmware/mip6/ports/lwip.py
+_RP2_KNOWN = (1, 28)  # see firmware/mip6/native/lwip.py
 _RAM_OCTETS = 60 << 10  # the agent's bound
 _SPARE_OCTETS = 64 << 10  # flash for keys, counters, and littlefs's own needs
 

@@ -32,15 +32,15 @@ _AGENT = "/lib/mip6/"
 
 #: What the platforms (`sys.platform`) alone need, and where the firmware lacks SHA-1.
 _LINUX = tuple(f"/lib/mip6/ports/{name}" for name in ("kernel", "netlink", "posix", "sockets"))
-_WIFI = tuple(f"/lib/mip6/ports/{name}" for name in ("station", "wifi"))
+_WIFI = tuple(f"/lib/mip6/ports/{name}" for name in ("outside", "station", "wifi"))
 _IN_FLASH = "/lib/mip6/inplace/"  # of bytecode that is copied into RAM: frozen one isn't
-_RP2 = (*(f"/lib/mip6/ports/{name}" for name in ("lwip", "rp2")), _IN_FLASH)
-_ESP32 = tuple(f"/lib/mip6/ports/{name}" for name in ("esp32", "retained"))
+_RP2 = ("/lib/mip6/native/lwip", "/lib/mip6/ports/rp2", _IN_FLASH)
+_ESP32 = ("/lib/mip6/native/esp", *(f"/lib/mip6/ports/{name}" for name in ("esp32", "retained")))
 _SHIM = ("/lib/hashlib/",)
 _NEEDLESS = {
     "rp2": (*_LINUX, *_ESP32, *_SHIM),
     "esp32": (*_LINUX, *_RP2, *_SHIM),
-    "linux": (*_WIFI, *_RP2, *_ESP32),
+    "linux": (*_WIFI, *_RP2, *_ESP32, "/lib/mip6/native/"),
 }
 _OTHERS = (*_LINUX, *_WIFI, *_RP2, *_ESP32)  # a platform without a port
 

@@ -12,7 +12,7 @@ import sys
 
 from .. import addresses, packets
 from ..compat import const
-from .waiting import take
+from ..ports.waiting import take
 
 TYPE_CHECKING = const(False)
 
