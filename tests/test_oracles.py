@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from encapsulated_samples import DATAGRAMS, ENCAPSULATED
 from mobility_samples import VECTORS, one_of_each, radiotap, write_capture
 from typer.testing import CliRunner
 
@@ -214,6 +215,102 @@ def test_tshark_finds_the_same_packets_in_wifi(
     assert len(ours) == len(theirs) == len(PACKETS)
     for facts, fields in zip(ours, theirs, strict=True):
         compare(facts, fields)
+
+
+INSIDE = {
+    "mip6.mhtype": ("mobility", "type"),
+    "mip6.bu.seqnr": ("mobility", "sequence"),
+    "mip6.ba.seqnr": ("mobility", "sequence"),
+    "mip6.ba.status": ("mobility", "status"),
+    "mip6.be.haddr": ("mobility", "home_address"),
+    "ip.src": ("encapsulation", "source"),
+    "ip.dst": ("encapsulation", "destination"),
+    "ip.ttl": ("encapsulation", "hop_limit"),
+}
+
+
+def test_decode_agrees_with_tshark_inside_udp(tshark: str, tmp_path: Path) -> None:
+    """Outer and inner addresses, ports, messages, the options of RFC 5555, checksums."""
+    capture = tmp_path / "encapsulated.pcap"
+    with capture.open("wb") as file:
+        write_capture(file, DATAGRAMS, link=101)
+    fields = [*INSIDE, "ipv6.src", "ipv6.dst", "udp.srcport", "udp.dstport", "mip6.bu.f_flag",
+              "mip6.ipv4coa.addr", "mip6.acoa.acoa", "mip6.natd.refresh_t", "mip6.bad.auth",
+              "udp.checksum.status", "_ws.malformed", "mip6.natd.f_flag"]  # fmt: skip
+    command = [tshark, "-r", str(capture), "-n", "-T", "fields", "-E", "separator=;"]
+    command += ["-d", "udp.port==4191,ipv6", "-o", "udp.check_checksum:TRUE"]
+    for field in fields:
+        command += ["-e", field]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    rows = [dict(zip(fields, line.split(";"), strict=True)) for line in done.stdout.splitlines()]
+    with capture.open("rb") as file:
+        ours = list(Reading().capture(file))
+    assert len(rows) == len(ours) == len(DATAGRAMS)
+    compared = set()
+    for facts, row in zip(ours, rows, strict=True):
+        assert not row["_ws.malformed"]
+        outer = facts["encapsulation"]
+        for field, path in INSIDE.items():
+            if row[field]:
+                value = at_path(facts, path)
+                assert row[field] == value or number(row[field]) == value, field
+                compared.add(field)
+        ends = {"src": "source", "dst": "destination"}
+        for short, end in ends.items():
+            addresses = row[f"ipv6.{short}"].split(",")
+            assert addresses[-1] == facts[end]
+            assert len(addresses) == 1 or addresses[0] == outer[end]
+            ports = [int(port) for port in row[f"udp.{short}port"].split(",")]
+            inner = [facts["udp"][f"{end}_port"]] if "udp" in facts else []
+            assert ports == [outer[f"{end}_port"], *inner]
+        assert set(row["udp.checksum.status"].split(",")) <= {"1", "Good"}
+        assert outer["checksum"]["verdict"] == "right"
+        options = {
+            option["type"]: option for option in facts.get("mobility", {}).get("options", ())
+        }
+        for field, kind, name in (
+            ("mip6.ipv4coa.addr", messages.IPV4_CARE_OF_ADDRESS, "address"),
+            ("mip6.acoa.acoa", messages.ALTERNATE_CARE_OF_ADDRESS, "address"),
+            ("mip6.natd.refresh_t", messages.NAT_DETECTION, "refresh_s"),
+            ("mip6.bad.auth", messages.BINDING_AUTHORIZATION_DATA, "authenticator"),
+        ):
+            assert bool(row[field]) == (kind in options), field
+            if row[field]:
+                theirs: Any = (
+                    row[field].replace(":", "") if name == "authenticator" else row[field]
+                )
+                assert theirs == str(options[kind][name]), field
+                compared.add(field)
+        if row["mip6.bu.f_flag"]:
+            assert row["mip6.bu.f_flag"] in ("1", "True") and facts["mobility"]["flags"] == "AF"
+    assert compared == {*INSIDE, "mip6.ipv4coa.addr", "mip6.acoa.acoa", "mip6.natd.refresh_t",
+                        "mip6.bad.auth"}  # fmt: skip
+
+
+@pytest.mark.parametrize("v", ENCAPSULATED, ids=lambda v: v["name"])
+def test_scapy_reads_the_same_inside_udp(v: dict[str, Any]) -> None:
+    """Outer and inner packet, and that their checksums are what scapy makes of them."""
+    from scapy.layers.inet import IP, UDP
+    from scapy.layers.inet6 import IPv6
+
+    whole = bytes.fromhex(v["datagram"])
+    facts = describe(whole)
+    outer = facts["encapsulation"]
+    read = (IP if v["way"] == "udp4" else IPv6)(whole)
+    assert (read.src, read.dst) == (outer["source"], outer["destination"])
+    datagram = read[UDP]
+    assert (datagram.sport, datagram.dport) == (outer["source_port"], outer["destination_port"])
+    inner = IPv6(bytes(datagram.payload))
+    assert (inner.src, inner.dst, inner.nh) == (
+        facts["source"], facts["destination"], facts["protocol"],
+    )  # fmt: skip
+    kept = bytes(inner)
+    upper = inner.payload
+    if has_checksum(upper):
+        delattr(upper, "cksum" if hasattr(upper, "cksum") else "chksum")
+    assert bytes(inner) == kept
+    del datagram.chksum
+    assert bytes(read) == whole
 
 
 @pytest.mark.parametrize("packet", PACKETS, ids=IDS)

@@ -3,6 +3,7 @@
 import contextlib
 import io
 
+from encapsulated_samples import DATAGRAMS
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from mobility_samples import PEER, VECTORS, one_of_each, write_capture
@@ -15,7 +16,7 @@ from roamkey.decode.reading import Reading
 from roamkey.decode.render import show
 from roamkey.errors import BadInputError
 
-PACKETS = [bytes.fromhex(v["packet"]) for v in VECTORS] + one_of_each()
+PACKETS = [bytes.fromhex(v["packet"]) for v in VECTORS] + one_of_each() + DATAGRAMS
 PADDING = (messages.PAD1, messages.PADN)
 
 addresses = st.binary(min_size=16, max_size=16)

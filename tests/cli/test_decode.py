@@ -363,7 +363,10 @@ def test_key_files_that_are_refused(tmp_path: Path) -> None:
     [
         ("60", "packet shorter than an IPv6 header"),
         ("6", "line 1: an odd number of hexadecimal digits (1)"),
-        ("4500" + "00" * 60, "not an IPv6 packet"),
+        ("5500" + "00" * 60, "not an IPv6 packet"),
+        ("4500" + "00" * 60, "impossible lengths in an IPv4 header"),
+        ("4500" + "00" * 12, "packet shorter than an IPv4 header"),
+        ("4f000040" + "00" * 20, "packet shorter than its IPv4 header"),
         ("no hex", "'no hex': no such file, and not hexadecimal"),
         (" ", "no packet given"),
         ("a\0b", "no such file"),

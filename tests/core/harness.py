@@ -24,6 +24,12 @@ def load_vectors():
         return json.load(file)
 
 
+def load_encapsulated():
+    """Packets inside UDP, made by `vectors/make_encapsulated.py`, as a list of dictionaries."""
+    with open(here() + "/vectors/encapsulated.json") as file:
+        return json.load(file)
+
+
 def on_micropython():
     """Whether the interpreter is MicroPython."""
     import sys

@@ -9,17 +9,22 @@ from pathlib import Path
 import pytest
 
 UPDATE, ACKNOWLEDGEMENT = 5, 6  # RFC 6275 sections 6.1.7 and 6.1.8
+ENCAPSULATION_PORT = 4191
 
 
 @dataclass(frozen=True)
 class Message:
-    """A mobility message: `at_ms` since 1970, as it reached the link."""
+    """A mobility message: `at_ms` since 1970, as it reached the link; `way`: native, udp6, udp4.
+
+    An acknowledgement inside UDP doesn't say which care-of address it is about: "".
+    """
 
     at_ms: float
     kind: int
     sequence: int
     status: int | None
     care_of_address: str
+    way: str
 
 
 def tshark() -> str:
@@ -34,7 +39,7 @@ def tshark() -> str:
 
 
 def fields(capture: Path, *names: str, only: str = "") -> list[list[str]]:
-    """The named fields of each frame."""
+    """The named fields of each frame; inside UDP those of the inner packet."""
     command = [
         tshark(),
         "-r",
@@ -44,7 +49,9 @@ def fields(capture: Path, *names: str, only: str = "") -> list[list[str]]:
         "-E",
         "separator=|",
         "-E",
-        "occurrence=f",
+        "occurrence=l",  # of a packet inside UDP: what is inside
+        "-d",
+        f"udp.port=={ENCAPSULATION_PORT},ipv6",
     ]
     for name in names:
         command += ["-e", name]
@@ -60,18 +67,21 @@ def messages(capture: Path) -> list[Message]:
     found = []
     names = (
         "frame.time_epoch", "mip6.mhtype", "mip6.bu.seqnr", "mip6.ba.seqnr", "mip6.ba.status",
-        "ipv6.src", "ipv6.dst",
+        "ipv6.src", "ipv6.dst", "ip.src", "udp.srcport", "mip6.ipv4coa.addr", "mip6.acoa.acoa",
     )  # fmt: skip
-    for at, kind, updated, acknowledged, status, source, destination in fields(
+    for at, kind, updated, acknowledged, status, source, destination, *outer in fields(
         capture, *names, only="mipv6 and not icmpv6"
     ):
+        ipv4, port, *care_of = outer
+        way = "udp4" if ipv4 else "udp6" if port else "native"
         if int(kind) == UPDATE:
-            found.append(Message(1000 * float(at), UPDATE, int(updated, 0), None, source))
+            source = "".join(care_of) or source
+            found.append(Message(1000 * float(at), UPDATE, int(updated, 0), None, source, way))
         elif int(kind) == ACKNOWLEDGEMENT:
             found.append(
                 Message(
                     1000 * float(at), ACKNOWLEDGEMENT, int(acknowledged, 0), int(status, 0),
-                    destination,
+                    destination if way == "native" else "", way,
                 )
             )  # fmt: skip
     return found

@@ -66,6 +66,30 @@ def events():
     return [*found, gap]
 
 
+NATTED = "192.168.4.23"
+
+#: As `BOOT_1`, the second network being IPv4 behind a NAT: the node's own address and its way.
+BOOT_NATTED = (
+    BOOT_1.replace(TWO, NATTED)
+    .replace(f"6352 acknowledged {PEER} 0", f"6351 way {PEER} udp4\n6352 acknowledged {PEER} 0")
+    .replace("9151 ack", f"9150 way {PEER} native\n9151 ack")
+)
+
+
+def natted(lines, told=True):
+    """JSON lines of a correspondent in which the second network is IPv4 behind a NAT."""
+    found = []
+    for line in lines.splitlines():
+        if TWO in line:
+            one = json.loads(line)
+            one["care_of_address"] = NATTED
+            if told:
+                one |= {"way": "udp4", "endpoint": "198.51.100.7:61234"}
+            line = json.dumps(one)
+        found.append(line)
+    return "\n".join(found) + "\n"
+
+
 def answers(*blocks, ms=12_000):
     """What asks such a board: the last block is the newest."""
 

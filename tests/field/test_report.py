@@ -308,3 +308,73 @@ def test_lists_of_events_are_read_one_by_one(walk):
         else:
             with pytest.raises(BadInputError, match="damaged JSON"):
                 folder.read(walk)
+
+
+def walk_through_a_nat(folder_, *, told, pulled):
+    """Logs of a walk whose second network is IPv4 behind a NAT."""
+    (folder_ / "correspondent.log").write_text(samples.natted(samples.correspondent_log(), told))
+    if pulled:
+        log = boardlog.pull(samples.answers(samples.BOOT_NATTED), "aa", HOME)
+        boardlog.write(folder_ / "board.jsonl", log)
+    script = {"name": "natted", "networks": {"192.168.4.0/24": "cafe"}, "steps": []}
+    (folder_ / "walk.json").write_text(json.dumps(script))
+    return report.make(folder.read(folder_))
+
+
+@pytest.mark.parametrize("told, pulled", [(True, False), (True, True), (False, True)])
+def test_the_way_of_a_handover_is_told_by_either_end(tmp_path, told, pulled):
+    made = walk_through_a_nat(tmp_path, told=told, pulled=pulled)
+    found = [(one.care_of_address, one.way) for one in made.nodes[0].handovers]
+    assert found == [
+        (ONE, "native"), (samples.NATTED, "udp4"), (HOME, "native"), (ONE, "native"),
+    ]  # fmt: skip
+    assert made.nodes[0].handovers[1].network == "cafe"
+    assert list(made.ways) == ["native", "udp4"]
+    signalling = made.ways["udp4"]
+    assert (signalling and signalling.median) == (1052 if pulled else None)
+
+
+def test_the_way_is_shown_everywhere_and_only_where_it_is_news(tmp_path, walk):
+    native = report.make(folder.read(walk))
+    made = walk_through_a_nat(tmp_path, told=True, pulled=True)
+    place = output.write(made, tmp_path / "out")
+    text = place.read_text()
+    assert "inside UDP" in text and "udp4</text>" in text and "cafe, udp4" in text
+    assert "Signalling, udp4" in text
+    with (tmp_path / "out" / "handovers.csv").open(newline="") as file:
+        assert [row["way"] for row in csv.DictReader(file)] == ["native", "udp4"] + ["native"] * 2
+    done = CliRunner().invoke(app, ["field", "report", str(tmp_path), "--json"])
+    told = checked("field-report", done.stdout)
+    assert told["ways"]["udp4"]["median"] == 1052
+    printed = CliRunner().invoke(app, ["field", "report", str(tmp_path)]).output
+    assert "Signalling, udp4" in printed
+    assert "udp" not in page.render(native).lower()
+    both = compare.render(native, made)
+    assert "Signalling, udp4" in both and "Signalling, udp4" not in compare.render(native, native)
+
+
+def test_a_way_that_is_none_is_refused_and_a_word_in_the_boards_log_is_left_alone(tmp_path):
+    text = samples.correspondent_log().replace('"status": 0', '"way": "pigeon"')
+    (tmp_path / "correspondent.log").write_text(text)
+    with pytest.raises(BadInputError):
+        folder.read(tmp_path)
+    (tmp_path / "correspondent.log").unlink()
+    log = boardlog.pull(samples.answers(samples.BOOT_NATTED.replace("udp4", "pigeon")), "aa", HOME)
+    boardlog.write(tmp_path / "board.jsonl", log)
+    made = report.make(folder.read(tmp_path))
+    assert {one.way for one in made.nodes[0].handovers} == {"native"}
+
+
+def test_addresses_of_events_are_ipv6_or_ipv4_in_dots(tmp_path):
+    for text, good in (
+        ("192.0.2.1", True), ("::ffff:192.0.2.1", True), ("192.0.2", False), ("1.2.3.4/8", False),
+        ("fe80::1%eth0", False),
+    ):  # fmt: skip
+        lines = samples.natted(samples.correspondent_log()).replace(samples.NATTED, text)
+        (tmp_path / "correspondent.log").write_text(lines)
+        if good:
+            told = folder.read(tmp_path).told
+            assert told[1].care_of_address == "192.0.2.1"
+        else:
+            with pytest.raises(BadInputError):
+                folder.read(tmp_path)

@@ -17,8 +17,9 @@ from roamkey.lab.wire import Signal, Wire, read_signal
 HOME = "2001:db8:a::1"
 
 
-def signal(kind, sequence, status=None, frame=b"", at=0.0, care_of="2001:db8:1::1"):
-    return Signal(at, kind, HOME, care_of, sequence, 400, status, frame)
+def signal(kind, sequence, status=None, frame=b"", at=0.0, care_of="2001:db8:1::1", way="native"):
+    near = care_of if way == "native" else "203.0.113.1"
+    return Signal(at, kind, HOME, care_of, sequence, 400, status, frame, way, near)
 
 
 def update(sequence, frame=None, **more):
@@ -29,18 +30,26 @@ def answer(sequence, status=0, **more):
     return signal(6, sequence, status, **more)
 
 
-@pytest.fixture
-def told():
+@pytest.fixture(params=[False, True], ids=["native", "ipv4"])
+def told(request):
     """Facts and signals of a story in which all went well."""
-    facts = Facts(100.0, ended=130.0, before_cut=4, after_cut=8, home_binding=None)
-    sequences = [0, 1, 2, 4, 8, 9]
-    networks = ["visited1", "visited2", "visited1", "visited2", "visited2", "home"]
-    reasons = ["joined", "moved", "moved", "moved", "power", "home"]
+    facts = Facts(
+        100.0, ended=134.0, before_cut=5, after_cut=8, home_binding=None, ipv4=request.param
+    )
+    sequences = [0, 1, 2, 4, 5, 8, 9]
+    networks = ["visited1", "visited2", "visited1", "visited2", "cafe", "cafe", "home"]
+    reasons = ["joined", "moved", "moved", "moved", "moved", "power", "home"]
+    if not facts.ipv4:
+        del sequences[4], networks[4], reasons[4]
+        networks[4] = "visited2"
     signals = []
     handovers = zip(sequences, networks, reasons, strict=True)
     for i, (sequence, network, reason) in enumerate(handovers):
         at = 101.0 + 4 * i
-        pair = (update(sequence, at=at + 1.002), answer(sequence, at=at + 1.024))
+        how = {"care_of": "192.168.3.11", "way": "udp4"} if network == "cafe" else {}
+        pair = (
+            update(sequence, at=at + 1.002, **how), answer(sequence, at=at + 1.024, **how)
+        )  # fmt: skip
         first = pair[0]
         if i == 3:  # its first update found no answer
             first = update(sequence - 1, at=at + 1.001)
@@ -51,7 +60,7 @@ def told():
     facts.replays = [Replay(replay, answer(4, 135), "2001:db8:2::1")] * 2
     signals += [replay, answer(4, 135), replay, answer(4, 135)]
     facts.readings = [
-        Reading(101.0 + i, i, HOME, handover.update.care_of_address)
+        Reading(101.0 + i, i, HOME, handover.update.near)
         for i, handover in enumerate(facts.handovers)
     ]
     facts.marks = [(118.0, "power cut"), (121.0, "correspondent killed")]
@@ -89,6 +98,22 @@ def test_each_step_that_did_not_happen_is_a_fault(told):
     assert check(facts, [*signals, update(2, b"another message with an old number")])
     assert check(facts, [*signals, update(2)])  # not one of the replays that we sent
     assert check(facts, [*signals, answer(9)])  # accepted a second time
+
+
+def test_ipv4_alone_means_a_nat_and_udp(told):
+    facts, signals = told
+    assert check(dataclasses.replace(facts, ipv4=not facts.ipv4), signals)
+    if not facts.ipv4:
+        return
+    for change in ({"way": "udp6"}, {"near": "192.168.3.11"}):
+        handovers = [
+            dataclasses.replace(one, update=dataclasses.replace(one.update, **change))
+            if one.network == "cafe"
+            else one
+            for one in facts.handovers
+        ]
+        faults = check(dataclasses.replace(facts, handovers=handovers), signals)
+        assert "through its NAT" in faults[0]
 
 
 def test_the_chart_is_drawn(told, tmp_path):

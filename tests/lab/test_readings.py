@@ -10,6 +10,7 @@ import pytest
 from mip6 import packets
 from roamkey.correspondent.dataplane import tun
 from roamkey.lab.demo.readings import PORT, Readings
+from roamkey.lab.lans import CORRESPONDENT_IPV4, ROUTER_OUTSIDE, ROUTER_OUTSIDE_IPV4
 from roamkey.lab.network import CORRESPONDENT_ADDRESS, Network
 
 pytestmark = pytest.mark.lab
@@ -56,3 +57,30 @@ def test_what_comes_by_another_interface_is_not_the_wire(lab_network: Network) -
         readings.wait_until(lambda one: one.number == 7, "the reading of the wire", 10)
     os.close(device)
     assert [one.number for one in readings.seen] == [7]
+
+
+def test_readings_inside_udp_are_known_by_their_home_address(lab_network: Network) -> None:
+    """Over IPv4 and over IPv6; what comes to another port, or damaged, isn't one."""
+    host, router = lab_network.namespace("correspondent"), lab_network.namespace("router")
+    home = socket.inet_pton(socket.AF_INET6, "2001:db8:a::1")
+    here = socket.inet_pton(socket.AF_INET6, CORRESPONDENT_ADDRESS)
+
+    def inner(number: int) -> bytearray:
+        datagram = packets.udp(home, here, PORT, PORT, json.dumps({"n": number}).encode())
+        head = packets.ipv6_header(home, here, packets.UDP, len(datagram))
+        return bytearray(head + datagram)
+
+    damaged = inner(9)
+    damaged[-1] ^= 1
+    with Readings(host, CORRESPONDENT_ADDRESS) as readings:
+        for family, to, number in (
+            (socket.AF_INET, CORRESPONDENT_IPV4, 1), (socket.AF_INET6, CORRESPONDENT_ADDRESS, 2),
+        ):  # fmt: skip
+            with router.socket(family, socket.SOCK_DGRAM) as sender:
+                for octets, port in ((inner(9), 4192), (damaged, 4191), (b"x", 4191)):
+                    sender.sendto(octets, (to, port))
+                sender.sendto(inner(number), (to, packets.ENCAPSULATION_PORT))
+            readings.wait_until(lambda one, n=number: one.number == n, "the reading", 10)
+    assert [(one.number, one.home_address, one.care_of_address) for one in readings.seen] == [
+        (1, "2001:db8:a::1", ROUTER_OUTSIDE_IPV4), (2, "2001:db8:a::1", ROUTER_OUTSIDE),
+    ]  # fmt: skip

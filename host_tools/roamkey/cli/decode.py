@@ -30,7 +30,7 @@ def decode(
         _STDIN,
         metavar="[PACKET|FILE]",
         show_default=False,
-        help="A packet in hexadecimal, from its IPv6 (or Ethernet) header on, or a pcap or "
+        help="A packet in hexadecimal, from its IPv6, IPv4 or Ethernet header on, or a pcap or "
         "pcapng file. Without it, or with -, stdin gives the one or the other.",
     ),
     keys: str = typer.Option(
@@ -47,6 +47,9 @@ def decode(
 ) -> None:
     """Decode Mobile IPv6 packets, from hexadecimal or a capture.
 
+    Packets inside UDP (port 4191, over IPv6 or IPv4) are read as any other, and
+    said to be inside; the addresses and ports outside are told as well.
+
     Hexadecimal may have spaces, colons and 0x. Each line is a packet; the dumps
     of tshark, tcpdump, xxd and hexdump are read too. Damaged packets of a
     capture are listed; anything else damaged, a capture that ends early
@@ -56,7 +59,7 @@ def decode(
     correspondent, home_nonce, care_of_nonce, and keys: a list of objects with
     generation and kcn.
 
-    The JSON document has packets (with source, destination, home_address,
+    The JSON document has packets (with encapsulation, source, destination, home_address,
     care_of_address, correspondent, mobility, checksum, authenticator, udp,
     icmpv6, fragment, damaged as far as they apply, number, and from a capture time and
     since_first in seconds), skipped, damaged, encrypted,

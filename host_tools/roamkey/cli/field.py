@@ -11,6 +11,7 @@ from rich.table import Table
 from roamkey.cli.lazy import lazy_app
 from roamkey.field import folder as folders
 from roamkey.field import report as reports
+from roamkey.field.values import NATIVE
 
 app = lazy_app(
     {
@@ -78,6 +79,12 @@ def _summarize(made: reports.Report) -> None:
         if one is not None:
             values = (one.median, one.p95, one.worst)
             table.add_row(title, str(one.count), *(f"{value:,.0f}" for value in values))
+    for way, one in made.ways.items() if tuple(made.ways) != (NATIVE,) else ():
+        if one is not None:
+            values = (one.median, one.p95, one.worst)
+            table.add_row(
+                f"Signalling, {way}", str(one.count), *(f"{value:,.0f}" for value in values)
+            )
     Console(highlight=False).print(table)
     if made.loss.sent:
         lost = made.loss

@@ -17,7 +17,9 @@ def walk(
     script: Annotated[
         str,
         typer.Argument(
-            metavar="FILE.toml", help="The script, or an example: campus, errand, fleet."
+            metavar="FILE.toml",
+            help="The script, or one that comes along: campus, errand, fleet, cafe, captive, "
+            "filters, forgetful, names.",
         ),
     ],
     out: Annotated[

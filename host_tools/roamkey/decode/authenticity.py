@@ -5,11 +5,14 @@ and for its deletion. An update's own fields say which is due; an acknowledgemen
 both a refusal and an acknowledged deletion have a lifetime of zero.
 """
 
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from mip6 import keys, messages, packets
+from mip6.addresses import IPV4_MAPPED
+from roamkey.decode.outer import Outer
 from roamkey.registry.records import PairKeys
 
 RIGHT = "right"
@@ -41,14 +44,76 @@ class Parties:
     correspondent: bytes
 
 
-def parties(packet: packets.Packet, message: messages.Message) -> Parties:
-    """Whom a Binding Update or a Binding Acknowledgement is about."""
+@dataclass(frozen=True)
+class About:
+    """Whom a message may be about, likeliest first; `known`: whether the first is who it is."""
+
+    parties: tuple[Parties, ...]
+    known: bool = True
+
+
+class Registrations:
+    """Care-of addresses that updates inside UDP named, by pair and endpoint: an acknowledgement
+    inside UDP doesn't repeat it. Bounded: the oldest are forgotten."""
+
+    _PAIRS_MAX = 4096
+    _EACH_MAX = 4
+
+    def __init__(self) -> None:
+        """None yet."""
+        self._found: OrderedDict[tuple[object, ...], list[bytes]] = OrderedDict()
+
+    def note(self, who: Parties, endpoint: object) -> None:
+        """An update from `endpoint` registers this."""
+        found = self._found.setdefault((who.home_address, who.correspondent, endpoint), [])
+        if who.care_of_address in found:
+            found.remove(who.care_of_address)
+        found.insert(0, who.care_of_address)
+        del found[self._EACH_MAX :]
+        if len(self._found) > self._PAIRS_MAX:
+            self._found.popitem(last=False)
+
+    def of(self, home: bytes, correspondent: bytes, endpoint: object) -> list[bytes]:
+        """What was noted, the newest first."""
+        return self._found.get((home, correspondent, endpoint), [])
+
+
+def about(
+    packet: packets.Packet,
+    message: messages.Message,
+    outer: Outer | None = None,
+    seen: Registrations | None = None,
+) -> About:
+    """Whom a Binding Update or Acknowledgement is about; an update is noted in `seen`."""
     if message.kind == messages.BINDING_ACKNOWLEDGEMENT:
-        home = packet.logical_destination
-        return Parties(home, packet.destination, packet.logical_source)
-    alternate = message.option(messages.ALTERNATE_CARE_OF_ADDRESS)
-    care_of = packet.source if alternate is None else alternate
-    return Parties(packet.logical_source, care_of, packet.logical_destination)
+        return _of_answer(packet, message, outer, seen)
+    care_of = message.option(messages.ALTERNATE_CARE_OF_ADDRESS)
+    ipv4 = message.option(messages.IPV4_CARE_OF_ADDRESS)
+    if ipv4 is not None and (outer is None or outer.way == "udp4"):
+        care_of = IPV4_MAPPED + ipv4[2:]
+    care_of = packet.source if care_of is None else care_of
+    who = Parties(packet.logical_source, care_of, packet.logical_destination)
+    if seen is not None and packet.home_address is None:
+        seen.note(who, outer and (outer.source, outer.source_port))
+    return About((who,))
+
+
+def _of_answer(
+    packet: packets.Packet,
+    message: messages.Message,
+    outer: Outer | None,
+    seen: Registrations | None,
+) -> About:
+    home, correspondent = packet.logical_destination, packet.logical_source
+    if packet.route is not None:
+        return About((Parties(home, packet.destination, correspondent),))
+    endpoint = outer and (outer.destination, outer.destination_port)
+    found = seen.of(home, correspondent, endpoint) if seen else []
+    natted = message.option(messages.NAT_DETECTION) is not None
+    known = bool(found) or not natted
+    if not natted:  # the outer address is the care-of address; a plain one goes home
+        found = [home if outer is None else outer.destination, *found]
+    return About(tuple(Parties(home, care_of, correspondent) for care_of in found), known)
 
 
 #: Keys by home address and correspondent
@@ -63,24 +128,37 @@ def by_pair(pairs: Iterable[PairKeys]) -> Keys:
     return found
 
 
-def check(packet: packets.Packet, message: messages.Message, pairs: Keys | None) -> Authenticity:
-    """Judge the authenticator of a Binding Update or Acknowledgement; `pairs` None: no keys."""
+def check(
+    packet: packets.Packet, message: messages.Message, whom: About, pairs: Keys | None
+) -> tuple[Authenticity, Parties | None]:
+    """Judge the authenticator of a Binding Update or Acknowledgement; `pairs` None: no keys.
+
+    Returns whom it is about, too: under whose key it is right, else the likeliest, or None.
+    """
+    likeliest = whom.parties[0] if whom.parties else None
     authorization = messages.BINDING_AUTHORIZATION_DATA
     if message.option(authorization) is None:
-        return Authenticity(ABSENT)
+        return Authenticity(ABSENT), likeliest
     if message.options[-1][0] != authorization:
-        return Authenticity(WRONG, note="Binding Authorization Data isn't the last option")
+        note = "Binding Authorization Data isn't the last option"
+        return Authenticity(WRONG, note=note), likeliest
     if len(message.options[-1][1]) != keys.AUTHENTICATOR_OCTETS:
-        return Authenticity(WRONG, note="the authenticator hasn't 12 octets")
+        return Authenticity(WRONG, note="the authenticator hasn't 12 octets"), likeliest
     if pairs is None:
-        return Authenticity(NOT_CHECKED)
-    who = parties(packet, message)
+        return Authenticity(NOT_CHECKED), likeliest
+    ends = packet.logical_source, packet.logical_destination
+    if message.kind == messages.BINDING_ACKNOWLEDGEMENT:
+        ends = ends[1], ends[0]
     verdict = Authenticity(NO_KEY)
-    for pair in pairs.get((who.home_address, who.correspondent), ()):
-        verdict = _signed(pair, who, packet, _forms_due(message, who))
-        if verdict.generation is not None:
-            break
-    return verdict
+    for pair in pairs.get(ends, ()):
+        for who in whom.parties:
+            verdict = _signed(pair, who, packet, _forms_due(message, who))
+            if verdict.generation is not None:
+                return verdict, who
+        if not whom.known:
+            note = "the care-of address stands in the update, which isn't here"
+            verdict = Authenticity(NOT_CHECKED, note=note)
+    return verdict, likeliest
 
 
 def _forms_due(message: Any, who: Parties) -> tuple[str, ...]:

@@ -3,6 +3,9 @@
 Fields of a packet, absent where they don't apply:
 
 - `octets`, `source`, `destination`, `hop_limit`, `protocol`, `protocol_name`
+- `encapsulation`, where the packet came inside UDP: `way` (udp4, udp6), `source`, `source_port`,
+  `destination`, `destination_port`, `hop_limit`, `octets`, `checksum` of the outer packet, its
+  `ip_options` (octets) and `fragment`; all else is of the packet inside
 - `home_address_option`: address; `routing_header`: `address`, `segments_left`
 - `meaning`: of `source` and of `destination`, in words
 - `home_address`, `care_of_address` (the one being registered), `correspondent`
@@ -16,22 +19,24 @@ Fields of a packet, absent where they don't apply:
   `generation`, `kbm` (binding, deletion), `note`
 - `udp`: `source_port`, `destination_port`, `octets` of data
 - `icmpv6`: `type`, `code`, `name`, `advice`, `pointer`, `about` (`source`, `destination`)
+- `icmp`: the same of IPv4's, without `pointer`
 - `damaged`: `reason` (a fixed word), `text`
 """
 
-from dataclasses import asdict
 from typing import Any
 
 from mip6 import messages, packets
 from mip6.errors import Violation
-from roamkey.decode import authenticity, partial
-from roamkey.decode.meanings import ICMPV6_ERRORS, PROTOCOLS, TCP, text_of
+from roamkey.decode import authenticity, icmp, outer, partial
+from roamkey.decode.meanings import PROTOCOLS, TCP, text_of
 from roamkey.decode.mobility import mobility_facts
 
 Facts = dict[str, Any]
 
 #: protocol -> where its checksum stands
 _CHECKSUM_AT = {packets.MOBILITY: 4, packets.UDP: 6, packets.ICMPV6: 2, TCP: 16}
+#: what is wrong with a packet of which the rest can be read all the same
+_READ_ON = ("truncated", "fragment", "length", "hop limit", "encapsulated")
 _SIGNED = (messages.BINDING_UPDATE, messages.BINDING_ACKNOWLEDGEMENT)
 _FROM_MOBILE = (
     messages.BINDING_UPDATE,
@@ -40,38 +45,83 @@ _FROM_MOBILE = (
 )
 
 
-def describe(octets: bytes, pairs: authenticity.Keys | None = None) -> Facts:
-    """The facts of one IPv6 packet, damage included; with `pairs`, of its authenticator too."""
+def describe(
+    octets: bytes,
+    pairs: authenticity.Keys | None = None,
+    seen: authenticity.Registrations | None = None,
+) -> Facts:
+    """The facts of one packet, damage included; with `pairs`, of its authenticator too.
+
+    An IPv6 packet or an IPv4 one; of one that carries another inside UDP, those of the inner. An
+    acknowledgement inside UDP doesn't say which care-of address it is about: `seen` knows it from
+    the update before.
+    """
+    try:
+        datagram = outer.ipv4(octets) if octets[:1] and octets[0] >> 4 == 4 else outer.ipv6(octets)
+    except Violation as error:
+        return {"octets": len(octets), **_damaged(error)}
+    if datagram is None:
+        return _inside(octets, None, pairs, seen)
+    if datagram.payload is None:
+        return _of_ipv4(octets, datagram)
+    facts = _inside(datagram.payload, datagram, pairs, seen)
+    if datagram.damage is not None:
+        facts |= _damaged(datagram.damage)
+    return {"encapsulation": datagram.facts(), **facts}
+
+
+def _of_ipv4(octets: bytes, datagram: outer.Outer) -> Facts:
+    """The facts of an IPv4 packet that carries none of ours: an error about one, maybe."""
+    facts = outer.plain_facts(datagram)
+    if datagram.protocol == outer.ICMP and datagram.fragment is None:
+        header = 20 + datagram.options
+        try:
+            facts["icmp"] = icmp.icmp(octets[header : datagram.octets])
+        except Violation as error:
+            facts |= _damaged(error)
+    return facts
+
+
+def _damaged(error: Violation) -> Facts:
+    return {"damaged": {"reason": error.reason, "text": str(error)}}
+
+
+def _inside(
+    octets: bytes,
+    datagram: outer.Outer | None,
+    pairs: authenticity.Keys | None,
+    seen: authenticity.Registrations | None,
+) -> Facts:
+    """The facts of an IPv6 packet, as it is or inside `datagram`."""
     facts: Facts = {"octets": len(octets)}
     damage: Violation | None = None
     cut = False
     try:
-        packet = packets.parse(octets)
+        packet = packets.parse(octets) if datagram is None else packets.parse_encapsulated(octets)
     except Violation as error:
         part = partial.read(octets)
         if part is None:
-            facts["damaged"] = {"reason": error.reason, "text": str(error)}
-            return facts
+            return {**facts, **_damaged(error)}
         damage, packet, cut = error, part.packet, part.cut
-        if damage.reason not in ("truncated", "fragment"):  # what follows can't be relied upon
+        if damage.reason not in _READ_ON:  # what follows can't be relied upon
             _header_facts(facts, packet)
-            facts["damaged"] = {"reason": damage.reason, "text": str(damage)}
-            return facts
-        if part.fragment is not None:
+            return {**facts, **_damaged(damage)}
+        if part.fragment is not None and datagram is None:
             damage = damage if cut else None
-            facts["fragment"] = {
-                **asdict(part.fragment),
-                "protocol_name": PROTOCOLS.get(part.fragment.protocol, "unknown"),
-            }
+        if part.fragment is not None:
+            facts["fragment"] = outer.fragment_facts(part.fragment)
     facts["octets"] = packets.IPV6_HEADER_OCTETS + int.from_bytes(octets[4:6], "big")
     _header_facts(facts, packet)
     facts["protocol"] = packet.protocol
     facts["protocol_name"] = PROTOCOLS.get(packet.protocol, "unknown")
     message: messages.Message | None = None
+    who: authenticity.Parties | None = None
     try:
         if packet.protocol == packets.MOBILITY:
-            message, wrong = _mobility(facts, packet, pairs, cut)
+            message, wrong = _mobility(facts, packet, cut)
             damage = damage or wrong
+            if message is not None and message.kind in _SIGNED:
+                who = _authenticator(facts, packet, message, datagram, pairs, seen, wrong is None)
         elif packet.protocol == packets.UDP:
             _udp(facts, packet, cut)
         elif packet.protocol == packets.ICMPV6:
@@ -81,8 +131,8 @@ def describe(octets: bytes, pairs: authenticity.Keys | None = None) -> Facts:
     except Violation as error:
         damage = damage or error
     if damage is not None:
-        facts["damaged"] = {"reason": damage.reason, "text": str(damage)}
-    _parties(facts, packet, message, damage is None)
+        facts |= _damaged(damage)
+    _parties(facts, packet, message, who if damage is None else None, datagram)
     return facts
 
 
@@ -93,6 +143,8 @@ def is_mobility(facts: Facts) -> bool:
         or "home_address_option" in facts
         or "routing_header" in facts
         or "about" in facts.get("icmpv6", {})
+        or "about" in facts.get("icmp", {})
+        or "encapsulation" in facts
     )
 
 
@@ -130,7 +182,7 @@ def _checksum(facts: Facts, packet: packets.Packet, cut: bool) -> None:
 
 
 def _mobility(
-    facts: Facts, packet: packets.Packet, pairs: authenticity.Keys | None, cut: bool
+    facts: Facts, packet: packets.Packet, cut: bool
 ) -> tuple[messages.Message | None, Violation | None]:
     """The message as far as it can be read, and what is wrong with it."""
     payload = packet.payload
@@ -151,19 +203,31 @@ def _mobility(
             facts["mobility"] = {"type": payload[2], "name": name, "octets": octets}
         return None, damage
     facts["mobility"] = mobility_facts(message, octets)
-    if message.kind in _SIGNED:
-        if damage is None:
-            verdict = authenticity.check(packet, message, pairs)
-        else:
-            verdict = authenticity.Authenticity(
-                authenticity.NOT_CHECKED, note="the message isn't whole"
-            )
-        facts["authenticator"] = {"verdict": verdict.verdict}
-        if verdict.generation is not None:
-            facts["authenticator"] |= {"generation": verdict.generation, "kbm": verdict.kbm}
-        if verdict.note:
-            facts["authenticator"]["note"] = verdict.note
     return message, damage
+
+
+def _authenticator(
+    facts: Facts,
+    packet: packets.Packet,
+    message: messages.Message,
+    datagram: outer.Outer | None,
+    pairs: authenticity.Keys | None,
+    seen: authenticity.Registrations | None,
+    whole: bool,
+) -> authenticity.Parties | None:
+    """Judge who signed it; return whom it is about, None where that can't be told."""
+    if not whole:
+        note = "the message isn't whole"
+        facts["authenticator"] = {"verdict": authenticity.NOT_CHECKED, "note": note}
+        return None
+    whom = authenticity.about(packet, message, datagram, seen)
+    verdict, who = authenticity.check(packet, message, whom, pairs)
+    facts["authenticator"] = {"verdict": verdict.verdict}
+    if verdict.generation is not None:
+        facts["authenticator"] |= {"generation": verdict.generation, "kbm": verdict.kbm}
+    if verdict.note:
+        facts["authenticator"]["note"] = verdict.note
+    return who
 
 
 def _udp(facts: Facts, packet: packets.Packet, cut: bool) -> None:
@@ -192,38 +256,27 @@ def _icmpv6(facts: Facts, packet: packets.Packet, cut: bool) -> None:
     if len(payload) < 8:
         raise Violation("truncated", "packet ends inside an ICMPv6 header")
     _checksum(facts, packet, cut)
-    kind, code = payload[0], payload[1]
-    named = ICMPV6_ERRORS.get((kind, code)) or ICMPV6_ERRORS.get((kind, None))
-    icmpv6: Facts = {"type": kind, "code": code}
-    if named:
-        icmpv6 |= {"name": named[0], "advice": named[1]}
-        if kind == 4:
-            icmpv6["pointer"] = int.from_bytes(payload[4:8], "big")
-        about = _cited(payload[8:])
-        if about:
-            icmpv6["about"] = about
-    facts["icmpv6"] = icmpv6
-
-
-def _cited(octets: bytes) -> Facts | None:
-    """The addresses of the packet that an ICMPv6 error is about, where that one is of mobility."""
-    part = partial.read(octets)  # which the error needn't cite whole
-    if part is None:
-        return None
-    cited: Facts = {"protocol": part.packet.protocol}
-    _header_facts(cited, part.packet)
-    return {end: cited[end] for end in ("source", "destination")} if is_mobility(cited) else None
+    facts["icmpv6"] = icmp.icmpv6(payload)
 
 
 def _parties(
-    facts: Facts, packet: packets.Packet, message: messages.Message | None, whole: bool
+    facts: Facts,
+    packet: packets.Packet,
+    message: messages.Message | None,
+    who: authenticity.Parties | None,
+    datagram: outer.Outer | None,
 ) -> None:
     """Say who is who, where the packet tells: the mobile node's addresses, its correspondent's."""
-    if not is_mobility(facts) or "icmpv6" in facts:
+    encapsulated = datagram is not None
+    if not (is_mobility(facts) or encapsulated) or ("icmpv6" in facts and not encapsulated):
         return
     kind = None if message is None else message.kind
     from_mobile = packet.home_address is not None or kind in _FROM_MOBILE
     to_mobile = packet.segments_left > 0 or (message is not None and not from_mobile)
+    if datagram is not None and message is None:  # the correspondent's port tells
+        ours = packets.ENCAPSULATION_PORT
+        from_mobile = datagram.destination_port == ours != datagram.source_port
+        to_mobile = datagram.source_port == ours != datagram.destination_port
     if not (from_mobile or to_mobile):
         return
     home, care_of = "home address", "care-of address"
@@ -233,11 +286,11 @@ def _parties(
         source = care_of if away else home
     if to_mobile:
         away = packet.segments_left > 0 or kind in (messages.CARE_OF_TEST, messages.BINDING_ERROR)
+        away = away and not encapsulated
         destination = care_of if away else home
     facts["meaning"] = {"source": source, "destination": destination}
     signed = kind in _SIGNED
-    if message is not None and signed and whole:
-        who = authenticity.parties(packet, message)
+    if who is not None:
         facts["home_address"] = text_of(who.home_address)
         facts["care_of_address"] = text_of(who.care_of_address)
         facts["correspondent"] = text_of(who.correspondent)

@@ -1,9 +1,8 @@
 """What the numbers of RFC 6275 mean to the person in the field, and what to do about them."""
 
 from functools import lru_cache
-from ipaddress import IPv6Address
 
-from mip6 import messages, packets
+from mip6 import addresses, messages, packets
 from mip6.status import STATUSES
 
 TCP = 6
@@ -68,6 +67,7 @@ FLAGS = {
         ("H", messages.FLAG_HOME_REGISTRATION, "home registration"),
         ("L", messages.FLAG_LINK_LOCAL, "link-local compatibility"),
         ("K", messages.FLAG_KEY_MANAGEMENT, "key management"),
+        ("F", messages.FLAG_UDP_ENCAPSULATION, "UDP encapsulation"),
     ),
     messages.BINDING_ACKNOWLEDGEMENT: (("K", messages.FLAG_BA_KEY_MANAGEMENT, "key management"),),
 }
@@ -112,11 +112,24 @@ ICMPV6_ERRORS = {
     ),
 }
 
+#: Likewise, RFC 792
+ICMP_ERRORS = {
+    (3, 1): ("Destination Unreachable, host", "the correspondent's host is down, or not there"),
+    (3, 3): (
+        "Destination Unreachable, port",
+        "nobody takes UDP there: is the correspondent running? at a node, its port changed",
+    ),
+    (3, 4): ("Fragmentation Needed", "the path carries smaller packets only"),
+    (3, 13): ("Destination Unreachable, prohibited", "a firewall on the path refuses UDP 4191"),
+    (3, None): ("Destination Unreachable", "the packet didn't arrive"),
+    (11, None): ("Time Exceeded", "a loop, or a hop limit too low"),
+}
+
 
 @lru_cache(maxsize=4096)
 def text_of(address: bytes) -> str:
-    """An address of 16 octets as text."""
-    return str(IPv6Address(address))
+    """An address of 16 octets as text, an IPv4-mapped one in dots."""
+    return addresses.text(address)
 
 
 def duration(seconds: int) -> str:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from mip6 import messages
+from mip6.addresses import IPV4_MAPPED
 from mip6.limits import LIFETIME_UNIT_S
 from roamkey.decode.meanings import (
     ACKNOWLEDGEMENT_STATUS,
@@ -69,6 +70,15 @@ def _option(kind: int, data: bytes) -> Facts:
         facts |= {"interval_s": seconds, "interval": duration(seconds)}
     elif kind == messages.ALTERNATE_CARE_OF_ADDRESS:
         facts["address"] = text_of(data)
+    elif kind == messages.IPV4_CARE_OF_ADDRESS:
+        facts["address"] = text_of(IPV4_MAPPED + data[2:])
+    elif kind == messages.NAT_DETECTION:
+        refresh = int.from_bytes(data[2:], "big")
+        facts |= {
+            "forced": bool(data[0] & 0x80),
+            "refresh_s": refresh,
+            "refresh": _refresh(refresh),
+        }
     elif kind == messages.NONCE_INDICES:
         facts["home_nonce_index"] = int.from_bytes(data[:2], "big")
         facts["care_of_nonce_index"] = int.from_bytes(data[2:], "big")
@@ -77,3 +87,10 @@ def _option(kind: int, data: bytes) -> Facts:
     elif kind != messages.PAD1:
         facts["data"] = data.hex()
     return facts
+
+
+def _refresh(seconds: int) -> str:
+    """How often a node is to send a keepalive (RFC 5555 section 3.2.2)."""
+    if seconds == 0xFFFFFFFF:
+        return "no keepalives needed"
+    return f"a keepalive each {duration(seconds)}" if seconds else "no time suggested"

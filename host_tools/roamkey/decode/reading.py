@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO, TextIO
 
 from roamkey.decode import captures, hextext
-from roamkey.decode.authenticity import by_pair
+from roamkey.decode.authenticity import Registrations, by_pair
 from roamkey.decode.facts import Facts, describe, is_mobility
 from roamkey.decode.links import ENCRYPTED, LINKS, unframed
 from roamkey.decode.partial import EXTENSIONS
@@ -30,6 +30,7 @@ class Reading:
         self.unsupported: set[int] = set()
         self.failure: BadInputError | None = None
         self._pairs = None if pairs is None else by_pair(pairs)
+        self._seen = Registrations()
         self._everything = everything
 
     @property
@@ -56,7 +57,7 @@ class Reading:
             octets = next(found, None)
             while octets is not None:
                 number += 1
-                facts = {"number": number, **describe(unframed(octets), self._pairs)}
+                facts = {"number": number, **describe(unframed(octets), self._pairs, self._seen)}
                 damaged = facts.get("damaged")
                 first = number == 1 and damaged is not None
                 following = self._following(found) if first else None
@@ -112,7 +113,7 @@ class Reading:
             self.encrypted += frame.packet is ENCRYPTED
             self.skipped += 1
             return None
-        facts = stamp | describe(frame.packet, self._pairs)
+        facts = stamp | describe(frame.packet, self._pairs, self._seen)
         if not (self._everything or is_mobility(facts) or _is_unreadable(facts, frame)):
             self.skipped += 1
             return None
@@ -128,6 +129,8 @@ def _is_unreadable(facts: Facts, frame: captures.Frame) -> bool:
     """Whether nobody knows that a packet isn't of mobility: it is damaged or cut before that."""
     if "damaged" not in facts or facts["damaged"]["reason"] in _NOT_DAMAGE:
         return False
+    if "source" not in facts and frame.packet and frame.packet[0] >> 4 == 4:
+        return False  # IPv4, of which hardly any is ours
     if facts.get("protocol", EXTENSIONS[0]) in EXTENSIONS:
         return True
     # Cut by the capture is no damage; shorter than it says is.

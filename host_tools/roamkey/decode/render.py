@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 from rich.console import Console
 from rich.text import Text
 
-from mip6 import messages
+from mip6 import messages, packets
 from roamkey.decode.facts import Facts
 from roamkey.decode.meanings import FLAGS
 
@@ -23,6 +23,7 @@ _PRINTED = (  # fields of a message that need no words
     ("care_of_keygen_token", "care-of token"),
 )
 
+_ICMP = {"icmpv6": "ICMPv6", "icmp": "ICMP"}
 _INDENT = 18  # where values begin
 
 Row = tuple[str, str, str]  # label, value, colour ("" for none)
@@ -55,10 +56,15 @@ def _title(facts: Facts) -> str:
     words = [f"Packet {facts['number']}:" if "number" in facts else "Packet:"]
     if "mobility" in facts:
         words.append(facts["mobility"]["name"])
-    elif "icmpv6" in facts:
-        words.append("ICMPv6 " + facts["icmpv6"].get("name", f"type {facts['icmpv6']['type']}"))
+    elif "icmpv6" in facts or "icmp" in facts:
+        name = "icmpv6" if "icmpv6" in facts else "icmp"
+        words.append(f"{_ICMP[name]} " + facts[name].get("name", f"type {facts[name]['type']}"))
+    elif "encapsulation" in facts and facts.get("protocol") == packets.NO_NEXT_HEADER:
+        words.append("keepalive")
     elif "protocol" in facts:
         words.append(facts["protocol_name"])
+    if "encapsulation" in facts:
+        words.append("inside UDP")
     if "since_first" in facts:
         words.append(f"at +{facts['since_first']:.6f} s")
     return " ".join(words)
@@ -67,31 +73,57 @@ def _title(facts: Facts) -> str:
 def _rows(facts: Facts) -> Iterator[Row]:
     if facts.get("time") is not None:
         yield "time", _moment(facts["time"]), ""
+    if "encapsulation" in facts:
+        yield from _encapsulation(facts["encapsulation"])
     yield from _addresses(facts)
     if "fragment" in facts:
-        part = facts["fragment"]
-        more = "more follow" if part["more"] else "the last"
-        what = f"of {part['protocol_name']}, number {part['identification']:08x}"
-        yield "fragment", f"{what}, from octet {part['offset']} on, {more}", ""
+        yield "fragment", _fragment(facts["fragment"]), ""
     if "mobility" in facts:
         yield from _message(facts["mobility"])
     if "udp" in facts:
         udp = facts["udp"]
         ports = f"port {udp['source_port']} to port {udp['destination_port']}"
         yield "UDP", f"{ports}, {udp['octets']} octets of data", ""
-    if "icmpv6" in facts:
-        yield from _icmpv6(facts["icmpv6"])
+    for name in ("icmpv6", "icmp"):
+        if name in facts:
+            yield from _icmp(_ICMP[name], facts[name])
     if "checksum" in facts:
-        checksum = facts["checksum"]
-        end = checksum["verdict"]
-        if end == "wrong":
-            end += f", {checksum['expected']} expected"
-        yield "checksum", f"{checksum['value']} {end}", _COLOURS[checksum["verdict"]]
+        yield _checksum("checksum", facts["checksum"])
     if "authenticator" in facts:
         verdict = facts["authenticator"]
         yield "authenticator", _authenticator(verdict), _COLOURS.get(verdict["verdict"], "yellow")
     if "damaged" in facts:
         yield "damaged", facts["damaged"]["text"], _COLOURS["damaged"]
+
+
+def _encapsulation(outer: Facts) -> Iterator[Row]:
+    """The outer packet: a NAT's address and port, as they were seen where this was captured."""
+    yield "way", outer["way"], ""
+    for end in ("source", "destination"):
+        yield (
+            ("from", "to")[end == "destination"],
+            f"{outer[end]}, port {outer[f'{end}_port']}",
+            "",
+        )
+    if "fragment" in outer:
+        yield "outer fragment", _fragment(outer["fragment"]), "yellow"
+    if "ip_options" in outer:
+        yield "outer options", f"{outer['ip_options']} octets of IPv4 options", "yellow"
+    if outer.get("checksum", {}).get("verdict", "right") != "right":
+        yield _checksum("outer checksum", outer["checksum"])
+
+
+def _fragment(part: Facts) -> str:
+    more = "more follow" if part["more"] else "the last"
+    what = f"of {part['protocol_name']}, number {part['identification']:08x}"
+    return f"{what}, from octet {part['offset']} on, {more}"
+
+
+def _checksum(label: str, checksum: Facts) -> Row:
+    end = checksum["verdict"]
+    if end == "wrong":
+        end += f", {checksum['expected']} expected"
+    return label, f"{checksum['value']} {end}", _COLOURS[checksum["verdict"]]
 
 
 def _addresses(facts: Facts) -> Iterator[Row]:
@@ -108,7 +140,8 @@ def _addresses(facts: Facts) -> Iterator[Row]:
             yield "", f"{route['address']}  home address, in the routing header{done}", ""
     care_of = facts.get("care_of_address")
     if care_of and care_of not in (facts["source"], facts["destination"]):
-        yield "registers", _with_meaning(care_of, "care-of address"), ""
+        update = facts.get("mobility", {}).get("type") == messages.BINDING_UPDATE
+        yield "registers" if update else "of", _with_meaning(care_of, "care-of address"), ""
 
 
 def _with_meaning(address: str, meaning: str | None) -> str:
@@ -159,6 +192,8 @@ def _option(option: Facts) -> str:
     name: str = option["name"]
     if "interval_s" in option:
         return f"{name}: {option['interval_s']} s ({option['interval']})"
+    if "refresh_s" in option:
+        return f"{name}: {option['refresh']}{', UDP demanded' if option['forced'] else ''}"
     if "address" in option:
         return f"{name}: {option['address']}"
     if "home_nonce_index" in option:
@@ -182,13 +217,13 @@ def _authenticator(verdict: Facts) -> str:
     return f"{words}: {verdict['note']}" if "note" in verdict else words
 
 
-def _icmpv6(icmpv6: Facts) -> Iterator[Row]:
-    pointer = f", pointer {icmpv6['pointer']}" if "pointer" in icmpv6 else ""
-    yield "ICMPv6", f"type {icmpv6['type']}, code {icmpv6['code']}{pointer}", ""
-    if "about" in icmpv6:
-        about = icmpv6["about"]
+def _icmp(name: str, icmp: Facts) -> Iterator[Row]:
+    pointer = f", pointer {icmp['pointer']}" if "pointer" in icmp else ""
+    yield name, f"type {icmp['type']}, code {icmp['code']}{pointer}", ""
+    if "about" in icmp:
+        about = icmp["about"]
         yield "about", f"the packet {about['source']} to {about['destination']}", ""
-        yield "", icmpv6["advice"], "yellow"
+        yield "", icmp["advice"], "yellow"
 
 
 def _moment(seconds: float) -> str:

@@ -19,8 +19,10 @@ from roamkey.field.handovers import PHASES, Handover
 from roamkey.field.palette import Palette
 from roamkey.field.report import MEASURES, WHY, Node, Report
 from roamkey.field.shown import BARS_MAX, LANES_MAX, POINTS_MAX, costly, networks_of, thinned
+from roamkey.field.values import NATIVE
 
 WIDE, NARROW = 9.6, 4.2  # inches
+_WAYS_MAX = 40  # as many bars of a lane have room for a word
 _LEAST_MS = 1.0  # on a logarithmic scale there is no zero
 _STYLE: Any = {
     "font.family": ["DejaVu Sans"], "font.size": 8.5, "svg.fonttype": "none", "svg.hashsalt": "r",
@@ -126,6 +128,10 @@ def _draw_lanes(
                 alpha=1.0 if one.on_board else 0.7, hatch=None if one.on_board else "////",
                 edgecolor=palette["paper"],
             )  # fmt: skip
+            if one.way != NATIVE and len(known) <= _WAYS_MAX:
+                axes.text(
+                    bound, lane, f" {one.way}", va="center", fontsize=6.5, color=palette["paper"]
+                )
     for step in thinned(report.steps, POINTS_MAX):
         if step["kind"] == "cut":
             at = _seconds(report, step["at_ms"])
@@ -222,6 +228,7 @@ def costs(report: Report, palette: Palette, narrow: bool) -> Figure:
 
 def _label(report: Report, node: Node, number: int, one: Handover) -> str:
     where = one.network if one.why in ("move", "home") else f"{one.network}, {WHY[one.why]}"
+    where += "" if one.way == NATIVE else f", {one.way}"
     return f"{node.name}: {number} {where}" if len(report.nodes) > 1 else f"{number}  {where}"
 
 

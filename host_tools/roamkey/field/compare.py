@@ -20,6 +20,7 @@ from roamkey.field.figures import Spread
 from roamkey.field.handovers import PHASES
 from roamkey.field.palette import Palette
 from roamkey.field.report import MEASURES, Report
+from roamkey.field.values import NATIVE, WAYS
 
 _EXACT_MAX = 500
 _CONFIDENCE = 0.95
@@ -131,6 +132,13 @@ def _table(first: Report, second: Report) -> str:
         bounds = [interval(walk.measured(key)) if measured else None for walk in (first, second)]
         rows.append([
             title, *_cells(one, bounds[0]), *_cells(other, bounds[1]),
+            page.change(other.median - one.median) if one and other else page.number(None),
+        ])  # fmt: skip
+    ways = [way for way in WAYS if way in first.ways or way in second.ways]
+    for way in ways if ways != [NATIVE] else ():
+        one, other = first.ways.get(way), second.ways.get(way)
+        rows.append([
+            f"Signalling, {way}", *_cells(one, None), *_cells(other, None),
             page.change(other.median - one.median) if one and other else page.number(None),
         ])  # fmt: skip
     names = [first.name, second.name]

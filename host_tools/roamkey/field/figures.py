@@ -189,7 +189,8 @@ def key_use(told: Sequence[Told]) -> list[KeyUse]:
 
 
 def network_of(address: str, names: dict[str, str]) -> str:
-    """The name of an address's network, else its /64; what is no address, as it is."""
+    """The name of an address's network, else its /64 (of an IPv4 address its /24); what is no
+    address, as it is."""
     prefix = _prefix_of(address)
     return names.get(prefix, prefix)
 
@@ -197,6 +198,7 @@ def network_of(address: str, names: dict[str, str]) -> str:
 @lru_cache(maxsize=4096)
 def _prefix_of(address: str) -> str:
     try:
-        return str(ipaddress.IPv6Network((address, 64), strict=False))
+        found = ipaddress.ip_address(address)
+        return str(ipaddress.ip_network((address, 64 if found.version == 6 else 24), strict=False))
     except ValueError:
         return address[:_SHOWN]

@@ -53,6 +53,7 @@ class Told:
     reason: str | None = None
     gap_ms: int | None = None
     count: int = 1
+    way: str | None = None
 
 
 # Fields that an event may have, and what may stand in them.
@@ -64,6 +65,7 @@ _KNOWN: dict[str, Callable[[object], Any]] = {
     "reason": str,
     "gap_ms": values.integer,
     "count": values.integer,
+    "way": values.way,
 }
 
 

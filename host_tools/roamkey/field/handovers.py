@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from roamkey.field.boardlog import BoardLog, Event
 from roamkey.field.clocks import Alignment, from_pair, from_reading
 from roamkey.field.folder import Told
+from roamkey.field.values import NATIVE, WAYS
 
 _DIGITS_MAX = 16
 ACCEPTED_BELOW = 128  # RFC 6275 section 6.1.8
@@ -37,7 +38,8 @@ class Handover:
     `usable_ms`: there is an address; `first_ms`: the first update was sent; `sent_ms`: the one
     that was acknowledged; `accepted_ms`: the correspondent accepted that; `acknowledged_ms`: the
     board knew; `data_ms`: the first datagram left. `error_ms`: how far the board's times may all
-    be off together; differences between them are exact to a millisecond.
+    be off together; differences between them are exact to a millisecond. `way`: by which the
+    update that was accepted came, else the acknowledgement; native where nobody says.
     """
 
     home_address: str
@@ -58,6 +60,7 @@ class Handover:
     generation: int | None = None
     updates: int = 0
     network: str = ""
+    way: str = NATIVE
     gap_ms: float | None = None
     lost: int | None = None
     signal_dbm: int | None = None
@@ -113,6 +116,7 @@ class _Registration:
     acknowledged: int | None = None
     data: int | None = None
     signal: int | None = None
+    way: str = NATIVE
 
 
 @dataclass
@@ -170,6 +174,7 @@ def _registrations(events: list[Event], home_address: str) -> list[_Registration
     joined: int | None = None
     why = "start"
     dbm: int | None = None
+    ways: dict[str, str] = {}  # the last told, by correspondent: a start knows of none
     for event in events:
         detail = event.detail
         if event.kind == "boot":
@@ -197,6 +202,8 @@ def _registrations(events: list[Event], home_address: str) -> list[_Registration
                 found.append(one)
             if one.acknowledged is None:
                 one.updates.append((event.ms, int(detail[1])))
+        elif event.kind == "way" and len(detail) > 1 and detail[1] in WAYS:
+            ways[detail[0]] = detail[1]
         elif event.kind in ("acknowledged", "data") and detail and detail[0] in open_ones:
             one = open_ones[detail[0]]
             if event.kind == "data":
@@ -207,6 +214,7 @@ def _registrations(events: list[Event], home_address: str) -> list[_Registration
                 and int(detail[1]) < ACCEPTED_BELOW
             ):
                 one.acknowledged = event.ms
+                one.way = ways.get(detail[0], NATIVE)
     return found
 
 
@@ -261,6 +269,7 @@ def _aligned(
         sequence=sequence,
         generation=told.generation if told else None,
         updates=len(one.updates),
+        way=(told and told.way) or one.way,
         signal_dbm=one.signal,
     )
 
@@ -298,6 +307,7 @@ def _only_told(told: list[Told], known: set[int | None], home_address: str) -> l
                     accepted_ms=one.at_ms,
                     sequence=one.sequence,
                     generation=one.generation,
+                    way=one.way or NATIVE,
                 )
             )
         before = address

@@ -11,6 +11,7 @@ from roamkey.field import palette as colours
 from roamkey.field.figures import USES, Spread
 from roamkey.field.handovers import PHASES, Handover
 from roamkey.field.report import MEASURES, WHY, Report
+from roamkey.field.values import NATIVE
 
 _DASH = "–"
 
@@ -171,6 +172,8 @@ def _about_timeline(report: Report) -> str:
     about += "datagrams were lost."
     if any(not one.on_board for node in report.nodes for one in node.handovers):
         about += " Hatched: known from the correspondent alone."
+    if any(one.way != NATIVE for node in report.nodes for one in node.handovers):
+        about += " Named is the way that isn’t native: inside UDP, over IPv6 or over IPv4."
     return about + shown.about_timeline(report)
 
 
@@ -184,6 +187,10 @@ def _spread_table(report: Report) -> str:
         figures = (one.median, one.p95, one.worst) if one else (None, None, None)
         text = f"{title}: {what}" if title else what
         rows.append([text, str(one.count if one else 0), *(number(value) for value in figures)])
+    for way, spread in report.ways.items() if tuple(report.ways) != (NATIVE,) else ():
+        count = str(sum(one.way == way for one in report.moves))
+        figures = (spread.median, spread.p95, spread.worst) if spread else (None, None, None)
+        rows.append([f"Signalling, {way}", count, *(number(value) for value in figures)])
     head = ("milliseconds", "handovers", "median", "95th", "worst")
     return table(head, rows, "The spread of each measure and phase", 1, True)
 
@@ -191,8 +198,8 @@ def _spread_table(report: Report) -> str:
 def _handover_table(report: Report) -> str:
     names = [name for _, _, name, _ in PHASES]
     head = [
-        "#", "why", "network", "at s", "sequence", "updates", *names, "signalling", "total", "gap",
-        "lost", "clock ±", "care-of address",
+        "#", "why", "network", "way", "at s", "sequence", "updates", *names, "signalling", "total",
+        "gap", "lost", "clock ±", "care-of address",
     ]  # fmt: skip
     if any(one.signal_dbm is not None for one in report.moves):
         head.append("dBm")
@@ -201,7 +208,7 @@ def _handover_table(report: Report) -> str:
     for node, index, one in shown.listed(report):
         row = [f"{node.name} · {index}" if several else str(index), *_row(report, one, names)]
         rows.append(row[: len(head)])
-    return table(head, rows, "Every handover, its phases in milliseconds", 3, broad=True)
+    return table(head, rows, "Every handover, its phases in milliseconds", 4, broad=True)
 
 
 def _row(report: Report, one: Handover, names: Sequence[str]) -> list[str]:
@@ -209,6 +216,7 @@ def _row(report: Report, one: Handover, names: Sequence[str]) -> list[str]:
     return [
         WHY[one.why],
         one.network,
+        one.way,
         number((one.at_ms - report.begin_ms) / 1000, 1),
         number(one.sequence),
         number(one.updates or None),

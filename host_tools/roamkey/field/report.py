@@ -8,6 +8,7 @@ from roamkey.field import figures
 from roamkey.field.figures import Gap, KeyUse, Loss, Spread
 from roamkey.field.folder import Datagram, Told, Walk
 from roamkey.field.handovers import PHASES, Handover, Joined, join
+from roamkey.field.values import WAYS
 
 WHY = {"start": "start", "power": "power back", "move": "move", "home": "return home"}
 
@@ -96,6 +97,16 @@ class Report:
         return sorted(value for value in values if value is not None)
 
     @cached_property
+    def ways(self) -> dict[str, Spread | None]:
+        """The ways by which moves were registered: the spread of the signalling of each."""
+        taken = {one.way for one in self.moves}
+        return {
+            way: figures.spread(one.signalling_ms for one in self.moves if one.way == way)
+            for way in WAYS
+            if way in taken
+        }
+
+    @cached_property
     def spreads(self) -> dict[str, Spread | None]:
         """The measures of `MEASURES` and each phase, over all moves."""
         phases = [one.phases() for one in self.moves]
@@ -151,6 +162,7 @@ def plain(report: Report) -> dict[str, Any]:
         "clock_by_host": report.by_host,
         "loss": {**asdict(report.loss), "percent": report.loss.percent},
         "spreads": spreads,
+        "ways": {way: asdict(one) if one else None for way, one in report.ways.items()},
         "steps": report.steps,
         "nodes": [_plain_node(node) for node in report.nodes],
     }
@@ -187,10 +199,10 @@ def _plain_handover(one: Handover) -> dict[str, Any]:
 
 
 COLUMNS = (
-    "node", "home_address", "number", "why", "network", "care_of_address", "boot", "generation",
-    "first_sequence", "sequence", "updates", "error_ms", "left_ms", "joined_ms", "usable_ms",
-    "first_ms", "sent_ms", "accepted_ms", "acknowledged_ms", "data_ms", "signalling_ms",
-    "total_ms", "gap_ms", "lost", "signal_dbm",
+    "node", "home_address", "number", "why", "network", "way", "care_of_address", "boot",
+    "generation", "first_sequence", "sequence", "updates", "error_ms", "left_ms", "joined_ms",
+    "usable_ms", "first_ms", "sent_ms", "accepted_ms", "acknowledged_ms", "data_ms",
+    "signalling_ms", "total_ms", "gap_ms", "lost", "signal_dbm",
 )  # fmt: skip
 
 

@@ -3,6 +3,8 @@
 import ipaddress
 from functools import lru_cache
 
+NATIVE = "native"
+WAYS = (NATIVE, "udp6", "udp4")
 LAST_MS = 253_402_300_799_000  # the end of the year 9999
 _MOST = 1 << 53  # what a time or a number may be: JSON numbers are exact so far
 
@@ -30,7 +32,7 @@ def instant(value: object) -> float:
 
 
 def address(value: object) -> str:
-    """An IPv6 address, as text in its usual form; of no interface."""
+    """An IPv6 address, or an IPv4 one in dots, as text in its usual form; of no interface."""
     if type(value) is not str:
         raise ValueError
     return _usual(value)
@@ -38,10 +40,19 @@ def address(value: object) -> str:
 
 @lru_cache(maxsize=4096)
 def _usual(text: str) -> str:
+    if ":" not in text:
+        return str(ipaddress.IPv4Address(text))
     found = ipaddress.IPv6Address(text)
     if found.scope_id is not None:
         raise ValueError
-    return str(found)
+    return str(found.ipv4_mapped or found)
+
+
+def way(value: object) -> str:
+    """The name of a way (docs/SPEC.md, "Encapsulated in UDP")."""
+    if value not in WAYS:
+        raise ValueError
+    return word(value)
 
 
 def word(value: object) -> str:

@@ -5,6 +5,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import shutil
 import socket
 import struct
 import subprocess
@@ -15,6 +16,7 @@ from typing import Any
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
+from pyroute2.netlink.nfnetlink.nfctsocket import NFCTSocket
 
 from roamkey.errors import SystemRefusedError
 from roamkey.lab import syscalls
@@ -35,6 +37,21 @@ _BR_STATE_FORWARDING = 3
 # linux/ethtool.h and linux/sockios.h
 _SIOCETHTOOL = 0x8946
 _OFFLOADS = {"tx checksum": 0x17, "tso": 0x1F, "gso": 0x24, "gro": 0x2C}
+
+
+_EVERYWHERE = {socket.AF_INET: "0.0.0.0/0", socket.AF_INET6: "::/0"}
+_IPV6 = socket.AF_INET6
+_NFT_TIMEOUT_S = 20.0
+NFT_MISSING = "nft isn't installed (Debian, Ubuntu: apt install nftables)"
+
+
+def nft_program() -> str | None:
+    """The path of nft, or None where it isn't installed."""
+    return shutil.which("nft", path=os.pathsep.join((os.defpath, "/usr/sbin", "/sbin")))
+
+
+def _family(address: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
 class Namespace:
@@ -152,7 +169,8 @@ class Namespace:
     # Addresses and routes
 
     def add_address(self, name: str, address: str) -> None:
-        """Add `2001:db8::1/64` or the like, usable at once (no duplicate address detection)."""
+        """Add `2001:db8::1/64`, `192.0.2.1/24` or the like, usable at once (no duplicate address
+        detection)."""
         host, length = address.split("/")
         self._ask(
             "addr",
@@ -160,16 +178,20 @@ class Namespace:
             index=self.index(name),
             address=host,
             prefixlen=int(length),
-            flags=_IFA_F_NODAD,
+            flags=_IFA_F_NODAD if ":" in host else 0,
         )
+
+    def remove_ipv4(self, name: str) -> None:
+        """Take the interface's IPv4 addresses away, which the kernel keeps when it goes down."""
+        self._ask("flush_addr", family=socket.AF_INET, index=self.index(name))
 
     def add_route(self, destination: str, gateway: str, name: str) -> None:
         """Add a route; destination `default` or a prefix."""
         self._ask(
             "route",
             "add",
-            family=socket.AF_INET6,
-            dst="::/0" if destination == "default" else destination,
+            family=_family(gateway),
+            dst=_EVERYWHERE[_family(gateway)] if destination == "default" else destination,
             gateway=gateway,
             oif=self.index(name),
         )
@@ -180,11 +202,11 @@ class Namespace:
             "neigh", "add", dst=address, lladdr=mac, ifindex=self.index(name), state=_NUD_PERMANENT
         )
 
-    def usable_addresses(self, name: str) -> list[str]:
+    def usable_addresses(self, name: str, family: int = _IPV6) -> list[str]:
         """The interface's global addresses for which duplicate address detection is over."""
         unusable = _IFA_F_TENTATIVE | _IFA_F_DADFAILED
         found = self._ask(
-            "get_addr", family=socket.AF_INET6, index=self.index(name), scope=_RT_SCOPE_UNIVERSE
+            "get_addr", family=family, index=self.index(name), scope=_RT_SCOPE_UNIVERSE
         )
         return [
             address.get_attr("IFA_ADDRESS")
@@ -196,7 +218,7 @@ class Namespace:
         """Wait (seconds) for a usable address that starts with `prefix`; raises TimeoutError."""
 
         def usable() -> str | None:
-            found = self.usable_addresses(name)
+            found = self.usable_addresses(name, _family(prefix))
             return next((address for address in found if address.startswith(prefix)), None)
 
         address = until(usable, timeout, 0.01)
@@ -213,6 +235,39 @@ class Namespace:
         """
         for key, value in settings.items():
             self._there(_write_setting, Path("/proc/sys/net/ipv6/conf", scope, key), value)
+
+    def set_ipv4(self, **settings: int) -> None:
+        """Write sysctls net.ipv4.*; raises SystemRefusedError as `set_ipv6`."""
+        for key, value in settings.items():
+            self._there(_write_setting, Path("/proc/sys/net/ipv4", key), value)
+
+    # Filters and NAT
+
+    def nft(self, script: str) -> None:
+        """Have nft do it, all or nothing. Raises SystemRefusedError where it can't."""
+        program = nft_program()
+        if program is None:
+            raise SystemRefusedError(NFT_MISSING)
+        process = self.popen(
+            [program, "-f", "-"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        _, errors = process.communicate(script, timeout=_NFT_TIMEOUT_S)
+        if process.returncode:
+            line = (errors.strip().splitlines() or [f"exit code {process.returncode}"])[0]
+            raise SystemRefusedError(f"nft: {line}")
+
+    def forget_connections(self) -> None:
+        """Have connection tracking, and so a NAT, forget all flows."""
+
+        def flush() -> None:
+            with NFCTSocket() as tracking:
+                tracking.flush()
+
+        self._there(flush)
 
     def _ask(self, method: str, *arguments: Any, **options: Any) -> Any:
         """A request over netlink: a method of pyroute2's IPRoute, its answer as a list if any."""

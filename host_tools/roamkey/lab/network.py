@@ -1,4 +1,4 @@
-"""The laboratory network: boards, two visited networks and a home, a router, a correspondent.
+"""The laboratory network: boards, visited networks and a home, a router, a correspondent.
 
     board ── visited1 ──┐
     board ── visited2 ──┤ router ══ delay and loss ══ correspondent
@@ -8,30 +8,42 @@ Each node has its own network namespace. The networks are Ethernet bridges in a 
 their own ("switch"), where the user-space bridge (`bridge`) runs too: it joins the router with
 the correspondent, and with the home network, each with its own delay and loss ("links"
 "correspondent" and "home", without delay at first). The router advertises a prefix on each
-network; a board's addresses come from its kernel's autoconfiguration and from nowhere else.
+network; a board's IPv6 addresses come from its kernel's autoconfiguration and from nowhere else.
+
+Networks may be of other kinds (`conditions`), and more than these (`networks`): then the router
+translates and filters by nftables, and resolver and DHCP server answer in it. A board that is a
+process here has no DHCP client: the laboratory gives it its IPv4 address and route as it joins,
+in the client's place.
 """
 
 import contextlib
 import itertools
 import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from roamkey import children
-from roamkey.lab import sandbox
+from roamkey.lab import conditions, dhcp, names, outside, resolver, sandbox
+from roamkey.lab.conditions import Conditions
 from roamkey.lab.helper import Helper
+from roamkey.lab.lans import CORRESPONDENT_ADDRESS as CORRESPONDENT_ADDRESS
+from roamkey.lab.lans import (
+    HOME,
+    RESOLVERS,
+    Lan,
+    lay_out,
+)
 from roamkey.lab.namespaces import Namespace
+from roamkey.lab.outside import CORRESPONDENT_INTERFACE as CORRESPONDENT_INTERFACE
 from roamkey.lab.resources import Resources
 
-CORRESPONDENT_ADDRESS = "2001:db8:c::2"
-CORRESPONDENT_INTERFACE = "eth0"
-HOME_PREFIX = "2001:db8:a::/64"
-PREFIXES = {"home": HOME_PREFIX, "visited1": "2001:db8:1::/64", "visited2": "2001:db8:2::/64"}
+#: Of the networks that are always there, where they are native.
+PREFIXES = {name: lan.ipv6_prefix for name, lan in lay_out({}).items()}
+HOME_PREFIX = PREFIXES[HOME]
 
-_ROUTER_TO_CORRESPONDENT = "2001:db8:c::1"
-_LINKS = {"correspondent": ["wan-r", "wan-c"], "home": ["home-r", "home-s"]}
+_LINKS = {"correspondent": list(outside.CABLES), "home": ["home-r", "home-s"]}
 _DIRECTIONS = {"both": ("forward", "back"), "up": ("forward",), "down": ("back",)}
 _TERMINATION_S = 3.0
 
@@ -52,7 +64,10 @@ class Network(Resources):
     """The topology, as a context manager; use it inside a sandbox (`sandbox.ensure()`).
 
     delay_ms: one way between router and correspondent; loss_percent: of the frames each way;
-    seed: of the losses; advertisement_interval: seconds between unasked Router Advertisements.
+    seed: of the losses; advertisement_interval: seconds between unasked Router Advertisements;
+    networks: further ones, and conditions of those that are always there. Where they are given
+    there is a resolver, which the sandbox's processes ask for names; nftables are wanted where
+    one is other than native. Raises BadInputError, SystemRefusedError.
     """
 
     def __init__(
@@ -62,14 +77,19 @@ class Network(Resources):
         loss_percent: float = 0.0,
         seed: int = 0,
         advertisement_interval: float = 5.0,
+        networks: Mapping[str, Conditions] | None = None,
     ) -> None:
         super().__init__()
+        self.lans = lay_out(networks or {})
+        self._named = networks is not None
+        self._plain = all(lan.conditions.plain for lan in self.lans.values())
         self._delay_ms = delay_ms
         self._loss_percent = loss_percent
         self._seed = seed
         self._interval = advertisement_interval
         self._namespaces: dict[str, Namespace] = {}
         self._ports: dict[tuple[str, str], str] = {}
+        self._stations: dict[tuple[str, str], int] = {}
         self._processes: list[subprocess.Popen[Any]] = []
         self._numbers = itertools.count(1)
         self._cables = itertools.count(1)
@@ -100,13 +120,18 @@ class Network(Resources):
         A node that isn't there yet is added. dad: duplicate address detection as the kernel
         does it by default (about one second an address); without, addresses are usable at once.
         """
-        if network not in PREFIXES:
-            raise ValueError(f"no network {network}: {', '.join(PREFIXES)}")
+        if network not in self.lans:
+            raise ValueError(f"no network {network}: {', '.join(self.lans)}")
+        lan = self.lans[network]
         if node not in self._namespaces:
             self.add_node(node)
         if (node, interface) not in self._ports:
             self._add_interface(node, interface)
         self.detach(node, interface)
+        number = self._stations[node, interface]
+        if not self._plain:
+            captive = conditions.held(_station_mac(number), lan.conditions.captive_s)
+            self.namespace("router").nft(captive)
         switch, port = self.namespace("switch"), self._ports[node, interface]
         namespace = self.namespace(node)
         # IPv6 starts when the switch forwards: its port opens some time after the carrier comes,
@@ -117,10 +142,14 @@ class Network(Resources):
         namespace.set_up(interface)
         switch.wait_until_forwarding(port)
         namespace.set_ipv6(interface, disable_ipv6=0)
+        if lan.conditions.ipv4:
+            namespace.add_address(interface, f"{lan.station_ipv4(number)}/24")
+            namespace.add_route("default", lan.router_ipv4, interface)
 
     def detach(self, node: str, interface: str) -> None:
         """Leave the network: the interface goes down and loses its addresses; it stays."""
         self.namespace(node).set_down(interface)
+        self.namespace(node).remove_ipv4(interface)
         switch, port = self.namespace("switch"), self._ports[node, interface]
         switch.set_down(port)
         switch.set_bridge(port, None)
@@ -132,9 +161,9 @@ class Network(Resources):
     def wait_for_address(
         self, node: str, interface: str, network: str, timeout: float = 15.0
     ) -> str:
-        """Wait (seconds) for a usable address of a network's prefix; raises TimeoutError."""
-        start = PREFIXES[network].partition("::")[0] + ":"
-        return self.namespace(node).wait_for_address(interface, start, timeout)
+        """Wait (seconds) for a usable address of a network's prefix, IPv6 where it has any;
+        raises TimeoutError."""
+        return self.namespace(node).wait_for_address(interface, self.lans[network].start, timeout)
 
     def spawn(
         self, node: str, argv: Sequence[str | os.PathLike[str]], **options: Any
@@ -185,6 +214,21 @@ class Network(Resources):
         found = self._bridge.ask("statistics", link=link)
         return {"up": found["forward"], "down": found["back"]}
 
+    # What networks do
+
+    def forget_ports(self) -> None:
+        """The NATs forget all flows: whoever goes on sending comes from another port."""
+        self.namespace("router").forget_connections()
+
+    def set_resolver(self, network: str, does: str) -> None:
+        """What a network's resolver does from now on: answers, fails, silent."""
+        for prefix in self.lans[network].prefixes:
+            self._resolver.ask("set", prefix=prefix, behaviour=does)
+
+    def questions(self) -> int:
+        """How many questions the resolver was asked, answered or not."""
+        return int(self._resolver.ask("statistics")["asked"])
+
     # Building
 
     def _build(self) -> None:
@@ -195,11 +239,23 @@ class Network(Resources):
         for scope in ("all", "default"):
             switch.set_ipv6(scope, disable_ipv6=1)  # cables and bridges say nothing themselves
             router.set_ipv6(scope, forwarding=1, accept_ra=0)
-        self._build_correspondent()
+        outside.build(switch, router, self.namespace("correspondent"), self._mac)
+        router.set_ipv4(ip_forward=1)
         advertisements = {}
-        for network, prefix in PREFIXES.items():
-            mac = self._build_network(network, prefix)
-            advertisements[network] = {"prefix": prefix, "mac": mac, "interval": self._interval}
+        for lan in self.lans.values():
+            mac = self._build_network(lan)
+            if lan.conditions.ipv6:
+                advertisements[lan.name] = {
+                    "prefix": lan.ipv6_prefix, "mac": mac, "interval": self._interval,
+                }  # fmt: skip
+        if not self._plain:
+            given = {name: lan.conditions for name, lan in self.lans.items()}
+            router.nft(conditions.rules(given, outside.ROUTER_INTERFACE))
+        leases = dhcp.configuration(self.lans.values())
+        if leases:
+            self._start("router", "roamkey.lab.dhcp", leases)
+        if self._named:
+            self._build_resolver()
         self._bridge = self._start(
             "switch", "roamkey.lab.bridge", {"links": _LINKS, "seed": self._seed}
         )
@@ -207,29 +263,16 @@ class Network(Resources):
         self.set_loss(self._loss_percent)
         self._start("router", "roamkey.lab.advertise", advertisements)
 
-    def _build_correspondent(self) -> None:
-        switch, router = self.namespace("switch"), self.namespace("router")
-        correspondent = self.namespace("correspondent")
-        near, far = self._mac(), self._mac()
-        switch.add_veth("wan-r", self._mac(), router, "wan", near)
-        interface = CORRESPONDENT_INTERFACE
-        switch.add_veth("wan-c", self._mac(), correspondent, interface, far)
-        for namespace, end, address in (
-            (router, "wan", _ROUTER_TO_CORRESPONDENT),
-            (correspondent, interface, CORRESPONDENT_ADDRESS),
-        ):
-            namespace.set_ipv6(end, accept_ra=0, accept_dad=0)
-            namespace.set_up(end)
-            namespace.add_address(end, f"{address}/64")
-        switch.set_up("wan-r")
-        switch.set_up("wan-c")
-        # The link stands for many hops: finding the neighbour's MAC must not take its delay.
-        router.add_neighbour("wan", CORRESPONDENT_ADDRESS, far)
-        correspondent.add_neighbour(interface, _ROUTER_TO_CORRESPONDENT, near)
-        correspondent.add_route("default", _ROUTER_TO_CORRESPONDENT, interface)
+    def _build_resolver(self) -> None:
+        told = resolver.configuration(self.lans.values())
+        for address in RESOLVERS:
+            self.namespace("router").add_address("lo", f"{address}/{_whole(address)}")
+        self._resolver = self._start("router", "roamkey.lab.resolver", told)
+        self._resources.enter_context(names.asking(RESOLVERS))
 
-    def _build_network(self, network: str, prefix: str) -> str:
+    def _build_network(self, lan: Lan) -> str:
         """One LAN with the router on it; the MAC of the router there."""
+        network = lan.name
         switch, router = self.namespace("switch"), self.namespace("router")
         mac, bridge, port = self._mac(), f"br-{network}", f"{network}-p"
         switch.add_bridge(bridge)
@@ -243,19 +286,25 @@ class Network(Resources):
             switch.add_veth(port, self._mac(), router, network, mac)
         switch.set_bridge(port, bridge)
         switch.set_up(port)
-        router.set_ipv6(network, accept_ra=0, accept_dad=0)
+        router.set_ipv6(
+            network, accept_ra=0, accept_dad=0, disable_ipv6=int(not lan.conditions.ipv6)
+        )
         router.set_up(network)
-        router.add_address(network, prefix.replace("::/", "::1/"))
+        if lan.conditions.ipv6:
+            router.add_address(network, lan.ipv6_prefix.replace("::/", "::1/"))
+        if lan.conditions.ipv4:
+            router.add_address(network, f"{lan.router_ipv4}/24")
         return mac
 
     def _add_interface(self, node: str, interface: str) -> None:
         number = next(self._numbers)
         port = f"port{number}"
         namespace = self.namespace(node)
-        mac = f"02:00:00:00:{number >> 8:02x}:{number & 255:02x}"
+        mac = _station_mac(number)
         self.namespace("switch").add_veth(port, self._mac(), namespace, interface, mac)
         namespace.set_ipv6(interface, **_BOARD_SETTINGS)
         self._ports[node, interface] = port
+        self._stations[node, interface] = number
 
     def _mac(self) -> str:
         """A MAC for a cable or a router; boards count separately, so theirs stay the same."""
@@ -273,3 +322,11 @@ class Network(Resources):
             process.terminate()
         for process in running:
             children.end(process, None, _TERMINATION_S)
+
+
+def _station_mac(number: int) -> str:
+    return f"02:00:00:00:{number >> 8:02x}:{number & 255:02x}"
+
+
+def _whole(address: str) -> int:
+    return 128 if ":" in address else 32

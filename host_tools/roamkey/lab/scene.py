@@ -5,8 +5,8 @@ serial line, `roamkey correspondent run`), without the story. Joining a network 
 address detection, which takes a second and isn't what a handover is measured for.
 """
 
-import socket
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,11 @@ from typing import Any
 from roamkey.board.serial_client import SerialClient
 from roamkey.correspondent import view
 from roamkey.enroll.deliver import provision
-from roamkey.enroll.plan import Plan
 from roamkey.lab.board import VirtualBoard
 from roamkey.lab.demo.correspondent import Correspondent
 from roamkey.lab.installed import installed_files
-from roamkey.lab.network import CORRESPONDENT_ADDRESS, PREFIXES, Network
+from roamkey.lab.network import Network
+from roamkey.lab.plans import plan
 from roamkey.lab.resources import Resources
 from roamkey.lab.watch import AddressWatch, Usable
 from roamkey.lab.wire import Wire
@@ -36,8 +36,8 @@ class Scene(Resources):
 
     `out`: a folder for the registry, the flash, the capture of the way between and the
     correspondent's log. `files` go onto the board beside the agent's; `agent` is there in place of
-    what `roamkey install` puts on it. The board is attached to no network at first. `registry`,
-    `board`, `wire` and `watch` are there inside the context.
+    what `roamkey install` puts on it; `reach`: see `plans`. The board is attached to no network at
+    first. `registry`, `board`, `wire` and `watch` are there inside the context.
     """
 
     def __init__(
@@ -46,6 +46,7 @@ class Scene(Resources):
         network: Network,
         files: dict[str, bytes | Path] | None = None,
         agent: dict[str, bytes] | None = None,
+        reach: Sequence[str] = (),
     ) -> None:
         super().__init__()
         self.network = network
@@ -55,6 +56,7 @@ class Scene(Resources):
         self._out = out
         self._files = files or {}
         self._agent = agent
+        self._reach = reach
 
     def _set_up(self, stack: ExitStack) -> None:
         namespace = self.network.add_node(BOARD)
@@ -68,8 +70,7 @@ class Scene(Resources):
         )
         self.board.install({**(self._agent or installed_files()), **self._files})
         self.board.start()
-        plan = Plan(_octets(HOME_ADDRESS), (_octets(CORRESPONDENT_ADDRESS),))
-        provision(self.registry, self.board.port, plan)
+        provision(self.registry, self.board.port, plan(HOME_ADDRESS, self._reach))
         self.correspondent.start()
 
     def move(self, network: str, timeout: float = 15.0) -> Usable:
@@ -79,7 +80,11 @@ class Scene(Resources):
         """
         left = time.time()
         self.network.move(BOARD, UPLINK, network, dad=False)
-        return self.watch.wait_for(PREFIXES[network].partition("::")[0] + ":", left, timeout)
+        lan = self.network.lans[network]
+        if not lan.conditions.ipv6:  # it has its address as soon as it has joined
+            address = self.network.wait_for_address(BOARD, UPLINK, network, timeout)
+            return Usable(time.time(), self.network.namespace(BOARD).index(UPLINK), address)
+        return self.watch.wait_for(lan.start, left, timeout)
 
     def bound_to(self) -> str | None:
         """The care-of address that the correspondent has made durable for the board, or None."""
@@ -101,7 +106,3 @@ class Scene(Resources):
         """What the board's console says of its node (see docs/SPEC.md, "The console")."""
         with SerialClient(self.board.port) as client:
             return client.status()
-
-
-def _octets(address: str) -> bytes:
-    return socket.inet_pton(socket.AF_INET6, address)

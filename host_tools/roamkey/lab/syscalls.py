@@ -1,4 +1,4 @@
-"""The few system calls that Python 3.10 lacks: unshare, setns, mount, prctl.
+"""The few system calls that Python 3.10 lacks: unshare, setns, mount, umount2, prctl.
 
 Each raises OSError with errno set, as the functions of `os` do.
 """
@@ -14,9 +14,11 @@ CLONE_NEWNET = 0x40000000
 MS_NOSUID = 2
 MS_NODEV = 4
 MS_NOEXEC = 8
+MS_BIND = 4096
 MS_REC = 16384
 MS_PRIVATE = 1 << 18
 
+_MNT_DETACH = 2
 _PR_SET_PDEATHSIG = 1
 _PR_SET_TIMERSLACK = 29
 
@@ -28,6 +30,7 @@ _libc.mount.argtypes = (
     ctypes.c_ulong,
     ctypes.c_char_p,
 )
+_libc.umount2.argtypes = (ctypes.c_char_p, ctypes.c_int)
 _libc.prctl.argtypes = (ctypes.c_int, *[ctypes.c_ulong] * 4)
 
 
@@ -51,6 +54,11 @@ def mount(source: str, target: str, kind: str, flags: int) -> None:
     """Mount a file system, or change how a mount propagates; see mount(2)."""
     names = (text.encode() or None for text in (source, target, kind))
     _checked(_libc.mount(*names, flags, None), "mount")
+
+
+def unmount(target: str) -> None:
+    """Take a mount away, now or when nobody uses it any more; see umount2(2)."""
+    _checked(_libc.umount2(target.encode(), _MNT_DETACH), "umount2")
 
 
 def signal_on_parent_death(number: int) -> None:

@@ -1,21 +1,21 @@
 """What crosses the link to the correspondent: signalling read from a capture while it grows."""
 
-import ipaddress
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from struct import unpack
 from typing import BinaryIO
 
-from mip6 import messages, packets
+from mip6 import addresses, messages, packets
 from mip6.errors import Violation
 from mip6.limits import LIFETIME_UNIT_S
+from roamkey.decode import authenticity, outer
 from roamkey.lab.background import Collector
 
 _PCAP_HEADER_OCTETS = 24
 _RECORD_HEADER_OCTETS = 16
 _ETHERNET_OCTETS = 14
-_ETHERTYPE_IPV6 = b"\x86\xdd"
+_ETHERTYPE_IPV6, _ETHERTYPE_IPV4 = b"\x86\xdd", b"\x08\x00"
 _PAUSE_S = 0.005
 
 
@@ -24,7 +24,9 @@ class Signal:
     """One mobility message on the wire; `time` in seconds since the epoch.
 
     `kind` as in `mip6.messages`; `status` only in an acknowledgement; `lifetime` in seconds.
-    `frame`: the whole Ethernet frame.
+    `frame`: the whole Ethernet frame. `way`: native, udp6, udp4; `near`: the node's address on the
+    wire, which is the care-of address but behind a NAT. An acknowledgement inside UDP doesn't say
+    which care-of address it is about: there it is `near`.
     """
 
     time: float
@@ -35,6 +37,8 @@ class Signal:
     lifetime: int
     status: int | None
     frame: bytes
+    way: str = "native"
+    near: str = ""
 
     @property
     def is_update(self) -> bool:
@@ -96,28 +100,44 @@ def records(file: BinaryIO) -> Iterator[tuple[float, bytes]]:
 
 def read_signal(at: float, frame: bytes) -> Signal | None:
     """The Binding Update or Acknowledgement in an Ethernet frame, or None."""
-    if frame[12:14] != _ETHERTYPE_IPV6:
-        return None
+    octets, kind = frame[_ETHERNET_OCTETS:], frame[12:14]
     try:
-        packet = packets.parse(frame[_ETHERNET_OCTETS:])
+        around = (
+            outer.ipv6(octets) if kind == _ETHERTYPE_IPV6
+            else outer.ipv4(octets) if kind == _ETHERTYPE_IPV4
+            else None
+        )  # fmt: skip
+        if around is not None and around.payload is not None:
+            packet = packets.parse_encapsulated(around.payload)
+        elif kind == _ETHERTYPE_IPV6:
+            packet = packets.parse(octets)
+        else:
+            return None
         if packet.protocol != packets.MOBILITY:
             return None
         message = messages.decode(packet.payload)
     except Violation:
         return None
     if message.kind == messages.BINDING_UPDATE:
-        home, care_of = packet.logical_source, packet.source
+        who = authenticity.about(packet, message, around).parties[0]
+        home, care_of, near = who.home_address, who.care_of_address, packet.source
     elif message.kind == messages.BINDING_ACKNOWLEDGEMENT:
-        home, care_of = packet.logical_destination, packet.destination
+        home, care_of, near = packet.logical_destination, packet.destination, packet.destination
     else:
         return None
+    if around is not None:
+        update = message.kind == messages.BINDING_UPDATE
+        near = around.source if update else around.destination
+        care_of = care_of if update else near
     return Signal(
         at,
         message.kind,
-        str(ipaddress.IPv6Address(home)),
-        str(ipaddress.IPv6Address(care_of)),
+        addresses.text(home),
+        addresses.text(care_of),
         message.sequence,
         message.lifetime * LIFETIME_UNIT_S,
         getattr(message, "status", None),
         frame,
+        "native" if around is None else around.way,
+        addresses.text(near),
     )

@@ -9,11 +9,16 @@ matplotlib.use("Agg")
 from matplotlib import pyplot
 from matplotlib.axes import Axes
 
-from roamkey.lab.demo.facts import Facts, Handover
+from roamkey.lab.demo.facts import CAFE, Facts, Handover
 
 # Colours that stay apart for colour-blind eyes (Okabe and Ito).
-_COLOURS = {"visited1": "#0072b2", "visited2": "#e69f00", "home": "#009e73"}
-_NAMES = {"visited1": "visited network 1", "visited2": "visited network 2", "home": "home network"}
+_COLOURS = {"visited1": "#0072b2", "visited2": "#e69f00", "home": "#009e73", CAFE: "#cc79a7"}
+_NAMES = {
+    "visited1": "visited network 1",
+    "visited2": "visited network 2",
+    "home": "home network",
+    CAFE: "IPv4 behind a NAT",
+}
 _MARK = "#d55e00"
 
 
@@ -30,7 +35,7 @@ def draw(facts: Facts, path: Path) -> None:
 
 def _draw_networks(axes: Axes, facts: Facts) -> None:
     ends = [handover.left for handover in facts.handovers[1:]] + [facts.ended]
-    rows = ["home", "visited2", "visited1"]
+    rows = [*(["home", CAFE] if facts.ipv4 else ["home"]), "visited2", "visited1"]
     for handover, end in zip(facts.handovers, ends, strict=True):
         row = rows.index(handover.network)
         start = handover.left - facts.started
@@ -38,9 +43,7 @@ def _draw_networks(axes: Axes, facts: Facts) -> None:
         colour = _COLOURS[handover.network]
         axes.barh(row, bound - start, left=start, height=0.5, color=colour, alpha=0.3)
         axes.barh(row, end - facts.started - bound, left=bound, height=0.5, color=colour)
-        axes.annotate(
-            str(handover.update.sequence), (bound, row + 0.27), fontsize=8, ha="left", va="bottom"
-        )
+        axes.annotate(_number(handover), (bound, row + 0.27), fontsize=8, ha="left", va="bottom")
     for (at, text), side in zip(facts.marks, ("right", "left"), strict=True):
         axes.axvline(at - facts.started, color=_MARK, linewidth=1, linestyle="--")
         axes.annotate(
@@ -74,7 +77,8 @@ def _draw_signalling(axes: Axes, facts: Facts) -> None:
             )  # fmt: skip
             left += shown
         axes.annotate(total, (left, row), fontsize=8, va="center")
-        labels.append(f"{_LABELS[handover.reason]} {_NAMES[handover.network]}")
+        way = "" if handover.update.way == "native" else f" ({handover.update.way})"
+        labels.append(f"{_LABELS[handover.reason]} {_NAMES[handover.network]}{way}")
     axes.set_yticks(range(len(labels)), labels, fontsize=9)
     axes.set_xlim(0, limit)
     axes.set_xlabel("milliseconds from a usable care-of address to the acknowledgement")
@@ -83,6 +87,12 @@ def _draw_signalling(axes: Axes, facts: Facts) -> None:
         fontsize=8, ncols=2, loc="upper center", bbox_to_anchor=(0.4, -0.22), frameon=False
     )
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def _number(handover: Handover) -> str:
+    """The sequence number, and the way where it isn't native."""
+    update = handover.update
+    return str(update.sequence) + ("" if update.way == "native" else f", {update.way}")
 
 
 def _phases(handover: Handover) -> list[tuple[float, str, str]]:

@@ -5,11 +5,13 @@ from pathlib import Path
 
 from rich.console import Console
 
+from roamkey.lab.conditions import Conditions
 from roamkey.lab.demo.chart import draw
 from roamkey.lab.demo.correspondent import DemoError
-from roamkey.lab.demo.facts import Facts, check
+from roamkey.lab.demo.facts import CAFE, Facts, check
 from roamkey.lab.demo.story import ONE_WAY_MS, Story
 from roamkey.lab.demo.timeline import Timeline
+from roamkey.lab.namespaces import NFT_MISSING, nft_program
 from roamkey.lab.network import Network
 
 
@@ -19,7 +21,10 @@ def run(out: Path) -> None:
     `out`: an existing folder for the capture, the chart, the flash image and the logs.
     """
     timeline = Timeline(Console(soft_wrap=True))
-    with Network() as network:
+    nat = nft_program() is not None
+    if not nat:
+        timeline.note(f"{NFT_MISSING}: the visit to a network with IPv4 alone is left out")
+    with Network(networks={CAFE: Conditions("ipv4")} if nat else None) as network:
         story = Story(out, network, timeline)
         try:
             signals = story.run()
@@ -50,6 +55,7 @@ def _summarize(timeline: Timeline, facts: Facts) -> None:
         [
             handover.reason,
             handover.network,
+            handover.update.way,
             str(handover.update.sequence),
             f"{(handover.usable - handover.left) * 1000:.0f}",
             f"{handover.signalling * 1000:.1f}",
@@ -58,6 +64,6 @@ def _summarize(timeline: Timeline, facts: Facts) -> None:
     ]
     timeline.table(
         f"Handovers ({ONE_WAY_MS:g} ms one way)",
-        ["why", "network", "sequence", "join ms", "signalling ms"],
+        ["why", "network", "way", "sequence", "join ms", "signalling ms"],
         rows,
     )

@@ -14,16 +14,17 @@ from pathlib import Path
 
 from mip6 import messages
 from roamkey.enroll.deliver import provision
-from roamkey.enroll.plan import Plan
 from roamkey.firmware import example
 from roamkey.lab.board import Spawn, VirtualBoard
 from roamkey.lab.demo.correspondent import Correspondent, DemoError
-from roamkey.lab.demo.facts import Facts, Handover, Replay
+from roamkey.lab.demo.facts import CAFE, Facts, Handover, Replay
 from roamkey.lab.demo.readings import Readings
 from roamkey.lab.demo.timeline import Timeline
 from roamkey.lab.installed import installed_files
-from roamkey.lab.network import CORRESPONDENT_ADDRESS, PREFIXES, Network
-from roamkey.lab.watch import AddressWatch
+from roamkey.lab.lans import CORRESPONDENT_IPV4, HOME
+from roamkey.lab.network import CORRESPONDENT_ADDRESS, Network
+from roamkey.lab.plans import plan
+from roamkey.lab.watch import AddressWatch, Usable
 from roamkey.lab.wire import Signal, Wire
 from roamkey.registry import Registry
 
@@ -42,7 +43,7 @@ class Story:
     """One run; `out` is the folder for `capture`, `registry`, the flash and the logs."""
 
     def __init__(self, out: Path, network: Network, timeline: Timeline) -> None:
-        self.facts = Facts(timeline.start)
+        self.facts = Facts(timeline.start, ipv4=CAFE in network.lans)
         self.capture = out / "demo.pcap"
         self._out = out
         self._network = network
@@ -70,6 +71,8 @@ class Story:
             self._prepare()
             self._roam()
             self._attack("a recorded Binding Update is sent again", self._handover(2).update)
+            if self.facts.ipv4:
+                self._visit_ipv4()
             self._lose_power()
             self._restart_correspondent()
             self._go_home()
@@ -93,11 +96,8 @@ class Story:
         self._board.start()
         tell.event("ok", f"MicroPython boots from its flash; serial port {self._board.port}")
         with Registry.open(self.registry) as registry:
-            held = provision(
-                registry,
-                self._board.port,
-                Plan(_octets(HOME_ADDRESS), (_octets(CORRESPONDENT_ADDRESS),)),
-            )
+            reach = (CORRESPONDENT_ADDRESS, CORRESPONDENT_IPV4) if self.facts.ipv4 else ()
+            held = provision(registry, self._board.port, plan(HOME_ADDRESS, reach))
         tell.event("ok", f"board {held.board} holds its keys: home address {held.home_address}")
         self._correspondent.start()
         tell.event("ok", f"the correspondent serves {CORRESPONDENT_ADDRESS}")
@@ -128,6 +128,13 @@ class Story:
             f"refused: status 135, last accepted {answer.sequence}; still bound to {bound_to}",
         )
 
+    def _visit_ipv4(self) -> None:
+        self._timeline.act("A network with IPv4 alone, behind a NAT")
+        self._move(CAFE, "moved")
+        update = self._handover(-1).update
+        inside, outside = update.care_of_address, update.near
+        self._timeline.event("ok", f"inside UDP ({update.way}): {inside} is {outside} outside")
+
     def _lose_power(self) -> None:
         tell = self._timeline
         tell.act("Power fails, and comes back")
@@ -152,7 +159,7 @@ class Story:
 
     def _go_home(self) -> None:
         self._timeline.act("Home again")
-        self._move("home", "home")
+        self._move(HOME, "home")
         self.facts.home_binding = self._correspondent.bound_to(HOME_ADDRESS)
         self._timeline.event("ok", "the correspondent holds no binding any more")
 
@@ -169,14 +176,27 @@ class Story:
         else:
             self._network.move(BOARD, STATION, network)
             tell.event("act", f"{STATION} leaves, and joins {network}")
-        usable = self._watch.wait_for(PREFIXES[network].partition("::")[0], left, _WAIT_S)
-        tell.event("ok", f"{usable.address} is usable (Router Advertisement, SLAAC)", usable.time)
+        usable = self._usable(network, left)
         if restore:
             first = self._wire.wait_for(lambda s: s.is_update, left, _WAIT_S)
             # However slow the correspondent: the next update comes a second after the first.
             time.sleep(max(0.0, first.time + _LOST_S - time.time()))
             self._network.set_loss(0)
         self._registered(left, usable.time, reason)
+
+    def _usable(self, network: str, left: float) -> Usable:
+        """Wait for an address of a network, and tell of it."""
+        lan = self._network.lans[network]
+        if lan.conditions.ipv6:
+            found = self._watch.wait_for(lan.start, left, _WAIT_S)
+            how = "Router Advertisement, SLAAC"
+        else:
+            address = self._network.wait_for_address(BOARD, STATION, network, _WAIT_S)
+            interface = self._network.namespace(BOARD).index(STATION)
+            found = Usable(time.time(), interface, address)
+            how = "private, as from a DHCP server; no IPv6"
+        self._timeline.event("ok", f"{found.address} is usable ({how})", found.time)
+        return found
 
     def _registered(self, left: float, usable: float, reason: str) -> None:
         """Wait for the acceptance that ends a handover, and keep it."""
@@ -197,7 +217,7 @@ class Story:
         )
         self.facts.handovers.append(handover)
         self._tell_signals()
-        outcome = "de-registered" if home else f"bound to {update.care_of_address}"
+        outcome = "de-registered" if home else f"bound to {update.care_of_address}, {update.way}"
         self._timeline.event("ok", f"{outcome}: signalling {handover.signalling * 1000:.1f} ms")
         bound = time.time()
         time.sleep(_STAY_S)
@@ -230,7 +250,3 @@ class Story:
     @property
     def _spawn(self) -> Spawn:
         return self._network.namespace(BOARD).popen
-
-
-def _octets(address: str) -> bytes:
-    return socket.inet_pton(socket.AF_INET6, address)

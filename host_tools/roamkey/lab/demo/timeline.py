@@ -35,8 +35,12 @@ class Timeline:
             text = f"BU  sequence {signal.sequence}, care-of address {signal.care_of_address}"
             if not signal.lifetime:
                 text += ", lifetime 0"
+            if signal.near != signal.care_of_address:
+                text += f", from {signal.near}"
         else:
             text = f"BA  sequence {signal.sequence}, status {signal.status}"
+        if signal.way != "native":
+            text += f" ({signal.way})"
         self.event("wire", text, signal.time)
 
     def table(self, title: str, columns: list[str], rows: list[list[str]]) -> None:

@@ -7,7 +7,6 @@ correspondent, to check a report against.
 
 import ipaddress
 import json
-import socket
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -17,7 +16,6 @@ from pathlib import Path
 from roamkey.board.serial_client import SerialClient
 from roamkey.correspondent import view
 from roamkey.enroll.deliver import provision
-from roamkey.enroll.plan import Plan
 from roamkey.field import boardlog
 from roamkey.firmware import example
 from roamkey.lab.board import VirtualBoard
@@ -25,6 +23,7 @@ from roamkey.lab.demo.correspondent import Correspondent
 from roamkey.lab.demo.readings import Readings
 from roamkey.lab.installed import installed_files
 from roamkey.lab.network import CORRESPONDENT_ADDRESS, PREFIXES, Network
+from roamkey.lab.plans import plan
 from roamkey.lab.walk.script import Script, Step
 from roamkey.registry import Registry
 from roamkey.waiting import until
@@ -80,7 +79,9 @@ class Walk:
         script, out = self._script, self._out
         with ExitStack() as stack:
             self._network = network = stack.enter_context(
-                Network(delay_ms=script.delay_ms, seed=script.seed)
+                Network(
+                    delay_ms=script.delay_ms, seed=script.seed, networks=script.networks or None
+                )
             )
             names = [f"board{number}" for number in range(1, script.boards + 1)]
             for name in names:  # their interfaces in this order: MACs, so home addresses, follow
@@ -135,11 +136,8 @@ class Walk:
             }
         )
         walker.board.start()
-        octets = [
-            socket.inet_pton(socket.AF_INET6, address)
-            for address in (walker.home_address, CORRESPONDENT_ADDRESS)
-        ]
-        provision(self._registry, walker.board.port, Plan(octets[0], (octets[1],)))
+        wanted = plan(walker.home_address, self._script.reach)
+        provision(self._registry, walker.board.port, wanted)
         return walker
 
     def _take(self, step: Step) -> None:
@@ -151,6 +149,9 @@ class Walk:
         started = time.time()
         if step.kind == "way":
             self._change_way(step)
+        elif step.kind == "forget":
+            self._network.forget_ports()
+            self._note(started, "forget", [], "the NATs forget their ports")
         elif step.kind == "leave":
             for walker in chosen:
                 self._network.detach(walker.name, STATION)
@@ -197,15 +198,14 @@ class Walk:
         return None
 
     def _wait_until_bound(self, walker: Walker, network: str) -> None:
-        """At home there is no binding; elsewhere it is in the network's prefix."""
-        wanted = ipaddress.IPv6Network(PREFIXES[network])
+        """At home there is no binding; elsewhere it is to one of the network's addresses."""
+        lan = self._network.lans[network]
 
         def bound() -> bool:
             binding = self._binding(walker)
             if network == "home":
                 return binding is None
-            bound_to = str(binding["care_of_address"]) if binding else "::"
-            return ipaddress.IPv6Address(bound_to) in wanted
+            return binding is not None and lan.holds(str(binding["care_of_address"]))
 
         if not until(bound, _BOUND_S, _PAUSE_S):
             raise TimeoutError(f"{walker.name} did not register from {network}")
@@ -230,7 +230,11 @@ class Walk:
             for one in readings.seen
         ]  # fmt: skip
         (self._out / "data.jsonl").write_text("".join(json.dumps(one) + "\n" for one in lines))
-        networks = {prefix: _NAMES[network] for network, prefix in PREFIXES.items()}
+        networks = {
+            prefix: _NAMES.get(lan.name, lan.name)
+            for lan in self._network.lans.values()
+            for prefix in lan.prefixes
+        }
         told = {"name": self._script.name, "networks": networks, "steps": self._done}
         (self._out / "walk.json").write_text(json.dumps(told, indent=2) + "\n")
 

@@ -10,8 +10,13 @@ dad = true              # whether an address is checked for duplicates first: a 
 delay_ms = 20.0         # one way
 loss_percent = 0.0
 
+[network.cafe]          # a network more, or what visited1 or visited2 is like
+kind = "ipv4"           # native, ipv4, dual, no-destination-options, … (lab/conditions.py)
+captive_s = 0.0         # so long nothing is forwarded for who has just joined
+resolver = "answers"    # or fails, silent
+
 [[step]]                # in order; each one of these, and `stay_s` seconds after it
-move = "visited1"       # join a network: home, visited1, visited2
+move = "visited1"       # join a network: home, visited1, visited2, or one of the script's
 stay_s = 2.0
 board = 1               # whom it is about; all boards if left out
 
@@ -24,16 +29,30 @@ delay_ms = 60.0
 
 [[step]]
 leave = true            # no network
+
+[[step]]
+forget = true           # NATs forget all flows: whoever goes on sending gets another port
+
+Of the script itself there is besides: reach = ["correspondent.test"], outer addresses of the
+correspondent, or its name, for the boards' keys; if left out, and networks are named, both
+addresses.
 """
 
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from roamkey.errors import BadInputError
-from roamkey.lab.network import PREFIXES
+from roamkey.lab.conditions import CAPTIVE_MOST_S, Conditions
+from roamkey.lab.lans import (
+    CORRESPONDENT_ADDRESS,
+    CORRESPONDENT_IPV4,
+    CORRESPONDENT_NAME,
+    lay_out,
+)
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -42,12 +61,14 @@ else:
 
 BOARDS_MAX = 32
 _SECONDS_MAX = 3600.0
-_KINDS = {"move", "cut_s", "leave", "loss_percent", "delay_ms"}
+_WORDS = {"name", "boards", "seed", "every_s", "dad", "way", "network", "reach", "step"}
+_KINDS = {"move", "cut_s", "leave", "forget", "loss_percent", "delay_ms"}
+_REACH = (CORRESPONDENT_ADDRESS, CORRESPONDENT_IPV4)
 
 
 @dataclass(frozen=True)
 class Step:
-    """One step. `kind`: move, cut, leave or way; `boards`: numbers from 1, none: all."""
+    """One step. `kind`: move, cut, leave, forget or way; `boards`: numbers from 1, none: all."""
 
     kind: str
     stay_s: float
@@ -70,6 +91,8 @@ class Script:
     dad: bool = True
     delay_ms: float = 0.0
     loss_percent: float = 0.0
+    networks: Mapping[str, Conditions] = field(default_factory=dict)
+    reach: tuple[str, ...] = ()
 
     @property
     def moves(self) -> int:
@@ -110,7 +133,8 @@ def read(path: Path) -> Script:
 
 def parse(found: dict[str, Any], name: str) -> Script:
     """The script in a TOML document; `name` where it has none. Raises BadInputError."""
-    _only(found, {"name", "boards", "seed", "every_s", "dad", "way", "step"}, "the script")
+    _only(found, _WORDS, "the script")
+    networks = _networks(found.get("network", {}))
     way = found.get("way", {})
     steps = found.get("step", [])
     if not isinstance(way, dict) or not isinstance(steps, list) or not steps:
@@ -124,17 +148,48 @@ def parse(found: dict[str, Any], name: str) -> Script:
         raise BadInputError("seed is a whole number, dad is true or false")
     return Script(
         str(found.get("name", name)),
-        tuple(_step(step, number, boards) for number, step in enumerate(steps, 1)),
+        tuple(
+            _step(step, number, boards, list(lay_out(networks)))
+            for number, step in enumerate(steps, 1)
+        ),
         boards,
         seed,
         _number(found, "every_s", 0.1, 0.01, 60.0, "the script"),
         dad,
         _number(way, "delay_ms", 0.0, 0.0, 5000.0, "[way]"),
         _number(way, "loss_percent", 0.0, 0.0, 100.0, "[way]"),
+        networks,
+        _reach(found.get("reach", list(_REACH) if networks else [])),
     )
 
 
-def _step(step: Any, number: int, boards: int) -> Step:
+def _networks(found: Any) -> dict[str, Conditions]:
+    """The tables [network.NAME]; raises BadInputError."""
+    if not isinstance(found, dict) or not all(isinstance(one, dict) for one in found.values()):
+        raise BadInputError("a network is a table [network.NAME]")
+    networks = {}
+    for name, one in found.items():
+        where = f"[network.{name}]"
+        _only(one, {"kind", "captive_s", "resolver"}, where)
+        captive_s = _number(one, "captive_s", 0.0, 0.0, CAPTIVE_MOST_S, where)
+        try:
+            networks[name] = Conditions(
+                str(one.get("kind", "native")), captive_s, str(one.get("resolver", "answers"))
+            )
+        except BadInputError as error:
+            raise BadInputError(f"{where}: {error}") from None
+    lay_out(networks)
+    return networks
+
+
+def _reach(found: Any) -> tuple[str, ...]:
+    known = (*_REACH, CORRESPONDENT_NAME)
+    if not isinstance(found, list) or not all(one in known for one in found):
+        raise BadInputError(f"reach is a list of {', '.join(known)}")
+    return tuple(found)
+
+
+def _step(step: Any, number: int, boards: int, networks: Sequence[str]) -> Step:
     where = f"step {number}"
     if not isinstance(step, dict):
         raise BadInputError(f"{where}: not a table")
@@ -148,13 +203,15 @@ def _step(step: Any, number: int, boards: int) -> Step:
     stay = _number(step, "stay_s", 0.0, 0.0, _SECONDS_MAX, where)
     whom = () if who is None else (who,)
     if "move" in step:
-        if step["move"] not in PREFIXES:
-            raise BadInputError(f"{where}: networks are {', '.join(PREFIXES)}")
+        if step["move"] not in networks:
+            raise BadInputError(f"{where}: networks are {', '.join(networks)}")
         return Step("move", stay, whom, network=step["move"])
     if "cut_s" in step:
         return Step("cut", stay, whom, cut_s=_number(step, "cut_s", 0, 0, _SECONDS_MAX, where))
     if "leave" in step:
         return Step("leave", stay, whom)
+    if "forget" in step:
+        return Step("forget", stay)
     return Step(
         "way",
         stay,
