@@ -128,13 +128,14 @@ class Tunnel:
         """A packet the way that is open."""
         self.peer.say(send=bytes(packet).hex())
 
-    def start(self, node, *arguments):
+    def start(self, node, *arguments, **options):
         """A program of programs.py, at "correspondent" or "node"."""
         name = self.name if node == "node" else node
         command = [sys.executable, PROGRAMS, *map(str, arguments)]
-        return self.network.spawn(name, command, stdout=subprocess.PIPE, text=True)
+        return self.network.spawn(name, command, stdout=subprocess.PIPE, text=True, **options)
 
-    def serve(self, node, *arguments):
-        process = self.start(node, *arguments)
+    def serve(self, node, *arguments, **options):
+        """A server, ready to be used."""
+        process = self.start(node, *arguments, **options)
         assert json.loads(process.stdout.readline())["ready"]
         return process
