@@ -299,22 +299,22 @@ class Binding:
 
     def _aim(self, way: "Way", now: int) -> None:
         """Lay the update out for a way and the keys of now."""
-        prepared = self._ready_keys()
         if self.deleting:
-            self.update.aim(way, prepared.deletion(), 0)
+            self.update.aim(way, self._ready_keys().deletion(), 0)
         else:
-            key = prepared.registration(way[1])
-            self.update.aim(way, key, self._lifetime(way, now) // LIFETIME_UNIT_S)
+            key = self._ready_keys().registration(way[1])
+            self.update.aim(way, key, self._lifetime(way, now))
         self._aimed = way
 
     def _lifetime(self, way: "Way", now: int) -> int:
-        """Seconds to ask for: no more than the care-of address has (RFC 6275 section 11.7.2)."""
+        """What to ask for, in units of four seconds: no more than the care-of address has (RFC
+        6275 section 11.7.2)."""
         lifetime = self._peer.lifetime
         until = self._owner.valid_until if way[1] == self._owner.care_of else None
         self._limited = until is not None and (until - now) // 1000 < lifetime
         if self._limited:
             lifetime = max(LIFETIME_UNIT_S, (until - now) // 1000)  # type: ignore[operator]  # see above
-        return lifetime
+        return lifetime // LIFETIME_UNIT_S
 
     def _begin(self, now: int) -> None:
         """Old updates on their way are forgotten; the next goes as soon as the rate allows.
@@ -347,17 +347,19 @@ class Binding:
             self.transmit_at = None
             self.why = NO_WAY
 
-    def _next_way(self) -> "Way":
-        """The way of the next update: each once, from the first on; then in turn."""
+    def _choose(self, now: int) -> None:
+        """The way of the next update: each once, from the first on; then in turn. Another one is
+        tried as well soon after it."""
         at = self._tries
         self._tries = at + 1
-        return self.ways[(at - self._twice if at else 0) % len(self.ways)]
-
-    def _until_next(self) -> int:
-        """Milliseconds until another way is tried as well; 0 where it is the usual time."""
-        if not self._twice < self._tries < len(self.ways) + self._twice:
-            return 0
-        return min(max(_ANOTHER_WAY, 2 * (self.round_trip or 0)), _ANOTHER_WAY_MAX)
+        way = self.ways[(at - self._twice if at else 0) % len(self.ways)]
+        self.pace.soon = 0
+        if self._twice <= at < len(self.ways) + self._twice - 1:
+            self.pace.soon = min(max(_ANOTHER_WAY, 2 * (self.round_trip or 0)), _ANOTHER_WAY_MAX)
+        if way != self._aimed:
+            self._aim(way, now)
+        if self._held is not None and (self.deleting or self._held[0] != way):
+            self._held = None
 
     # The actions of states.py, in its order. Each raises before it changes anything.
 
@@ -386,16 +388,13 @@ class Binding:
         if generation != self.generation:
             self.pace.give_up()  # numbers count anew under the next key
             self._aimed = None
-        way = self._next_way()
-        if way != self._aimed:
-            self._aim(way, now)
-        if self._held is not None and (self.deleting or self._held[0] != way):
-            self._held = None
+        self._choose(now)
         self.update.number(sequence)
         self.sequence = sequence
         if not self.deleting:
             self._may_exist_until = now + 1000 * self._peer.lifetime
-        self.transmit_at = self.pace.note(sequence, now, way, self._until_next())
+        assert self._aimed is not None
+        self.transmit_at = self.pace.note(sequence, now, self._aimed)
         update = self.update
         self._packet = (update.source, update.destination, update.next_header, update.payload)
         self._owner.emit("update", self.correspondent, sequence)

@@ -23,11 +23,12 @@ _NEVER = const(-10000000)
 
 class Pace:
     """Times in milliseconds. `sent`: how many updates went out in all. `unanswered`: how many of
-    this series, since `since`, and nothing was heard.
+    this series, since `since`, and nothing was heard. `soon`: after how many milliseconds the next
+    goes by another way; 0: what follows the update noted next is a retransmission.
     """
 
     def __init__(self) -> None:
-        self.sent = self.unanswered = self.since = 0
+        self.sent = self.unanswered = self.since = self.soon = 0
         self._patience = _AT_MAX
         self._timeout = _FIRST_TIMEOUT
         self._recent = [_NEVER] * _UPDATES_PER_SECOND
@@ -55,11 +56,8 @@ class Pace:
         """The first moment from `now` on at which the rate limit lets an update go."""
         return max(now, min(self._recent) + 1000)
 
-    def note(self, sequence: int, now: int, way: "Way", soon: int = 0) -> int:
-        """An update goes out by a way; returns when the next is to follow if nothing is heard.
-
-        `soon`: milliseconds after which that goes by another way; 0: it is a retransmission.
-        """
+    def note(self, sequence: int, now: int, way: "Way") -> int:
+        """An update goes out by a way; returns when the next is to follow if nothing is heard."""
         slot = self.sent % _AWAITED
         self._numbers[slot] = sequence
         self._times[slot] = now
@@ -69,8 +67,8 @@ class Pace:
         if not self.unanswered:
             self.since = now
         self.unanswered += 1
-        if soon:
-            return max(now + soon, min(self._recent) + 1000)
+        if self.soon:
+            return max(now + self.soon, min(self._recent) + 1000)
         following = max(now + self._timeout, min(self._recent) + 1000)
         if self._timeout < _TIMEOUT_MAX:
             self._timeout = min(2 * self._timeout, _TIMEOUT_MAX)

@@ -117,8 +117,12 @@ class BindingUpdateList:
         if moved:
             self.emit("attached", care_of_address, None)
         for binding in self.bindings:
-            back = binding.holds(care_of_address, now) and states.knows(binding.state, states.BACK)
-            binding.attach(states.BACK if back else self.attachment, now, moved)
+            self._attach(binding, now, moved)
+
+    def _attach(self, binding: "Binding", now: int, moved: bool) -> None:
+        assert self.care_of is not None
+        back = binding.holds(self.care_of, now) and states.knows(binding.state, states.BACK)
+        binding.attach(states.BACK if back else self.attachment, now, moved)
 
     def more_ways(self, now: int) -> None:
         """A name was looked up, and there is news."""

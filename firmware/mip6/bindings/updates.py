@@ -95,7 +95,7 @@ class Update:
     def __init__(self, home_address: bytes, correspondent: bytes) -> None:
         self.home_address = home_address
         self.correspondent = correspondent
-        self._layout = self._native = _Layout(
+        self._native = _Layout(
             home_address,
             correspondent,
             packets.home_address_option(home_address, packets.MOBILITY),
@@ -107,7 +107,10 @@ class Update:
         self._sum = 0
         self.source = self.destination = b""
         self.next_header = packets.DESTINATION_OPTIONS
-        self.payload = self._layout.whole
+        self.payload = self._native.whole
+        self._header = self._native.header
+        self._authentic = self._native.authentic
+        self._mac = self._native.mac
 
     def aim(self, way: "Way", key: "HmacKey", lifetime: int) -> None:
         """Fill in all but number and MAC. `key`: prepared Kbm; `lifetime`: units of four seconds.
@@ -115,30 +118,30 @@ class Update:
         Where the care-of address is the home address, the message goes without a Home Address
         option. Afterwards `source`, `destination`, `next_header` and `payload` say what to send.
         """
-        kind, care_of_address, outer, port = way
-        self.source = care_of_address
-        self._addresses = care_of_address + self.correspondent
+        self.source = way[1]
+        self._addresses = way[1] + self.correspondent
         self._key = key
-        if outer is None:
-            layout = self._native
-            at_home = care_of_address == self.home_address
-            self.destination = self.correspondent
-            self.next_header = packets.MOBILITY if at_home else packets.DESTINATION_OPTIONS
-            self.payload = layout.header if at_home else layout.whole
-        else:
-            layout = self._inside(care_of_address, kind == UDP4)
-            self.destination = outer
-            self.next_header = packets.ENCAPSULATED + port
-            self.payload = layout.whole
-        self._layout = layout
-        header = layout.header
-        header[_LIFETIME] = lifetime >> 8
-        header[_LIFETIME + 1] = lifetime & 255
+        layout = self._native if way[2] is None else self._inside(way)
+        self._header = layout.header
+        self._authentic = layout.authentic
+        self._mac = layout.mac
         self._sum = layout.constant + lifetime
+        self._header[_LIFETIME] = lifetime >> 8
+        self._header[_LIFETIME + 1] = lifetime & 255
+        if way[2] is None:
+            self._aim_native(layout)
 
-    def _inside(self, care_of_address: bytes, ipv4: bool) -> "_Layout":
+    def _aim_native(self, layout: "_Layout") -> None:
+        at_home = self.source == self.home_address
+        self.destination = self.correspondent
+        self.next_header = packets.MOBILITY if at_home else packets.DESTINATION_OPTIONS
+        self.payload = layout.header if at_home else layout.whole
+
+    def _inside(self, way: "Way") -> "_Layout":
         """The layout inside UDP, docs/SPEC.md: it is made at each move, and needed seldom."""
-        if ipv4:
+        kind, care_of_address, outer, port = way
+        assert outer is not None
+        if kind == UDP4:
             option = bytes((messages.IPV4_CARE_OF_ADDRESS, 6, 0, 0)) + care_of_address[12:]
             option += b"\x01\x04\0\0\0\0"
         else:
@@ -148,24 +151,27 @@ class Update:
         before = packets.ipv6_header(
             self.home_address, self.correspondent, packets.MOBILITY, octets
         )
-        return _Layout(
+        layout = _Layout(
             self.home_address,
             self.correspondent,
             before,
             option,
             messages.FLAG_UDP_ENCAPSULATION,
         )
+        self.destination = outer
+        self.next_header = packets.ENCAPSULATED + port
+        self.payload = layout.whole
+        return layout
 
     def number(self, sequence: int) -> None:
         """Finish the message in `payload` under a sequence number; valid until the next call."""
-        layout = self._layout
-        header = layout.header
+        header = self._header
         header[4] = header[5] = 0
         header[_SEQUENCE] = sequence >> 8
         header[_SEQUENCE + 1] = sequence & 255
-        mac = keys.hmac_sha1(self._key, self._addresses, layout.authentic)
+        mac = keys.hmac_sha1(self._key, self._addresses, self._authentic)
         mac = mac[: keys.AUTHENTICATOR_OCTETS]
-        layout.mac[:] = mac
+        self._mac[:] = mac
         # One's complement addition: the sum of what stays, the number, the MAC's 16-bit words.
         total = 0xFFFF - ((self._sum + sequence + int.from_bytes(mac, "big")) % 0xFFFF or 0xFFFF)
         header[4] = total >> 8

@@ -55,7 +55,7 @@ class Ways:
         self._names: dict[str, bytes | None] = {}  # hosts to look up -> address that answered last
         self._asked: dict[str, tuple[int, int]] = {}  # name -> (when to ask again, pause)
         self._won: list[tuple[str, int]] = []  # (network, kind), the latest last
-        self._found: dict[int, list[Way]] = {}  # what `of` gave since something changed
+        self._found: list[list[Way] | None] = [None] * len(peers)  # what `of` gave
         self._reached: dict[int, list[tuple[int, bytes, int]]] = {}  # see _places
         for peer in peers:
             default = (addresses.text(peer.correspondent), packets.ENCAPSULATION_PORT)
@@ -84,7 +84,7 @@ class Ways:
 
     def of(self, index: int) -> "list[Way]":
         """The ways to correspondent `index`, in the order in which to try them."""
-        ways = self._found.get(index)
+        ways = self._found[index]
         if ways is None:
             ways = self.by_merit(index)
             if self._won:
@@ -105,27 +105,19 @@ class Ways:
     def by_merit(self, index: int) -> "list[Way]":
         """The same, whatever won here last time: the best first."""
         ways: "list[Way]" = []
-        ipv6 = self.ipv6 if self.native else None
-        if ipv6 is not None and ipv6 == self._home_address:
-            ways.append((NATIVE, ipv6, None, 0))
-            return ways
-        # A unique local address is known inside its site alone (RFC 4193 section 4).
-        local = ipv6 is not None and _is_local(self._correspondents[index])
-        last = local and not _is_local(ipv6)
-        if ipv6 is not None and not last:
-            ways.append((NATIVE, ipv6, None, 0))
+        at = 0
         if self.ipv6 is not None:
-            self._add(ways, self._places(index, False), self.ipv6)
+            _add(ways, self._places(index, False), self.ipv6)
         if self.ipv4 is not None:
-            self._add(ways, self._places(index, True), self.ipv4)
-        if ipv6 is not None and last:
-            ways.append((NATIVE, ipv6, None, 0))
+            _add(ways, self._places(index, True), self.ipv4)
+        if self.ipv6 is not None and self.native:
+            if self.ipv6 == self._home_address:
+                ways.clear()
+            # A unique local address is known inside its site alone (RFC 4193 section 4).
+            elif _is_local(self._correspondents[index]) and not _is_local(self.ipv6):
+                at = len(ways)
+            ways.insert(at, (NATIVE, self.ipv6, None, 0))
         return ways
-
-    def _add(self, ways: "list[Way]", places: "list[tuple[int, bytes, int]]", own: bytes) -> None:
-        """The ways inside UDP from an address of ours to these places."""
-        for kind, address, port in places:
-            ways.append((kind, own, address, port))
 
     def _places(self, index: int, ipv4: bool) -> "list[tuple[int, bytes, int]]":
         """(kind, address, port) of where a correspondent is reached."""
@@ -163,7 +155,7 @@ class Ways:
             self._won.append((self.network, way[0]))
         if self._won != before:
             self.changed = True
-            self._found.clear()
+            self._lose_order()
 
     # Names
 
@@ -217,7 +209,7 @@ class Ways:
         self.network = network
         self.ipv6 = ipv6
         self.ipv4 = ipv4
-        self._found.clear()
+        self._lose_order()
         return True
 
     # The record in flash
@@ -243,9 +235,24 @@ class Ways:
         self._forget()
 
     def _forget(self) -> None:
-        self._found.clear()
+        self._lose_order()
         self._reached.clear()
 
+    def _lose_order(self) -> None:
+        at = len(self._found)
+        while at:
+            at -= 1
+            self._found[at] = None
 
-def _is_local(address: bytes | None) -> bool:
-    return address is not None and address[0] & 0xFE == 0xFC
+
+def _add(ways: "list[Way]", places: "list[tuple[int, bytes, int]]", own: bytes) -> None:
+    """The ways inside UDP from an address of ours to these places. A `for` needs more names."""
+    at = 0
+    while at < len(places):
+        place = places[at]
+        ways.append((place[0], own, place[1], place[2]))
+        at += 1
+
+
+def _is_local(address: bytes) -> bool:
+    return address[0] & 0xFE == 0xFC
