@@ -52,7 +52,7 @@ class Node:
     def update(self, sequence: int, care_of: bytes) -> Inbound:
         """A signed Binding Update from `care_of` (16 octets)."""
         made = updates.Update(self.home_address, CORRESPONDENT.packed)
-        made.aim(care_of, self.key(care_of), LIFETIME_S // LIFETIME_UNIT_S)
+        made.aim((0, care_of, None, 0), self.key(care_of), LIFETIME_S // LIFETIME_UNIT_S)
         made.number(sequence)
         return Inbound(made.next_header, bytes(made.payload), care_of)
 

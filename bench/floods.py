@@ -77,6 +77,30 @@ def _at_home(fleet: list[Node], chance: random.Random) -> Inbound:
     return Inbound(packets.MOBILITY, payload, node.home_address)
 
 
+def _inside_udp(fleet: list[Node], chance: random.Random) -> Inbound:
+    """An update with the right layout from an endpoint of its own, or a keepalive."""
+    home, source = chance.choice(fleet).home_address, _somewhere(chance)
+    inner = packets.keepalive(home, CORRESPONDENT.packed)
+    if chance.getrandbits(1):
+        update = messages.Message(
+            messages.BINDING_UPDATE,
+            [
+                (messages.ALTERNATE_CARE_OF_ADDRESS, source),
+                (messages.BINDING_AUTHORIZATION_DATA, chance.randbytes(12)),
+            ],
+            sequence=chance.getrandbits(16),
+            flags=messages.FLAG_ACKNOWLEDGE | messages.FLAG_UDP_ENCAPSULATION,
+            lifetime=100,
+        ).encode()
+        update = messages.with_checksum(update, home, CORRESPONDENT.packed)
+        inner = (
+            packets.ipv6_header(home, CORRESPONDENT.packed, packets.MOBILITY, len(update)) + update
+        )
+    port = packets.ENCAPSULATION_PORT
+    datagram = packets.udp(source, CORRESPONDENT.packed, 1 + chance.getrandbits(15), port, inner)
+    return Inbound(packets.UDP, datagram, source)
+
+
 #: kind -> a packet of it
 KINDS: dict[str, Callable[[list[Node], random.Random], Inbound]] = {
     "strangers": _strangers,
@@ -86,6 +110,7 @@ KINDS: dict[str, Callable[[list[Node], random.Random], Inbound]] = {
     "noise": _noise,
     "data without a binding": _data,
     "guesses at home": _at_home,
+    "inside UDP": _inside_udp,
 }
 
 

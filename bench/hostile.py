@@ -1,5 +1,6 @@
-"""Mutated packets against the correspondent: a million against its judgement, as many as time
-gives against the whole daemon. Run it with `make fuzz`; writes bench/out/hostile.json.
+"""Mutated packets against the correspondent: a million native ones against its judgement, and a
+million inside UDP; as many as time gives against the whole daemon. Run it with `make fuzz`; writes
+bench/out/hostile.json.
 
 Exits with 1 where a packet crashed something, was believed, or made memory grow.
 """
@@ -69,11 +70,13 @@ def main() -> int:
             "vectors": timed(against_vectors, half),
             "responder": timed(against_responder, options.packets - half, path),
         }
+        path = Path(folder) / "udp.sqlite"
+        tallies["inside UDP"] = timed(against_responder, options.packets, path, 5555, True)
         with Network() as network:
             path = Path(folder) / "daemon.sqlite"
             tallies["daemon"] = against_daemon(network, path, options.seconds)
     show(tallies)
-    judged = [tallies["vectors"], tallies["responder"]]
+    judged = [tallies[one] for one in ("vectors", "responder", "inside UDP")]
     total = {key: sum(one[key] for one in judged) for key in ("packets", "crashes", "believed")}
     save(options.out, {**total, "accepted": total["believed"], **tallies})
     if any(failed(tally) for tally in tallies.values()):

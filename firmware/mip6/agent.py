@@ -15,10 +15,12 @@ import sys
 
 from . import clock, terminal
 from .application import Application
+from .bindings import ways
 from .compat import const
 from .errors import StorageError, Unsupported
 from .eventlog import AirLog, EventLog
 from .keystore.keystore import Keystore
+from .keystore.records import EMPTY
 from .node import Node
 from .ports import board
 from .ports.files import FileStore
@@ -42,6 +44,7 @@ _QUIET = const(200)  # ms with nothing due in which old keys may be overwritten
 _LOOK_S = const(1)
 _BUSY_S = 0.05
 _AGAIN_S = const(60)
+_KEEP_MS = const(600000)  # between writes of which ways won
 
 
 class Agent:
@@ -63,6 +66,7 @@ class Agent:
         self.application = Application(store, board.started_by("DEEPSLEEP_RESET"), None, self.end)
         self.parts = (node.part, self.application.part, Part("idle work"), Part("console"))
         self.over = False
+        self._keep_at = 0
         self.feed: "Callable[[], object] | None" = None
         self._port = port
         self._ending: asyncio.Event = None  # type: ignore[assignment]  # until `run`
@@ -75,8 +79,30 @@ class Agent:
         return of_agent(self)
 
     def reload(self) -> None:
-        """Have the node read the keys again."""
+        """Have the node read the keys again; and which ways won, where they are the same."""
         self.node.reload()
+        store, node = self._store, self.node
+        if store is None or not isinstance(node, Node):
+            return
+        try:
+            if node.bindings is not None:
+                node.bindings.ways.restore(store.read(ways.RECORD) or b"")
+            elif node.keystore.status == EMPTY:
+                store.remove(ways.RECORD)
+        except OSError as error:
+            node.part.note(error)
+
+    def keep(self) -> None:
+        """Have flash know which ways won, each ten minutes at most."""
+        bindings, store, at = self.node.bindings, self._store, clock.now()
+        if bindings is None or store is None or not bindings.ways.changed or at < self._keep_at:
+            return
+        self._keep_at = at + _KEEP_MS
+        bindings.ways.changed = False
+        try:
+            store.write(ways.RECORD, bindings.ways.record())
+        except OSError as error:
+            self.node.part.note(error)
 
     def farewell(self) -> None:
         """Have the correspondents told that the keys are about to go."""
@@ -242,6 +268,8 @@ async def tend(
     """Work for ever. `log`: EventLog; `desk`: terminal.Desk."""
     while True:
         log.tend(node.idle())
+        if node.idle():
+            node.keep()
         if keystore.scrub_due and node.idle() and not await _scrub(keystore, node, log):
             await asyncio.sleep(_AGAIN_S)
         desk.tidy()

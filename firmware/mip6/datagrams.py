@@ -75,7 +75,7 @@ class Socket:
         """Send octets to (address, port), now or once a binding exists.
 
         Raises OSError: EAGAIN where it can't be sent now and may not wait, EHOSTUNREACH where the
-        address is no correspondent's, EBADF after `close`; Misuse beyond 1208 octets, and for what
+        address is no correspondent's, EBADF after `close`; Misuse beyond 1184 octets, and for what
         are no octets, no address, no port; ValueError for a text that is no address.
         """
         address, port = self._checked(data, destination)
@@ -168,7 +168,7 @@ class Socket:
         if not isinstance(data, (bytes, bytearray, memoryview)):
             raise Misuse("a datagram holds octets: bytes, bytearray or memoryview")
         if len(data) > DATAGRAM_OCTETS_MAX:
-            raise Misuse("a datagram holds 1208 octets at most")
+            raise Misuse("a datagram holds 1184 octets at most")
         address, port = destination
         if type(port) is not int or not 0 <= port <= _LAST_PORT:
             raise Misuse("a port is a whole number, 0 to 65535")

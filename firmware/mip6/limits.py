@@ -29,5 +29,11 @@ PASSWORD_OCTETS_MIN = const(8)
 PASSWORD_OCTETS_MAX = const(64)
 PRIORITY_MAX = const(255)
 
-# Datagrams: what a link of 1280 octets carries behind the Home Address option
-DATAGRAM_OCTETS_MAX = const(1208)
+# Where UDP reaches a correspondent: names as in RFC 1035 section 2.3.4
+REACH_MAX = const(4)  # places of one correspondent
+REACH_HOST_OCTETS_MAX = const(253)
+REACH_LABEL_OCTETS_MAX = const(63)
+PORT_MAX = const(65535)
+
+# Datagrams: what a link of 1280 octets carries, inside UDP over IPv6 too
+DATAGRAM_OCTETS_MAX = const(1184)

@@ -8,6 +8,7 @@ There are no queues between the port and the bindings, so none can grow. What wa
 import asyncio
 
 from . import addresses, clock, packets
+from .bindings.binding import KEEPALIVE_S
 from .bindings.update_list import BindingUpdateList, nowhere
 from .bindings.uplinks import Uplinks
 from .compat import const
@@ -74,6 +75,7 @@ class Node:
         self.emit: "Emit" = nowhere
         self.sockets: dict[int, PortSocket] = {}  # UDP port -> datagrams.Socket
         self.unsent = 0  # packets that the port didn't take
+        self._keepalive_s = KEEPALIVE_S
         self.reload()
 
     def reload(self) -> None:
@@ -90,6 +92,7 @@ class Node:
             self.bindings = bindings = BindingUpdateList(
                 self.keystore, self.now(), self.emit, native, udp
             )
+            bindings.keepalive_s = self._keepalive_s
             self.uplinks.home_address = bindings.home_address
             self.uplinks.towards = bindings.bindings[0].correspondent
             self.uplinks.ways = bindings.ways
@@ -465,6 +468,18 @@ class Node:
         """The addresses (16 octets) of all for whom the board holds keys."""
         bindings = self.bindings
         return [] if bindings is None else [one.correspondent for one in bindings.bindings]
+
+    @property
+    def keepalive_s(self) -> int:
+        """After how many seconds of silence a port at a NAT is kept, where the correspondent names
+        no other; 0: never, for a node that sleeps and registers when it wakes."""
+        return self._keepalive_s
+
+    @keepalive_s.setter
+    def keepalive_s(self, seconds: int) -> None:
+        self._keepalive_s = seconds
+        if self.bindings is not None:
+            self.bindings.keepalive_s = seconds
 
     def reaches(self, correspondent: bytes) -> bool:
         """Whether a datagram to a correspondent (16 octets) would leave at once."""

@@ -36,6 +36,9 @@ Rows = list[tuple[int, int]]
 #: A correspondent's keys: (generation, Kcn), ascending.
 Generations = list[tuple[int, bytes]]
 
+#: Where UDP reaches a correspondent: (name or address in text, port).
+Reach = list[tuple[str, int]]
+
 class Readable(Protocol):
     """Records that can be read. OSError."""
 
@@ -104,11 +107,13 @@ class Port(Protocol):
     """A platform's uplinks, raw IPv6 and UDP (ports/). Some have `listen`, some `reload` besides;
     those without `resolve` know native packets alone.
 
-    `native`: whether there is raw IPv6; `named`: whether uplinks are named as their networks are.
+    `native`: whether there is raw IPv6; `why`: if not, why not; `named`: whether uplinks are named
+    as their networks are.
     """
 
     faults: dict[str, int]
     native: bool
+    why: str
     named: bool
 
     def start(self, sink: Sink, /) -> None: ...

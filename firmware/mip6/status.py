@@ -133,8 +133,7 @@ def _endpoint(entry: "binding.Binding") -> str | None:
     """Where datagrams of a way inside UDP go: "192.0.2.1:4191", "[2001:db8::1]:4191"; or None."""
     if entry.way is None or entry.way[2] is None:
         return None
-    name = text(entry.way[2])
-    return ("[%s]:%d" if ":" in name else "%s:%d") % (name, entry.way[3])
+    return place_text(text(entry.way[2]), entry.way[3])
 
 
 def of_node(node: "Node") -> "dict[str, Any]":
@@ -158,7 +157,9 @@ def of_node(node: "Node") -> "dict[str, Any]":
     home = care_of == bindings.home_address
     answer["state"] = "detached" if care_of is None else "home" if home else "away"
     answer["text"] = node.fault
-    answer["native"] = bindings.ways.native
+    native = bindings.ways.native
+    answer["native"] = native
+    answer["native_text"] = "" if native else "native packets: %s" % node.port.why
     answer["home_address"] = text(bindings.home_address)
     answer["care_of_address"] = text(care_of) if care_of else None
     answer["bindings"] = of_bindings(bindings, now)
@@ -197,6 +198,11 @@ def of_agent(agent: "Agent") -> "dict[str, Any]":
     return answer
 
 
+def place_text(host: str, port: int) -> str:
+    """Where UDP reaches a correspondent, as text: "name:port", "[2001:db8::1]:port"."""
+    return ("[%s]:%d" if ":" in host else "%s:%d") % (host, port)
+
+
 def of_keystore(keystore: "Keystore", node: "dict[str, Any]") -> "dict[str, Any]":
     """What `status` says of the keys: the state, and per correspondent what is left. No secret.
 
@@ -213,6 +219,7 @@ def of_keystore(keystore: "Keystore", node: "dict[str, Any]") -> "dict[str, Any]
         return answer
     answer["set_id"] = credentials.set_id.hex()
     answer["home_address"] = text(credentials.home_address)
+    answer["native"] = credentials.native
     bindings = node.get("bindings", ())
     for index, peer in enumerate(credentials.peers):
         generation, _ = keystore.current(index)
@@ -220,6 +227,7 @@ def of_keystore(keystore: "Keystore", node: "dict[str, Any]") -> "dict[str, Any]
         answer["peers"].append(
             {
                 "correspondent": text(peer.correspondent),
+                "reach": [place_text(host, port) for host, port in peer.reach],
                 "lifetime": peer.lifetime,
                 "generation": generation,
                 "generations": [number for number, _ in peer.generations],
@@ -235,6 +243,7 @@ def while_sealed(answer: "dict[str, Any]") -> "dict[str, Any]":
     home, no text of an error. docs/LIMITS.md, "Sealed boards"."""
     for peer in answer["keystore"]["peers"]:
         del peer["correspondent"]
+        del peer["reach"]
     node = answer["node"]
     told = {name: node[name] for name in _WHILE_SEALED if name in node}
     told["sealed"] = True

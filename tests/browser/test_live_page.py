@@ -63,9 +63,10 @@ def test_a_hundred_nodes(tmp_path):
             rows = {row[0].split("\n")[0]: row for row in driver.execute_script(TABLE)}
             for member in members:
                 row = rows[member.board]
-                assert row[1] == "bound" and row[5] == f"{65536 - updates([member]):,}"
+                assert row[1] == "bound" and row[6] == f"{65536 - updates([member]):,}"
                 assert row[2] == NETWORKS[(member.number + 2) % 3] + "/64"
                 assert row[3] == str(member.care_of((member.number + 2) % 3))
+                assert row[4] == "native"
             recorded = events(crowd, "--limit", "10000")
             told = [event for event in recorded if event["kind"] in kinds.UPDATES]
             assert len(told) == updates(members) and int(data["last"]) == told[-1]["id"]

@@ -25,7 +25,7 @@ from roamkey.correspondent.page import serve
 from roamkey.enroll import keyfile, transferfile
 from roamkey.errors import RefusedError
 from roamkey.field import boardlog, charts
-from roamkey.registry import Registry
+from roamkey.registry import Registry, Site
 
 PATIENCE_S = 20.0  # most take milliseconds; the limit has to hold on a busy machine
 MEMORY = 800 << 20  # octets of address space besides what a test process has
@@ -79,6 +79,7 @@ NEEDED = {
     "--uf2": "firmware.uf2",
     "--port": "/nowhere",
     "--board": "abcd",
+    "--reach": "cn.example",
     "--home-prefix": "2001:db8:a::/64",
     "--passphrase-file": "passphrase",
     "--keys": "keys.json",
@@ -97,10 +98,12 @@ NEEDED = {
 }
 ALONE = {  # one of each is enough, or doesn't go with the other
     "--board": {"--port"}, "--air": {"--port"}, "--volume": {"--port"},
-    "--home-address": {"--home-prefix"}, "--registry": {"--keys"},
+    "--home-address": {"--home-prefix"}, "--prefix": {"--home-prefix"}, "--registry": {"--keys"},
 }  # fmt: skip
 OPTIONAL = (
     "--port",
+    "--address",
+    "--reach",
     "--correspondent",
     "--home-prefix",
     "--keys",
@@ -172,6 +175,8 @@ def there(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with Registry.open(folder / "registry.sqlite") as registry:
         (known,) = keyfile.read_pairs(folder / "keys.json")
         registry.add_sent(b"set-0001", "abcd", [known], 600)
+        inside = known.correspondent[:8] + bytes(8)
+        registry.set_site(Site(known.correspondent, inside, 64, ("cn.example:4191",)), None)
         passphrase = b"of some length"
         transferfile.export_to(registry, known.correspondent, folder / "export", passphrase)
     writer = Writer(folder / "registry.events.sqlite", known.correspondent)
@@ -205,7 +210,7 @@ def nowhere(there: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     monkeypatch.setattr(charts, "svg", lambda *_: "<svg></svg>")
     for name in ("cli.lab_demo.run", "cli.lab_walk.Walk", "cli.lab_board.VirtualBoard",
                  "cli.lab_pico_w.EmulatedPicoW", "lab.sandbox.ensure",
-                 "correspondent.daemon.serve"):  # fmt: skip
+                 "correspondent.serving.serve"):  # fmt: skip
         monkeypatch.setattr(f"roamkey.{name}", ends)
     monkeypatch.setattr("roamkey.correspondent.privileges.leave_root", lambda _: None)
     for name in there.iterdir():

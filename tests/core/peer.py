@@ -61,8 +61,6 @@ def keystore(
         for cn, count in [(cn, 0 if cn == keyless else generations) for cn in correspondents]
     ]
     found.provision(Credentials(set_id, home, peers, native))
-    for peer in found.credentials.peers:  # TEMPORARY
-        peer.reach = list(reach)
     return found
 
 

@@ -81,6 +81,11 @@ def params():
     }
 
 
+def reaching():
+    whole = altered("correspondents/0/reach", ["cn.example", "192.0.2.1:443", "[2001:db8::9]:1"])
+    return dict(whole, native=False)
+
+
 def altered(path, value):
     """The parameters with one field replaced; `path` as "correspondents/0/lifetime"."""
     changed = params()
@@ -157,6 +162,14 @@ def test_bad_parameters_write_nothing_and_are_not_repeated():
         altered("correspondents/0/keys/0/kcn", KCN[:-1]),
         altered("correspondents/0/keys/0/kcn", KCN[:-1] + "g"),
         altered("correspondents/0/keys", [{"generation": g, "kcn": KCN} for g in (0, 1)]),
+        dict(params(), native=0),
+        dict(params(), native=None),
+        altered("correspondents/0/reach", None),
+        altered("correspondents/0/reach", "cn.example"),
+        altered("correspondents/0/reach", [4191]),
+        altered("correspondents/0/reach", ["a"] * 5),
+        altered("correspondents/0/reach", ["fe80::1"]),
+        altered("correspondents/0/reach", ["a:0"]),
     ]
     for parameters in bad:
         store = MemoryStore()
@@ -374,6 +387,74 @@ def test_an_interrupt_counts_at_the_start_of_a_line():
 def test_parameters_say_what_they_are_made_of():
     credentials = console_params.credentials_from(params())
     assert console_params.parameters_of(credentials) == params()
+
+
+def test_where_a_correspondent_is_reached():
+    console, keystore, node = board()
+    assert ask(console, request("identify"))["result"]["features"] == ["reach"]
+    assert ask(console, request("provision", reaching()))["result"] == {"set_id": SET_ID}
+    places = ["cn.example:4191", "192.0.2.1:443", "[2001:db8::9]:1"]
+    told = ask(console, request("status"))["result"]["keystore"]
+    assert told["peers"][0]["reach"] == places and told["native"] is False
+    credentials = console_params.credentials_from(reaching())
+    again = console_params.parameters_of(credentials)
+    assert again["correspondents"][0]["reach"] == places and again["native"] is False
+    keystore.take(0)
+
+    moved = {"correspondents": [{"address": "2001:db8:c::2", "reach": ["198.51.100.7"]}]}
+    for _ in range(2):
+        assert ask(console, request("reach", moved))["result"] == {"set_id": SET_ID}
+    assert node.reloads == 2
+    told = ask(console, request("status"))["result"]["keystore"]
+    assert told["peers"][0]["reach"] == ["198.51.100.7:4191"] and told["native"] is False
+    ask(console, request("reach", {"correspondents": [], "native": True}))
+    assert keystore.credentials.native and keystore.take(0) == (0, 1)
+    assert console_params.reach_of({b"\x20\x01" + bytes(14): [("a", 1)]}, None) == {
+        "correspondents": [{"address": "2001::", "reach": ["a:1"]}]
+    }
+
+
+def test_places_that_are_refused():
+    console, keystore, node = board()
+    nobody = {"correspondents": [{"address": "2001:db8:c::3", "reach": []}]}
+    assert error_code(console, request("reach", nobody)) == -32002
+    ask(console, request("provision", params()))
+    one = {"address": "2001:db8:c::2", "reach": []}
+    for wrong, code in (
+        (nobody, -32002),
+        (None, -32602),
+        ({}, -32602),
+        ({"correspondents": [one, one]}, -32602),
+        ({"correspondents": [dict(one, reach=["a:b"])]}, -32602),
+        ({"correspondents": [dict(one, reach=["fe80::1"])]}, -32002),
+        ({"correspondents": [dict(one, more=1)]}, -32602),
+        ({"correspondents": [one], "native": "no"}, -32602),
+    ):
+        assert error_code(console, request("reach", wrong)) == code, wrong
+    assert keystore.credentials.peers[0].reach == [] and node.reloads == 1
+
+
+def test_places_in_text():
+    for text, host, port in (
+        ("cn.example", "cn.example", 4191),
+        ("cn.example:1", "cn.example", 1),
+        ("192.0.2.1", "192.0.2.1", 4191),
+        ("2001:db8::1", "2001:db8::1", 4191),
+        ("[2001:db8::1]", "2001:db8::1", 4191),
+        ("[2001:db8::1]:65535", "2001:db8::1", 65535),
+    ):
+        assert console_params.place_from(text) == (host, port)
+    for text in ("a:", ":", "a:x", "a:-1", "a:000001", "[::1", "[::1]x", "[::1]:", "[a]:1", 5):
+        raises(ValueError, console_params.place_from, text)
+
+
+def test_the_largest_set_with_places_fits_a_message():
+    whole = params()
+    pair = whole["correspondents"][0]
+    keys = [{"generation": 0, "kcn": KCN}] * 4
+    reach = ["correspondent-%d.department.example:4191" % n for n in range(4)]
+    whole["correspondents"] = [dict(pair, keys=keys, reach=reach)] * 16
+    assert len(request("provision", whole)) <= framing.MESSAGE_OCTETS_MAX
 
 
 def new_keys(set_id="ffeeddccbbaa9988", kcn=OTHER, generation=1, address="2001:db8:c::2"):

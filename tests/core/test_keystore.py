@@ -5,7 +5,8 @@ from harness import raises
 from stores import MemoryStore, Retained
 
 from mip6.errors import Exhausted, Misuse, StorageError
-from mip6.keychange.check import check_credentials, check_peer, decode, encode
+from mip6.keychange import change
+from mip6.keychange.check import check_credentials, check_peer, decode, encode, is_host
 from mip6.keys import canonical
 from mip6.keystore.keyset import Credentials, Peer
 from mip6.keystore.keystore import Keystore
@@ -20,6 +21,7 @@ from mip6.keystore.records import (
     UNFINISHED,
     USED,
     Damaged,
+    pack,
 )
 from mip6.limits import SEQUENCE_NUMBERS
 from mip6.status import keystore_text, outlook
@@ -28,12 +30,19 @@ A = b"\x20\x01\x0d\xb8" + bytes(11)
 HOME, FIRST, SECOND, THIRD = A + b"\x01", A + b"\x02", A + b"\x03", A + b"\x04"
 
 
+PLACES = [("correspondent.example", 4191), ("192.0.2.1", 443), ("2001:db8::9", 4191)]
+
+
 def kcn(name):
     return name + b"-" * (20 - len(name))
 
 
 def peer(address=FIRST, keys=((0, b"k0"),), lifetime=600, home=b"h" * 8, care_of=b"c" * 8):
     return checked(address, home, care_of, lifetime, [(n, kcn(k)) for n, k in keys])
+
+
+def reached(address, places):
+    return checked(address, b"h" * 8, b"c" * 8, 600, [(0, kcn(b"r"))], places)
 
 
 def checked(*fields):
@@ -74,6 +83,95 @@ def test_a_set_survives_its_encoding():
         assert found == slot
         assert encode(again, 0) == encode(whole, 0)
         assert again.peers[0].generations == whole.peers[0].generations
+
+
+def test_where_correspondents_are_reached_makes_it_version_2():
+    plain = encode(key_set(), 1)
+    assert plain[1] == 1 and decode(plain)[0].native
+    for reach, native in ((PLACES, True), (PLACES[:1], False), ([], False)):
+        peers = [peer(), reached(SECOND, reach)]
+        record = encode(Credentials(b"set-0000", HOME, peers, native), 1)
+        assert record[:2] == b"K\x02"
+        again, slot = decode(record)
+        assert (slot, again.native) == (1, native)
+        assert [each.reach for each in again.peers] == [[], reach]
+        assert encode(again, 1) == record
+
+
+def test_the_octets_of_version_2():
+    """docs/SPEC.md, "Key set (4b)", by hand."""
+    places = [("a.example", 4191), ("2001:db8::9", 443)]
+    whole = Credentials(b"set-0000", HOME, [peer(), reached(SECOND, places)], False)
+    plain = Credentials(b"set-0000", HOME, [peer(), reached(SECOND, [])])
+    tail = b"\x01\x00\x02\x10\x5f\x09a.example\x01\xbb\x0b2001:db8::9"
+    assert encode(whole, 0)[4:-4] == encode(plain, 0)[4:-4] + tail
+
+
+def test_a_record_of_version_2_that_breaks_a_rule_is_damaged():
+    body = encode(key_set(), 0)[4:-4]
+    assert decode(pack(0x4B, 2, body + b"\x01\x00"))[0].native is False
+    for tail in (
+        b"",
+        b"\x00",
+        b"\x02\x00",  # an unknown flag
+        b"\x00\x00\x00",
+        b"\x00\x01\x10\x5f\x03a.",
+        b"\x00\x01\x10\x5f\x00",  # no host
+        b"\x00\x01\x00\x00\x01a",  # port 0
+        b"\x00\x01\x10\x5f\x02\xc3\x28",  # no text
+        b"\x00\x05" + 5 * b"\x10\x5f\x01a",
+    ):
+        raises(Damaged, decode, pack(0x4B, 2, body + tail))
+    raises(Damaged, decode, pack(0x4B, 1, body + b"\x00\x00"))
+    raises(Damaged, decode, pack(0x4B, 3, body))
+
+
+def test_what_boards_can_send_to():
+    for good in (
+        "a",
+        "raspberrypi.local",
+        "CN-1.Example.org",
+        "x_y.example",
+        "a" * 63 + "." + "b" * 63 + "." + "c" * 63 + "." + "d" * 61,
+        "192.0.2.1",
+        "127.0.0.1",
+        "2001:db8::1",
+        "fd00::1",
+        "::1",
+    ):
+        assert is_host(good), good
+    for bad in (
+        "",
+        ".",
+        "a.",
+        ".a",
+        "a..b",
+        "-a",
+        "a-.b",
+        "a b",
+        "a/b",
+        "b\u00fcro",
+        "a" * 64,
+        "a" * 63 + "." + "b" * 63 + "." + "c" * 63 + "." + "d" * 62,
+        "192.0.2",
+        "192.0.2.256",
+        "0.0.0.0",
+        "224.0.0.1",
+        "255.255.255.255",
+        "::",
+        "fe80::1",
+        "fe80::1%0",
+        "ff02::1",
+        "2001:db8::g",
+        "1.2.3.4:5",
+    ):
+        assert not is_host(bad), bad
+
+
+def test_rules_of_places():
+    reached(FIRST, [("a", 1), ("a", 65535), ("b", 1), ("c", 1)])
+    for bad in ([("a", 1)] * 5, [("a", 0)], [("a", 65536)], [("a", "1")], [("fe80::1", 4191)]):
+        raises(Misuse, reached, FIRST, bad)
 
 
 def test_damaged_sets_are_refused():
@@ -489,6 +587,38 @@ def test_rekey_keeps_what_stays():
     assert keystore.credentials.set_id == b"set-1111"
 
 
+def test_a_correspondent_reached_elsewhere_keeps_keys_and_numbers():
+    store, keystore = ready(key_set(peers=[peer(), peer(SECOND, [(0, b"k1")])]))
+    for _ in range(5):
+        keystore.take(1)
+    held = counter_of(keystore, 1)
+    before = {name: store.records[name] for name in store.records if name != KEYS}
+    assert change.reach(keystore, {1: PLACES}, None)
+    assert not change.reach(keystore, {1: PLACES}, True), "nothing changes"
+    assert keystore.take(1) == (0, 5) and held.peek == 6
+    assert change.reach(keystore, {}, False)
+    assert {name: store.records[name] for name in store.records if name != KEYS} == before
+    again = load(store)
+    assert again.status == READY and not again.credentials.native
+    assert [each.reach for each in again.credentials.peers] == [[], PLACES]
+    assert again.credentials.set_id == b"set-0000"
+    assert keystore.rekey(b"set-1111", {0: [(1, kcn(b"new"))]})
+    assert [each.reach for each in keystore.credentials.peers] == [[], PLACES]
+    assert not keystore.credentials.native
+
+
+def test_places_that_are_refused_change_nothing():
+    store, keystore = ready()
+    before, credentials = dict(store.records), keystore.credentials
+    raises(Misuse, change.reach, keystore, {0: [("fe80::1", 4191)]}, None)
+    raises(Misuse, change.reach, load(MemoryStore()), {}, None)
+    store.read_only = True
+    raises(StorageError, change.reach, keystore, {0: PLACES}, None)
+    assert store.records == before
+    assert keystore.status == READY and keystore.credentials.peers[0].reach == []
+    assert keystore.credentials.set_id == credentials.set_id
+
+
 def test_a_peer_without_a_key_gives_no_number_until_it_has_one():
     store, keystore = ready(key_set(peers=[peer(FIRST, []), peer(SECOND, [(0, b"k")])]))
     raises(Exhausted, keystore.take, 0)
@@ -523,17 +653,17 @@ def test_generations_follow_one_another():
 
 
 def test_a_counter_held_over_a_change_gives_nothing():
-    for change in ("load", "provision", "erase", "failed"):
+    for what in ("load", "provision", "erase", "failed"):
         store, keystore = ready()
         for _ in range(20):
             keystore.take(0)
         old = counter_of(keystore, 0)
         before = dict(store.records)
-        if change == "load":
+        if what == "load":
             keystore.load()
-        elif change == "provision":
+        elif what == "provision":
             keystore.provision(key_set(b"set-1111"))
-        elif change == "erase":
+        elif what == "erase":
             keystore.erase()
         else:
             store.read_only = True
@@ -545,7 +675,7 @@ def test_a_counter_held_over_a_change_gives_nothing():
             raises(Misuse, call)
         raises(Misuse, old.advance, 500)
         assert store.records == after
-        if change != "erase":
+        if what != "erase":
             assert keystore.take(0)[1] >= 20
 
 

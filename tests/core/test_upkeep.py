@@ -202,7 +202,17 @@ def test_a_sealed_board_says_who_and_how_it_is_and_nothing_else():
     for _ in range(2):
         assert board.call("identify")[0]["sealed"] == SEAL_ID
         assert board.call("status")[1] is None
-        for method in ("provision", "rekey", "erase", "reboot", "networks", "log", "time", "app"):
+        for method in (
+            "provision",
+            "rekey",
+            "reach",
+            "erase",
+            "reboot",
+            "networks",
+            "log",
+            "time",
+            "app",
+        ):
             assert board.call(method) == (None, -32003), method
         assert board.call("unlock") == (None, -32601)
         assert not board.console.rebooting

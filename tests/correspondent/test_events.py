@@ -10,8 +10,9 @@ import pytest
 from json_output import checked
 from support.daemons import ADDRESS, Daemon, Visitor, run_cli
 
-from mip6 import messages
+from mip6 import addresses, messages
 from roamkey.cli.correspondent_events import _instant
+from roamkey.correspondent.core.endpoints import Endpoint
 from roamkey.correspondent.core.entries import Verdict
 from roamkey.correspondent.events import kinds
 from roamkey.correspondent.events.file import Reader, Writer, place
@@ -60,6 +61,7 @@ def test_bound_refreshed_moved_removed_expired(tmp_path):
         "id": 3, "at_ms": NOW + 2, "correspondent": ADDRESS, "kind": "moved",
         "home_address": "2001:db8:a::100", "care_of_address": "2001:db8:2::100",
         "previous": "2001:db8:1::100", "sequence": 2, "generation": 0, "lifetime_s": 400,
+        "way": "native",
     }  # fmt: skip
     assert "care_of_address" not in events[3] and events[3]["previous"] == "2001:db8:2::100"
     (node,) = nodes
@@ -72,6 +74,63 @@ def test_bound_refreshed_moved_removed_expired(tmp_path):
     assert recorder.facts()["recorded"] == 6 and recorder.lost == 0
     assert all(kinds.text(event) for event in events)
     assert stat.S_IMODE((tmp_path / "e.sqlite").stat().st_mode) == 0o600
+
+
+def test_by_which_way_is_told(tmp_path):
+    at = Endpoint(addresses.parse("198.51.100.7"), 40001, addresses.parse("192.0.2.1")).packed
+    private = addresses.parse("192.168.1.5")
+
+    def tell(recorder):
+        made = accepted(0, private)
+        made.endpoint = at
+        recorder.verdict(NOW, made)
+        recorder.verdict(NOW, Verdict("keepalive", home_address=HOME))  # is no news
+        recorder.expired(NOW + 5, HOME, Binding(private, 400, NOW, NOW + 5, 1, at))
+        recorder.tick(NOW + 1000)
+
+    _, events, (node,) = recorded(tmp_path / "e.sqlite", tell)
+    assert [event["kind"] for event in events] == ["bound", "expired"]
+    for one in (*events, node):
+        assert (one["way"], one["endpoint"]) == ("udp4", "198.51.100.7:40001")
+        assert one["care_of_address"] == "192.168.1.5"
+    assert kinds.text(events[0]).startswith("at 192.168.1.5 by udp4 from 198.51.100.7:40001, ")
+    assert kinds.network("192.168.1.5") == "192.168.1.0/24"
+
+
+_VERSION_1 = """
+CREATE TABLE events (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, correspondent BLOB NOT NULL, at_ms INTEGER NOT NULL,
+  kind TEXT NOT NULL, home_address BLOB, care_of_address BLOB, previous BLOB, sequence INTEGER,
+  generation INTEGER, lifetime_s INTEGER, count INTEGER, reason TEXT, gap_ms INTEGER
+);
+CREATE INDEX events_by_node ON events (home_address) WHERE home_address IS NOT NULL;
+CREATE TABLE nodes (
+  home_address BLOB NOT NULL, correspondent BLOB NOT NULL, board TEXT,
+  later_keys INTEGER NOT NULL DEFAULT 0, state TEXT NOT NULL, care_of_address BLOB,
+  sequence INTEGER, generation INTEGER, seen_ms INTEGER, expires_ms INTEGER,
+  updates INTEGER NOT NULL DEFAULT 0, moves INTEGER NOT NULL DEFAULT 0,
+  PRIMARY KEY (home_address, correspondent)
+) WITHOUT ROWID;
+PRAGMA user_version = 1;
+"""
+
+
+def test_a_file_of_the_version_before_is_read_and_goes_on(tmp_path):
+    path = tmp_path / "e.sqlite"
+    path.touch(0o600)
+    with closing(sqlite3.connect(path)) as old:
+        old.executescript(_VERSION_1)
+        old.execute(
+            "INSERT INTO events (correspondent, at_ms, kind, home_address) VALUES (?, ?, ?, ?)",
+            (CN, NOW, "removed", HOME),
+        )
+        old.commit()
+    with closing(Reader(path)) as reader:
+        (before,) = reader.after(0, 10)
+    assert before["kind"] == "removed" and "way" not in before
+    _, events, (node,) = recorded(path, lambda recorder: recorder.verdict(NOW, accepted()))
+    assert events[0] == before
+    assert (events[1]["way"], node["way"]) == ("native", "native")
 
 
 def test_drops_are_gathered_and_few_are_named(tmp_path):
@@ -114,7 +173,7 @@ def test_a_full_queue_counts_and_says_so(tmp_path):
 
 def test_retention_by_age_and_number(tmp_path):
     path = tmp_path / "e.sqlite"
-    rows = [(at, "bound", HOME, COA1, *[None] * 7) for at in range(20_000)]
+    rows = [(at, "bound", HOME, COA1, *[None] * 9) for at in range(20_000)]
     with closing(Writer(path, CN)) as writer, closing(Reader(path)) as reader:
         writer.add(rows, [])
         while writer.forget(12_000, 10**6):

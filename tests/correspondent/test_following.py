@@ -12,7 +12,9 @@ from support.daemons import Daemon, Visitor
 from support.nodes import Scene
 from support.roaming import need_tun
 
+from mip6 import addresses
 from roamkey.correspondent.core.cache import BindingCache
+from roamkey.correspondent.core.endpoints import Endpoint
 from roamkey.correspondent.core.responder import Responder
 from roamkey.correspondent.following import Following
 from roamkey.correspondent.store import Store
@@ -21,6 +23,8 @@ from roamkey.waiting import until
 
 CARE_OF = IPv6Address("2001:db8:1::1").packed
 CARE_OF_2 = IPv6Address("2001:db8:2::2").packed
+NAT = Endpoint(addresses.parse("198.51.100.7"), 40001, addresses.parse("192.0.2.1"))
+PRIVATE = addresses.parse("192.168.1.5")
 
 
 class Other(Scene):
@@ -86,6 +90,13 @@ def test_anothers_bindings_are_followed(scene, other):
     scene.send(nodes[1].update(1, CARE_OF, lifetime=0))
     assert followed(other, lambda: at(other, nodes[1]) is None)
     assert other.cache.bound() == 28
+    scene.send(nodes[2].inside(1, NAT, PRIVATE))
+    assert followed(other, lambda: at(other, nodes[2]) == PRIVATE)
+    assert other.cache.binding(nodes[2].home, other.now).endpoint == NAT.packed
+    assert other.send(nodes[2].keepalive(NAT)).outcome == "keepalive"
+    scene.send(nodes[2].update(2, CARE_OF))
+    assert followed(other, lambda: at(other, nodes[2]) == CARE_OF)
+    assert other.cache.bound_by_way() == {"native": 28, "udp6": 0, "udp4": 0}
     changed = dict(other.responder.take_changed(other.now))
     assert changed[nodes[0].home].care_of_address == CARE_OF_2 and changed[nodes[1].home] is None
     # What is followed counts: the number is known without asking the registry again.

@@ -72,6 +72,15 @@ def test_mutated_vectors_are_dropped():
     checked(against_vectors(20_000))
 
 
+def test_mutated_packets_inside_udp_are_dropped_by_all_that_is_behind_the_socket(tmp_path):
+    tally = checked(against_responder(20_000, tmp_path / "registry.sqlite", through_udp=True))
+    assert set(tally["reasons"]) <= {*reasons.DROPPED, ""}
+    assert {
+        "authenticator", "checksum", "option", "no key", "truncated", "length", "version",
+        "destination", "encapsulated", "protocol", "no binding",
+    } <= set(tally["reasons"])  # fmt: skip
+
+
 def test_mutated_packets_are_dropped_by_all_that_is_behind_the_sockets(tmp_path):
     tally = checked(against_responder(20_000, tmp_path / "registry.sqlite"))
     assert set(tally["reasons"]) <= {*reasons.DROPPED, ""}

@@ -10,6 +10,7 @@ from support.nodes import Scene
 from mip6 import packets
 from roamkey.correspondent import inbox
 from roamkey.correspondent.core.entries import Inbound
+from roamkey.correspondent.encapsulation import Encapsulation
 
 CARE_OF = IPv6Address("2001:db8:1::1").packed
 
@@ -27,7 +28,9 @@ def test_data_without_a_binding_do_not_keep_the_sockets_unread(scene, homes):
     scene.start()
     waiting, told = [], Counter()
     sockets = SimpleNamespace(receive=lambda most: [waiting.pop(0) for _ in waiting[:most]])
-    made = inbox.Inbox(sockets, scene.responder, SimpleNamespace(drops=told.update))
+    made = inbox.Inbox(
+        sockets, Encapsulation(None), scene.responder, SimpleNamespace(drops=told.update)
+    )
     offenders = [
         Inbound(
             packets.DESTINATION_OPTIONS,

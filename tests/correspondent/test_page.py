@@ -40,10 +40,22 @@ def add(writer, number, count=1, network=1):
     care_of = IPv6Address(f"2001:db8:{network}::{number:x}").packed
     now = time.time_ns() // 1_000_000
     rows = [
-        (now, "moved", home(number), care_of, care_of, n, 0, 400, None, None, None)
+        (now, "moved", home(number), care_of, care_of, n, 0, 400, None, None, None, "native", None)
         for n in range(count)
     ]
-    node = (home(number), "bound", care_of, count - 1, 0, now, now + 400_000, count, count)
+    node = (
+        home(number),
+        "bound",
+        care_of,
+        count - 1,
+        0,
+        now,
+        now + 400_000,
+        count,
+        count,
+        "native",
+        None,
+    )
     writer.add(rows, [node])
 
 
@@ -219,7 +231,7 @@ def test_a_node_that_comes_without_an_event_is_told(events):
             drain(queue)
             await feed.watch()
             assert drain(queue) == []  # nothing new
-            writer.add([], [(home(9), "unbound", None, 1, 0, 1, 1, 1, 0)])
+            writer.add([], [(home(9), "unbound", None, 1, 0, 1, 1, 1, 0, None, None)])
             await feed.watch()
             ((lines, what),) = drain(queue)
             assert lines["event"] == "watch" and what["totals"]["nodes"] == 2
@@ -229,8 +241,8 @@ def test_a_node_that_comes_without_an_event_is_told(events):
 
 def test_a_flood_makes_messages_of_bounded_size(events):
     path, writer = events
-    rows = [(1, "bound", home(n), home(n), *[None] * 7) for n in range(1, 4001)]
-    nodes = [(home(n), "bound", home(n), 1, 0, 1, 1, 1, 0) for n in range(1, 4001)]
+    rows = [(1, "bound", home(n), home(n), *[None] * 9) for n in range(1, 4001)]
+    nodes = [(home(n), "bound", home(n), 1, 0, 1, 1, 1, 0, "native", None) for n in range(1, 4001)]
 
     async def run():
         feed = Feed(Reader(path), lambda: NOTHING)

@@ -64,7 +64,7 @@ def test_status_drops_and_metrics(lab_network, scene):
     (facts,) = told(lab_network, "status")
     assert (facts["address"], facts["nodes"], facts["bindings"]) == (ADDRESS, 1, 1)
     assert facts["packets"] == {
-        "accepted": 2, "removed": 0, "refused": 1, "dropped": 2, "data": 0,
+        "accepted": 2, "removed": 0, "refused": 1, "dropped": 2, "data": 0, "keepalive": 0,
     }  # fmt: skip
     assert facts["pid"] == daemon.process.pid
     assert told(lab_network, "status", "--address", "2001:0db8:c::0002")[0]["address"] == ADDRESS
@@ -86,12 +86,15 @@ def test_status_drops_and_metrics(lab_network, scene):
     sent = f'roamkey_data_plane_packets_total{{{of},outcome="sent"}}'
     if data_plane:  # which reports once a second
         assert until(lambda: sent in scrape(lab_network), 10, 0.1)
+    assert found[f'roamkey_way_bindings{{{of},way="native"}}'] == "1.0"
+    assert float(found[f'roamkey_way_packets_total{{{of},way="native"}}']) >= 5
     assert float(found[f"roamkey_burst_duration_seconds_sum{{{of}}}"]) > 0
 
     code, out, err = run_cli(
-        lab_network, "run", "--address", "2001:db8:c::3", "--registry", str(scene.path)
-    )
-    assert code == 5 and "not an address" in err
+        lab_network, "run", "--address", "2001:db8:c::3", "--registry", str(scene.path),
+        "--no-data-plane",
+    )  # fmt: skip
+    assert code == 5 and "not an address" in err and "a data plane" in err
     lab_network.namespace("correspondent").add_address("eth0", "2001:db8:c::3/64")
     busy = ("run", "--address", "2001:db8:c::3", "--registry", str(scene.path))
     code, out, err = run_cli(lab_network, *busy, "--no-data-plane", "--metrics", METRICS)

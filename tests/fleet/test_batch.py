@@ -13,6 +13,7 @@ from json_output import checked
 from roamkey.board import discovery
 from roamkey.board.discovery import Found, Port
 from roamkey.board.serial_client import SerialClient
+from roamkey.enroll.plan import Plan
 from roamkey.errors import BoardError
 from roamkey.fleet import batch
 from roamkey.fleet.batch import Work, run
@@ -28,7 +29,7 @@ COMMON = ("--home-prefix", "2001:db8:a::/64", "--correspondent", "2001:db8:c::2"
 
 
 def wish(row: Row) -> Wish:
-    return Wish(lambda board: bytes(16), ())
+    return Wish(Plan(bytes(16), ()))
 
 
 @pytest.fixture
@@ -207,6 +208,25 @@ def test_a_batch_and_its_failures_again(lab_network, roamkey, tmp_path: Path) ->
         before = read_results(results)[0].set_id
         roamkey("batch", fleet, *options)
         assert read_results(results)[0].set_id == before
+
+        # With a site nothing has to be said; what a board holds already is told anew.
+        roamkey("init", "--correspondent", "2001:db8:c::2", "--home-prefix", "2001:db8:a::/64")
+        roamkey("init", "--reach", "cn.example")
+        fleet.write_text(
+            "board,reach\n"
+            f"{boards[0].unique_id.hex()},192.0.2.1:443 192.0.2.2\n"
+            f"{boards[1].unique_id.hex()},\n"
+        )
+        code, _, error = roamkey("batch", fleet, "--wait", "1", "--native", "off")
+        assert code == 0, error
+        assert read_results(results)[1].set_id == before
+        for board, reach in (
+            (boards[0], ["192.0.2.1:443", "192.0.2.2:4191"]),
+            (boards[1], ["cn.example:4191"]),
+        ):
+            with SerialClient(board.port) as client:
+                keystore = client.status()["keystore"]
+            assert keystore["peers"][0]["reach"] == reach and keystore["native"] is False
 
         # One board by itself.
         code, out, error = roamkey("setup", "--port", boards[3].port, *COMMON, "--json")

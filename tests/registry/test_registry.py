@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy import text
 
 from roamkey.errors import BadInputError, RefusedError, SystemRefusedError
-from roamkey.registry import GenerationKey, PairKeys, Registry
+from roamkey.registry import GenerationKey, PairKeys, Registry, Site, TakenError
+from roamkey.registry.records import Binding, Change
 
 HOME = IPv6Address("2001:db8:a::100").packed
 HOME_2 = IPv6Address("2001:db8:a::200").packed
@@ -73,6 +74,53 @@ def test_add_confirm_and_ask(registry):
     assert registry.next_generation(HOME, CN) == 2
     assert registry.next_generation(HOME, CN_2) == 1
     assert registry.next_generation(HOME_2, CN) == 0
+
+
+def test_a_fresh_home_address_is_nobodys(registry):
+    """Of two who chose the same one, one gets it, and the other is told."""
+    registry.add_sent(set_id(1), "board-1", [pair(1)], LIFETIME, fresh=True)
+    before = rows(registry)
+    for board in ("board-1", "board-2"):
+        with pytest.raises(TakenError, match="given to another board"):
+            registry.add_sent(set_id(2), board, [pair(2, first=1)], LIFETIME, fresh=True)
+    registry.retire(HOME)
+    with pytest.raises(TakenError):
+        registry.add_sent(set_id(2), "board-2", [pair(2, first=1)], LIFETIME, fresh=True)
+    assert rows(registry) == before
+    registry.add_sent(set_id(2), "board-2", [pair(2, first=1)], LIFETIME)
+
+
+def test_a_site(registry):
+    assert registry.site() is None
+    network = IPv6Address("fd00:0:0:a::").packed
+    first = Site(CN, network, 64, ("192.0.2.1:4191", "cn.example:443"))
+    registry.set_site(first, None)
+    assert registry.site() == first and first.home_prefix == "fd00:0:0:a::/64"
+    second = Site(CN_2, network, 65, ())
+    with pytest.raises(RefusedError, match="just now"):
+        registry.set_site(second, None)
+    registry.set_site(second, first)
+    assert registry.site() == second
+    for bad in (
+        Site(CN, HOME, 64, ()),  # something behind the prefix
+        Site(CN, network, 127, ()),
+        Site(CN, network, 0, ()),
+        Site(bytes(16), network, 64, ()),
+        Site(CN, bytes(16), 64, ()),
+        Site(CN, network, 64, ("a\n",)),
+    ):
+        with pytest.raises(BadInputError):
+            registry.set_site(bad, second)
+    assert registry.site() == second
+
+
+def test_a_damaged_site_is_told_as_such(registry):
+    registry.set_site(Site(CN, IPv6Address("fd00::").packed, 64, ()), None)
+    for damage in ("reach = '[1]'", "reach = '[['", "reach = '7'", "home_prefix_length = 200"):
+        with registry.writing() as c:
+            c.execute(text(f"UPDATE sites SET {damage}"))
+        with pytest.raises(BadInputError, match="its site makes no sense"):
+            registry.site()
 
 
 def test_withdraw_leaves_nothing(registry):
@@ -271,3 +319,30 @@ def test_damaged_files_are_one_line(path, tmp_path):
         Registry.open(tmp_path)
     with pytest.raises(SystemRefusedError):
         Registry.open(tmp_path / "missing" / "registry.sqlite")
+
+
+def test_a_binding_through_udp_is_kept_with_its_endpoint(registry):
+    registry.add_sent(set_id(1), "board-1", [pair(1)], LIFETIME)
+    registry.add_sent(set_id(2), "board-2", [pair(2, home=HOME_2)], LIFETIME)
+    by_udp, native = contents(registry)
+    endpoint, private = bytes(range(34)), IPv6Address("::ffff:192.168.1.5").packed
+
+    def commit(found, number, *more):
+        binding = Binding(private, LIFETIME, 1, 1000, found.keys[0].key_id, *more)
+        change = Change(found.pair_id, found.keys[0].key_id, 0, number, False, binding)
+        assert registry.commit([change]) == set()
+        return binding
+
+    first, second = commit(by_udp, 0, endpoint), commit(native, 0)
+    loaded = registry.bindings_for_correspondent(CN, 5)
+    assert loaded == {by_udp.pair_id: first, native.pair_id: second}
+    assert (loaded[by_udp.pair_id].endpoint, second.endpoint) == (endpoint, b"")
+    assert {one.endpoint for one in registry.current_bindings(5)} == {endpoint, b""}
+    assert {one.endpoint for one in registry.nodes_of_correspondent(CN)} == {endpoint, b""}
+    assert {home: one for home, _, one in registry.followed(CN, None)} == {
+        HOME: first, HOME_2: second,
+    }  # fmt: skip
+    again = commit(by_udp, 1)
+    assert registry.bindings_for_correspondent(CN, 5)[by_udp.pair_id] == again
+    with registry.reading() as c:
+        assert c.scalar(text("SELECT count(*) FROM bindings WHERE endpoint IS NOT NULL")) == 0

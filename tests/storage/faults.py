@@ -13,10 +13,11 @@ import sys
 import vfs
 from counter import counter_of
 from flash import EIO, GEOMETRY, Flash, Noise
-from story import key_set
+from story import PLACES, key_set
 from truth import Truth, mount
 
 from mip6.errors import StorageError
+from mip6.keychange import change
 from mip6.status import keystore_text
 
 ROOT = "/board"
@@ -78,7 +79,7 @@ class Board:
 
 
 def life(board):
-    """A short life: provisioned, used, released, re-keyed, used, a larger set, erased."""
+    """A short life: provisioned, used, released, re-keyed, reached elsewhere, a larger set."""
     first = key_set(Noise(3), (0, 1), peers=1)
     if not board.provision(first) and not board.provision(first):
         return
@@ -88,6 +89,8 @@ def life(board):
     kept = first.peers[0].generations[0]
     lists = {0: [kept, (1, Noise(4).octets(20))]}
     board.attempt(board.keystore.rekey, b"rekeyed-", lists)
+    board.use(20)
+    board.attempt(change.reach, board.keystore, {0: PLACES}, None)
     board.use(20)
     board.provision(key_set(Noise(5), (0, 1, 2), peers=6))
     board.use(10)

@@ -6,10 +6,11 @@ import sys
 
 import vfs
 from flash import GEOMETRY, Flash, Noise
-from story import key_set
+from story import PLACES, key_set
 from truth import mount
 
 from mip6.errors import StorageError
+from mip6.keychange import change
 from mip6.keystore.records import EMPTY
 from mip6.status import keystore_text
 
@@ -41,6 +42,7 @@ def used_board(geometry):
         for _ in range(150):
             keystore.take(0)
             keystore.release()
+        change.reach(keystore, {0: PLACES}, None)  # the keys are written once more
     return flash, keystore, kcns
 
 

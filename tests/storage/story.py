@@ -11,12 +11,14 @@ from flash import GEOMETRY, Flash, Noise
 from truth import Cutter, Tally, Truth, mount
 
 from mip6.errors import Misuse
+from mip6.keychange import change
 from mip6.keystore.keyset import Credentials, Peer
 from mip6.keystore.records import KEYS
 from mip6.limits import SEQUENCE_NUMBERS
 from mip6.status import keystore_text
 
 ROOT = "/board"
+PLACES = [("correspondent.example", 4191), ("192.0.2.1", 443), ("2001:db8::9", 4191)]
 
 
 def address(number):
@@ -90,6 +92,8 @@ class Story:
         self.step("deep sleep")
         self.rekey(first)
         self.step("re-keying")
+        self.reached_elsewhere()
+        self.step("reached elsewhere")
         self.end_of_generation()
         self.step("generation change")
         self.provision(key_set(self.noise, (0, 1, 2), peers=7))
@@ -191,6 +195,18 @@ class Story:
         assert counter_of(self.keystore, 0).peek == running
         assert counter_of(self.keystore, 1).peek == 0
         self.long_session(self.times(100))
+
+    def reached_elsewhere(self):
+        """The correspondents move: the same keys go on, not a number is left out."""
+        for places, native in ((PLACES, False), (PLACES[:1], None), ([], True)):
+            before = [counter_of(self.keystore, index).peek for index in (0, 1)]
+            assert change.reach(self.keystore, {1: places}, native)
+            assert self.keystore.credentials.peers[1].reach == places
+            assert before == [counter_of(self.keystore, index).peek for index in (0, 1)]
+            self.long_session(self.times(20))
+            self.reset()
+            assert self.keystore.credentials.peers[1].reach == places
+            assert self.keystore.credentials.native == (native is True)
 
     def end_of_generation(self):
         """The correspondent names a number near the end; then the last ones, then the next key."""

@@ -89,6 +89,8 @@ class Visitor:
 
 
 class Reply:
+    endpoint = b""
+
     def __init__(self, destination, next_header, payload):
         self.destination, self.next_header, self.payload = destination, next_header, payload
 

@@ -15,13 +15,16 @@ from collections import Counter
 from ipaddress import IPv6Address
 from pathlib import Path
 
-from mip6 import messages, packets
+from mip6 import addresses, messages, packets
 from roamkey.correspondent.core import entries
+from roamkey.correspondent.core.endpoints import Endpoint, unpack
 from roamkey.correspondent.core.entries import Inbound
 from support.daemons import ADDRESS, Daemon
-from support.mutations import VECTORS, Mutator, cache_of, inbound_of
+from support.mutations import ENCAPSULATED, VECTORS, Mutator, cache_of, inbound_of
 from support.nodes import CORRESPONDENT, Scene
 
+NAT = Endpoint(addresses.parse("198.51.100.7"), 40001, addresses.parse("192.0.2.1"))
+SIX = Endpoint(addresses.parse("2001:db8:5::5"), 5000, addresses.parse(ADDRESS))
 CARE_OF = IPv6Address("2001:db8:1::1").packed
 BELIEVED = (entries.ACCEPTED, entries.REMOVED, entries.REFUSED)
 _BURST = 512
@@ -50,6 +53,26 @@ def originals(scene):
     node = scene.node(len(shapes) + 1)
     found.append(node.update(7, node.home, lifetime=0, away=False))
     return found
+
+
+def inside(scene, first=200):
+    """The same inside UDP, over IPv4 and IPv6; and what an endpoint that is bound may send."""
+    encapsulated = messages.FLAG_UDP_ENCAPSULATION
+    private = addresses.parse("192.168.1.5")
+    unknown = [(messages.IPV4_CARE_OF_ADDRESS, bytes(2) + private[12:]), (200, b"unknown option")]
+    shapes = [
+        (NAT, {"care_of": private}), (SIX, {}), (NAT, {"flags": encapsulated}),
+        (SIX, {"lifetime": 0}), (NAT, {"generation": 1}), (SIX, {"generation": 1}),
+        (NAT, {"care_of": private, "options": unknown}),
+    ]  # fmt: skip
+    found = [
+        scene.node(number, generations=2).inside(7, endpoint, **shape)
+        for number, (endpoint, shape) in enumerate(shapes, first)
+    ]
+    bound = scene.node(first + len(shapes))
+    scene.send(bound.inside(0, NAT))
+    datagram = packets.udp(bound.home, bound.correspondent, 5, 7, b"data")
+    return found, [bound.keepalive(NAT), bound.carried(NAT, packets.UDP, datagram)]
 
 
 def data_of(scene, number=99):
@@ -94,7 +117,7 @@ def against_vectors(total, seed=4449):
     """`total` mutations of the third-party packets, against caches with their keys."""
     chance, tally, memory = random.Random(seed), Tally(), []
     targets = []
-    for v in VECTORS:
+    for v in (*VECTORS, *ENCAPSULATED):
         cache, original = cache_of(v), inbound_of(v)
         targets.append((cache, original, Mutator(chance, [original], cache.correspondent)))
     now = 1_700_000_000_000
@@ -107,17 +130,18 @@ def against_vectors(total, seed=4449):
             tally.crash(error, packet)
         if number in (total // 10, total - 1):
             memory.append(resident())
-    for (cache, original, _), v in zip(targets, VECTORS, strict=True):
-        assert v["kind"] != "bu" or cache.judge(original, now).outcome in BELIEVED, v["name"]
+    for (cache, original, _), v in zip(targets, (*VECTORS, *ENCAPSULATED), strict=True):
+        assert v.get("kind") == "ba" or cache.judge(original, now).outcome in BELIEVED, v["name"]
     return tally.result(memory)
 
 
-def against_responder(total, path, seed=6275):
-    """`total` mutations in bursts, against cache, responder and a registry at `path`."""
+def against_responder(total, path, seed=6275, through_udp=False):
+    """`total` mutations in bursts, against cache, responder and a registry at `path`; of what
+    comes inside UDP, or of native packets."""
     scene = Scene(path)
-    good = originals(scene)
+    good, use = inside(scene) if through_udp else (originals(scene), [data_of(scene)])
     chance, tally, memory = random.Random(seed), Tally(), []
-    mutator = Mutator(chance, [*good, data_of(scene)], CORRESPONDENT)
+    mutator = Mutator(chance, [*good, *use], CORRESPONDENT)
     while (done := tally.outcomes.total() + tally.crashes) < total:
         scene.now += 10
         burst = [mutator.packet() for _ in range(min(_BURST, total - done))]
@@ -138,7 +162,7 @@ def against_responder(total, path, seed=6275):
 def against_daemon(network, path, seconds, seed=8200):
     """As many as `seconds` give, as whole IPv6 packets with any source, to the daemon at work."""
     scene = Scene(path)
-    good = originals(scene)
+    good = [*originals(scene), *inside(scene)[0]]
     node = scene.node(100)
     mutator = Mutator(random.Random(seed), good, CORRESPONDENT)
     data_plane = os.access("/dev/net/tun", os.R_OK | os.W_OK)
@@ -176,7 +200,15 @@ def against_daemon(network, path, seconds, seed=8200):
 
 
 def _send(out, packet):
-    """Whether the kernel took it: it refuses some sources."""
+    """Whether the kernel took it: it refuses some sources. There is IPv6 alone here."""
+    if packet.endpoint:
+        source, port, _ = unpack(
+            SIX.packed if addresses.is_ipv4(packet.source) else packet.endpoint
+        )
+        datagram = packets.udp(
+            source, CORRESPONDENT, port, packets.ENCAPSULATION_PORT, packet.payload
+        )
+        packet = Inbound(packets.UDP, datagram, source)
     whole = packets.ipv6_header(
         packet.source, CORRESPONDENT, packet.next_header, len(packet.payload)
     )
@@ -191,9 +223,10 @@ def _wait_for_room(pid, most=_QUEUE_OCTETS):
     """Until the daemon's raw sockets hold no more than this."""
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
-        lines = Path(f"/proc/{pid}/net/raw6").read_text().splitlines()[1:]
+        folder = Path(f"/proc/{pid}/net")
+        lines = [line for name in ("raw6", "udp6") for line in (folder / name).open()]
         fields = (line.split() for line in lines)
-        read = [f for f in fields if f[1].endswith((":003C", ":0087"))]
+        read = [f for f in fields if f[1].endswith((":003C", ":0087", ":105F"))]
         if sum(int(f[4].partition(":")[2], 16) for f in read) <= most:
             return
         time.sleep(0.001)

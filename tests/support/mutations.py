@@ -3,20 +3,23 @@
 `Mutator.packet()` never returns one that means what its original meant: the same home address,
 source and message. (What stands around these, as padding in a Destination Options header, is
 nobody's business and isn't signed. Nor is the source where the message carries an Alternate
-Care-of Address option: see docs/LIMITS.md.)
+Care-of Address option, or comes inside UDP: see docs/LIMITS.md.)
 """
 
 import json
 from ipaddress import IPv6Address
 from pathlib import Path
 
-from mip6 import messages, packets
+from mip6 import addresses, messages, packets
 from mip6.errors import Violation
 from roamkey.correspondent.core.cache import BindingCache
-from roamkey.correspondent.core.entries import Inbound
+from roamkey.correspondent.core.endpoints import Endpoint
+from roamkey.correspondent.core.entries import Inbound, encapsulated
 from roamkey.registry import SENT, Key, Pair
 
-VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "mobility-vectors.json").read_text())
+_FOLDER = Path(__file__).parents[1] / "vectors"
+VECTORS = json.loads((_FOLDER / "mobility-vectors.json").read_text())
+ENCAPSULATED = json.loads((_FOLDER / "encapsulated-vectors.json").read_text())
 
 _HEADERS = (0, 17, 43, 44, 58, 59, 60, 135, 255)
 _EDGES = (0, 1, 4, 7, 8, 16, 127, 128, 254, 255)
@@ -28,7 +31,12 @@ def address(text):
 
 
 def inbound_of(v):
-    """A vector as a raw socket gives it: from its first extension header on."""
+    """A vector as a raw socket gives it: from its first extension header on; or as the UDP socket
+    does."""
+    if "update" in v:
+        outer, local = (addresses.parse(v[name]) for name in ("outer_source", "local"))
+        endpoint = Endpoint(outer, v["outer_port"], local)
+        return encapsulated(endpoint.packed, bytes.fromhex(v["update"]))
     packet = bytes.fromhex(v["packet"])
     return Inbound(packet[6], packet[40:], packet[8:24])
 
@@ -66,6 +74,11 @@ def mutated(chance, octets):
 def meaning(inbound, correspondent):
     """What the key signs and the daemon acts on, or None where it isn't even a packet."""
     try:
+        if inbound.endpoint:
+            packet = packets.parse_encapsulated(inbound.payload)
+            if packet.destination != correspondent:
+                return None
+            return packet.protocol, packet.source, b"", bytes(packet.payload)
         packet = packets.parse_payload(
             inbound.next_header, inbound.payload, inbound.source, correspondent
         )
@@ -93,7 +106,7 @@ class Mutator:
 
     def _meaning(self, inbound):
         found = meaning(inbound, self.correspondent)
-        if found is None or found[0] != packets.MOBILITY:
+        if found is None or inbound.endpoint or found[0] != packets.MOBILITY:
             return found
         try:
             unsigned = messages.decode(found[3]).option(messages.ALTERNATE_CARE_OF_ADDRESS)
@@ -103,6 +116,8 @@ class Mutator:
 
     def _mutate(self, original):
         kind = self.chance.randrange(16)
+        if original.endpoint:
+            return self._mutate_inside(original, kind)
         if kind == 0:
             header = self.chance.choice(_HEADERS)
             return original._replace(next_header=header)
@@ -117,6 +132,27 @@ class Mutator:
         if kind == 4:
             return Inbound(44, _FRAGMENT + original.payload, original.source)
         made = original._replace(payload=mutated(self.chance, original.payload))
+        return self._with_checksum(made) if kind > 8 else made
+
+    def _mutate_inside(self, original, kind):
+        payload, endpoint = original.payload, original.endpoint
+        if kind == 0:
+            payload = payload[:6] + bytes((self.chance.choice(_HEADERS),)) + payload[7:]
+        elif kind == 1:  # from elsewhere, with something else in it: the endpoint isn't signed
+            endpoint = mutated(self.chance, endpoint)[:34].ljust(34)
+        if kind == 2:
+            other = self.chance.choice(self.originals).payload
+            at = self.chance.randrange(len(payload))
+            payload = payload[:at] + other[at:]
+        elif kind == 3:
+            payload = payload[: self.chance.randrange(90)]
+        elif kind > 7:  # what is for us, from a home address
+            payload = payload[:40] + mutated(self.chance, payload[40:])
+        else:
+            payload = mutated(self.chance, payload)
+        if kind > 5 and len(payload) >= 40:  # a length that fits, so that more is looked at
+            payload = payload[:4] + (len(payload) - 40).to_bytes(2, "big") + payload[6:]
+        made = encapsulated(endpoint, payload)
         return self._with_checksum(made) if kind > 8 else made
 
     def _with_checksum(self, made):

@@ -2,9 +2,9 @@
 
 from ipaddress import IPv6Address
 
-from mip6 import keys, messages, packets
+from mip6 import addresses, keys, messages, packets
 from roamkey.correspondent.core.cache import BindingCache
-from roamkey.correspondent.core.entries import Inbound
+from roamkey.correspondent.core.entries import Inbound, encapsulated
 from roamkey.correspondent.core.responder import Responder
 from roamkey.correspondent.store import Store
 from roamkey.registry import GenerationKey, PairKeys, Registry
@@ -72,11 +72,38 @@ class MobileNode:
         option = packets.home_address_option(self.home, packets.MOBILITY)
         return Inbound(packets.DESTINATION_OPTIONS, option + header, care_of)
 
+    def inside(self, sequence, endpoint, care_of=None, *, options=None, flags=None, **more):
+        """The same inside UDP from an endpoint; its care-of address is the outer source, where
+        it isn't behind a NAT. `options`: others in place of that of its way."""
+        care_of = care_of or endpoint.address
+        if options is None:
+            options = [(messages.ALTERNATE_CARE_OF_ADDRESS, care_of)]
+            if addresses.is_ipv4(endpoint.address):
+                options = [(messages.IPV4_CARE_OF_ADDRESS, bytes(2) + care_of[12:])]
+        if flags is None:
+            flags = messages.FLAG_ACKNOWLEDGE | messages.FLAG_UDP_ENCAPSULATION
+        made = self.update(sequence, care_of, options=options, flags=flags, away=False, **more)
+        return self.carried(endpoint, packets.MOBILITY, made.payload)
+
+    def carried(self, endpoint, protocol, payload, **header):
+        """Whatever the node sends inside UDP."""
+        inner = packets.ipv6_header(
+            self.home, self.correspondent, protocol, len(payload), **header
+        )
+        return encapsulated(endpoint.packed, inner + payload)
+
+    def keepalive(self, endpoint):
+        return encapsulated(endpoint.packed, packets.keepalive(self.home, self.correspondent))
+
     def read(self, reply, care_of, *, generation=0, removes=False):
         """The acknowledgement in a reply, its addresses, checksum and authenticator checked."""
-        packet = packets.parse_payload(
-            reply.next_header, reply.payload, self.correspondent, reply.destination
-        )
+        if reply.endpoint:
+            packet = packets.parse_encapsulated(reply.payload)
+            assert packet.source == self.correspondent
+        else:
+            packet = packets.parse_payload(
+                reply.next_header, reply.payload, self.correspondent, reply.destination
+            )
         assert packet.logical_destination == self.home
         assert packet.protocol == packets.MOBILITY and packet.checksum_ok()
         header = bytes(packet.payload)
@@ -84,10 +111,9 @@ class MobileNode:
         assert keys.verify(kbm, care_of, self.correspondent, header)
         message = messages.decode(header)
         assert message.kind == messages.BINDING_ACKNOWLEDGEMENT
-        assert [kind for kind, _ in message.options] == [
-            messages.PADN,
-            messages.BINDING_AUTHORIZATION_DATA,
-        ]
+        kinds = [kind for kind, _ in message.options]
+        nat = [messages.NAT_DETECTION] * bool(reply.endpoint and reply.destination != care_of)
+        assert kinds == [*nat, messages.PADN, messages.BINDING_AUTHORIZATION_DATA]
         return message
 
 

@@ -5,6 +5,7 @@ Each prints a line of JSON at its end. They use plain sockets and what comes wit
 
 import hashlib
 import json
+import select
 import socket
 import struct
 import sys
@@ -94,6 +95,32 @@ def sink(address, port):
                 while data := one.recv(1 << 16):
                     octets += len(data)
                 one.sendall(str(octets).encode())
+
+
+def stream(address, port, octets_per_s):
+    """Send octets to who connects, until standard input ends: {"octets", "sha256"}."""
+    with socket.create_server((address, int(port)), family=socket.AF_INET6) as listening:
+        tell(ready=True)
+        one, _ = listening.accept()
+    digest, octets, start = hashlib.sha256(), 0, time.monotonic()
+    with one:
+        while not select.select([sys.stdin], [], [], 0)[0]:
+            chunk = b"".join(number.to_bytes(4, "big") for number in range(octets, octets + 4096))
+            one.sendall(chunk)
+            digest.update(chunk)
+            octets += len(chunk)
+            time.sleep(max(0, start + octets / int(octets_per_s) - time.monotonic()))
+    tell(octets=octets, sha256=digest.hexdigest())
+
+
+def fetch(address, port):
+    """What a stream brings, in one connection: {"octets", "sha256"}."""
+    digest, octets = hashlib.sha256(), 0
+    with socket.create_connection((address, int(port)), timeout=60) as one:
+        while data := one.recv(1 << 16):
+            digest.update(data)
+            octets += len(data)
+    tell(octets=octets, sha256=digest.hexdigest())
 
 
 def tell(**what):

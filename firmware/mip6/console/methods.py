@@ -11,9 +11,10 @@ import json
 from .. import status
 from ..compat import const
 from ..errors import Misuse, StorageError
+from ..keychange import change
 from . import framing, jsonrpc
 from .jsonrpc import INVALID_PARAMS, REFUSED, STORAGE_FAILED, Refusal
-from .params import credentials_from, new_keys_from
+from .params import credentials_from, new_keys_from, reach_from
 
 TYPE_CHECKING = const(False)
 
@@ -61,6 +62,7 @@ class Console:
             "status": self._status,
             "provision": self._provision,
             "rekey": self._rekey,
+            "reach": self._reach,
             "erase": self._erase,
             "reboot": self._reboot,
         }
@@ -141,6 +143,7 @@ class Console:
             "provisioned": credentials is not None,
             "set_id": None if credentials is None else credentials.set_id.hex(),
             "sealed": self._upkeep.seal_id if self._upkeep is not None else None,
+            "features": ["reach"],  # what older agents refuse: `reach`, `native`
         }
         answer.update(self._identity)
         return answer
@@ -179,10 +182,24 @@ class Console:
         self._change(self._keystore.rekey, set_id, generations)
         return {"set_id": set_id.hex()}
 
-    def _change(self, change: "Callable[..., bool]", *arguments: "Any") -> None:
+    def _reach(self, params: object) -> "dict[str, Any]":
+        reach, native = _read(reach_from, params)
+        credentials = self._keystore.credentials
+        if credentials is None:
+            raise Refusal(REFUSED, status.keystore_text(self._keystore))
+        places = {}
+        for index, peer in enumerate(credentials.peers):
+            if peer.correspondent in reach:
+                places[index] = reach.pop(peer.correspondent)
+        if reach:
+            raise Refusal(REFUSED, "not the correspondents that the board has")
+        self._change(change.reach, self._keystore, places, native)
+        return {"set_id": credentials.set_id.hex()}
+
+    def _change(self, step: "Callable[..., bool]", *arguments: "Any") -> None:
         """Have the key store change its keys, and the node know."""
         try:
-            changed = change(*arguments)
+            changed = step(*arguments)
         except Misuse as error:
             raise Refusal(REFUSED, str(error)) from None
         except StorageError as error:

@@ -17,7 +17,7 @@ TYPE_CHECKING = const(False)
 
 if TYPE_CHECKING:
     from ..keystore.keystore import Keystore
-    from ..protocols import Generations
+    from ..protocols import Generations, Reach
 
 
 def provision(keystore: "Keystore", credentials: "Credentials") -> bool:
@@ -110,13 +110,45 @@ def rekey(keystore: "Keystore", set_id: bytes, generations: "dict[int, Generatio
     `generations` maps a peer's index to its new [(generation, Kcn), …]. A key that stays keeps
     its running counter. Returns and raises as provision().
     """
-    if keystore.status != READY:
-        raise Misuse("no usable keys: " + keystore_text(keystore))
+    return provision(keystore, _altered(keystore, set_id, generations, {}))
+
+
+def reach(keystore: "Keystore", places: "dict[int, Reach]", native: bool | None) -> bool:
+    """Say anew where UDP reaches correspondents; keys and counters stay as they are.
+
+    `places` maps a peer's index to its [(host, port), …], others keep theirs; `native`: as in
+    Credentials, None to leave it. Returns False if nothing changes; raises as provision().
+    """
+    credentials = _altered(keystore, None, {}, places, native)
+    check_credentials(credentials)
     assert keystore.credentials is not None
-    peers = []
-    for index, old in enumerate(keystore.credentials.peers):
-        keys = generations.get(index, old.generations)
-        peers.append(
-            Peer(old.correspondent, old.home_nonce, old.care_of_nonce, old.lifetime, keys)
+    if encode(credentials, 0) == encode(keystore.credentials, 0):
+        return False
+    keystore.rewrite(credentials, encode)
+    return True
+
+
+def _altered(
+    keystore: "Keystore",
+    set_id: bytes | None,
+    generations: "dict[int, Generations]",
+    places: "dict[int, Reach]",
+    native: bool | None = None,
+) -> "Credentials":
+    """The set in place with another id, other keys or places, where there are any."""
+    held = keystore.credentials
+    if keystore.status != READY or held is None:
+        raise Misuse("no usable keys: " + keystore_text(keystore))
+    peers = [
+        Peer(
+            old.correspondent,
+            old.home_nonce,
+            old.care_of_nonce,
+            old.lifetime,
+            generations.get(index, old.generations),
+            places.get(index, old.reach),
         )
-    return provision(keystore, Credentials(set_id, keystore.credentials.home_address, peers))
+        for index, old in enumerate(held.peers)
+    ]
+    native = held.native if native is None else native
+    return Credentials(set_id or held.set_id, held.home_address, peers, native)

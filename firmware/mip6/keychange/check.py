@@ -6,7 +6,7 @@ docs/SPEC.md, "Stored records", for the octets. No I/O here.
 
 import struct
 
-from ..addresses import is_unicast_global
+from ..addresses import is_ipv4, is_unicast_global, parse
 from ..compat import const
 from ..errors import Misuse
 from ..keys import canonical
@@ -23,11 +23,18 @@ from ..limits import (
     NONCE_OCTETS_MAX,
     NONCE_OCTETS_MIN,
     PEERS_MAX,
+    PORT_MAX,
+    REACH_HOST_OCTETS_MAX,
+    REACH_LABEL_OCTETS_MAX,
+    REACH_MAX,
     SET_ID_OCTETS,
 )
 
 _KEY_SET = const(0x4B)  # "K", record kind
 _VERSION = const(1)
+_VERSION_REACH = const(2)  # as 1, and where correspondents are reached; older agents know 1 alone
+_UDP_ALONE = const(1)  # the flag of version 2
+_NAME = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
 
 
 def _check(condition: bool, text: str) -> None:
@@ -55,6 +62,32 @@ def check_peer(peer: "Peer") -> None:
         _check(len(kcn) >= KCN_OCTETS_MIN, "a Kcn has at least 20 octets")
         _check(len(kcn) <= KCN_OCTETS_MAX, "a Kcn has at most 255 octets")
         last = number
+    _check(len(peer.reach) <= REACH_MAX, "a correspondent is reached at 4 places at most")
+    for host, port in peer.reach:
+        _check(is_host(host), "reach: neither a name nor an address that boards can send to")
+        _check(isinstance(port, int) and 1 <= port <= PORT_MAX, "reach: a port is 1 to 65535")
+
+
+def is_host(text: str) -> bool:
+    """Whether a board can send to `text`: a name (RFC 1123 section 2.1), an IPv4 or IPv6 address.
+
+    Of addresses not: unspecified, multicast, link-local (which link?).
+    """
+    if ":" not in text and not text.replace(".", "").isdigit():
+        return len(text) <= REACH_HOST_OCTETS_MAX and all(map(_is_label, text.split(".")))
+    try:
+        octets = parse(text)
+    except ValueError:
+        return False
+    if is_ipv4(octets):
+        return 0 < octets[12] < 224
+    return any(octets) and octets[0] != 0xFF and not (octets[0] == 0xFE and octets[1] & 0x80)
+
+
+def _is_label(text: str) -> bool:
+    if not 1 <= len(text) <= REACH_LABEL_OCTETS_MAX or text[0] == "-" or text[-1] == "-":
+        return False
+    return all(letter in _NAME for letter in text)
 
 
 def check_credentials(credentials: "Credentials") -> None:
@@ -89,7 +122,16 @@ def encode(credentials: "Credentials", slot: int) -> bytes:
         for number, kcn in peer.generations:
             body.extend(struct.pack(">HB", number, len(kcn)))
             body.extend(kcn)
-    return pack(_KEY_SET, _VERSION, bytes(body))
+    version = _VERSION
+    if not credentials.native or any(peer.reach for peer in credentials.peers):
+        version = _VERSION_REACH
+        body.append(0 if credentials.native else _UDP_ALONE)
+        for peer in credentials.peers:
+            body.append(len(peer.reach))
+            for host, port in peer.reach:
+                body.extend(struct.pack(">HB", port, len(host)))
+                body.extend(host.encode())
+    return pack(_KEY_SET, version, bytes(body))
 
 
 class _Reader:
@@ -121,14 +163,17 @@ class _Reader:
 
 def decode(record: bytes) -> "tuple[Credentials, int]":
     """Return (Credentials, slot) of a stored record; raises Damaged."""
-    reader = _Reader(unpack(_KEY_SET, _VERSION, record))
+    version = _VERSION_REACH if record[1:2] == b"\x02" else _VERSION
+    reader = _Reader(unpack(_KEY_SET, version, record))
     set_id, home_address = reader.octets(SET_ID_OCTETS), reader.octets(16)
     slot = reader.number(1)
     try:
         peers = [_decode_peer(reader) for _ in range(reader.number(1))]
         credentials = Credentials(set_id, home_address, peers)
+        if version == _VERSION_REACH:
+            _decode_reach(reader, credentials)
         check_credentials(credentials)
-    except Misuse:
+    except ValueError:  # Misuse, or a text that is none
         raise Damaged("key set breaks its own rules") from None
     if not reader.done() or slot > 1:
         raise Damaged("key set of the wrong form")
@@ -145,3 +190,14 @@ def _decode_peer(reader: "_Reader") -> "Peer":
         number = reader.number(2)
         generations.append((number, reader.field()))
     return Peer(correspondent, home_nonce, care_of_nonce, lifetime, generations)
+
+
+def _decode_reach(reader: "_Reader", credentials: "Credentials") -> None:
+    """Take what version 2 has behind the correspondents."""
+    flags = reader.number(1)
+    _check(flags <= _UDP_ALONE, "an unknown flag")
+    credentials.native = flags != _UDP_ALONE
+    for peer in credentials.peers:
+        for _ in range(reader.number(1)):
+            port = reader.number(2)
+            peer.reach.append((reader.field().decode(), port))

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 class Peer:
     """One correspondent: address (16 octets), nonces, lifetime (s), [(generation, Kcn), …].
 
-    Without a key nothing authorizes its updates: the node refuses the peer and says why.
+    Without a key nothing authorizes its updates: the node refuses the peer and says why. `reach`:
+    where UDP goes, [(name or address in text, port), …]; empty: to its address, port 4191.
     """
 
     def __init__(
@@ -29,12 +30,12 @@ class Peer:
         generations: "Iterable[tuple[int, Octets]]",
         reach: "Iterable[tuple[str, int]]" = (),
     ) -> None:
-        self.reach = list(reach)
         self.correspondent = bytes(correspondent)
         self.home_nonce = bytes(home_nonce)
         self.care_of_nonce = bytes(care_of_nonce)
         self.lifetime = lifetime
         self.generations = [(number, bytes(kcn)) for number, kcn in generations]
+        self.reach = list(reach)
 
     def __repr__(self) -> str:
         return "Peer(generations=%r, (hidden))" % [number for number, _ in self.generations]
@@ -55,7 +56,10 @@ class Peer:
 
 
 class Credentials:
-    """A whole key set: `set_id` (8 octets, public, random), home address (16 octets), peers."""
+    """A whole key set: `set_id` (8 octets, public, random), home address (16 octets), peers.
+
+    `native`: whether the node speaks native IPv6 too; False: inside UDP alone.
+    """
 
     def __init__(
         self,
@@ -64,10 +68,10 @@ class Credentials:
         peers: "Iterable[Peer]",
         native: bool = True,
     ) -> None:
-        self.native = native
         self.set_id = bytes(set_id)
         self.home_address = bytes(home_address)
         self.peers = list(peers)
+        self.native = native
 
     def __repr__(self) -> str:
         return "Credentials(%d peers, (hidden))" % len(self.peers)

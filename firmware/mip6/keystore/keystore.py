@@ -5,8 +5,10 @@ Three records in the store, so that each step is one atomic write:
   `seq/0`, `seq/1`   counters of a set (ledger.Ledger), one slot in use
 A new set is put in place thus: its counters go to the slot not in use, then `keys` is replaced
 (this write is the step: before it the board holds the old set with the old counters, after it the
-new with the new), then the old slot is removed. A key without its own counter is never used: there
-is no way to start at 0 but to provision a key that the board did not hold.
+new with the new), then the old slot is removed. What changes about the same keys (where their
+correspondents are reached) is a write of `keys` alone: the slot stays. A key without its own
+counter is never used: there is no way to start at 0 but to provision a key that the board did not
+hold.
 
 A counter belongs to the key, not to its label: if a Kcn of the set in place comes again in a new
 set, it goes on where it was; one that was left behind, or whose counter is lost, is refused. The
@@ -166,6 +168,21 @@ class Keystore:
             self._store.write(USED, used[1])
         except OSError:
             pass  # clutter, and marks that count while a record of the set is left
+
+    def rewrite(
+        self, credentials: "Credentials", encode: "Callable[[Credentials, int], bytes]"
+    ) -> None:
+        """Put the same keys in place again, with something else about them, in one write. Their
+        counters go on. Raises StorageError as replace()."""
+        record = encode(credentials, self._slot)
+        try:
+            self._store.write(KEYS, record)
+            if self._store.read(KEYS) != record:
+                raise OSError("flash did not keep it")
+        except OSError as error:
+            self.load()
+            raise StorageError("key set not written: %s" % error) from None
+        self.known = self.credentials = credentials
 
     def counted(self, set_id: bytes) -> bool:
         """Whether a counter record says that keys of this set, which can't be read, were used."""

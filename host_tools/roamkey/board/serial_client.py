@@ -35,6 +35,7 @@ _TRIES = 5
 _INPUT_OCTETS_MAX = 1 << 16  # more than this without a line's end is noise
 _REPL_PROMPT = b">>> "
 _PARSE_ERROR = -32700
+_IDENTITY = ("board", "platform", "micropython", "agent", "keystore", "set_id")
 
 _T = TypeVar("_T")
 
@@ -56,8 +57,8 @@ class Identity:
     """What `identify` answers. `set_id`: hexadecimal, None while no usable keys are there.
 
     `keystore`: the state of the stored keys (see docs/SPEC.md), "ready" with usable ones.
-    `machine`: board and chip as MicroPython calls them, None where it doesn't say.
-    `sealed`: the seal's id (hexadecimal), None on a board that isn't sealed.
+    `machine`: board and chip as MicroPython calls them, None where it doesn't say. `sealed`: the
+    seal's id (hexadecimal), None on an open board. `features`: what older agents can't do.
     """
 
     board: str
@@ -68,6 +69,7 @@ class Identity:
     set_id: str | None
     machine: str | None = None
     sealed: str | None = None
+    features: tuple[str, ...] = ()
 
 
 class SerialClient:
@@ -118,18 +120,16 @@ class SerialClient:
         """Ask the board who it is; also brings both ends into step after noise."""
         answer = self.request("identify", again=True)
         try:
-            board, platform = answer["board"], answer["platform"]
-            micropython, agent = answer["micropython"], answer["agent"]
-            keystore, set_id = answer["keystore"], answer["set_id"]
-            sealed = answer.get("sealed")
-            machine = answer.get("machine")
+            known = {name: answer[name] for name in _IDENTITY}
+            others = {name: answer.get(name) for name in ("machine", "sealed")}
+            features = tuple(answer.get("features", ()))
         except (KeyError, TypeError, AttributeError):
             raise BoardError(f"{self.port}: the board's identity is incomplete") from None
-        words = [board, platform, micropython, agent, keystore]
-        words += [set_id or "", machine or "", sealed or ""]
-        if not all(isinstance(word, str) and word.isprintable() for word in words):
+        optional = [known["set_id"], *others.values()]
+        words = [known[name] for name in _IDENTITY[:-1]] + [word or "" for word in optional]
+        if not all(isinstance(word, str) and word.isprintable() for word in (*words, *features)):
             raise BoardError(f"{self.port}: the board's identity makes no sense")
-        return Identity(board, platform, micropython, agent, keystore, set_id, machine, sealed)
+        return Identity(**known, **others, features=features)
 
     def status(self) -> dict[str, Any]:
         """The board's state: `keystore`, `node` and `console` (see docs/SPEC.md)."""

@@ -14,6 +14,11 @@ from roamkey.cli.lazy import lazy_app
 
 #: Each subcommand, in the order of the help: where it is, and what it does (as its docstring).
 COMMANDS = {
+    "init": (
+        "roamkey.cli.init:init",
+        "Make a site, by which `provision`, `setup`, `batch` and `correspondent run` need no "
+        "address.",
+    ),
     "boards": (
         "roamkey.cli.boards:boards",
         "List the boards that are plugged in: port, id, chip, firmware, agent, keys.",
@@ -46,6 +51,10 @@ COMMANDS = {
     "rekey": (
         "roamkey.cli.keys:rekey",
         "Give a board the next generations of its keys, whole or not at all.",
+    ),
+    "reach": (
+        "roamkey.cli.reach:reach",
+        "Tell a board where its correspondents are reached now; keys and numbers stay.",
     ),
     "networks": ("roamkey.cli.networks:app", "The Wi-Fi networks of a board."),
     "app": ("roamkey.cli.application:app", "The program beside a board's agent, /app.py."),

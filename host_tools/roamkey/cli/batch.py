@@ -2,7 +2,7 @@
 
 import json
 import time
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Annotated
@@ -21,17 +21,22 @@ from roamkey.cli.fleet_options import (
     LifetimeOption,
     RegisteredOption,
     ReplaceOption,
-    home_addresses,
 )
 from roamkey.cli.options import (
     JsonOption,
+    Native,
+    NativeOption,
+    NoReachOption,
     PassphraseOption,
+    ReachOption,
     RegistryOption,
     finite,
     global_address,
+    reach_texts,
 )
 from roamkey.cli.output import bars, plain
-from roamkey.enroll.plan import GENERATIONS, LIFETIME_S
+from roamkey.enroll import site as sites
+from roamkey.enroll.plan import GENERATIONS, LIFETIME_S, Plan
 from roamkey.errors import BadInputError, BoardError
 from roamkey.fleet import batch as work
 from roamkey.fleet.labels import write_labels
@@ -45,7 +50,8 @@ from roamkey.fleet.rows import (
     read_results,
     write_results,
 )
-from roamkey.registry import Registry
+from roamkey.registry import Registry, Site
+from roamkey.registry.records import NO_SITE
 
 _STEPS = ("flash", "install", "provision", "verify", "register", "done")
 _TITLE_MAX = 20
@@ -57,7 +63,7 @@ def batch(
         typer.Argument(
             metavar="FLEET.CSV",
             help="Columns, each optional: name, board, port, firmware, home_address, "
-            "correspondents.",
+            "correspondents, reach.",
         ),
     ],
     jobs: Annotated[
@@ -65,6 +71,9 @@ def batch(
     ] = 16,
     correspondent: CorrespondentsOption = None,
     home_prefix: HomePrefixOption = None,
+    reach: ReachOption = None,
+    no_reach: NoReachOption = False,
+    native: NativeOption = Native.on,
     firmware: Annotated[
         Path | None,
         typer.Option(
@@ -117,7 +126,13 @@ def batch(
     earlier = [] if failed is None else read_results(failed)
     chosen = only_failed(rows, earlier) if earlier else rows
     peers = tuple(global_address(text, "--correspondent") for text in correspondent or ())
-    _check(chosen, peers, home_prefix)
+    site = sites.site_of(registry)
+    common = _Common(
+        peers, site, reach_texts(reach, no_reach), lifetime, generations, native is Native.on
+    )
+    plans = {row.line: common.plan(row) for row in chosen}
+    if home_prefix is None and site is None:
+        _check_addresses(chosen)
     images = {path: _image(path) for row in chosen if (path := row.firmware or firmware)}
     where = results or fleet.with_name(f"{fleet.stem}.results.csv")
     kept = [outcome for outcome in earlier if outcome.result == DONE]
@@ -129,19 +144,12 @@ def batch(
         taken = {*peers, *(row.home_address for row in rows if row.home_address)}
         for row in rows:
             taken.update(row.correspondents)
-        addresses = home_addresses(opened, home_prefix, taken)
+        pool = sites.pool_of(opened, site, home_prefix, tuple(taken))
 
         def wish(row: Row) -> Wish:
             path = row.firmware or firmware
-            return Wish(
-                lambda board: addresses(row.home_address, board),
-                row.correspondents or peers,
-                lifetime,
-                generations,
-                images[path] if path else None,
-                replace,
-                registered,
-            )
+            image = images[path] if path else None
+            return Wish(plans[row.line], pool, image, replace, registered)
 
         def ended(outcome: Outcome) -> None:
             outcomes.append(outcome)
@@ -183,13 +191,43 @@ def batch(
         )
 
 
-def _check(rows: list[Row], peers: tuple[bytes, ...], prefix: str | None) -> None:
-    """Raise BadInputError for what would fail at every board."""
+@dataclass(frozen=True)
+class _Common:
+    """What the options and the site say of every board; a line of the file goes before."""
+
+    correspondents: tuple[bytes, ...]
+    site: Site | None
+    reach: list[str] | None
+    lifetime: int
+    generations: int
+    native: bool
+
+    def plan(self, row: Row) -> Plan:
+        """What a line's board is to hold. Raises BadInputError for what no board would take."""
+        peers = row.correspondents or self.correspondents
+        if not peers and self.site is None:
+            raise BadInputError(
+                f"line {row.line} has no correspondent, none is an option, and {NO_SITE}"
+            )
+        peers = sites.correspondents_of(self.site, peers)
+        texts, what = self.reach, "--reach"
+        if row.reach:
+            texts, what = list(row.reach), f"line {row.line}: reach"
+        places = sites.reach_of(self.site, peers, texts, what)
+        plan = Plan(
+            row.home_address, peers, self.lifetime, self.generations, (), places, self.native
+        )
+        plan.check()
+        return plan
+
+
+def _check_addresses(rows: list[Row]) -> None:
+    """Raise BadInputError for lines whose boards would have no home address."""
     for row in rows:
-        if not (row.correspondents or peers):
-            raise BadInputError(f"line {row.line} has no correspondent, and none is an option")
-        if row.home_address is None and prefix is None:
-            raise BadInputError(f"line {row.line} has no home address, and no --home-prefix")
+        if row.home_address is None:
+            raise BadInputError(
+                f"line {row.line} has no home address, no --home-prefix is given, and {NO_SITE}"
+            )
 
 
 @cache

@@ -11,13 +11,17 @@ import typer
 
 from mip6 import addresses
 from roamkey.cli.options import EventsOption, PassphraseOption, RegistryOption, finite
-from roamkey.correspondent import daemon, privileges
+from roamkey.correspondent import encapsulation as udp
+from roamkey.correspondent import privileges, serving
 from roamkey.correspondent.clock import wall_ms
+from roamkey.correspondent.core.cache import NAT_REFRESH_S
 from roamkey.correspondent.events.file import place
 from roamkey.correspondent.events.recorder import KEEP_DAYS
 from roamkey.correspondent.log import Log
-from roamkey.correspondent.settings import METRICS, Settings
+from roamkey.correspondent.settings import ENCAPSULATION, METRICS, Settings
+from roamkey.errors import BadInputError
 from roamkey.registry import Registry, marks
+from roamkey.registry.records import NO_SITE
 
 _EXIT_INTERRUPTED = 130
 
@@ -48,15 +52,29 @@ def _address(text: str) -> IPv6Address:
     return address
 
 
+def _of_site(registry: str | None) -> IPv6Address:
+    with Registry.open(registry, create=False, to_encrypt=True) as opened:  # it is no secret
+        site = opened.site()
+    if site is None:
+        raise BadInputError(f"--address is missing, and {NO_SITE}")
+    return IPv6Address(site.correspondent)
+
+
+def _place(text: str | None) -> udp.Place | None:
+    if text == "off":
+        return None
+    return ENCAPSULATION if text in (None, "on") else udp.parse_place(text)
+
+
 def run(
     address: Annotated[
-        IPv6Address,
+        IPv6Address | None,
         typer.Option(
             metavar="ADDRESS",
             parser=_address,
-            help="The correspondent address to serve: one of this host.",
+            help="The correspondent address to serve. Default: the site's.",
         ),
-    ],
+    ] = None,
     registry: RegistryOption = None,
     log: Annotated[
         LogForm, typer.Option(help="How to write events, a line each, to standard output.")
@@ -84,6 +102,23 @@ def run(
             help=f"Where to serve /metrics for Prometheus. Default: {METRICS} if free.",
         ),
     ] = None,
+    encapsulation: Annotated[
+        str | None,
+        typer.Option(
+            metavar="on|off|ADDRESS:PORT",
+            help="Where to take packets inside UDP, from nodes behind IPv4, NAT, or networks that "
+            f"drop extension headers. Default: on, at {ENCAPSULATION} if free.",
+        ),
+    ] = None,
+    nat_refresh: Annotated[
+        int,
+        typer.Option(
+            metavar="SECONDS",
+            min=0,
+            max=0xFFFF,
+            help="How often a node behind a NAT is to send something; 0: as it thinks best.",
+        ),
+    ] = NAT_REFRESH_S,
     data_plane: Annotated[
         bool,
         typer.Option(
@@ -113,6 +148,7 @@ def run(
     SIGHUP reads the registry anew and reopens the log file.
     """
     told = privileges.leave_root(registry)
+    address = address or _of_site(registry)
     settings = Settings(
         bindings_max=bindings_max,
         refresh=refresh.value,
@@ -122,13 +158,16 @@ def run(
         events=None if no_events else events or place(registry),
         events_days=events_days,
         marks=marks.place(registry),
+        encapsulation=_place(encapsulation),
+        encapsulation_needed=encapsulation is not None,
+        nat_refresh_s=nat_refresh,
     )
     with closing(Log(log.value, log_file)) as lines:
         if told is not None:
             lines.event(wall_ms(), "privileges", told, detail=told)
-        ended_by = daemon.serve(
+        ended_by = serving.serve(
             lambda create: Registry.open(
-                registry, create, passphrase_file, patience_s=daemon.REGISTRY_PATIENCE_S
+                registry, create, passphrase_file, patience_s=serving.REGISTRY_PATIENCE_S
             ),
             address,
             lines,

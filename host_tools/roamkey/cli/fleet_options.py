@@ -1,15 +1,11 @@
-"""What `roamkey setup` and `roamkey batch` have in common: options, and home addresses."""
+"""What `roamkey setup` and `roamkey batch` have in common: options."""
 
-from collections.abc import Callable, Iterable
 from typing import Annotated
 
 import typer
 
 from mip6.limits import LIFETIME_S_MAX, LIFETIME_S_MIN
 from roamkey.cli.options import finite
-from roamkey.errors import BadInputError
-from roamkey.fleet.home import Pool
-from roamkey.registry import Registry
 
 WAIT_MAX_S = 7 * 86400
 
@@ -18,13 +14,16 @@ HomePrefixOption = Annotated[
     typer.Option(
         "--home-prefix",
         metavar="PREFIX",
-        help="Give out home addresses of this prefix that no board has or had.",
+        help="Give out home addresses of this prefix that no board has or had. Default: the "
+        "site's.",
     ),
 ]
 CorrespondentsOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--correspondent", metavar="ADDRESS", help="A correspondent's address; may be repeated."
+        "--correspondent",
+        metavar="ADDRESS",
+        help="A correspondent's address; may be repeated. Default: the site's.",
     ),
 ]
 LifetimeOption = Annotated[
@@ -55,19 +54,3 @@ RegisteredOption = Annotated[
         help="Wait up to S seconds until every correspondent has bound the board.",
     ),
 ]
-
-
-def home_addresses(
-    registry: Registry, prefix: str | None, taken: Iterable[bytes]
-) -> Callable[[bytes | None, str], bytes]:
-    """Gives the home address of a board by its id: the one that is wished, else of the prefix."""
-    pool = None if prefix is None else Pool(registry, prefix, taken)
-
-    def address(wished: bytes | None, board: str) -> bytes:
-        if wished is not None:
-            return wished
-        if pool is None:
-            raise BadInputError("no home address is given, and no --home-prefix")
-        return pool.address_for(board)
-
-    return address

@@ -1,6 +1,7 @@
 """Options that several subcommands have, and addresses given in them."""
 
 import math
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
@@ -46,6 +47,42 @@ EventsOption = Annotated[
 ]
 
 
+#: Where a correspondent is reached; `reach_texts` reads it.
+ReachOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--reach",
+        metavar="HOST[:PORT]",
+        help="Where boards reach the correspondent by UDP: a name or an address, port 4191 where "
+        "none is said; up to four. Default: as the site says. Of several correspondents: "
+        "ADDRESS=HOST[:PORT].",
+    ),
+]
+NoReachOption = Annotated[
+    bool,
+    typer.Option("--no-reach", help="Nowhere but at its own address, whatever the site says."),
+]
+
+
+class Native(str, Enum):
+    """Whether a board speaks native IPv6 too, or inside UDP alone."""
+
+    on = "on"
+    off = "off"
+
+
+NativeOption = Annotated[
+    Native, typer.Option("--native", help="Whether boards speak native IPv6 too.")
+]
+
+
+def reach_texts(reach: list[str] | None, no_reach: bool) -> list[str] | None:
+    """What both options say; None: nothing."""
+    if reach and no_reach:
+        raise typer.BadParameter("give either --reach or --no-reach")
+    return [] if no_reach else reach or None
+
+
 def finite(value: float) -> float:
     """A number that `min` and `max` have judged; raises BadParameter for none at all."""
     if not math.isfinite(value):
@@ -62,6 +99,11 @@ def global_address(text: str, option: str) -> bytes:
         address: bytes = addresses.parse(text)
     except ValueError as error:
         raise BadInputError(f"{option}: {error}") from None
+    if addresses.is_ipv4(address):
+        raise BadInputError(
+            f"{option}: {addresses.text(address)} is an IPv4 address: inside all is IPv6, and "
+            "--reach takes IPv4"
+        )
     if not addresses.is_unicast_global(address):
         raise BadInputError(f"{option}: {addresses.text(address)} is not unicast and global")
     return address

@@ -16,14 +16,25 @@ from roamkey.cli.fleet_options import (
     LifetimeOption,
     RegisteredOption,
     ReplaceOption,
-    home_addresses,
 )
-from roamkey.cli.options import JsonOption, PassphraseOption, RegistryOption, global_address
+from roamkey.cli.options import (
+    JsonOption,
+    Native,
+    NativeOption,
+    NoReachOption,
+    PassphraseOption,
+    ReachOption,
+    RegistryOption,
+    global_address,
+    reach_texts,
+)
 from roamkey.cli.output import bars, row
-from roamkey.enroll.plan import GENERATIONS, LIFETIME_S
+from roamkey.enroll import site as sites
+from roamkey.enroll.plan import GENERATIONS, LIFETIME_S, Plan
 from roamkey.errors import BadInputError
 from roamkey.fleet.prepare import Progress, Wish, prepare
 from roamkey.registry import Registry
+from roamkey.registry.records import NO_SITE
 
 
 def setup(
@@ -35,6 +46,9 @@ def setup(
         ),
     ] = None,
     home_prefix: HomePrefixOption = None,
+    reach: ReachOption = None,
+    no_reach: NoReachOption = False,
+    native: NativeOption = Native.on,
     port: PortOption = None,
     board: BoardOption = None,
     firmware: Annotated[
@@ -52,12 +66,18 @@ def setup(
 
     Every step can be repeated: what is there already stays. `roamkey batch` does it for many.
     """
-    if (home_address is None) == (home_prefix is None):
+    if home_address is not None and home_prefix is not None:
         raise typer.BadParameter("give either --home-address or --home-prefix")
-    wished = None if home_address is None else global_address(home_address, "--home-address")
-    peers = tuple(global_address(text, "--correspondent") for text in correspondent or ())
-    if not peers:
-        raise BadInputError("--correspondent is missing: whom is the board to talk to?")
+    texts = reach_texts(reach, no_reach)
+    home = None if home_address is None else global_address(home_address, "--home-address")
+    named = tuple(global_address(text, "--correspondent") for text in correspondent or ())
+    site = sites.site_of(registry)
+    peers = sites.correspondents_of(site, named)
+    if home is None and home_prefix is None and site is None:
+        raise BadInputError(f"--home-address and --home-prefix are missing, and {NO_SITE}")
+    places = sites.reach_of(site, peers, texts, "--reach")
+    plan = Plan(home, peers, lifetime, generations, (), places, native is Native.on)
+    plan.check()
     image = None if firmware is None else read_firmware(firmware)
     started = time.monotonic()
     progress = Progress(port_of(port, board))
@@ -68,17 +88,8 @@ def setup(
             drawn.update(task, step=step, completed=done, total=max(total, 1))
 
         progress.report = report
-        addresses = home_addresses(opened, home_prefix, peers)
-        wish = Wish(
-            lambda name: addresses(wished, name),
-            peers,
-            lifetime,
-            generations,
-            image,
-            replace,
-            registered,
-        )
-        prepare(opened, wish, progress)
+        pool = sites.pool_of(opened, site, home_prefix, peers)
+        prepare(opened, Wish(plan, pool, image, replace, registered), progress)
     seconds = round(time.monotonic() - started, 1)
     if as_json:
         typer.echo(json.dumps(_as_json(progress, bool(registered), seconds)))

@@ -37,12 +37,16 @@ def _show_keys(keystore: dict[str, Any]) -> None:
     if "set_id" in keystore:
         row("key set", keystore["set_id"])
         row("home address", keystore.get("home_address"))
+    if keystore.get("native") is False:
+        row("native IPv6", "off: inside UDP alone")
     for peer in _dictionaries(keystore.get("peers")):
         row(
             "correspondent",
             f"{peer.get('correspondent', '(sealed)')}, key generation {peer.get('generation')}, "
             + _outlook(peer),
         )
+        if isinstance(peer.get("reach"), list) and peer["reach"]:
+            row("reach", ", ".join(map(str, peer["reach"])))
         _warn(peer)
 
 

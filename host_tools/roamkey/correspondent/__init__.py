@@ -3,7 +3,8 @@
 core/        what is decided, without I/O
 store        the durable side, over the registry
 inbox        what waits and is to be judged
-sockets      raw IPv6; buffers: sockets with room for a burst
+sockets      raw IPv6; encapsulation: UDP; bpf, buffers: what sockets are given
+serving      the parts put together
 daemon       the loop; settings: how it is to serve; helper: a thread for what may take its time
 telling      what is told of its work: log, events, systemd
 following    others' changes to the registry, taken over as they happen

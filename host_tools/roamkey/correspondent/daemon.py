@@ -15,7 +15,6 @@ import selectors
 import signal
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, closing
 from functools import partial
 from ipaddress import IPv6Address
 from typing import Any
@@ -25,10 +24,11 @@ from roamkey.correspondent.clock import now_ms, shift_ms, wall_ms
 from roamkey.correspondent.control import Control
 from roamkey.correspondent.core import entries
 from roamkey.correspondent.core.cache import BindingCache
-from roamkey.correspondent.core.entries import Inbound, Verdict
+from roamkey.correspondent.core.entries import Inbound, Reply, Verdict
 from roamkey.correspondent.core.refresh import Refresher
 from roamkey.correspondent.core.responder import Responder
 from roamkey.correspondent.dataplane.lasting import LastingPlane
+from roamkey.correspondent.encapsulation import Encapsulation
 from roamkey.correspondent.following import Following
 from roamkey.correspondent.helper import Helper
 from roamkey.correspondent.highwater import HighWater
@@ -52,36 +52,7 @@ _DRAIN_S = 10.0  # and no longer than this
 _END_S = 25.0  # after a stop signal nothing may take longer
 _PATIENCE_S = 5.0  # with the registry, for a burst
 _READ_S = 60.0  # the same for all keys at once
-#: for the registry itself, with other writers and to reach a server
-REGISTRY_PATIENCE_S = 3.0
 _CUT_S = 2.0  # for a registry that was cut off to let go
-
-
-def serve(
-    open_registry: Callable[[bool], Registry], address: IPv6Address, log: Log, settings: Settings
-) -> signal.Signals:
-    """Serve a correspondent address until SIGTERM or SIGINT; the signal that ended it.
-
-    `open_registry(create)` opens the registry, at the start and at every reload; only at the start
-    is it made where there is none. Raises SystemRefusedError where the address isn't this host's,
-    is served already, or raw sockets are not allowed; and what `open_registry` raises.
-    """
-    with ExitStack() as stack:
-        registry = open_registry(True)
-        stack.callback(registry.close)
-        sockets = RawSockets(address)
-        stack.callback(sockets.close)
-        control = stack.enter_context(closing(Control(address)))
-        signals = stack.enter_context(Signals())
-        plane = (
-            stack.enter_context(closing(LastingPlane(address))) if settings.data_plane else None
-        )
-        daemon = Daemon(address, open_registry, registry, sockets, log, settings, plane)
-        stack.callback(daemon.close)
-        stack.callback(daemon.telling.record(settings))
-        daemon.start(signals)
-        stack.callback(daemon.telling.serve_metrics(settings))
-        return daemon.run(control, signals)
 
 
 class Daemon:
@@ -93,26 +64,32 @@ class Daemon:
         open_registry: Callable[[bool], Registry],
         registry: Registry,
         sockets: RawSockets,
+        encapsulation: Encapsulation,
         log: Log,
         settings: Settings,
         plane: LastingPlane | None = None,
     ) -> None:
         """Nothing is read yet. `open_registry` is for reloads, `registry` for the time before."""
+        self._encapsulation = encapsulation
         self._registry = registry
         self._address = address
         self._open_registry = open_registry
         self._sockets = sockets
         self._said: list[str] = []  # troubles, by the thread
-        cache = BindingCache(address.packed, settings.bindings_max)
+        cache = BindingCache(
+            address.packed, settings.bindings_max, nat_refresh_s=settings.nat_refresh_s
+        )
         self._high_water = HighWater(settings.marks, address.packed, self._said.append)
         self._store = Store(registry, address.packed, shift_ms)
         self._responder = Responder(cache, self._store, self._said.append)
         self._following = Following(self._responder)
         self._refresher = Refresher(address.packed, cache.binding, settings.refresh)
-        self.status = Status(address, self._responder, sockets, self._refresher, wall_ms())
+        self.status = Status(
+            address, self._responder, sockets, encapsulation, self._refresher, wall_ms()
+        )
         self.telling = Telling(address, log, self.status, self._responder)
         self.status.parts["registry"] = self._high_water.facts
-        self._inbox = Inbox(sockets, self._responder, self.telling)
+        self._inbox = Inbox(sockets, encapsulation, self._responder, self.telling)
         self._own = OwnAddresses()
         cache.host_has(self._own.take())
         self._plane = plane
@@ -168,7 +145,7 @@ class Daemon:
         self._selector.register(self._following, selectors.EVENT_READ, self._following.hear)
         if self._own.listens:
             self._selector.register(self._own, selectors.EVENT_READ, self._own.hear)
-        packets = (self._sockets.away, self._sockets.home)
+        packets = (self._sockets.away, self._sockets.home, *self._encapsulation.readable)
         self._tick_at = time.monotonic() + _TICK_S
         while signals.stopped_by is None:
             if self._helper.busy:
@@ -197,7 +174,8 @@ class Daemon:
         service.end_in_time(_END_S)
         service.notify(STOPPING="1")
         self._drain()
-        self.telling.stopped(wall_ms(), signals.stopped_by, self._sockets.send_errors)
+        errors = self._sockets.send_errors + self._encapsulation.send_errors
+        self.telling.stopped(wall_ms(), signals.stopped_by, errors)
         return signals.stopped_by
 
     # --- the loop
@@ -262,17 +240,20 @@ class Daemon:
         self._tell_plane(now)  # so that an answer finds its route there
         for verdict in verdicts:
             if verdict.reply is not None:
-                self._sockets.send(verdict.reply)
+                self._send(verdict.reply)
         self.status.bursts += 1
         self.status.burst_seconds += time.perf_counter() - started
         for packet, verdict in zip(burst, verdicts, strict=True):
             if verdict.outcome == entries.DATA:
                 self._refresher.used(verdict.home_address, now)
-                if self._plane is not None:
+                if self._plane is not None and not packet.endpoint:
                     self._plane.deliver(packet)
             elif verdict.outcome == entries.ACCEPTED:
                 self._refresher.registered(verdict.home_address, now)
         self.telling.verdicts(wall_ms(), verdicts)
+
+    def _send(self, reply: Reply) -> None:
+        (self._encapsulation if reply.endpoint else self._sockets).send(reply)
 
     def _keep_house(self) -> None:
         now = now_ms()
@@ -297,7 +278,7 @@ class Daemon:
 
     def _ask_for_renewal(self) -> None:
         for request in self._refresher.due(now_ms()):
-            self._sockets.send(request)
+            self._send(request)
 
     def _tell_plane(self, now: int) -> None:
         """The data plane follows what is durable, and nothing else."""

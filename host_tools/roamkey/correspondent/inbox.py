@@ -1,8 +1,10 @@
 """What waits in the sockets and is to be judged: all of it, or of a flood what matters."""
 
-from roamkey.correspondent.core import triage
+from roamkey.correspondent.core import entries, triage
+from roamkey.correspondent.core.endpoints import NATIVE
 from roamkey.correspondent.core.entries import Inbound
 from roamkey.correspondent.core.responder import Responder
+from roamkey.correspondent.encapsulation import Encapsulation
 from roamkey.correspondent.sockets import RawSockets
 from roamkey.correspondent.telling import Telling
 
@@ -13,9 +15,16 @@ _FLOOD = 8 * _BURST  # read at a time, where there is so much
 class Inbox:
     """Of one correspondent address. `waits`: something was read and isn't judged yet."""
 
-    def __init__(self, sockets: RawSockets, responder: Responder, telling: Telling) -> None:
+    def __init__(
+        self,
+        sockets: RawSockets,
+        encapsulation: Encapsulation,
+        responder: Responder,
+        telling: Telling,
+    ) -> None:
         """Nothing is read yet."""
         self._sockets = sockets
+        self._encapsulation = encapsulation
         self._responder = responder
         self._telling = telling
         self._chosen: list[Inbound] = []
@@ -30,17 +39,27 @@ class Inbox:
         """The next burst; of a flood more is read than that, and sorted out. What was put here
         doesn't keep the sockets unread."""
         if not self._chosen:
-            found = self._sockets.receive(_BURST)
-            if len(found) == _BURST:
-                found += self._sockets.receive(_FLOOD - _BURST)
+            found = self._receive(_BURST)
+            if len(found) >= _BURST:
+                found += self._receive(_FLOOD - _BURST)
             found += self._put
             self._put = []
             self._chosen, drops = triage.choose(found, self._responder.cache.peer)
+            for reason, count in self._encapsulation.take_bad().items():
+                drops[entries.DROPPED, reason] += count
             if drops:
                 self._responder.counters.update(drops)
                 self._telling.drops(drops)
         burst, self._chosen = self._chosen[:_BURST], self._chosen[_BURST:]
         return burst
+
+    def _receive(self, most: int) -> list[Inbound]:
+        """So many, or a few more: what comes inside UDP has a third, the rest what there is."""
+        third = most // 3
+        found = self._sockets.receive(most - third)
+        self._encapsulation.received[NATIVE] += len(found)
+        found += self._encapsulation.receive(max(third, most - len(found)))
+        return found
 
     def put(self, packets: list[Inbound]) -> None:
         """Have these judged too, as far as there is room."""

@@ -38,3 +38,12 @@ def look(address: IPv6Address) -> tuple[State, int]:
         else:
             return State.HERE, index
     return found
+
+
+def has(index: int, address: IPv6Address) -> bool:
+    """Whether an interface has an address, whatever becomes of it."""
+    try:
+        lines = Path("/proc/net/if_inet6").read_text().splitlines()
+    except OSError:
+        return False
+    return any(line.split()[:2] == [address.packed.hex(), f"{index:02x}"] for line in lines)

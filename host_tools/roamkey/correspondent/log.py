@@ -3,7 +3,6 @@
 import errno
 import json
 import os
-import socket
 import sys
 import threading
 import time
@@ -13,12 +12,14 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from roamkey.correspondent.core import entries
+from mip6 import addresses
+from roamkey.correspondent.core import endpoints, entries
 from roamkey.correspondent.core.entries import Verdict
 from roamkey.errors import SystemRefusedError
 from roamkey.registry.records import Binding
 
 FORMATS = ("human", "json", "none")
+_LOGGED = (entries.ACCEPTED, entries.REMOVED, entries.REFUSED)
 _DROPS_EVERY_MS = 10_000
 _WAITING_MAX = 4 << 20  # octets that wait for the reader; what comes then is lost, and counted
 _WRITE_OCTETS = 1 << 16
@@ -121,12 +122,17 @@ class Log:
             self._drops[verdict.reason] += 1
         elif verdict.outcome == entries.REFUSED and verdict.reply is None:
             self._drops[f"unanswered: {verdict.reason}"] += 1
-        elif verdict.outcome != entries.DATA and self._out is not None:
+        elif verdict.outcome in _LOGGED and self._out is not None:
             home, care_of = _text(verdict.home_address), _text(verdict.care_of_address)
-            text = f"{home} at {care_of}, sequence {verdict.sequence}, key {verdict.generation}"
+            way, endpoint = endpoints.way(verdict.endpoint), endpoints.text(verdict.endpoint)
+            by = f" by {way} from {endpoint}" if endpoint else ""
+            number = f"sequence {verdict.sequence}, key {verdict.generation}"
+            text = f"{home} at {care_of}{by}, {number}"
             fields = {
                 "home_address": home,
                 "care_of_address": care_of,
+                "way": way,
+                "endpoint": endpoint or None,
                 "sequence": verdict.sequence,
                 "generation": verdict.generation,
                 "status": verdict.status,
@@ -169,7 +175,7 @@ def by_reason(counts: Mapping[str, int]) -> str:
 
 
 def _text(address: bytes) -> str:
-    return socket.inet_ntop(socket.AF_INET6, address)
+    return str(addresses.text(address))
 
 
 class _Writer:

@@ -77,6 +77,7 @@ class FactsCollector(Collector):
             gauge = GaugeMetricFamily(f"roamkey_{name}", text, labels=names)
             gauge.add_metric(mine, facts[fact])
             yield gauge
+        yield from _ways(facts["ways"], names, mine)
         yield from _data_plane(facts.get("data_plane", {}), names, mine)
         bursts = SummaryMetricFamily(
             "roamkey_burst_duration_seconds",
@@ -85,6 +86,20 @@ class FactsCollector(Collector):
         )
         bursts.add_metric(mine, facts["bursts"], facts["burst_seconds"])
         yield bursts
+
+
+def _ways(facts: dict[str, Any], names: list[str], mine: list[str]) -> Iterator[Metric]:
+    labels = [*names, "way"]
+    bound = GaugeMetricFamily(
+        "roamkey_way_bindings", "Bindings by way: native, udp6, udp4.", labels=labels
+    )
+    received = CounterMetricFamily(
+        "roamkey_way_packets", "Packets received by way.", labels=labels
+    )
+    for way, count in facts["bound"].items():
+        bound.add_metric([*mine, way], count)
+        received.add_metric([*mine, way], facts["received"][way])
+    yield from (bound, received)
 
 
 def _data_plane(facts: dict[str, Any], names: list[str], mine: list[str]) -> Iterator[Metric]:

@@ -4,10 +4,11 @@ import socket
 from contextlib import suppress
 from pathlib import Path
 
+from mip6 import addresses
 from mip6.limits import ADDRESS_OCTETS
 from roamkey.correspondent.localaddress import DADFAILED
 
-_ADDRESSES = 0x100  # linux/rtnetlink.h: RTMGRP_IPV6_IFADDR
+_ADDRESSES = 0x100 | 0x10  # linux/rtnetlink.h: RTMGRP_IPV6_IFADDR, RTMGRP_IPV4_IFADDR
 _OCTETS = 65536
 _AT_ONCE = 256
 
@@ -54,8 +55,8 @@ class OwnAddresses:
             self._addresses, self.changed = found, True
 
     def take(self) -> frozenset[bytes]:
-        """The addresses, 16 octets each: those that answer here, of the host and for anycast. A
-        duplicate (dadfailed) is another host's."""
+        """The addresses, 16 octets each, IPv4 ones mapped: those that answer here, of the host and
+        for anycast. A duplicate (dadfailed) is another host's."""
         self.changed = False
         return self._addresses
 
@@ -76,4 +77,18 @@ def _read() -> frozenset[bytes] | None:
         found = frozenset(map(bytes.fromhex, texts))
     except (OSError, ValueError, IndexError):
         return None
-    return frozenset(one for one in found if len(one) == ADDRESS_OCTETS)
+    return frozenset(one for one in found if len(one) == ADDRESS_OCTETS) | _read_ipv4()
+
+
+def _read_ipv4() -> frozenset[bytes]:
+    """Of the routing table's tree, the leaves that are this host's ("|-- 192.0.2.1", then
+    "/32 host LOCAL")."""
+    found, leaf = set(), ""
+    with suppress(OSError, ValueError):
+        for line in Path("/proc/net/fib_trie").read_text().splitlines():
+            _, mark, text = line.partition("|-- ")
+            if mark:
+                leaf = text
+            elif line.endswith("/32 host LOCAL"):
+                found.add(addresses.parse(leaf))
+    return frozenset(found)

@@ -3,9 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from roamkey.correspondent.core.cache import NAT_REFRESH_S
 from roamkey.correspondent.core.refresh import USED
+from roamkey.correspondent.encapsulation import EVERYWHERE, Place
 from roamkey.correspondent.events.recorder import KEEP_DAYS
 
+ENCAPSULATION = EVERYWHERE  # where packets inside UDP are taken, where the port is free
 METRICS = "[::1]:9464"  # where metrics are served where the address is free
 
 
@@ -14,7 +17,8 @@ class Settings:
     """How to serve. `metrics`: an address and port, or None; with `metrics_needed` the daemon
     doesn't start where it can't have that address. `data_plane`: data go to and from nodes too.
     `events`: the file to record them in, for so many days, or None; `marks`: the folder of the
-    high-water marks, or None."""
+    high-water marks, or None. `encapsulation`: where packets inside UDP are taken, or None, and
+    whether it is needed; `nat_refresh_s`: how often nodes behind a NAT are to send something."""
 
     bindings_max: int = 1_000_000
     refresh: str = USED
@@ -24,3 +28,6 @@ class Settings:
     events: Path | None = None
     events_days: float = KEEP_DAYS
     marks: Path | None = None
+    encapsulation: Place | None = None
+    encapsulation_needed: bool = True
+    nat_refresh_s: int = NAT_REFRESH_S

@@ -37,9 +37,8 @@ _RECEIVE_BUFFER = 16 << 20  # a burst waits here while the one before is being c
 _ANCILLARY = 4096
 _DIRECT_MAX = 32  # interfaces that nodes at home are answered by; some come and go
 _COMES_S = 30  # within which an address is there, and usable, after the machine's start
-_SO_MEMINFO = 55
+_HINT = ": give it to an interface, or serve it with a data plane, whose device then has it"
 _PACKET_INFO = struct.Struct("@16sI")  # struct in6_pktinfo: address, interface's index
-_MEMINFO = struct.Struct("9I")  # linux/sock_diag.h; the last: drops
 
 
 class RawSockets:
@@ -108,7 +107,7 @@ class RawSockets:
 
     def overflows(self) -> int:
         """How many packets the kernel dropped because the receive buffers were full."""
-        return sum(_overflows(one) for one in (self.away, self.home))
+        return sum(buffers.overflows(one) for one in (self.away, self.home))
 
     def _open_direct(self, interface: int) -> socket.socket:
         """A socket that sends by one interface; the common one for 0. Raises OSError."""
@@ -162,17 +161,9 @@ def _bind(one: socket.socket, address: IPv6Address) -> None:
         of_service = state is State.GONE and "NOTIFY_SOCKET" in os.environ
         waits = of_service or state in (State.TENTATIVE, State.HERE)
         if not waits or time.monotonic() - started > _COMES_S:
-            raise SystemRefusedError(f"{address} {state.value}")
+            hint = _HINT if state is State.GONE else ""
+            raise SystemRefusedError(f"{address} {state.value}{hint}")
         time.sleep(0.05)
-
-
-def _overflows(one: socket.socket) -> int:
-    try:
-        memory = one.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size)
-        drops: int = _MEMINFO.unpack(memory)[-1]
-    except (OSError, struct.error):  # before Linux 4.12, or closed
-        return 0
-    return drops
 
 
 def _drain_away(one: socket.socket, most: int) -> Iterator[Inbound]:

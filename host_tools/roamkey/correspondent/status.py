@@ -15,6 +15,7 @@ from roamkey import __version__
 from roamkey.correspondent.core import entries
 from roamkey.correspondent.core.refresh import Refresher
 from roamkey.correspondent.core.responder import Responder
+from roamkey.correspondent.encapsulation import Encapsulation
 from roamkey.correspondent.sockets import RawSockets
 
 OUTCOMES = (
@@ -23,6 +24,7 @@ OUTCOMES = (
     entries.REFUSED,
     entries.DROPPED,
     entries.DATA,
+    entries.KEEPALIVE,
 )
 
 
@@ -37,6 +39,7 @@ class Status:
         address: IPv6Address,
         responder: Responder,
         sockets: RawSockets,
+        encapsulation: Encapsulation,
         refresher: Refresher,
         now: int,
     ) -> None:
@@ -44,6 +47,7 @@ class Status:
         self._address = address
         self._responder = responder
         self._sockets = sockets
+        self._encapsulation = encapsulation
         self._refresher = refresher
         self._started = now
         self.metrics: str | None = None  # where /metrics are served
@@ -61,6 +65,9 @@ class Status:
         lost = self._sockets.overflows()
         if lost:
             counted[entries.DROPPED, "receive buffer"] += lost
+        lost = self._encapsulation.overflows()
+        if lost:
+            counted[entries.DROPPED, "udp socket"] += lost
         return counted
 
     def facts(self, now: int) -> dict[str, Any]:
@@ -84,13 +91,18 @@ class Status:
             "refused": _by_reason(counted, entries.REFUSED),
             "withheld": cache.withheld(),
             "refresh_requests": self._refresher.requests,
-            "send_errors": self._sockets.send_errors,
+            "send_errors": self._sockets.send_errors + self._encapsulation.send_errors,
             "bursts": self.bursts,
             "burst_seconds": round(self.burst_seconds, 6),
             "troubles": self.troubles,
             "last_trouble": self.last_trouble,
             "reloads": self.reloads,
             "metrics": self.metrics,
+            "ways": {
+                "encapsulation": str(place) if (place := self._encapsulation.place) else None,
+                "bound": cache.bound_by_way(),
+                "received": {**self._encapsulation.received},
+            },
             "nothing_arrived": now - self._started >= _SHOULD_HAVE_MS and not counted,
             **{name: part() for name, part in self.parts.items()},
         }

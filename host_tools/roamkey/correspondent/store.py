@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 
 from mip6.limits import ADDRESS_OCTETS
+from roamkey.correspondent.core.endpoints import ENDPOINT_OCTETS
 from roamkey.registry import Pair, Registry
 from roamkey.registry.marks import Marks
 from roamkey.registry.records import Binding, Change
@@ -131,10 +132,11 @@ def _checked(pair: Pair, binding: Binding | None) -> tuple[Pair, Binding | None]
         return pair, None
     if _is_whole(binding):
         return pair, binding
-    return replace(pair, damaged="a binding is an address and four numbers"), None
+    return replace(pair, damaged="a binding is an address, four numbers and an endpoint"), None
 
 
 def _is_whole(binding: Binding) -> bool:
-    care_of, *numbers = binding
+    care_of, *numbers, endpoint = binding
     is_address = isinstance(care_of, bytes) and len(care_of) == ADDRESS_OCTETS
-    return is_address and all(isinstance(number, int) for number in numbers)
+    is_endpoint = isinstance(endpoint, bytes) and len(endpoint) in (0, ENDPOINT_OCTETS)
+    return is_address and is_endpoint and all(isinstance(number, int) for number in numbers)

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mip6 import addresses
-from roamkey.correspondent.core import reasons
+from roamkey.correspondent.core import endpoints, reasons
 from roamkey.registry import Registry
 
 _USES = 65536  # of a key: its sequence numbers, 0 to 65535, never start again
@@ -21,6 +21,8 @@ def current(registry: Registry, now: int) -> list[dict[str, Any]]:
         {
             "home_address": addresses.text(row.home_address),
             "care_of_address": addresses.text(row.care_of_address),
+            "way": endpoints.way(row.endpoint),
+            "endpoint": endpoints.text(row.endpoint) or None,
             "correspondent": addresses.text(row.correspondent),
             "board": row.board_id,
             "sequence": row.last_sequence,
@@ -36,7 +38,7 @@ def current(registry: Registry, now: int) -> list[dict[str, Any]]:
 def bindings_table(found: Iterable[dict[str, Any]], now: int) -> Table:
     """The same as a table; `now` as for `current`."""
     shown = Table(box=None, pad_edge=False)
-    for heading in ("home address", "care-of address", "correspondent"):
+    for heading in ("home address", "care-of address", "way", "correspondent"):
         shown.add_column(heading, no_wrap=True)
     for heading in ("sequence", "key", "uses left", "lifetime left", "last seen"):
         shown.add_column(heading, justify="right", no_wrap=True)
@@ -45,6 +47,7 @@ def bindings_table(found: Iterable[dict[str, Any]], now: int) -> Table:
         shown.add_row(
             one["home_address"],
             one["care_of_address"],
+            " ".join(filter(None, (one["way"], one["endpoint"]))),
             one["correspondent"],
             str(one["sequence"]),
             str(one["generation"]),

@@ -20,14 +20,17 @@ from mip6.console.params import new_keys_of, parameters_of
 from mip6.keystore.keyset import Credentials
 from mip6.keystore.records import STORAGE_ERROR
 from roamkey.board.serial_client import Identity, SerialClient
+from roamkey.enroll.home import Pool
 from roamkey.enroll.plan import GENERATIONS, Plan, next_keys
-from roamkey.errors import BoardError, RefusedError, RoamkeyError
-from roamkey.registry import CONFIRMED, SENT, Registry
+from roamkey.enroll.reach import check_agent, tell
+from roamkey.errors import BadInputError, BoardError, RefusedError, RoamkeyError
+from roamkey.registry import CONFIRMED, SENT, Registry, TakenError
 from roamkey.registry.records import pairs_of
 from roamkey.waiting import until
 
 ASK_AGAIN_S = 6.0  # how long a board that fell silent may take to come back
 _PAUSE_S = 0.2
+_ADDRESSES_MAX = 100  # that other commands may take before this one
 
 Connect = Callable[[str], SerialClient]
 
@@ -67,36 +70,35 @@ def provision(
     port: str,
     plan: Plan,
     *,
+    pool: Pool | None = None,
     replace: bool = False,
     connect: Connect = SerialClient,
     ask_again_s: float = ASK_AGAIN_S,
 ) -> Held:
     """Carry out `plan` on the board at `port`; see the top of this file.
 
-    `replace`: also where the board holds keys already. Raises BadInputError (nothing was done),
-    BoardError, RefusedError (the registry is as before, or the message says that it isn't).
+    `pool`: gives the home address where the plan has none; `replace`: also where the board holds
+    keys already. Raises BadInputError (nothing was done), BoardError, RefusedError (the registry
+    is as before, or the message says that it isn't).
     """
     plan.check()
     with connect(port) as client:
         identity = client.identify()
+        check_agent(identity, plan.reach, plan.native)
         finished = _end_earlier(registry, identity)
-        if finished is not None and _is_as_planned(registry, finished, plan):
+        here = for_board(plan, pool, identity.board)
+        if finished is not None and _is_as_planned(registry, finished, here):
+            tell_reach(client, identity, plan)
             return _as_held(registry, identity.board, finished, finished=True)
-        _refuse_conflicts(registry, identity, plan, replace)
-        credentials = plan.make(
-            {
-                correspondent: registry.next_generation(plan.home_address, correspondent)
-                for correspondent in plan.correspondents
-            }
-        )
-        failure = _send(
-            registry,
-            client,
-            identity.board,
-            credentials,
-            plan.lifetime,
-            lambda: client.provision(parameters_of(credentials)),
-        )
+        for left in reversed(range(_ADDRESSES_MAX)):
+            here = for_board(plan, pool, identity.board)
+            try:
+                credentials, failure = _give(registry, client, identity, here, plan, replace)
+                break
+            except TakenError:
+                if pool is None or plan.home_address is not None or not left:
+                    raise
+                pool.drop(identity.board)
     return _end(registry, identity.board, credentials.set_id, failure, port, connect, ask_again_s)
 
 
@@ -132,6 +134,53 @@ def rekey(
     return _end(registry, identity.board, credentials.set_id, failure, port, connect, ask_again_s)
 
 
+def tell_reach(client: SerialClient, identity: Identity, plan: Plan) -> None:
+    """Have a board that holds the keys of `plan` know where to reach its correspondents, too."""
+    places = {owner: plan.reach.get(owner, ()) for owner in plan.correspondents}
+    tell(client, identity, places, plan.native)
+
+
+def for_board(plan: Plan, pool: Pool | None, board: str) -> Plan:
+    """The plan with a home address: its own, else the pool's for this board."""
+    if plan.home_address is not None:
+        return plan
+    if pool is None:
+        raise BadInputError("no home address is given, and no prefix to take one of")
+    return plan.at(pool.address_for(board))
+
+
+def _give(
+    registry: Registry,
+    client: SerialClient,
+    identity: Identity,
+    here: Plan,
+    plan: Plan,
+    replace: bool,
+) -> tuple[Credentials, RoamkeyError | None]:
+    """Send a new set, the plan being `here` for this board; and what `_send` says.
+
+    Raises TakenError where the pool's address went to another board meanwhile."""
+    assert here.home_address is not None
+    home_address = here.home_address
+    own = _refuse_conflicts(registry, identity, home_address, replace)
+    credentials = here.make(
+        {
+            correspondent: registry.next_generation(home_address, correspondent)
+            for correspondent in here.correspondents
+        }
+    )
+    failure = _send(
+        registry,
+        client,
+        identity.board,
+        credentials,
+        here.lifetime,
+        lambda: client.provision(parameters_of(credentials)),
+        fresh=plan.home_address is None and not own,
+    )
+    return credentials, failure
+
+
 def holds(registry: Registry, identity: Identity, plan: Plan) -> bool:
     """Whether a board holds a confirmed set that is what `plan` would make."""
     return any(
@@ -142,16 +191,21 @@ def holds(registry: Registry, identity: Identity, plan: Plan) -> bool:
     )
 
 
-def _refuse_conflicts(registry: Registry, identity: Identity, plan: Plan, replace: bool) -> None:
-    node = registry.node_by_home_address(plan.home_address)
+def _refuse_conflicts(
+    registry: Registry, identity: Identity, home_address: bytes, replace: bool
+) -> bool:
+    """Raise RefusedError for what is another board's, or would replace keys unasked; whether the
+    home address is this board's already."""
+    node = registry.node_by_home_address(home_address)
     if node is not None and node.board_id not in (None, identity.board):
-        raise RefusedError(
-            f"home address {addresses.text(plan.home_address)} belongs to board {node.board_id}"
+        raise TakenError(
+            f"home address {addresses.text(home_address)} belongs to board {node.board_id}"
         )
     if identity.set_id is not None and not replace:
         raise RefusedError(
             f"board {identity.board} holds keys already: --replace gives it new ones"
         )
+    return node is not None and node.board_id == identity.board
 
 
 def _is_as_planned(registry: Registry, set_id: bytes, plan: Plan) -> bool:
@@ -194,11 +248,12 @@ def _send(
     credentials: Credentials,
     lifetime: int,
     give: Callable[[], str],
+    fresh: bool = False,
 ) -> RoamkeyError | None:
     """Record a set as `sent` and have `give` put it on the board. None: it holds it. A failure:
     only the board knows. Raises where the board can't hold it, the set being withdrawn."""
     set_id = credentials.set_id
-    registry.add_sent(set_id, board, pairs_of(credentials), lifetime)
+    registry.add_sent(set_id, board, pairs_of(credentials), lifetime, fresh)
     try:
         if give() == set_id.hex():
             return None

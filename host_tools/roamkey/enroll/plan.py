@@ -1,13 +1,14 @@
 """What a board is to hold: a plan, and the sets of keys that are made for it or follow its own."""
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mip6.errors import Misuse
 from mip6.keychange.check import check_credentials
 from mip6.keystore.keyset import Credentials, Peer
 from mip6.limits import SET_ID_OCTETS
 from roamkey.board.serial_client import Identity
+from roamkey.enroll.reach import Reach
 from roamkey.errors import BadInputError, RefusedError
 from roamkey.registry import Registry
 
@@ -21,22 +22,30 @@ GENERATIONS = 4  # one lasts a year, whatever happens to the node (docs/DESIGN.m
 class Plan:
     """What a board is to hold. Addresses are 16 octets, `lifetime` is in seconds.
 
+    `home_address`: None for the next free one, of the pool that goes with the plan.
     `generations`: keys for each correspondent; 0 stands for as many as `kcns` has, or four.
     `kcns`: keys from files, in the order of the correspondents and their generations; empty to
-    have them made at random.
+    have them made at random. `reach`: where UDP reaches correspondents, `native`: whether the
+    board speaks native IPv6 too.
     """
 
-    home_address: bytes
+    home_address: bytes | None
     correspondents: tuple[bytes, ...]
     lifetime: int = LIFETIME_S
     generations: int = 0
     kcns: tuple[bytes, ...] = field(default=(), repr=False)
+    reach: Reach = field(default_factory=dict)
+    native: bool = True
 
     def __post_init__(self) -> None:
         """Say how many generations 0 stands for."""
         if not self.generations:
             given = max(1, len(self.kcns) // max(1, len(self.correspondents)))
             object.__setattr__(self, "generations", given if self.kcns else GENERATIONS)
+
+    def at(self, home_address: bytes) -> "Plan":
+        """The same for this home address."""
+        return replace(self, home_address=home_address)
 
     def check(self) -> None:
         """Raise BadInputError (one line) for what no board would take."""
@@ -50,10 +59,13 @@ class Plan:
             raise BadInputError("the home address is given as a correspondent too")
         if len(set(self.correspondents)) != len(self.correspondents):
             raise BadInputError("a correspondent is given twice")
-        self.make(dict.fromkeys(self.correspondents, 0))
+        stand_in = self if self.home_address is not None else self.at(b"\xfd" + os.urandom(15))
+        stand_in.make(dict.fromkeys(self.correspondents, 0))
 
     def make(self, first: dict[bytes, int]) -> Credentials:
-        """A set with fresh nonces and keys. `first`: each correspondent's first generation."""
+        """A set with fresh nonces and keys, for a plan with a home address. `first`: each
+        correspondent's first generation."""
+        assert self.home_address is not None
         kcns = iter(
             self.kcns or [os.urandom(KCN_OCTETS) for _ in self.correspondents * self.generations]
         )
@@ -71,9 +83,11 @@ class Plan:
                             (first[correspondent] + number, next(kcns))
                             for number in range(self.generations)
                         ],
+                        self.reach.get(correspondent, ()),
                     )
                     for correspondent in self.correspondents
                 ],
+                self.native,
             )
             check_credentials(made)
         except Misuse as error:

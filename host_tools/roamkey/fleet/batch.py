@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from roamkey.board import discovery
 from roamkey.board.discovery import Found
+from roamkey.enroll.deliver import for_board
 from roamkey.errors import RoamkeyError
 from roamkey.fleet.prepare import Progress, Report, Wish, prepare
 from roamkey.fleet.rows import DONE, FAILED, MISSING, Outcome, Row
@@ -67,7 +68,7 @@ class _Run:
                         wish = self._work.wish(row)
                         if found.board is not None:  # addresses in the order of the lines
                             with contextlib.suppress(RoamkeyError):
-                                wish.home_address(found.board)
+                                for_board(wish.plan, wish.pool, found.board)
                         running.append(pool.submit(self._prepare, row, wish, found))
                     busy = any(not future.done() for future in running)
                     if not self._left or (time.monotonic() >= end and not busy):

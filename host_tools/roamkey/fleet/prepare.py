@@ -9,7 +9,8 @@ from roamkey.board import flasher, installer
 from roamkey.board.images import Firmware
 from roamkey.board.serial_client import SerialClient
 from roamkey.enroll import deliver
-from roamkey.enroll.plan import GENERATIONS, LIFETIME_S, Plan
+from roamkey.enroll.home import Pool
+from roamkey.enroll.plan import Plan
 from roamkey.errors import BoardError
 from roamkey.registry import Registry
 from roamkey.waiting import until
@@ -22,15 +23,13 @@ Report = Callable[[str, int, int], None]  # step, done, in all
 
 @dataclass(frozen=True)
 class Wish:
-    """What a board is to become. `home_address`: gives it (16 octets) for a board's id.
+    """What a board is to become. `pool`: gives the home address where the plan has none.
 
     `registered_s`: how long to wait for its correspondents to bind it, 0 for not at all.
     """
 
-    home_address: Callable[[str], bytes]
-    correspondents: tuple[bytes, ...]
-    lifetime: int = LIFETIME_S
-    generations: int = GENERATIONS
+    plan: Plan
+    pool: Pool | None = None
     firmware: Firmware | None = None
     replace: bool = False
     registered_s: float = 0.0
@@ -88,15 +87,17 @@ def prepare(registry: Registry, wish: Wish, progress: Progress) -> None:
 def _provision(registry: Registry, wish: Wish, progress: Progress) -> None:
     with SerialClient(progress.port) as client:
         identity = client.identify()
-    progress.board = identity.board
-    home_address = wish.home_address(identity.board)
-    progress.home_address = addresses.text(home_address)
-    plan = Plan(home_address, wish.correspondents, wish.lifetime, wish.generations)
-    if not wish.replace and deliver.holds(registry, identity, plan):
-        progress.set_id = str(identity.set_id)
-        return
-    held = deliver.provision(registry, progress.port, plan, replace=wish.replace)
-    progress.set_id = held.set_id
+        progress.board = identity.board
+        here = deliver.for_board(wish.plan, wish.pool, identity.board)
+        progress.home_address = addresses.text(here.home_address or b"")
+        if not wish.replace and deliver.holds(registry, identity, here):
+            deliver.tell_reach(client, identity, here)
+            progress.set_id = str(identity.set_id)
+            return
+    held = deliver.provision(
+        registry, progress.port, wish.plan, pool=wish.pool, replace=wish.replace
+    )
+    progress.home_address, progress.set_id = held.home_address, held.set_id
 
 
 def _verify(progress: Progress) -> None:

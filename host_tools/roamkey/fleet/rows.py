@@ -2,8 +2,8 @@
 
 Columns, all of them optional, in any order: `name` (for people, also on the label), `board`
 (unique id or its beginning), `port`, `firmware` (a file to flash first, relative to the CSV),
-`home_address` and `correspondents` (addresses separated by spaces). A line with neither board nor
-port stands for any board that appears.
+`home_address`, `correspondents` (addresses) and `reach` (as --reach has it), both separated by
+spaces. A line with neither board nor port stands for any board that appears.
 """
 
 import csv
@@ -21,7 +21,7 @@ from roamkey.errors import BadInputError, SystemRefusedError
 #: What became of a line.
 DONE, FAILED, MISSING = "ok", "failed", "missing"
 
-_COLUMNS = ("name", "board", "port", "firmware", "home_address", "correspondents")
+_COLUMNS = ("name", "board", "port", "firmware", "home_address", "correspondents", "reach")
 _ID_DIGITS_MIN = 4
 _LABEL_MAX = 60
 _OCTETS_MAX = 1 << 24  # a hundred thousand boards
@@ -41,6 +41,7 @@ class Row:
     firmware: Path | None = None
     home_address: bytes | None = None
     correspondents: tuple[bytes, ...] = ()
+    reach: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -150,6 +151,7 @@ def _row(line: int, record: dict[str, str], folder: Path) -> Row:
         folder / firmware if firmware else None,
         _address(home_address) if home_address else None,
         tuple(_address(text) for text in record.get("correspondents", "").split()),
+        tuple(record.get("reach", "").split()),
     )
 
 

@@ -8,6 +8,7 @@ keysets     what provisioning does to the tables
 bindings    what a correspondent does to them: sequence numbers and bindings, many at a time
 batches     the same many rows, as each database is fastest at it
 seals       the keys that open sealed boards
+sites       what boards are given where nobody says otherwise
 marks       what was used of each key, beside the registry: so that an older one is noticed
 backup      a copy, and the way back from one
 transfer    pairs on their way to another registry
@@ -23,12 +24,15 @@ from roamkey.registry.records import (
     CONFIRMED,
     RETIRED,
     SENT,
+    AbsentError,
     GenerationKey,
     Key,
     KeySet,
     Node,
     Pair,
     PairKeys,
+    Site,
+    TakenError,
 )
 
 if TYPE_CHECKING:
@@ -38,6 +42,7 @@ __all__ = [
     "CONFIRMED",
     "RETIRED",
     "SENT",
+    "AbsentError",
     "GenerationKey",
     "Key",
     "KeySet",
@@ -45,6 +50,8 @@ __all__ = [
     "Pair",
     "PairKeys",
     "Registry",
+    "Site",
+    "TakenError",
 ]
 
 

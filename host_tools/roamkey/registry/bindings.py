@@ -58,6 +58,8 @@ _retire_earlier = (
     .values(state=RETIRED, kcn=None)
 )
 
+# A native binding has none in the table, an empty one in the records.
+_endpoint = func.coalesce(bindings.c.endpoint, b"").label("endpoint")
 
 _current = (
     select(
@@ -67,6 +69,7 @@ _current = (
         nodes.c.board_id,
         keys.c.last_sequence,
         keys.c.generation,
+        _endpoint,
         bindings.c.registered_ms,
         bindings.c.expires_ms,
         bindings.c.lifetime,
@@ -84,6 +87,7 @@ _followed = (
         bindings.c.registered_ms,
         bindings.c.expires_ms,
         bindings.c.key_id,
+        _endpoint,
     )
     .select_from(pairs.join(nodes).outerjoin(bindings, bindings.c.pair_id == pairs.c.id))
     .outerjoin(keys, keys.c.id == bindings.c.key_id)
@@ -109,6 +113,7 @@ _known = (
         _of_pair.c.generation,
         keys.c.last_sequence,
         bindings.c.care_of_address,
+        _endpoint,
         bindings.c.registered_ms,
         bindings.c.expires_ms,
     )
@@ -134,6 +139,7 @@ def load(
             bindings.c.registered_ms,
             bindings.c.expires_ms,
             bindings.c.key_id,
+            _endpoint,
         )
         .select_from(bindings.join(pairs).join(nodes))
         .where(
@@ -150,9 +156,11 @@ def load(
 def current(c: Connection, now: int) -> list[Bound]:
     """See `Registry.current_bindings`; what is damaged isn't among them."""
     return [
-        Bound(*row[:-2], min(row.expires_ms, now + 1000 * row.lifetime))
+        Bound._make((*row[:-2], min(row.expires_ms, now + 1000 * row.lifetime)))
         for row in c.execute(_current.where(bindings.c.expires_ms > now))
-        if _are_addresses(*row[:3]) and _are_numbers(*row[4:])
+        if _are_addresses(*row[:3])
+        and _are_numbers(*row[4:6], *row[7:])
+        and isinstance(row.endpoint, bytes)
     ]
 
 
@@ -164,7 +172,8 @@ def nodes_of(c: Connection, correspondent: bytes, since: int) -> list[NodeState]
         one
         for one in found
         if _are_addresses(one.home_address, one.care_of_address or bytes(ADDRESS_OCTETS))
-        and _are_numbers(*(value for value in (one.generation, *one[4:5], *one[6:]) if value))
+        and _are_numbers(*(value for value in (one.generation, *one[4:5], *one[7:]) if value))
+        and isinstance(one.endpoint, bytes)
     ]
 
 
@@ -234,7 +243,7 @@ def commit(c: Connection, changes: Sequence[Change]) -> set[int]:
     refused.update(
         i for i, change in enumerate(changes) if change.confirms and not _make_current(c, change)
     )
-    batch.bind([(pair, *binding) for pair, binding in latest.items() if binding])
+    batch.bind([(pair, *one[:-1], one.endpoint or None) for pair, one in latest.items() if one])
     batch.unbind([pair for pair, binding in latest.items() if not binding])
     return refused
 

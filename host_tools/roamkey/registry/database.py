@@ -24,6 +24,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from roamkey import privatefiles
 from roamkey.errors import BadInputError, RoamkeyError, SystemRefusedError
 from roamkey.registry.connections import Connections
+from roamkey.registry.records import AbsentError
 
 REGISTRY_VARIABLE = "ROAMKEY_REGISTRY"
 
@@ -163,7 +164,7 @@ def _check_file(path: Path, create: bool) -> None:
     try:
         mode = privatefiles.open_to_others(path)
     except FileNotFoundError:
-        raise BadInputError(f"no registry at {path}: provision a board first") from None
+        raise AbsentError(f"no registry at {path}: provision a board first") from None
     if not path.is_file():
         raise BadInputError(f"registry {path} is no file")
     if mode is not None:

@@ -34,7 +34,7 @@ from mip6.limits import (
 from roamkey.errors import BadInputError, RefusedError
 from roamkey.registry import checks, watch
 from roamkey.registry.encryption import Place, Secrets
-from roamkey.registry.records import CONFIRMED, RETIRED, SENT, GenerationKey, PairKeys
+from roamkey.registry.records import CONFIRMED, RETIRED, SENT, GenerationKey, PairKeys, TakenError
 from roamkey.registry.schema import (
     bindings,
     keys,
@@ -54,14 +54,19 @@ def add_sent(
     board_id: str,
     given: Sequence[PairKeys],
     lifetime: int,
+    fresh: bool = False,
 ) -> None:
-    """Add the keys of a set as `sent`, with node and pairs where they are new."""
+    """Add the keys of a set as `sent`, with node and pairs where they are new; with `fresh` the
+    node must be. Who raised the revision is alone until the transaction ends."""
     _check(set_id, board_id, given, lifetime)
     if c.scalar(select(exists().where(keys.c.set_id == set_id))):
         raise RefusedError(f"set {set_id.hex()} is in the registry already")
     revision = raise_revision(c)
     fingerprint_key = vault.fingerprint_key(c)
-    node_id = node_for(c, given[0].home_address, board_id)
+    home_address = given[0].home_address
+    if fresh and c.scalar(select(exists().where(nodes.c.home_address == home_address))):
+        raise TakenError(f"{addresses.text(home_address)} was given to another board just now")
+    node_id = node_for(c, home_address, board_id)
     for pair in given:
         pair_id = pair_for(c, node_id, pair.correspondent, revision)
         for key in pair.keys:

@@ -9,11 +9,20 @@ from typing import NamedTuple
 
 from mip6 import addresses
 from mip6.keystore.keyset import Credentials
+from roamkey.errors import BadInputError, RefusedError
 
 #: A key's life: given to the board, which has not answered yet; held by it; never accepted again.
 SENT = "sent"
 CONFIRMED = "confirmed"
 RETIRED = "retired"
+
+
+class AbsentError(BadInputError):
+    """There is no registry yet."""
+
+
+class TakenError(RefusedError):
+    """Somebody else was given this home address, or this Kcn, just now."""
 
 
 # --- keys on their way into a registry
@@ -53,6 +62,25 @@ def pairs_of(credentials: Credentials) -> list[PairKeys]:
 
 
 # --- what is in it
+
+NO_SITE = "there is no site (`roamkey init` makes one)"
+
+
+@dataclass(frozen=True)
+class Site:
+    """What boards are given where nobody says otherwise: the correspondent, a home address of the
+    prefix (its network address, and its length), and where UDP reaches the correspondent: texts
+    "host:port"."""
+
+    correspondent: bytes
+    home_network: bytes
+    home_prefix_length: int
+    reach: tuple[str, ...]
+
+    @property
+    def home_prefix(self) -> str:
+        """The prefix in text, as fd00:0:0:a::/64."""
+        return f"{addresses.text(self.home_network)}/{self.home_prefix_length}"
 
 
 @dataclass(frozen=True)
@@ -144,13 +172,15 @@ class MovedPair:
 
 
 class Binding(NamedTuple):
-    """Where a node is until `expires_ms`."""
+    """Where a node is until `expires_ms`. `endpoint`: outer address, port and local address (34
+    octets) where it is reached inside UDP, else b""."""
 
     care_of_address: bytes
     lifetime: int
     registered_ms: int
     expires_ms: int
     key_id: int
+    endpoint: bytes = b""
 
 
 class Change(NamedTuple):
@@ -180,6 +210,7 @@ class Bound(NamedTuple):
     board_id: str | None
     last_sequence: int
     generation: int
+    endpoint: bytes
     registered_ms: int
     expires_ms: int
 
@@ -194,5 +225,6 @@ class NodeState(NamedTuple):
     generation: int | None
     last_sequence: int | None
     care_of_address: bytes | None
+    endpoint: bytes
     registered_ms: int | None
     expires_ms: int | None

@@ -23,6 +23,7 @@ from roamkey.registry import (
     questions,
     remains,
     seals,
+    sites,
     transfer,
     versions,
     watch,
@@ -40,6 +41,8 @@ from roamkey.registry.records import (
     Pair,
     PairKeys,
     SetEntry,
+    Site,
+    TakenError,
 )
 from roamkey.registry.seals import BoardSeal
 from roamkey.registry.transfer import Taken
@@ -131,20 +134,26 @@ class Registry:
     # --- keys of boards
 
     def add_sent(
-        self, set_id: bytes, board_id: str, given: Sequence[PairKeys], lifetime: int
+        self,
+        set_id: bytes,
+        board_id: str,
+        given: Sequence[PairKeys],
+        lifetime: int,
+        fresh: bool = False,
     ) -> None:
         """Add a set that is about to go to a board, in state `sent`.
 
         `set_id`: 8 octets; `given`: all of the same home address; `lifetime`: the longest binding
-        to grant, in seconds. Raises BadInputError for what is out of range, and RefusedError where
-        the home address belongs to another board, a Kcn is or was in use, or a generation isn't
+        to grant, in seconds; `fresh`: the home address is to be one that nobody has or had. Raises
+        BadInputError for what is out of range, and RefusedError where the home address belongs to
+        another board (TakenError: it isn't fresh), a Kcn is or was in use, or a generation isn't
         above the pair's latest.
         """
         try:
             with self.writing() as c:
-                keysets.add_sent(c, self.vault, set_id, board_id, given, lifetime)
+                keysets.add_sent(c, self.vault, set_id, board_id, given, lifetime, fresh)
         except IntegrityError:  # another host was faster, on a database that lets both write
-            raise RefusedError("the same home address or Kcn was provisioned just now") from None
+            raise TakenError("the same home address or Kcn was provisioned just now") from None
 
     def confirm(self, set_id: bytes) -> None:
         """The board holds this set: confirm its keys and retire the board's earlier ones.
@@ -193,6 +202,21 @@ class Registry:
         """The seal noted for a board, or None."""
         with self.reading() as c:
             return seals.find(c, self.vault, board_id)
+
+    # --- the site
+
+    def site(self) -> Site | None:
+        """What boards are given where nobody says otherwise, or None."""
+        with self.reading() as c:
+            return sites.find(c)
+
+    def set_site(self, site: Site, before: Site | None) -> None:
+        """Put a site in place of the one `before`; raises RefusedError if that isn't there."""
+        try:
+            with self.writing() as c:
+                sites.put(c, site, before)
+        except IntegrityError:  # another host was faster, as above
+            raise TakenError("somebody else made a site just now") from None
 
     # --- to and from another machine
 

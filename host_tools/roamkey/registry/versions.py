@@ -6,6 +6,7 @@ from sqlalchemy import Connection, Engine, inspect, select, text
 
 from roamkey.errors import BadInputError
 from roamkey.registry import database, schema
+from roamkey.registry.records import AbsentError
 from roamkey.registry.vault import Vault
 
 _LATEST = schema.REVISIONS[-1]
@@ -24,7 +25,7 @@ def ensure(engine: Engine, create: bool, vault: Vault) -> None:
         if found == _LATEST:
             return
     if found is None and not create:
-        raise BadInputError("the registry is empty: provision a board first")
+        raise AbsentError("the registry is empty: provision a board first")
     with database.writing(engine) as c:
         if c.dialect.name == "postgresql":
             c.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})

@@ -4,20 +4,22 @@ import re
 from pathlib import Path
 
 from mip6 import messages, packets
-from roamkey.correspondent import status
-from roamkey.correspondent.core import cache, reasons, responder, triage
-from roamkey.correspondent.dataplane import forward
+from roamkey.correspondent import encapsulation, status
+from roamkey.correspondent.core import cache, inside, others, reasons, responder, triage
+from roamkey.correspondent.dataplane import tally
 
 
 def counted():
     """The reasons as the source names them."""
     found = set()
-    for module in (messages, packets):
-        found |= set(re.findall(r'Violation\(\s*"([a-z ]+)"', Path(module.__file__).read_text()))
+    for module in (messages, packets, inside):
+        found |= set(re.findall(r'Violation\(\s*"([a-z -]+)"', Path(module.__file__).read_text()))
     assert '"length"' in Path(messages.__file__).read_text()
     found.add("length")  # chosen beside "truncated"
-    text = Path(cache.__file__).read_text()
-    found |= set(re.findall(r'(?:_drop|_error)\(\s*inbound, "([a-z ]+)"', text))
+    for module in (cache, others):
+        text = Path(module.__file__).read_text()
+        found |= set(re.findall(r'dropped\(\s*inbound, "([a-z ]+)"', text))
+    found |= {*encapsulation._CUT, encapsulation.FRAGMENT}
     found |= {
         "no binding",
         "message type",
@@ -36,8 +38,7 @@ def test_each_has_its_advice():
     assert counted() - set(reasons.DROPPED) == set()
     assert set(reasons.DROPPED) - counted() == set()
     assert set(reasons.REFUSED) == set(cache._REFUSALS.values())
-    told = re.findall(r'^[A-Z_]+ = "([a-z ]+)"', Path(forward.__file__).read_text(), re.MULTILINE)
-    assert {*reasons.DATA_PLANE, *reasons.PASSED_ON} == set(told)
+    assert {*reasons.DATA_PLANE, *reasons.PASSED_ON} == set(tally.NAMES)
 
 
 def test_each_advice_is_a_sentence():

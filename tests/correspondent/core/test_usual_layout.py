@@ -4,13 +4,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.nodes import CORRESPONDENT, MobileNode
 
-from mip6 import keys, messages, packets
+from mip6 import addresses, keys, messages, packets
 from mip6.errors import Violation
-from roamkey.correspondent.core import replies, updates
+from roamkey.correspondent.core import inside, replies, updates
+from roamkey.correspondent.core.endpoints import Endpoint
 from roamkey.correspondent.core.entries import Inbound
 
 address = st.binary(min_size=16, max_size=16)
 number = st.integers(0, 0xFFFF)
+ENDPOINTS = (
+    Endpoint(addresses.parse("198.51.100.7"), 40001, addresses.parse("192.0.2.1")),
+    Endpoint(addresses.parse("2001:db8:5::5"), 5000, addresses.parse("2001:db8:1111::1")),
+)
 
 
 def read_by_all(inbound):
@@ -55,6 +60,54 @@ def test_of_any_other_octets_both_read_the_same_or_one_declines(mask, right_chec
     inbound = Inbound(made.next_header, bytes(octets), made.source)
     usual = updates.read_usual(inbound, CORRESPONDENT)
     assert usual is None or usual == read_by_all(inbound)
+
+
+def inside_by_all(inbound):
+    """The same of an update inside UDP."""
+    try:
+        packet = inside.read(inbound, CORRESPONDENT)
+        if packet.protocol != packets.MOBILITY:
+            return None
+        message = messages.decode(packet.payload)
+        if message.kind != messages.BINDING_UPDATE:
+            return None
+        return inside.update_of(packet, message, inbound.source)
+    except Violation:
+        return None
+
+
+@given(
+    port=st.integers(1, 0xFFFF), care_of=address, sequence=number, flags=number, lifetime=number,
+    endpoint=st.sampled_from(ENDPOINTS),
+)  # fmt: skip
+def test_an_update_inside_udp_is_recognized(port, care_of, sequence, flags, lifetime, endpoint):
+    endpoint = endpoint._replace(port=port)
+    flags |= messages.FLAG_UDP_ENCAPSULATION
+    if addresses.is_ipv4(endpoint.address):
+        care_of = addresses.IPV4_MAPPED + care_of[12:]
+    made = MobileNode(1).inside(sequence, endpoint, care_of, flags=flags, lifetime=lifetime)
+    usual = inside.read_usual(made, CORRESPONDENT)
+    assert usual is not None and usual == inside_by_all(made)
+    assert usual[2:] == (sequence, flags, lifetime, care_of, True)
+
+
+@settings(max_examples=600)
+@given(
+    mask=st.lists(st.tuples(st.integers(0, 87), st.integers(1, 255)), min_size=1, max_size=3),
+    right_checksum=st.booleans(),
+    endpoint=st.sampled_from(ENDPOINTS),
+    cut=st.sampled_from([0, 0, 0, 0, 1, 8, 30]),
+)
+def test_of_other_octets_inside_udp_both_read_the_same(mask, right_checksum, endpoint, cut):
+    made = MobileNode(1).inside(7, endpoint)
+    octets = bytearray(made.payload[: len(made.payload) - cut])
+    for at, flip in mask:
+        octets[at % len(octets)] ^= flip
+    if right_checksum:
+        octets[40:] = messages.with_checksum(octets[40:], bytes(octets[8:24]), CORRESPONDENT)
+    inbound = made._replace(payload=bytes(octets))
+    usual = inside.read_usual(inbound, CORRESPONDENT)
+    assert usual is None or usual == inside_by_all(inbound)
 
 
 def test_another_length_or_header_is_declined():

@@ -1,8 +1,10 @@
 """What a correspondent decides, without I/O: time, packets and a store come in as arguments.
 
 entries     what the parts hand to each other
+endpoints   the ways to a node, and the endpoint of one behind UDP
 updates     a Binding Update as it came; authentic: one whose authenticator verified
-cache       the checks, in order
+inside      what came inside UDP, read
+cache       the checks, in order; others: what isn't a Binding Update
 replies     Binding Acknowledgements and Binding Errors
 limiter     how often what anybody can cause is done
 triage      what is looked at where more comes than can be

@@ -72,10 +72,11 @@ class AuthenticUpdate:
             generation=self.key.generation,
             status=status,
             lifetime=lifetime,
+            endpoint=self.inbound.endpoint,
         )
 
     def acknowledgement(
-        self, correspondent: bytes, status: int, sequence: int, lifetime: int
+        self, correspondent: bytes, status: int, sequence: int, lifetime: int, nat_refresh_s: int
     ) -> Reply | None:
         """Its answer, under the key that it came under."""
         return replies.acknowledgement(
@@ -87,6 +88,7 @@ class AuthenticUpdate:
             status,
             sequence,
             lifetime,
+            nat_refresh_s,
         )
 
 

@@ -14,6 +14,9 @@ What fails before step 4 gets no Binding Acknowledgement: whoever has no key lea
 pair. From there on, every answer is authenticated. A packet that needs a binding and has none, and
 a message type that nobody knows, are told so with a Binding Error, at a limited rate.
 
+What comes inside UDP goes through the same checks; its endpoint isn't signed, and only an update
+that passes them all binds it. Without an authenticator nothing longer than itself answers it.
+
 The cache moves ahead in memory at once; the caller makes `Verdict.change` durable and sends
 `Verdict.reply` after that. Where a change can't be made durable, the caller reads the pair again
 from the registry and `load`s it: the registry is what counts.
@@ -23,12 +26,16 @@ from heapq import heappop, heappush
 
 from mip6 import addresses, messages, packets
 from mip6.errors import Violation
-from roamkey.correspondent.core import entries, replies, updates
+from mip6.limits import ADDRESS_OCTETS
+from roamkey.correspondent.core import endpoints, entries, inside, updates
 from roamkey.correspondent.core.authentic import AuthenticUpdate, authenticate
-from roamkey.correspondent.core.entries import Inbound, LiveKey, Peer, Verdict
+from roamkey.correspondent.core.entries import Inbound, LiveKey, Peer, Verdict, dropped
 from roamkey.correspondent.core.limiter import HomeLimiter, Limiter
+from roamkey.correspondent.core.others import Others
 from roamkey.correspondent.core.updates import Update
 from roamkey.registry.records import Binding, Change, Pair
+
+NAT_REFRESH_S = 25  # NATs forget a port after 30 s and more
 
 _REFUSALS = {
     messages.ADMINISTRATIVELY_PROHIBITED: "refused by the administrator",
@@ -43,18 +50,26 @@ class BindingCache:
     """The bindings of one correspondent address."""
 
     def __init__(
-        self, correspondent: bytes, bindings_max: int = 1_000_000, limiter: Limiter | None = None
+        self,
+        correspondent: bytes,
+        bindings_max: int = 1_000_000,
+        limiter: Limiter | None = None,
+        nat_refresh_s: int = NAT_REFRESH_S,
     ) -> None:
-        """An empty cache for our address `correspondent` (16 octets)."""
+        """An empty cache for our address `correspondent` (16 octets). `nat_refresh_s`: how often
+        nodes behind a NAT are to send something; 0: as they think best."""
         self.correspondent = correspondent
+        self._nat_refresh_s = nat_refresh_s
         self._bindings_max = bindings_max
         self.limiter = limiter or Limiter()  # of errors to strangers
+        self._others = Others(correspondent, self.binding, self.limiter)
         self._refusals = HomeLimiter(rate=3, burst=10, overall_rate=1000)
         self._guesses = HomeLimiter(rate=8, burst=20, overall_rate=400)
         self._peers: dict[bytes, Peer] = {}
         self._own: frozenset[bytes] = frozenset()  # addresses of our host
         self._behind: set[bytes] = set()  # of whom the registry forgot something: not served
         self._bound = 0
+        self._by_way = dict.fromkeys(endpoints.WAYS, 0)
         self._expiries: list[tuple[int, bytes]] = []  # a heap; entries may be out of date
         #: home addresses whose binding changed, where somebody follows that and takes them out
         self.changed: set[bytes] | None = None
@@ -96,7 +111,8 @@ class BindingCache:
         if self.changed is None:
             return
         for home, peer in self._peers.items():
-            if peer.binding is not None and peer.binding.care_of_address in news:
+            at = peer.binding
+            if at and {at.care_of_address, at.endpoint[:ADDRESS_OCTETS]} & news:
                 self.changed.add(home)
 
     def forget(self, home_address: bytes) -> None:
@@ -111,7 +127,7 @@ class BindingCache:
         if binding is None or binding.expires_ms <= now:
             return None
         # The registry may have one from before its care-of address was provisioned to a node.
-        return binding if self._is_elsewhere(binding.care_of_address) else None
+        return binding if self._may_be_at(binding.care_of_address, binding.endpoint) else None
 
     def peer(self, home_address: bytes) -> Peer | None:
         """A node that has a live key, or None."""
@@ -133,6 +149,10 @@ class BindingCache:
         """How many bindings there are, with those that expired and weren't yet removed."""
         return self._bound
 
+    def bound_by_way(self) -> dict[str, int]:
+        """The same, by way."""
+        return {**self._by_way}
+
     def expire(self, now: int) -> list[tuple[bytes, Binding]]:
         """Remove the bindings whose time is over; their home addresses and what they were."""
         gone = []
@@ -150,6 +170,8 @@ class BindingCache:
 
     def judge(self, inbound: Inbound, now: int) -> Verdict:
         """What becomes of a packet; raises nothing, whatever it holds."""
+        if inbound.endpoint:
+            return self._judge_encapsulated(inbound, now)
         usual = updates.read_usual(inbound, self.correspondent)
         if usual is not None:
             return self._judge_update(inbound, usual, now)
@@ -158,39 +180,59 @@ class BindingCache:
                 inbound.next_header, inbound.payload, inbound.source, self.correspondent
             )
             if packet.segments_left:
-                return self._drop(inbound, "routing")
+                return dropped(inbound, "routing")
             if packet.protocol != packets.MOBILITY:
-                return self._judge_data(inbound, packet, now)
+                return self._others.use(inbound, packet.home_address, entries.DATA, now)
             if not packet.checksum_ok():
-                return self._drop(inbound, "checksum")
+                return dropped(inbound, "checksum")
             message = messages.decode(packet.payload)
         except Violation as violation:
             if violation.reason == "message type":
-                return self._judge_unknown(inbound, packet, now)
-            return self._drop(inbound, violation.reason)
+                return self._others.unknown(inbound, packet.home_address, now)
+            return dropped(inbound, violation.reason)
         if message.kind != messages.BINDING_UPDATE:
-            return self._judge_stray(inbound, packet, message.kind, now)
+            return self._others.stray(inbound, packet.home_address, message.kind, now)
         return self._judge_update(inbound, updates.from_message(packet, message), now)
+
+    def _judge_encapsulated(self, inbound: Inbound, now: int) -> Verdict:
+        try:
+            usual = inside.read_usual(inbound, self.correspondent)
+            if usual is not None:
+                return self._judge_update(inbound, usual, now)
+            packet = inside.read(inbound, self.correspondent)
+            if packet.protocol != packets.MOBILITY:
+                is_data = packet.protocol != packets.NO_NEXT_HEADER
+                outcome = entries.DATA if is_data else entries.KEEPALIVE
+                return self._others.use(inbound, packet.source, outcome, now)
+            message = messages.decode(packet.payload)
+            if message.kind == messages.BINDING_UPDATE:
+                update = inside.update_of(packet, message, inbound.source)
+                return self._judge_update(inbound, update, now)
+        except Violation as violation:
+            if violation.reason == "message type":
+                return self._others.unknown(inbound, packet.source, now)
+            return dropped(inbound, violation.reason)
+        return self._others.stray(inbound, packet.source, message.kind, now)
 
     # --- Binding Updates
 
     def _judge_update(self, inbound: Inbound, update: Update, now: int) -> Verdict:
         home = update.home_address
         if not addresses.is_unicast_global(home):
-            return self._drop(inbound, "home address", home)
+            return dropped(inbound, "home address", home)
         peer = self._peers.get(home)
         if peer is None:
             reason = "registry behind" if home in self._behind else "no key"
-            return self._drop(inbound, reason, home)
+            return dropped(inbound, reason, home)
         if not update.authorized:
-            return self._drop(inbound, "authorization data", home)
+            return dropped(inbound, "authorization data", home)
         authentic = authenticate(self.correspondent, inbound, update, peer, peer.keys[:1])
         if authentic is None and len(peer.keys) > 1:
             if not self._guesses.allow(home, inbound.source, now):
-                return self._drop(inbound, "too many guesses", home)
+                return dropped(inbound, "too many guesses", home)
             authentic = authenticate(self.correspondent, inbound, update, peer, peer.keys[1:])
         if authentic is None:
-            return self._drop(inbound, "authenticator", home)
+            return dropped(inbound, "authenticator", home)
         confirms = authentic.make_current()
         status = self._status(authentic)
         if status:
@@ -210,21 +252,30 @@ class BindingCache:
             status = messages.ADMINISTRATIVELY_PROHIBITED
         elif authentic.removes:
             pass  # a binding can be removed from wherever
-        elif not self._is_elsewhere(care_of):
+        elif not self._may_be_at(care_of, authentic.inbound.endpoint):
             status = messages.INVALID_CARE_OF_ADDRESS
         elif peer.binding is None and self._bound >= self._bindings_max:
             status = messages.INSUFFICIENT_RESOURCES
         return status
 
-    def _is_elsewhere(self, care_of: bytes) -> bool:
+    def _may_be_at(self, care_of: bytes, endpoint: bytes) -> bool:
+        """Whether a node may be at a care-of address, or there and at an endpoint. An IPv4 one is
+        the node's own behind its NAT: one of ours may be the same."""
+        if endpoint and not self._is_elsewhere(endpoint[:ADDRESS_OCTETS]):
+            return False
+        if addresses.is_ipv4(care_of):
+            return bool(endpoint) and endpoints.is_unicast(care_of)
+        return self._is_elsewhere(care_of)
+
+    def _is_elsewhere(self, address: bytes) -> bool:
         """Whether data may be sent to an address: not to our own host, and not to a home address,
         from where a binding would lead on, in the end in a circle."""
         return (
-            addresses.is_unicast_global(care_of)
-            and care_of != self.correspondent
-            and care_of not in self._own
-            and care_of not in self._peers
-            and care_of not in self._behind
+            endpoints.is_unicast(address)
+            and address != self.correspondent
+            and address not in self._own
+            and address not in self._peers
+            and address not in self._behind
         )
 
     def _refuse(
@@ -245,7 +296,9 @@ class BindingCache:
                 peer.pair_id, key.key_id, key.generation, used, confirms, None, refused=True
             )
         if self._refusals.allow(peer.home_address, authentic.inbound.source, now):
-            verdict.reply = authentic.acknowledgement(self.correspondent, status, sequence, 0)
+            verdict.reply = authentic.acknowledgement(
+                self.correspondent, status, sequence, 0, self._nat_refresh_s
+            )
         return verdict
 
     def _accept(self, authentic: AuthenticUpdate, confirms: bool, now: int) -> Verdict:
@@ -254,7 +307,9 @@ class BindingCache:
         binding, granted = None, 0
         if not authentic.removes:
             care_of, granted = authentic.care_of_address, authentic.lifetime()
-            binding = Binding(care_of, granted, now, now + 1000 * granted, key.key_id)
+            until = now + 1000 * granted
+            endpoint = authentic.inbound.endpoint
+            binding = Binding(care_of, granted, now, until, key.key_id, endpoint)
         before = peer.binding
         self._bind(peer, binding)
         key.last_sequence = sequence
@@ -267,14 +322,17 @@ class BindingCache:
         )
         if authentic.flags & messages.FLAG_ACKNOWLEDGE:
             verdict.reply = authentic.acknowledgement(
-                self.correspondent, messages.ACCEPTED, sequence, granted
+                self.correspondent, messages.ACCEPTED, sequence, granted, self._nat_refresh_s
             )
         return verdict
 
     def _bind(self, peer: Peer | None, binding: Binding | None) -> None:
         if peer is None:
             return
-        self._bound += (binding is not None) - (peer.binding is not None)
+        for one, change in ((peer.binding, -1), (binding, 1)):
+            if one is not None:
+                self._bound += change
+                self._by_way[endpoints.way(one.endpoint)] += change
         peer.binding = binding
         if self.changed is not None:
             self.changed.add(peer.home_address)
@@ -289,49 +347,3 @@ class BindingCache:
         if peer.watched_ms is None or at < peer.watched_ms:
             peer.watched_ms = at
             heappush(self._expiries, (at, peer.home_address))
-
-    # --- everything else
-
-    def _judge_data(self, inbound: Inbound, packet: packets.Packet, now: int) -> Verdict:
-        if packet.home_address is None:
-            return self._drop(inbound, "no home address")
-        return self._unbound(inbound, packet, now) or Verdict(
-            entries.DATA, "", inbound.source, packet.home_address
-        )
-
-    def _judge_stray(
-        self, inbound: Inbound, packet: packets.Packet, kind: int, now: int
-    ) -> Verdict:
-        """A message for mobile nodes or home agents; a Binding Error never draws another."""
-        unbound = None
-        if kind != messages.BINDING_ERROR:
-            unbound = self._unbound(inbound, packet, now)
-        return unbound or self._drop(
-            inbound, "message not for a correspondent", packet.home_address
-        )
-
-    def _judge_unknown(self, inbound: Inbound, packet: packets.Packet, now: int) -> Verdict:
-        return self._unbound(inbound, packet, now) or self._error(
-            inbound, packet.home_address, messages.UNRECOGNIZED_MESSAGE, "message type", now
-        )
-
-    def _unbound(self, inbound: Inbound, packet: packets.Packet, now: int) -> Verdict | None:
-        """The verdict on a packet whose Home Address option no binding backs; None if one does."""
-        home = packet.home_address
-        if home is None:
-            return None
-        binding = self.binding(home, now)
-        if binding and binding.care_of_address == inbound.source:
-            return None
-        return self._error(inbound, home, messages.UNKNOWN_BINDING, "no binding", now)
-
-    def _error(
-        self, inbound: Inbound, home: bytes | None, status: int, reason: str, now: int
-    ) -> Verdict:
-        verdict = self._drop(inbound, reason, home)
-        if self.limiter.allow(inbound.source, now):
-            verdict.reply = replies.binding_error(self.correspondent, inbound, home, status)
-        return verdict
-
-    def _drop(self, inbound: Inbound, reason: str, home: bytes | None = None) -> Verdict:
-        return Verdict(entries.DROPPED, reason, inbound.source, home or b"")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from mip6 import keys
+from mip6.limits import ADDRESS_OCTETS
 from roamkey.registry.records import CONFIRMED, Binding, Change, Key
 
 
@@ -14,21 +15,35 @@ class Inbound(NamedTuple):
     """A packet for us from its extension header `next_header` on, addresses as in the IPv6 header.
 
     `scope`: the index of the interface that it came in by, where that matters, else 0.
+
+    What came inside UDP is a whole IPv6 packet (`ENCAPSULATED`); then `source` is the outer one,
+    an IPv4 address mapped, and `endpoint` says whence it came: see `endpoints`.
     """
 
     next_header: int
     payload: bytes
     source: bytes
     scope: int = 0
+    endpoint: bytes = b""
 
 
 class Reply(NamedTuple):
-    """A packet to send from our address, from its extension header `next_header` on."""
+    """A packet to send from our address, from its extension header `next_header` on; or, with an
+    `endpoint`, a whole one to send there inside UDP."""
 
     destination: bytes
     next_header: int
     payload: bytes
     scope: int = 0
+    endpoint: bytes = b""
+
+
+ENCAPSULATED = 41  # next header: a whole IPv6 packet comes (RFC 2473)
+
+
+def encapsulated(endpoint: bytes, packet: bytes) -> Inbound:
+    """What came inside UDP from a packed endpoint."""
+    return Inbound(ENCAPSULATED, packet, endpoint[:ADDRESS_OCTETS], 0, endpoint)
 
 
 # What became of a packet
@@ -37,6 +52,7 @@ REMOVED = "removed"  # a binding was removed
 REFUSED = "refused"  # authentic, and answered with a status of 128 or above
 DROPPED = "dropped"  # no answer, but where a Binding Error is due
 DATA = "data"  # from a bound node, for the upper layers
+KEEPALIVE = "keepalive"  # from a bound node, for a NAT on the way
 
 
 @dataclass(slots=True)
@@ -59,6 +75,12 @@ class Verdict:
     status: int = 0
     lifetime: int = 0
     previous: bytes = b""  # the care-of address before; none where there was no binding
+    endpoint: bytes = b""  # that it came from
+
+
+def dropped(inbound: Inbound, reason: str, home_address: bytes | None = None) -> Verdict:
+    """The verdict on a packet that is dropped."""
+    return Verdict(DROPPED, reason, inbound.source, home_address or b"")
 
 
 class LiveKey:

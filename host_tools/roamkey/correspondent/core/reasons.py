@@ -10,13 +10,23 @@ DROPPED = {
     "otherwise somebody is guessing, in vain.",
     "authorization data": "The sender uses no static key, or another implementation puts Binding "
     "Authorization Data elsewhere than last: compare its packet with docs/SPEC.md.",
+    "care-of option": "The sender's option isn't that of the way it came: compare its packet with "
+    "docs/SPEC.md.",
     "checksum": "Look for a device on the way that rewrites addresses (NAT66, NPTv6), or for bad "
     "memory or cabling.",
+    "destination": "The packet inside the datagram is for another address than this daemon's: "
+    "correct the board's correspondent, or the address that it is reached at.",
+    "encapsulated": "Extension headers have no place inside UDP: compare the packet with "
+    "docs/SPEC.md.",
+    "encapsulation flag": "The sender doesn't say that it meant to send inside UDP: compare its "
+    "packet with docs/SPEC.md.",
     "flood": "More came than is looked at: what is likeliest a node's own was served first; "
     "look at who sends it, and filter that.",
     "fragment": "The message came in pieces: see that the path's MTU is 1280 octets or more.",
     "headers": "Nothing honest has so many extension headers: filter the source if it goes on.",
     "home address": "Give the board a home address of global scope.",
+    "hop limit": "Damaged, or made by hand: capture it and look with `roamkey decode`.",
+    "ip options": "Nothing honest has IPv4 options: filter the source if it goes on.",
     "length": "Damaged, or made by hand: capture it and look with `roamkey decode`.",
     "message not for a correspondent": "A message for mobile nodes or home agents, or return "
     "routability, which isn't built: give the board a key for this correspondent.",
@@ -28,7 +38,11 @@ DROPPED = {
     "daemon uses.",
     "option": "Damaged, or an option that must not be skipped: capture it and look with "
     "`roamkey decode`.",
+    "outer source": "Datagrams from an address or port that can't be answered (link-local, "
+    "loopback, port 0): filter them.",
     "payload protocol": "Damaged, or made by hand: capture it and look with `roamkey decode`.",
+    "protocol": "Only signalling, UDP, TCP and ICMPv6 travel inside UDP: see what the board's "
+    "application sends.",
     "receive buffer": "More came than could be served: look at the processor's load and at how "
     "long commits take, and spread the nodes over more correspondents if it goes on.",
     "registry": "The database can't be read or written: look for `trouble` in the log, and at its "
@@ -39,6 +53,10 @@ DROPPED = {
     "too many guesses": "Wrong authenticators come for a node faster than its later keys are "
     "tried: somebody guesses, in vain; a board that has new keys gets through when that ends.",
     "truncated": "Damaged or cut short: look at the path's MTU, then with `roamkey decode`.",
+    "udp checksum": "The datagrams came without a checksum: see what device on the way takes it "
+    "out.",
+    "udp socket": "Wrong checksums, or more than could be served: look at the processor's load "
+    "and at who sends it.",
     "version": "None: it isn't IPv6.",
 }
 
@@ -58,15 +76,29 @@ REFUSED = {
 #: the daemon judges such packets, and counts them among its own.
 DATA_PLANE = {
     "busy": "Data come faster than device or network take them: nothing to do unless it goes on.",
+    "destination": "A node sends to another address inside UDP than the correspondent's: nothing "
+    "is forwarded here.",
+    "encapsulated": "Inside UDP there are no extension headers: a program of this host or of the "
+    "node sends them; if neither does, filter the source.",
     "failed": "The kernel would not send: look at the host's routes and firewall.",
-    "loop": "The care-of address of a node is routed into the data plane's device again: see what "
-    "its network hands out, and what else is provisioned with that address.",
+    "fragment": "Inside UDP nothing goes in fragments: let the program send shorter datagrams, "
+    "or see that the path's MTU is 1328 octets or more.",
+    "hop limit": "Damaged, or made by hand: capture it and look with `roamkey decode`.",
+    "ip options": "Nothing honest has IPv4 options: filter the source if it goes on.",
+    "length": "Damaged, or made by hand: capture it and look with `roamkey decode`.",
+    "loop": "The care-of address or endpoint of a node is routed into the data plane's device "
+    "again: see what its network hands out, and what else is provisioned with that address.",
     "not served": "A program of this host sends to an address behind the device that no node has, "
     "or whose node isn't registered.",
+    "protocol": "The node sends another protocol than UDP, TCP or ICMPv6: nothing carries it.",
     "source": "A program of this host sends to a home address from another address than the "
     "correspondent's: let it bind to that one, or leave the choice to the kernel.",
     "too big": "The sender was told the path's MTU with ICMPv6 and sends smaller packets; if it "
     "goes on, something filters ICMPv6.",
+    "truncated": "Damaged or cut short: look with `roamkey decode`.",
+    "udp checksum": "The sender or a NAT on the way leaves out the UDP checksum: see what is new "
+    "there.",
+    "version": "None: it isn't IPv6.",
 }
 PASSED_ON = ("delivered", "sent", "no binding")
 

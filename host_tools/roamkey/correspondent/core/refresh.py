@@ -13,6 +13,7 @@ from heapq import heappop, heappush
 
 from mip6 import messages, packets
 from roamkey.correspondent.core.entries import Reply
+from roamkey.correspondent.core.replies import inside_udp
 from roamkey.registry.records import Binding
 
 #: Whose bindings are asked to be renewed: those of nodes whose data flow, of all, of none
@@ -128,8 +129,11 @@ def _ask_at(binding: Binding) -> int:
 
 
 def _request(correspondent: bytes, home_address: bytes, binding: Binding) -> Reply:
-    """To the home address, as section 9.5.5 has it, and so by way of the care-of address."""
+    """To the home address, as section 9.5.5 has it, and so by way of the care-of address, or of
+    the endpoint."""
     header = messages.Message(messages.BINDING_REFRESH_REQUEST).encode()
     header = messages.with_checksum(header, correspondent, home_address)
+    if binding.endpoint:
+        return inside_udp(correspondent, home_address, header, binding.endpoint)
     route = packets.routing_header(home_address, packets.MOBILITY)
     return Reply(binding.care_of_address, packets.ROUTING, route + header)

@@ -31,6 +31,10 @@ _HEAD_IS = _OPTION[_HEAD]
 _HOME = slice(len(_OPTION), packets.EXTENSION_OCTETS)
 _NUMBER_AT: int = messages.CHECKSUM_AT + 2
 _NUMBER_AWAY_AT: int = packets.EXTENSION_OCTETS + _NUMBER_AT
+_NUMBER_INSIDE_AT: int = packets.IPV6_HEADER_OCTETS + _NUMBER_AT
+_INNER_SOURCE = slice(8, 24)
+_INNER_NEXT_HEADER = slice(6, 7)
+_MOBILITY = bytes((packets.MOBILITY,))
 _BEFORE_ALL = -1
 
 _Drops = Counter[tuple[str, str]]
@@ -48,7 +52,9 @@ def choose(
     others: list[Inbound] = []
     strangers = 0
     for packet in burst:
-        if packet.next_header == packets.MOBILITY:
+        if packet.endpoint:
+            home = packet.payload[_INNER_SOURCE]
+        elif packet.next_header == packets.MOBILITY:
             home = packet.source
         elif packet.payload[_HEAD] == _HEAD_IS:
             home = packet.payload[_HOME]
@@ -84,7 +90,9 @@ def _likeliest(found: list[Inbound], peer: Peer) -> list[Inbound]:
     """Of what claims to be one node's, what is likeliest its own; in the order of arrival."""
     last = peer.keys[0].last_sequence
     after = _BEFORE_ALL if last is None else last
-    bound = peer.binding.care_of_address if peer.binding else None
+    bound = None
+    if peer.binding is not None:
+        bound = peer.binding.endpoint or peer.binding.care_of_address
     numbers = {
         at: _number(packet)
         for at, packet in enumerate(found)
@@ -93,7 +101,8 @@ def _likeliest(found: list[Inbound], peer: Peer) -> list[Inbound]:
     fresh = [(number, at) for at, number in numbers.items() if number > after]
     taken = {at for _, at in nsmallest(_NEAREST, fresh)}
     taken.update(
-        at for _, at in nsmallest(_BOUND, (one for one in fresh if found[one[1]].source == bound))
+        at
+        for _, at in nsmallest(_BOUND, (one for one in fresh if _whence(found[one[1]]) == bound))
     )
     stale = ((number, at) for at, number in numbers.items() if number <= after)
     taken.update(at for _, at in nsmallest(_FIRST, stale))
@@ -116,10 +125,18 @@ def _shares(others: Iterable[Inbound]) -> list[Inbound]:
 
 
 def _is_signalling(packet: Inbound) -> bool:
+    if packet.endpoint:
+        return packet.payload[_INNER_NEXT_HEADER] == _MOBILITY
     return packets.MOBILITY in (packet.next_header, packet.payload[0])
 
 
+def _whence(packet: Inbound) -> bytes:
+    return packet.endpoint or packet.source
+
+
 def _number_at(packet: Inbound) -> int:
+    if packet.endpoint:
+        return _NUMBER_INSIDE_AT
     return _NUMBER_AT if packet.next_header == packets.MOBILITY else _NUMBER_AWAY_AT
 
 

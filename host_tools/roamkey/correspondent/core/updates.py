@@ -2,7 +2,8 @@
 
 Nearly all updates are of one layout, to the octet: that of docs/SPEC.md, which boards send. They
 are read at fixed places; any other goes through the reader of all packets and messages. For the
-same octets both give the same, or this one declines: a property that the tests hold it to.
+same octets both give the same, or this one declines: a property that the tests hold it to. What
+comes inside UDP is read by `inside`.
 """
 
 import struct
@@ -16,7 +17,8 @@ class Update(NamedTuple):
     """A well-formed Binding Update with a right checksum.
 
     `header`: the message as received; `lifetime`: in units of four seconds; `alternate`: the
-    address in its Alternate Care-of Address option, or None; `authorized`: Binding Authorization
+    address in its Alternate Care-of Address option, or, inside IPv4, in its IPv4 Care-of Address
+    option (16 octets); None: it has none; `authorized`: Binding Authorization
     Data stands in it once, and last.
     """
 
@@ -44,16 +46,14 @@ def from_message(packet: packets.Packet, message: Any) -> Update:
     )
 
 
-_LAID_OUT = messages.Message(
-    messages.BINDING_UPDATE,
-    [(messages.BINDING_AUTHORIZATION_DATA, bytes(keys.AUTHENTICATOR_OCTETS))],
-).encode()
-_FIELDS = struct.Struct(">HHH")  # sequence, flags, lifetime: section 6.1.7
-_FIELDS_AT = messages.CHECKSUM_AT + 2
+AUTHORIZATION = (messages.BINDING_AUTHORIZATION_DATA, bytes(keys.AUTHENTICATOR_OCTETS))
+_LAID_OUT = messages.Message(messages.BINDING_UPDATE, [AUTHORIZATION]).encode()
+FIELDS = struct.Struct(">HHH")  # sequence, flags, lifetime: section 6.1.7
+FIELDS_AT = messages.CHECKSUM_AT + 2
 _TYPE = _LAID_OUT[:3]  # payload protocol, length, type; the octet behind is reserved
-_BEHIND_AT = _FIELDS_AT + _FIELDS.size
-_BEHIND_FIELDS = _LAID_OUT[_BEHIND_AT : -keys.AUTHENTICATOR_OCTETS]
-_BEHIND_END = _BEHIND_AT + len(_BEHIND_FIELDS)
+BEHIND_AT = FIELDS_AT + FIELDS.size
+_BEHIND_FIELDS = _LAID_OUT[BEHIND_AT : -keys.AUTHENTICATOR_OCTETS]
+_BEHIND_END = BEHIND_AT + len(_BEHIND_FIELDS)
 _OPTION = packets.home_address_option(b"", packets.MOBILITY)
 _HOME_AT = len(_OPTION)
 _MESSAGE_AT = packets.EXTENSION_OCTETS
@@ -69,11 +69,11 @@ def read_usual(inbound: Inbound, correspondent: bytes) -> Update | None:
     if (
         payload[:_HOME_AT] != _OPTION
         or header[:3] != _TYPE
-        or header[_BEHIND_AT:_BEHIND_END] != _BEHIND_FIELDS
+        or header[BEHIND_AT:_BEHIND_END] != _BEHIND_FIELDS
     ):
         return None
     home = payload[_HOME_AT:_MESSAGE_AT]
     if packets.checksum(home, correspondent, packets.MOBILITY, header):  # 0 with the right field
         return None
-    sequence, flags, lifetime = _FIELDS.unpack_from(header, _FIELDS_AT)
+    sequence, flags, lifetime = FIELDS.unpack_from(header, FIELDS_AT)
     return Update(home, header, sequence, flags, lifetime, None, True)

@@ -17,8 +17,9 @@ import roamkey
 from mip6 import packets
 from roamkey import children
 from roamkey.correspondent.clock import AHEAD_MS
-from roamkey.correspondent.core.entries import Inbound
+from roamkey.correspondent.core.entries import Inbound, encapsulated
 from roamkey.correspondent.dataplane import control
+from roamkey.correspondent.encapsulation import Place
 from roamkey.correspondent.localaddress import State
 from roamkey.errors import SystemRefusedError
 from roamkey.registry.records import Binding
@@ -37,7 +38,7 @@ _HINT = "--no-data-plane serves signalling alone"
 def _command() -> list[str]:
     """A Python that imports from nowhere but where it is told: not from the current folder, which
     may be anybody's (`-P` is of Python 3.11), nor from what the environment names."""
-    program = "import sys; sys.path += sys.argv[3:]; from {} import main; main()"
+    program = "import sys; sys.path += sys.argv[4:]; from {} import main; main()"
     return [sys.executable, "-I", "-c", program.format("roamkey.correspondent.dataplane.process")]
 
 
@@ -59,13 +60,15 @@ class DataPlane:
     data; take them out.
     """
 
-    def __init__(self, address: IPv6Address, wait: bool = True) -> None:
+    def __init__(
+        self, address: IPv6Address, wait: bool = True, place: Place | None = None
+    ) -> None:
         """Start it, and `wait` until it serves; raises SystemRefusedError where the system doesn't
-        allow it."""
+        allow it. `place`: where our own socket for packets inside UDP is."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
-                [*_command(), str(theirs.fileno()), str(address), *_paths()],
+                [*_command(), str(theirs.fileno()), str(address), str(place or ""), *_paths()],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
@@ -80,7 +83,7 @@ class DataPlane:
         self.used: set[bytes] = set()
         self.counters: dict[str, Any] = {}
         self.ready = False
-        self.interface, self.mtu = "", 0
+        self.interface, self.mtu, self.own_address = "", 0, False
         self.warning: str | None = None
         self._ends_at = 0.0
         try:
@@ -95,7 +98,8 @@ class DataPlane:
 
     def facts(self) -> dict[str, Any]:
         """What there is to tell about it: the device, and the counters."""
-        known = {"interface": self.interface, "mtu": self.mtu, "warning": self.warning}
+        known = {"interface": self.interface, "mtu": self.mtu, "own_address": self.own_address}
+        known["warning"] = self.warning
         return {**known, **self.counters, "silent_s": int(self.silent_s())}
 
     def silent_s(self) -> float:
@@ -128,9 +132,14 @@ class DataPlane:
     def bind(self, changed: Iterable[tuple[bytes, Binding | None]]) -> None:
         """Tell where home addresses are now; None: nowhere, or at home."""
         records = [
-            control.BINDING.pack(home, binding.care_of_address, binding.expires_ms - AHEAD_MS)
+            control.BINDING.pack(
+                home,
+                binding.care_of_address,
+                binding.endpoint or control.NATIVE,
+                binding.expires_ms - AHEAD_MS,
+            )
             if binding
-            else control.BINDING.pack(home, _GONE, 0)
+            else control.BINDING.pack(home, _GONE, control.NATIVE, 0)
             for home, binding in changed
         ]
         for at in range(0, len(records), control.RECORDS):
@@ -140,9 +149,10 @@ class DataPlane:
     def deliver(self, inbound: Inbound) -> None:
         """Pass on a packet for the upper layers that came in an uncommon layout.
 
-        Of one with two Destination Options headers the kernel gives out a copy at each.
+        Of one with two Destination Options headers the kernel gives out a copy at each. One that
+        came inside UDP is lost: it came to the daemon while there was no data plane.
         """
-        if inbound.payload[0] == packets.DESTINATION_OPTIONS:
+        if inbound.payload[0] == packets.DESTINATION_OPTIONS or inbound.endpoint:
             return
         head = inbound.source + bytes((inbound.next_header,))
         with suppress(OSError):  # full, or too long for a message: lost, as on any way
@@ -162,8 +172,8 @@ class DataPlane:
     def receive(self) -> list[Inbound]:
         """Hear what it says; the packets whose home address isn't bound to their source.
 
-        Of these there is the extension header alone: enough to judge them. Raises
-        SystemRefusedError, which says why, where its process has come to an end.
+        Of these there is the extension header alone, or the beginning: enough to judge them.
+        Raises SystemRefusedError, which says why, where its process has come to an end.
         """
         unbound: list[Inbound] = []
         for _ in range(_MESSAGES):
@@ -181,6 +191,11 @@ class DataPlane:
                 unbound += [
                     Inbound(packets.DESTINATION_OPTIONS, header, source)
                     for source, header in control.OFFENDER.iter_unpack(body)
+                ]
+            elif kind == control.UNBOUND_INSIDE:
+                unbound += [
+                    encapsulated(endpoint, head[:octets])
+                    for endpoint, octets, head in control.OFFENDER_INSIDE.iter_unpack(body)
                 ]
             elif kind == control.USED:
                 size = control.ADDRESS_OCTETS
@@ -225,6 +240,7 @@ class DataPlane:
     def _is_ready(self, told: bytes) -> None:
         started = json.loads(told)
         self.interface, self.mtu = started["interface"], started["mtu"]
+        self.own_address = started["own_address"]
         self.warning, self.ready = started["warning"], True
 
     def _ended(self) -> SystemRefusedError:

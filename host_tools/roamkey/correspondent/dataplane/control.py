@@ -6,21 +6,29 @@ daemon closes its end to end it. Nothing here is a secret: the data plane knows 
 
 import struct
 
+from mip6 import packets
+from roamkey.correspondent.core.endpoints import ENDPOINT_OCTETS
+
 # From the daemon
-BINDINGS = (
-    b"B"  # records: home address, care-of address, when it is over (by `clock.boot_ms`; 0: gone)
-)
+BINDINGS = b"B"  # records of BINDING
 PACKET = b"P"  # source, next header, payload from its extension header on: see `client.deliver`
 
 # From the data plane
-READY = b"R"  # JSON: interface, mtu, warning
+READY = b"R"  # JSON: interface, mtu, warning, own_address
 REFUSED = b"E"  # a line of text
-UNBOUND = b"U"  # records: source, and 24 octets of the Destination Options header
+UNBOUND = b"U"  # records of OFFENDER
+UNBOUND_INSIDE = b"V"  # records of OFFENDER_INSIDE
 USED = b"H"  # home addresses that received or sent data since the last such message
-COUNTERS = b"C"  # JSON: the counters of `forward.Counters`, since the beginning
+COUNTERS = b"C"  # JSON: the counters of `tally.Tally`, since the beginning
 
-BINDING = struct.Struct("!16s16sQ")
-OFFENDER = struct.Struct("!16s24s")
+# Home address, care-of address, endpoint (zeros: reached natively), when it is over (by
+# `clock.boot_ms`; 0: gone)
+BINDING = struct.Struct(f"!16s16s{ENDPOINT_OCTETS}sQ")
+NATIVE = bytes(ENDPOINT_OCTETS)
+OFFENDER = struct.Struct("!16s24s")  # source, and the Destination Options header
+# Endpoint, and so many octets of the packet inside, its length made to fit: what answers it is no
+# longer than this (docs/SPEC.md)
+OFFENDER_INSIDE = struct.Struct(f"!{ENDPOINT_OCTETS}sB{packets.KEEPALIVE_OCTETS}s")
 ADDRESS_OCTETS = 16
 SOURCE_OCTETS = 17  # of PACKET: the address and the next header
 

@@ -8,23 +8,13 @@ signalling socket, where every octet is looked at.
 A filter on a raw IPv6 socket sees the packet from the socket's own header on.
 """
 
-import ctypes
 import socket
-import struct
 
 from mip6 import packets
+from roamkey.correspondent import bpf
+from roamkey.correspondent.bpf import Instruction
 
-_SO_ATTACH_FILTER = 26
 _ALL = 0xFFFFFFFF
-
-# linux/filter.h: operations with their addressing
-_LOAD_LENGTH = 0x80
-_LOAD_WORD = 0x20
-_LOAD_OCTET = 0x30
-_AND = 0x54
-_JUMP_EQUAL = 0x15
-_JUMP_AT_LEAST = 0x35
-_RETURN = 0x06
 
 # A header of 24 octets, then: PadN of 2 and the Home Address option (RFC 6275 section 6.3), or
 # type 2 with one segment left (section 6.4). The first octet, the next header, is masked out.
@@ -36,52 +26,42 @@ _LAYOUTS = {packets.DESTINATION_OPTIONS: _HOME_ADDRESS, packets.ROUTING: _ROUTIN
 # the kernel puts it together once the home address is in its place.
 _NOT_DATA = (packets.MOBILITY, packets.DESTINATION_OPTIONS, packets.ROUTING, packets.HOP_BY_HOP)
 
-_Instruction = tuple[int, int, int, int]  # operation, jump if true, jump if false, operand
-
 
 def only_data(one: socket.socket, protocol: int) -> None:
     """Let a raw socket of `protocol` (60 or 43) receive data alone, from now on.
 
     What came before is gone: it must not be believed to be in the layout.
     """
-    _attach(one, _program(protocol, _ALL, 0))
+    bpf.attach(one, _program(protocol, _ALL, 0))
     _drain(one)
 
 
 def all_but_data(one: socket.socket, protocol: int) -> None:
     """Let a raw socket of `protocol` receive all that `only_data` leaves out."""
-    _attach(one, _program(protocol, 0, _ALL))
+    bpf.attach(one, _program(protocol, 0, _ALL))
 
 
 def nothing(one: socket.socket) -> None:
     """Let a socket receive nothing: it is there to send. What came before is gone."""
-    _attach(one, [(_RETURN, 0, 0, 0)])
+    bpf.attach(one, [(bpf.RETURN, 0, 0, 0)])
     _drain(one)
 
 
-def _program(protocol: int, data: int, other: int) -> list[_Instruction]:
+def _program(protocol: int, data: int, other: int) -> list[Instruction]:
     """`data`, `other`: how many octets to take of a packet that is data, and of one that isn't."""
-    tests: list[list[_Instruction]] = [
-        [(_LOAD_LENGTH, 0, 0, 0), (_JUMP_AT_LEAST, 1, 0, packets.EXTENSION_OCTETS)]
+    tests: list[list[Instruction]] = [
+        [(bpf.LOAD_LENGTH, 0, 0, 0), (bpf.JUMP_AT_LEAST, 1, 0, packets.EXTENSION_OCTETS)]
     ]
     for at, mask, value in _LAYOUTS[protocol]:
-        tests.append([(_LOAD_WORD, 0, 0, at), (_AND, 0, 0, mask), (_JUMP_EQUAL, 1, 0, value)])
+        tests.append(
+            [(bpf.LOAD_WORD, 0, 0, at), (bpf.AND, 0, 0, mask), (bpf.JUMP_EQUAL, 1, 0, value)]
+        )
     for kind in _NOT_DATA:
-        tests.append([(_LOAD_OCTET, 0, 0, 0), (_JUMP_EQUAL, 0, 1, kind)])
-    program: list[_Instruction] = []
+        tests.append([(bpf.LOAD_OCTET, 0, 0, 0), (bpf.JUMP_EQUAL, 0, 1, kind)])
+    program: list[Instruction] = []
     for test in tests:  # each ends with a jump over what answers "other"
-        program += [*test, (_RETURN, 0, 0, other)]
-    return [*program, (_RETURN, 0, 0, data)]
-
-
-def _attach(one: socket.socket, program: list[_Instruction]) -> None:
-    code = b"".join(struct.pack("=HBBI", *instruction) for instruction in program)
-    held = ctypes.create_string_buffer(code, len(code))
-    one.setsockopt(
-        socket.SOL_SOCKET,
-        _SO_ATTACH_FILTER,
-        struct.pack("@HP", len(program), ctypes.addressof(held)),
-    )
+        program += [*test, (bpf.RETURN, 0, 0, other)]
+    return [*program, (bpf.RETURN, 0, 0, data)]
 
 
 def _drain(one: socket.socket) -> None:

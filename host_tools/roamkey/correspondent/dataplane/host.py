@@ -11,7 +11,8 @@ from contextlib import suppress
 from ipaddress import IPv6Address
 
 from roamkey.correspondent import localaddress
-from roamkey.correspondent.dataplane.routes import PROTOCOL, mtu_for
+from roamkey.correspondent.dataplane.routes import PROTOCOL, mtu_for, put_address
+from roamkey.errors import SystemRefusedError
 
 # linux/rtnetlink.h
 _GROUPS = 0x1 | 0x100 | 0x400  # links, IPv6 addresses, IPv6 routes
@@ -73,10 +74,12 @@ class Host:
                 at += max(_HEADER.size, length + 3 & ~3)
         return reason
 
-    def address(self) -> tuple[localaddress.State, int | None]:
+    def address(self, device: int) -> tuple[localaddress.State, int | None]:
         """How our address stands, and the MTU that the device should have; None where nothing
-        says so."""
+        says so. `device`: its index, which says nothing where it has the address itself."""
         state, index = localaddress.look(self._address)
+        if index == device:
+            return state, None
         with suppress(OSError):
             name = _name_of(index)
             _, flags = _FLAGS.unpack(fcntl.ioctl(self._asks, _GET_FLAGS, _FLAGS.pack(name, 0)))
@@ -84,8 +87,9 @@ class Host:
                 return state, mtu_for(self._mtu(name))
         return state, None
 
-    def mend(self, index: int, mtu: int | None) -> list[str] | None:
-        """See that the device is up and has its MTU; what was mended, None: there is no device."""
+    def mend(self, index: int, mtu: int | None, own: bool = False) -> list[str] | None:
+        """See that the device is up and has its MTU, and, where it is its `own`, our address; what
+        was mended, None: there is no device."""
         mended = []
         try:
             name = _name_of(index)
@@ -96,7 +100,10 @@ class Host:
             if not flags & _UP:
                 fcntl.ioctl(self._asks, _SET_FLAGS, _FLAGS.pack(name, flags | _UP))
                 mended.append("link")
-        except OSError:
+            if own and not localaddress.has(index, self._address):
+                put_address(index, self._address)
+                mended.append("address")
+        except (OSError, SystemRefusedError):
             return None
         return mended
 

@@ -14,6 +14,7 @@ from typing import Any
 from roamkey.correspondent.core.entries import Inbound
 from roamkey.correspondent.dataplane.client import DataPlane
 from roamkey.correspondent.dataplane.firewall import Firewall
+from roamkey.correspondent.encapsulation import Place
 from roamkey.errors import SystemRefusedError
 from roamkey.registry.records import Binding
 
@@ -27,10 +28,15 @@ class LastingPlane:
     """The data plane of one correspondent address. Select on it, then call `receive`; ask for
     `news` once a second. `used`: home addresses that had data; take them out."""
 
-    def __init__(self, address: IPv6Address) -> None:
-        """Start it; raises SystemRefusedError where the system doesn't allow it."""
+    def __init__(self, address: IPv6Address, place: Place | None = None) -> None:
+        """Start it; raises SystemRefusedError where the system doesn't allow it.
+
+        `place`: where our own socket for packets inside UDP is. Where there is one, and no
+        interface has the address, the device gets it.
+        """
         self._address = address
-        self._plane: DataPlane | None = DataPlane(address)
+        self._place = place
+        self._plane: DataPlane | None = DataPlane(address, place=place)
         self._known = self._plane.facts()  # what is told of the device while there is none
         self._news: list[str] = []
         self._select = select.epoll()
@@ -123,7 +129,7 @@ class LastingPlane:
         self._started_at = now
         self._restarts += 1
         try:
-            self._plane = DataPlane(self._address, wait=False)
+            self._plane = DataPlane(self._address, wait=False, place=self._place)
             self._select.register(self._plane, select.EPOLLIN)
             self._fresh = True
         except (OSError, SystemRefusedError) as error:  # no memory, no descriptors

@@ -17,14 +17,17 @@ from ipaddress import IPv6Address
 from typing import Any
 
 from mip6 import packets
-from roamkey.correspondent import buffers
+from roamkey.correspondent import buffers, encapsulation, localaddress
 from roamkey.correspondent.clock import boot_ms
 from roamkey.correspondent.dataplane import control, filters, routes, tun
 from roamkey.correspondent.dataplane.firewall import Firewall, Keeper
 from roamkey.correspondent.dataplane.forward import Forwarder
 from roamkey.correspondent.dataplane.host import Host
+from roamkey.correspondent.dataplane.inside import Inside
 from roamkey.correspondent.dataplane.path_mtu import PathMtu
 from roamkey.correspondent.dataplane.table import Table
+from roamkey.correspondent.dataplane.tally import Tally
+from roamkey.correspondent.encapsulation import Place
 from roamkey.correspondent.localaddress import State
 from roamkey.errors import SystemRefusedError
 
@@ -39,22 +42,42 @@ _MESSAGES = 16  # from the daemon before packets have their turn
 class Process:
     """Device, sockets, routes and firewall of one correspondent address; `run` it."""
 
-    def __init__(self, channel: socket.socket, address: IPv6Address, stack: ExitStack) -> None:
-        """Set up; what must be undone goes onto `stack`. Raises SystemRefusedError."""
+    def __init__(
+        self, channel: socket.socket, address: IPv6Address, place: Place | None, stack: ExitStack
+    ) -> None:
+        """Set up; what must be undone goes onto `stack`. `place`: where packets inside UDP come
+        and go, None: nowhere. Raises SystemRefusedError."""
         self._channel = channel
-        self._offenders: list[bytes] = []
+        self._offenders: dict[bytes, list[bytes]] = {}  # by the kind of message
         self._address = address
+        # A site without IPv6 has no interface for it; then the device is the one.
+        state, _ = localaddress.look(address)
+        self._own = state is State.GONE
+        if self._own and place is None:
+            raise SystemRefusedError(f"{address} {state.value}")
         self._host = Host(address)
         stack.callback(self._host.close)
-        self._mended = dict.fromkeys(("device", "link", "mtu"), 0)
+        self._mended = dict.fromkeys(("device", "link", "mtu", "address"), 0)
         self._poll = select.poll()
         self._look_at, self._state = time.monotonic() + _LOOK_S, State.HERE
-        self._table = Table(address)
+        udp = None if place is None else encapsulation.open_socket(place, data=True)
+        if udp is not None:
+            stack.enter_context(udp)
+        self._table = Table(address, udp)
         self._open_device()
         stack.callback(self._close_device)
         self._raw = _open_raw(address)
         stack.callback(self._raw.close)
-        self._forwarder = Forwarder(self._table, self._device, self._raw, self._unbound)
+        self._told = Tally()
+        self._inside: Inside | None = None
+        if udp is not None:
+            self._inside = Inside(udp, self._table, self._told, self._unbound_inside)
+            stack.callback(self._inside.close)
+            for one in self._inside.sockets:
+                self._poll.register(one, select.POLLIN)
+        self._forwarder = Forwarder(
+            self._table, self._device, self._raw, self._told, self._unbound, self._inside
+        )
         self._path_mtu = PathMtu(self._table, address)
         stack.callback(self._path_mtu.close)
         firewall = Firewall(address)
@@ -63,24 +86,27 @@ class Process:
         self._keeper = None
         with contextlib.suppress(OSError):  # a kernel without nftables
             self._keeper = Keeper(firewall, warning)
-        ready = {"interface": self._interface, "mtu": self._mtu, "warning": warning}
+        ready = {**self._facts(), "warning": warning}
         self._tell(control.READY + json.dumps(ready).encode())
         for readable in (self._channel, self._raw, self._path_mtu, self._host):
             self._poll.register(readable, select.POLLIN)
+
+    def _facts(self) -> dict[str, Any]:
+        return {"interface": self._interface, "mtu": self._mtu, "own_address": self._own}
 
     def _open_device(self) -> None:
         """Make the device, up, with a route for each home address bound. Raises
         SystemRefusedError."""
         self._device, self._interface = tun.open_device(_PATTERN)
         try:
-            self._index, self._mtu = routes.set_up(self._interface, self._address)
+            self._index, self._mtu = routes.set_up(self._interface, self._address, self._own)
             self._routes = routes.Routes(self._index, self._address)
         except BaseException:
             os.close(self._device)
             self._device = -1
             raise
-        for home in self._table.by_home:
-            self._routes.add(home)
+        for home, entry in self._table.by_home.items():
+            self._routes.add(home, entry.overhead)
         for readable in (self._device, self._routes):
             self._poll.register(readable, select.POLLIN)
 
@@ -94,8 +120,8 @@ class Process:
 
     def _look(self) -> None:
         """See what others have done to what this rests on, and mend it."""
-        self._state, mtu = self._host.address()
-        mended = self._host.mend(self._index, mtu)
+        self._state, mtu = self._host.address(self._index)
+        mended = self._host.mend(self._index, mtu, self._own)
         if mended is None:
             failures, repaired = self._routes.failures, self._routes.repaired
             self._close_device()
@@ -105,6 +131,8 @@ class Process:
             mended = ["device"]
         for what in mended:
             self._mended[what] += 1
+        if self._own and mended:
+            self._state, _ = self._host.address(self._index)
         if mtu is not None:
             self._mtu = mtu
         if self._state is State.HERE:  # routes can't have an address that isn't
@@ -139,9 +167,11 @@ class Process:
                 self._forwarder.outward(now)
             if self._raw.fileno() in ready:
                 self._forwarder.inward(now)
-            if self._offenders:
-                self._tell(control.UNBOUND + b"".join(self._offenders))
-                self._offenders.clear()
+            if self._inside is not None:
+                self._inside.serve(ready, self._device, now)
+            for kind, records in self._offenders.items():
+                self._tell(kind + b"".join(records))
+            self._offenders.clear()
 
     def _obey(self, now: int) -> bool:
         """Do what the daemon says; False when it has hung up."""
@@ -163,44 +193,54 @@ class Process:
         return True
 
     def _follow(self, records: bytes) -> None:
-        for home, care_of, expires_ms in control.BINDING.iter_unpack(records):
+        for home, care_of, endpoint, expires_ms in control.BINDING.iter_unpack(records):
             if not expires_ms:
                 self._table.unbind(home)
                 self._routes.remove(home)
                 continue
-            moved = self._table.bind(home, care_of, expires_ms)
+            endpoint = b"" if endpoint == control.NATIVE else endpoint
+            moved = self._table.bind(home, care_of, expires_ms, endpoint)
             if moved is None:
                 continue
             if moved.squeezed:
                 moved.squeezed = False
-                self._routes.renew(home)
+                self._routes.renew(home, moved.overhead)
             else:
-                self._routes.add(home)
+                self._routes.add(home, moved.overhead)
 
     def _unbound(self, source: str, header: bytes) -> None:
         """Pass on to the daemon, which has the rule for the answer and counts the drop."""
-        if len(self._offenders) < control.RECORDS and "%" not in source:
+        if "%" not in source:
             address = socket.inet_pton(socket.AF_INET6, source)
-            self._offenders.append(control.OFFENDER.pack(address, header))
+            self._pass_on(control.UNBOUND, control.OFFENDER.pack(address, header))
+
+    def _unbound_inside(self, endpoint: bytes, head: bytes) -> None:
+        record = control.OFFENDER_INSIDE.pack(endpoint, len(head), head)
+        self._pass_on(control.UNBOUND_INSIDE, record)
+
+    def _pass_on(self, kind: bytes, record: bytes) -> None:
+        records = self._offenders.setdefault(kind, [])
+        if len(records) < control.RECORDS:
+            records.append(record)
 
     def _report(self) -> None:
         """Tell the daemon what was used, and the counters where they changed."""
-        forwarder = self._forwarder
-        used = b"".join(forwarder.used)
-        forwarder.used.clear()
+        told = self._told
+        used = b"".join(told.used)
+        told.used.clear()
         size = control.ADDRESS_OCTETS * control.RECORDS
         for at in range(0, len(used), size):
             self._tell(control.USED + used[at : at + size])
         found: dict[str, Any] = {
-            "packets": dict(forwarder.counters),
-            "octets": {"inward": forwarder.octets[0], "outward": forwarder.octets[1]},
+            "packets": dict(told.counters),
+            "octets": {"inward": told.octets[0], "outward": told.octets[1]},
             "route_failures": self._routes.failures,
             "mended": {**self._mended, "routes": self._routes.repaired},
             "address": self._state.name.lower(),
         }
         keeper = self._keeper
         found["mended"]["firewall"] = keeper.repaired if keeper else 0
-        facts = {"interface": self._interface, "mtu": self._mtu}
+        facts = self._facts()
         if keeper is not None:
             facts["warning"] = keeper.failed
         # Also where nothing has changed: the daemon notices when this process stands still.
@@ -226,14 +266,16 @@ def _open_raw(address: IPv6Address) -> socket.socket:
 
 
 def main() -> None:
-    """Serve the daemon at the other end of the descriptor given."""
+    """Serve the daemon at the other end of the descriptor given, for an address, and at a place
+    for packets inside UDP, if there is one."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     channel = socket.socket(fileno=int(sys.argv[1]))
     channel.setblocking(False)
+    place = encapsulation.parse_place(sys.argv[3]) if sys.argv[3] else None
     with ExitStack() as stack:
         try:
-            Process(channel, IPv6Address(sys.argv[2]), stack).run()
+            Process(channel, IPv6Address(sys.argv[2]), place, stack).run()
         except (SystemRefusedError, OSError) as error:
             with contextlib.suppress(OSError):
                 channel.send(control.REFUSED + str(error).encode())

@@ -10,17 +10,27 @@ import socket
 import struct
 from contextlib import suppress
 from ipaddress import IPv6Address
+from pathlib import Path
+from typing import Any
 
 from pyroute2 import IPBatch, IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
 
 from mip6 import packets
-from roamkey.correspondent.dataplane.table import LEAST_MTU
+from roamkey.correspondent.dataplane.table import LEAST_MTU, OVERHEAD4, OVERHEAD6
 from roamkey.errors import SystemRefusedError
 
 _NOBODY = IPv6Address("100::4a6d:29c1:7b3e:f058")  # of the discard prefix, RFC 6666
 _AT_A_TIME = 128  # requests in one call: a few milliseconds at most
 _ANSWERS_OCTETS = 65536
 _MTU_UNKNOWN = 1500
+_IFA_F_NODAD = 0x02  # linux/if_addr.h
+# Inside UDP: the Internet takes 1500 octets nearly everywhere, and says where not. The other
+# end is asked for TCP segments that fit into the least MTU of IPv6, since it may not hear of a
+# narrower way, and fragments are dropped.
+_OUTER_MTU = 1500
+_TCP_OCTETS = packets.IPV6_HEADER_OCTETS + 20
+NATIVE_OVERHEAD = packets.EXTENSION_OCTETS
 PROTOCOL = 0x6B  # of our routes, a number of our own: `ip -6 route` shows "proto 107"
 _IFF_LOOPBACK = 0x8
 
@@ -39,13 +49,45 @@ _ATTRIBUTE = struct.Struct("=HH")
 _HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence, port
 
 
-def set_up(interface: str, address: IPv6Address) -> tuple[int, int]:
-    """Bring the device up with the MTU that leaves room on the way out; its index and that MTU."""
+def set_up(interface: str, address: IPv6Address, own: bool = False) -> tuple[int, int]:
+    """Bring the device up with the MTU that leaves room on the way out; its index and that MTU.
+
+    `own`: it gets the address, which no other interface has. Raises SystemRefusedError.
+    """
     with IPRoute() as netlink:
         mtu = mtu_for(_way_out_mtu(netlink, address))
         index = int(netlink.link_lookup(ifname=interface)[0])
+        _switch_on(interface)
         netlink.link("set", index=index, mtu=mtu, state="up")
+    if own:
+        put_address(index, address)
     return index, mtu
+
+
+def put_address(index: int, address: IPv6Address) -> None:
+    """Give the device our address, for this host alone: nobody is asked whether it is taken.
+    Raises SystemRefusedError."""
+    try:
+        with IPRoute() as netlink:
+            text = str(address)
+            netlink.addr("replace", index=index, address=text, prefixlen=128, flags=_IFA_F_NODAD)
+    except NetlinkError as error:
+        why = error.args[1] if len(error.args) > 1 else error
+        raise SystemRefusedError(f"{address} can't be put on the device: {why}") from None
+
+
+def _switch_on(interface: str) -> None:
+    """Where a host has IPv6 switched off for new interfaces, our device has it all the same; as a
+    service we may not write there, and say who may."""
+    path = Path(f"/proc/sys/net/ipv6/conf/{interface}/disable_ipv6")
+    try:
+        if path.read_text().strip() != "0":
+            path.write_text("0")
+    except OSError as error:
+        raise SystemRefusedError(
+            f"no IPv6 on {interface} ({error.strerror}): "
+            "have sysctl set net.ipv6.conf.default.disable_ipv6=0"
+        ) from None
 
 
 def mtu_for(way_out: int) -> int:
@@ -68,15 +110,20 @@ class Routes:
 
     def __init__(self, index: int, address: IPv6Address) -> None:
         """`index` of the device; `address`: ours, the source that programs get by default."""
-        self._requests = {
-            "add": _request("add", index, address),
-            "replace": _request("replace", index, address),
-            "del": _request("del", index, address),
-        }
+        self._requests: dict[tuple[str, int], bytes] = {}
+        for what in ("add", "replace", "del"):
+            self._requests[what, NATIVE_OVERHEAD] = _request(what, index, address)
+        for overhead in (OVERHEAD4, OVERHEAD6):
+            metrics = {
+                "mtu": _OUTER_MTU - overhead,
+                "advmss": LEAST_MTU - overhead - _TCP_OCTETS,
+            }
+            for what in ("add", "replace"):
+                self._requests[what, overhead] = _request(what, index, address, metrics)
         self._index = index
         self._address = address.packed
-        self._wanted: dict[bytes, str] = {}
-        self._there: set[bytes] = set()
+        self._wanted: dict[bytes, tuple[str, int]] = {}  # what to do, and the way's overhead
+        self._there: dict[bytes, int] = {}
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)
         self._socket.setblocking(False)
         self._socket.bind((0, 0))
@@ -89,23 +136,24 @@ class Routes:
         self.failures = 0
         self.repaired = 0
 
-    def add(self, home_address: bytes) -> None:
-        """There shall be a route."""
-        self._want(home_address, "add")
+    def add(self, home_address: bytes, overhead: int = NATIVE_OVERHEAD) -> None:
+        """There shall be a route. `overhead`: octets around a packet on that way."""
+        there = self._there.get(home_address)
+        if there == overhead:
+            self._wanted.pop(home_address, None)
+        else:
+            self._wanted[home_address] = "add" if there is None else "replace", overhead
 
     def remove(self, home_address: bytes) -> None:
         """There shall be none."""
-        self._want(home_address, "del")
-
-    def renew(self, home_address: bytes) -> None:
-        """The route is made anew, so that the kernel forgets what it learned of the way."""
-        self._wanted[home_address] = "replace"
-
-    def _want(self, home_address: bytes, what: str) -> None:
-        if (home_address in self._there) != (what == "add"):
-            self._wanted[home_address] = what
+        if home_address in self._there:
+            self._wanted[home_address] = "del", NATIVE_OVERHEAD
         else:
             self._wanted.pop(home_address, None)
+
+    def renew(self, home_address: bytes, overhead: int = NATIVE_OVERHEAD) -> None:
+        """The route is made anew, so that the kernel forgets what it learned of the way."""
+        self._wanted[home_address] = "replace", overhead
 
     def flush(self) -> bool:
         """Make some of the changes that wait; whether there are more."""
@@ -118,11 +166,11 @@ class Routes:
             self._socket.send(b"".join(requests))
         except OSError:
             self.failures += len(batch)
-        for home, what in batch:
+        for home, (what, overhead) in batch:
             if what == "del":
-                self._there.discard(home)
+                self._there.pop(home, None)
             else:
-                self._there.add(home)
+                self._there[home] = overhead
         self._hear()
         return bool(self._wanted)
 
@@ -197,15 +245,15 @@ class Routes:
         return given.get(_DST, b"") if (given.get(_OIF), given.get(_PREFSRC)) == ours else b""
 
     def _mend(self, missed: set[bytes]) -> None:
-        for home in missed & self._there:
+        for home in missed & self._there.keys():
             if home not in self._wanted:
-                self._wanted[home] = "replace"
+                self._wanted[home] = "replace", self._there[home]
                 self.repaired += 1
 
     def homes(self) -> set[bytes]:
         """Whose routes there should be."""
-        wanted = {home for home, what in self._wanted.items() if what != "del"}
-        return self._there - self._wanted.keys() | wanted
+        wanted = {home for home, (what, _) in self._wanted.items() if what != "del"}
+        return self._there.keys() - self._wanted.keys() | wanted
 
     def close(self) -> None:
         """Close the sockets; the routes go with the device."""
@@ -213,9 +261,13 @@ class Routes:
         self._dump.close()
 
 
-def _request(what: str, index: int, address: IPv6Address) -> bytes:
+def _request(
+    what: str, index: int, address: IPv6Address, metrics: dict[str, int] | None = None
+) -> bytes:
     """An octet string in which `_NOBODY` stands for the home address; wants no acknowledgement."""
-    source = {} if what == "del" else {"prefsrc": str(address)}
+    more: dict[str, Any] = {} if what == "del" else {"prefsrc": str(address)}
+    if metrics is not None:
+        more["metrics"] = metrics
     with IPBatch() as batch:
         batch.route(
             what,
@@ -223,7 +275,7 @@ def _request(what: str, index: int, address: IPv6Address) -> bytes:
             dst=f"{_NOBODY}/128",
             oif=index,
             proto=PROTOCOL,
-            **source,
+            **more,
         )
         made = bytes(batch.batch)
     length, kind, flags, sequence, port = _HEADER.unpack_from(made)

@@ -1,12 +1,15 @@
 """Home addresses, where they are, and the sockets to there."""
 
+import errno
 import resource
 import socket
 from collections.abc import Callable
 from functools import partial
 from ipaddress import IPv6Address
 
-from mip6 import packets
+from mip6 import addresses, packets
+from roamkey.correspondent import encapsulation
+from roamkey.correspondent.core.endpoints import unpack
 from roamkey.correspondent.dataplane import filters
 
 _SOCKETS_MAX = 4096
@@ -17,21 +20,31 @@ _SEND_BUFFER = 4 << 20
 LEAST_MTU = 1280  # RFC 8200 section 5: every way takes as much
 _ANY_MTU = 1 << 16
 _MTU_FORGOTTEN_MS = 600_000
+NATIVE_BODY = 16  # in the buffer: see `forward`
+OVERHEAD4 = 20 + packets.UDP_HEADER_OCTETS  # of a packet inside UDP, over IPv4
+OVERHEAD6 = packets.IPV6_HEADER_OCTETS + packets.UDP_HEADER_OCTETS
 
 
 class Entry:
-    """A bound node. `care_of_text` as recvfrom() spells it; `send`: None without a socket.
+    """A bound node. `care_of_text` as recvfrom() spells it, where it is reached natively; else
+    `endpoint`, and `outer`: address and port of that, as recvmsg() has them.
 
-    `mtu`: the longest packet of a program that goes there whole; `squeezed`: one was told so.
+    `send`: takes what goes to it, from `body` on in the buffer; None without a socket. `mtu`: the
+    longest packet of a program that goes there whole; `squeezed`: one was told so; `overhead`: how
+    much longer a packet becomes.
     """
 
     __slots__ = (
         "addresses",
+        "body",
         "care_of_text",
+        "endpoint",
         "expires_ms",
         "home_address",
         "mtu",
         "mtu_until_ms",
+        "outer",
+        "overhead",
         "path_mtu",
         "send",
         "socket",
@@ -42,11 +55,23 @@ class Entry:
         """Not bound to anything yet."""
         self.home_address = home_address
         self.addresses = home_address + correspondent
-        self.care_of_text = ""
         self.expires_ms = 0
         self.socket: socket.socket | None = None
         self.send: Callable[[bytes | memoryview], int] | None = None
         self.squeezed = False
+        self.place("", b"")
+
+    def place(self, care_of_text: str, endpoint: bytes) -> None:
+        """It is there now: at a care-of address, or, where one is given, at a packed endpoint."""
+        self.care_of_text = "" if endpoint else care_of_text
+        self.endpoint = endpoint
+        self.outer: tuple[str, int] | None = None
+        self.overhead, self.body = packets.EXTENSION_OCTETS, NATIVE_BODY
+        if endpoint:
+            address, port, _ = unpack(endpoint)
+            self.outer = socket.inet_ntop(socket.AF_INET6, address), port
+            self.overhead = OVERHEAD4 if addresses.is_ipv4(address) else OVERHEAD6
+            self.body = 0
         self.widen()
 
     def widen(self) -> None:
@@ -55,48 +80,54 @@ class Entry:
         self.mtu_until_ms = 0
 
     def narrow(self, path_mtu: int, now: int) -> None:
-        """A router on the way takes no more than `path_mtu` octets, 1280 at least."""
+        """The way takes no more than `path_mtu` octets; over IPv6 1280 at least."""
         if path_mtu >= self.path_mtu:
             return
         self.path_mtu = path_mtu
-        self.mtu = path_mtu - packets.EXTENSION_OCTETS
+        self.mtu = path_mtu - self.overhead
         self.mtu_until_ms = now + _MTU_FORGOTTEN_MS
 
 
 class Table:
     """The bound nodes. `by_home`: by home address; `by_flow`: by our address and that one, the
-    way both stand in the header of a packet that goes out."""
+    way both stand in the header of a packet that goes out; `by_endpoint`: those at an endpoint."""
 
-    def __init__(self, address: IPv6Address) -> None:
-        """`address`: ours."""
-        self._address = address
+    def __init__(self, address: IPv6Address, udp: socket.socket | None = None) -> None:
+        """`address`: ours; `udp`: what reaches endpoints; none are bound without."""
+        self._text = str(address)
+        self.address = address.packed
+        self._udp = udp
         self._connected = 0  # nodes with a socket of their own
         self._shared: socket.socket | None = None
         self._sockets_max = _raise_descriptor_limit()
         self.by_home: dict[bytes, Entry] = {}
         self.by_flow: dict[bytes, Entry] = {}
+        self.by_endpoint: dict[bytes, set[Entry]] = {}
 
-    def bind(self, home_address: bytes, care_of_address: bytes, expires_ms: int) -> Entry | None:
+    def bind(
+        self, home_address: bytes, care_of_address: bytes, expires_ms: int, endpoint: bytes = b""
+    ) -> Entry | None:
         """Note where a node is; its entry if it is somewhere else than before, else None."""
-        text = socket.inet_ntop(socket.AF_INET6, care_of_address)
+        text = "" if endpoint else socket.inet_ntop(socket.AF_INET6, care_of_address)
         entry = self.by_home.get(home_address)
         if entry is None:
-            entry = Entry(home_address, self._address.packed)
+            entry = Entry(home_address, self.address)
             self.by_home[home_address] = entry
-            self.by_flow[self._address.packed + home_address] = entry
+            self.by_flow[self.address + home_address] = entry
         entry.expires_ms = expires_ms
-        if entry.care_of_text == text:
+        if (entry.care_of_text, entry.endpoint) == (text, endpoint):
             return None
         self._hang_up(entry)
-        entry.care_of_text = text
-        entry.widen()
+        entry.place(text, endpoint)
+        if endpoint:
+            self.by_endpoint.setdefault(endpoint, set()).add(entry)
         return entry
 
     def unbind(self, home_address: bytes) -> None:
         """A node is nowhere, or at home."""
         entry = self.by_home.pop(home_address, None)
         if entry is not None:
-            del self.by_flow[self._address.packed + home_address]
+            del self.by_flow[self.address + home_address]
             self._hang_up(entry)
 
     def connect(self, entry: Entry) -> Callable[[bytes | memoryview], int]:
@@ -104,8 +135,14 @@ class Table:
 
         It is connected, so that the kernel looks the way up once and not for each packet. Nodes
         beyond the number of sockets share one: a way looked up for each packet costs less than a
-        socket made for each.
+        socket made for each. Endpoints share the one at our port: another one there, connected,
+        would be given the node's signalling.
         """
+        if entry.outer is not None:
+            if self._udp is None:
+                raise OSError(errno.ENOTCONN, "no way inside UDP")
+            entry.send = encapsulation.sender(self._udp, entry.endpoint)
+            return entry.send
         if self._connected >= self._sockets_max:
             if self._shared is None:
                 self._shared = self._open()
@@ -127,7 +164,7 @@ class Table:
             filters.nothing(one)
             one.setblocking(False)
             one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
-            one.bind((str(self._address), 0))
+            one.bind((self._text, 0))
         except OSError:
             one.close()
             raise
@@ -138,6 +175,11 @@ class Table:
             self._connected -= 1
             entry.socket.close()
         entry.socket = entry.send = None
+        there = self.by_endpoint.get(entry.endpoint)
+        if there is not None:
+            there.discard(entry)
+            if not there:
+                del self.by_endpoint[entry.endpoint]
 
 
 def _send_to(one: socket.socket, target: tuple[str, int], octets: bytes | memoryview) -> int:

@@ -20,29 +20,32 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from mip6 import addresses
 from roamkey import privatefiles
 from roamkey.errors import BadInputError, SystemRefusedError
 from roamkey.registry import database
 from roamkey.registry.place import Place
 
-_VERSION = 1
+_VERSION = 2
+_ADDED = "way TEXT, endpoint TEXT"  # to both tables, by version 2
+_READABLE = (1, _VERSION)
 _BUSY_S = 5.0
 _MARGIN = 5_000  # rows that go at a time, so that nobody waits long
 
 #: of an event, in the order in which the recorder gives them
 FIELDS = (
     "at_ms", "kind", "home_address", "care_of_address", "previous", "sequence", "generation",
-    "lifetime_s", "count", "reason", "gap_ms",
+    "lifetime_s", "count", "reason", "gap_ms", "way", "endpoint",
 )  # fmt: skip
 #: of a node after a batch, likewise; `updates` and `moves` are added up
 NODE_FIELDS = (
     "home_address", "state", "care_of_address", "sequence", "generation", "seen_ms", "expires_ms",
-    "updates", "moves",
+    "updates", "moves", "way", "endpoint",
 )  # fmt: skip
 #: of a node as the registry has it, likewise
 KNOWN_FIELDS = (
     "home_address", "board", "later_keys", "state", "care_of_address", "sequence", "generation",
-    "seen_ms", "expires_ms",
+    "seen_ms", "expires_ms", "way", "endpoint",
 )  # fmt: skip
 _ADDRESSES = ("correspondent", "home_address", "care_of_address", "previous")
 
@@ -50,19 +53,26 @@ _TABLES = f"""
 CREATE TABLE events (
   id INTEGER PRIMARY KEY AUTOINCREMENT, correspondent BLOB NOT NULL, at_ms INTEGER NOT NULL,
   kind TEXT NOT NULL, home_address BLOB, care_of_address BLOB, previous BLOB, sequence INTEGER,
-  generation INTEGER, lifetime_s INTEGER, count INTEGER, reason TEXT, gap_ms INTEGER
+  generation INTEGER, lifetime_s INTEGER, count INTEGER, reason TEXT, gap_ms INTEGER,
+  {_ADDED}
 );
 CREATE INDEX events_by_node ON events (home_address) WHERE home_address IS NOT NULL;
 CREATE TABLE nodes (
   home_address BLOB NOT NULL, correspondent BLOB NOT NULL, board TEXT,
   later_keys INTEGER NOT NULL DEFAULT 0, state TEXT NOT NULL, care_of_address BLOB,
   sequence INTEGER, generation INTEGER, seen_ms INTEGER, expires_ms INTEGER,
-  updates INTEGER NOT NULL DEFAULT 0, moves INTEGER NOT NULL DEFAULT 0,
+  updates INTEGER NOT NULL DEFAULT 0, moves INTEGER NOT NULL DEFAULT 0, {_ADDED},
   PRIMARY KEY (home_address, correspondent)
 ) WITHOUT ROWID;
 PRAGMA user_version = {_VERSION};
 """
 
+
+_UPGRADE = "".join(
+    f"ALTER TABLE {table} ADD COLUMN {column};"
+    for table in ("events", "nodes")
+    for column in _ADDED.split(", ")
+)
 
 _CHUNKS = (256, 32, 4, 1)  # rows in a statement
 
@@ -86,7 +96,7 @@ _add_events = _insert("events", FIELDS)
 _move_nodes = _insert(
     "nodes",
     NODE_FIELDS,
-    f"ON CONFLICT DO UPDATE SET {_replaced(('state', 'care_of_address'))}, "
+    f"ON CONFLICT DO UPDATE SET {_replaced(('state', 'care_of_address', 'way', 'endpoint'))}, "
     f"{_kept(('sequence', 'generation', 'seen_ms', 'expires_ms'))}, "
     "updates = updates + excluded.updates, moves = moves + excluded.moves",
 )
@@ -96,7 +106,8 @@ _know_nodes = _insert(
     KNOWN_FIELDS,
     f"ON CONFLICT DO UPDATE SET {_replaced(('board', 'later_keys', 'sequence', 'generation'))}, "
     "state = CASE WHEN excluded.state = 'bound' OR state = 'bound' THEN excluded.state "
-    f"ELSE state END, {_kept(('care_of_address', 'seen_ms', 'expires_ms'))}",
+    f"ELSE state END, {_kept(('care_of_address', 'seen_ms', 'expires_ms', 'way'))}, "
+    "endpoint = CASE WHEN excluded.way IS NULL THEN endpoint ELSE excluded.endpoint END",
 )
 
 
@@ -124,15 +135,19 @@ class Writer:
         try:
             self._c.execute("PRAGMA journal_mode = WAL")
             self._c.execute("PRAGMA synchronous = NORMAL")
-            if not self._c.execute("PRAGMA user_version").fetchone()[0]:
+            found = self._c.execute("PRAGMA user_version").fetchone()[0]
+            if not found:
                 self._c.executescript(f"BEGIN IMMEDIATE; {_TABLES} COMMIT;")
+            elif found < _VERSION:
+                mark = f"PRAGMA user_version = {_VERSION};"
+                self._c.executescript(f"BEGIN IMMEDIATE; {_UPGRADE} {mark} COMMIT;")
         except sqlite3.Error as error:
             # another daemon may have been faster
-            if "already exists" not in str(error):
+            if not any(text in str(error) for text in ("already exists", "duplicate column")):
                 self._c.close()
                 raise SystemRefusedError(f"events {path}: {error}") from None
             self._c.rollback()
-        _check_version(self._c, path)
+        _check_version(self._c, path, (_VERSION,))
 
     def add(self, events: Sequence[tuple[Any, ...]], nodes: Sequence[tuple[Any, ...]]) -> None:
         """Append events (`FIELDS`) and move nodes on (`NODE_FIELDS`), together."""
@@ -291,7 +306,7 @@ def _contains(wanted: str, *values: Any) -> bool:
 
 
 def _text(address: bytes) -> str:
-    return socket.inet_ntop(socket.AF_INET6, address)
+    return str(addresses.text(address))
 
 
 def _octets(address: str) -> bytes:
@@ -312,13 +327,13 @@ def _open(path: Path, place: Place) -> sqlite3.Connection:
     return c
 
 
-def _check_version(c: sqlite3.Connection, path: Path) -> None:
+def _check_version(c: sqlite3.Connection, path: Path, known: Sequence[int] = _READABLE) -> None:
     try:
         found = c.execute("PRAGMA user_version").fetchone()[0]
     except sqlite3.Error as error:
         c.close()
         raise BadInputError(f"events {path}: {error}") from None
-    if found != _VERSION:
+    if found not in known:
         c.close()
         raise BadInputError(
             f"events {path} is of version {found}, not {_VERSION}: move it away, a new one is made"

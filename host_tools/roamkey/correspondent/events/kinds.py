@@ -13,13 +13,15 @@ apply:
     sequence, generation, lifetime_s   of the Binding Update
     count             how many there were: drops and refusals are gathered for a second
     reason            why; of what was refused or dropped, as in `roamkey correspondent drops`
+    way, endpoint     how the node is reached: native, udp6 or udp4 (inside UDP), and then from
+                      which outer address and port
     gap_ms            time without data from or to the node around a registration
 
 None of them is a secret.
 """
 
 from datetime import datetime, timezone
-from ipaddress import IPv6Address
+from ipaddress import IPv4Network, IPv6Address
 from typing import Any
 
 BOUND = "bound"  # a binding where there was none
@@ -40,11 +42,14 @@ KINDS = (
 UPDATES = (BOUND, REFRESHED, MOVED, REMOVED)  # accepted Binding Updates
 
 _NETWORK_BITS = 64
+_NETWORK4_BITS = 24  # of IPv4 nobody tells; most networks are of its size
 _S = 1000
 
 
 def network(address: str) -> str:
-    """The network of a care-of address, as its prefix of 64 bits."""
+    """The network of a care-of address, as its prefix of 64 bits; of an IPv4 address, of 24."""
+    if "." in address:
+        return str(IPv4Network((address, _NETWORK4_BITS), strict=False))
     bits = int(IPv6Address(address)) >> _NETWORK_BITS << _NETWORK_BITS
     return f"{IPv6Address(bits)}/{_NETWORK_BITS}"
 
@@ -53,6 +58,8 @@ def text(event: dict[str, Any]) -> str:
     """What an event says, without its time and node."""
     kind = event["kind"]
     where = event.get("care_of_address", "")
+    if "endpoint" in event:
+        where += f" by {event['way']} from {event['endpoint']}"
     number = f"sequence {event.get('sequence')}, key {event.get('generation')}"
     if kind == MOVED:
         return f"from {event['previous']} to {where}, {number}, for {event['lifetime_s']} s"

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from roamkey.correspondent.core import entries
+from roamkey.correspondent.core import endpoints, entries
 from roamkey.correspondent.core.entries import Verdict
 from roamkey.correspondent.events import kinds
 from roamkey.correspondent.events.file import Writer
@@ -95,7 +95,7 @@ class Recorder:
             self._update(now, kinds.REMOVED, verdict, None, verdict.previous or None)
         elif outcome == entries.DATA:
             self.data(verdict.home_address, now)
-        else:
+        elif outcome != entries.KEEPALIVE:
             home = verdict.home_address if len(self._counts) < _COUNTS_MAX else b""
             self._counts[outcome, verdict.reason, home] += 1
 
@@ -106,7 +106,8 @@ class Recorder:
 
     def expired(self, now: int, home_address: bytes, binding: Binding) -> None:
         """A binding's time is over."""
-        self._put((now, kinds.EXPIRED, home_address, binding.care_of_address, *(None,) * 7))
+        row = (now, kinds.EXPIRED, home_address, binding.care_of_address, *(None,) * 7)
+        self._put(row, *_way(binding.endpoint))
 
     def data(self, home_address: bytes, now: int) -> None:
         """Data flowed with a bound node."""
@@ -156,11 +157,14 @@ class Recorder:
         self, now: int, kind: str, verdict: Verdict, care_of: bytes | None, before: bytes | None
     ) -> None:
         numbers = verdict.sequence, verdict.generation, verdict.lifetime
-        self._put((now, kind, verdict.home_address, care_of, before, *numbers, None, None, None))
+        row = (now, kind, verdict.home_address, care_of, before, *numbers, None, None, None)
+        self._put(row, *_way(verdict.endpoint))
 
-    def _put(self, what: _Row | Callable[[], None]) -> None:
+    def _put(
+        self, what: _Row | Callable[[], None], way: str | None = None, endpoint: str | None = None
+    ) -> None:
         if len(self._queue) < self._queue_max:
-            self._queue.append(what)
+            self._queue.append(what if callable(what) else (*what, way, endpoint))
         else:
             self._overflowed += 1
 
@@ -220,7 +224,7 @@ class Recorder:
         unsaid = self.lost - self._said
         if unsaid:
             now = time.time_ns() // 1_000_000
-            self._file.add([(now, kinds.LOST, *(None,) * 6, unsaid, None, None)], [])
+            self._file.add([(now, kinds.LOST, *(None,) * 6, unsaid, *(None,) * 4)], [])
             self._said += unsaid
 
     def _add(self, events: list[_Row]) -> None:
@@ -247,7 +251,7 @@ class Recorder:
             return
         now = time.time_ns() // 1_000_000
         rows, gone = [], []
-        for home, board, live, generation, sequence, care_of, seen, expires in found:
+        for home, board, live, generation, sequence, care_of, endpoint, seen, expires in found:
             if not live:
                 gone.append(home)
                 continue
@@ -255,22 +259,29 @@ class Recorder:
             if expires is not None and expires > now:
                 state = "bound"
             known = home, board, live - 1, state, care_of
-            rows.append((*known, sequence, generation, seen, expires))
+            by = (None, None) if care_of is None else _way(endpoint)
+            rows.append((*known, sequence, generation, seen, expires, *by))
         self._file.know(rows, gone if since >= 0 else None)
 
 
 def _move(nodes: dict[bytes, _Row], event: _Row) -> None:
     """What holds for a node after an event: a row of `NODE_FIELDS`."""
-    at, kind, home, care_of, _, sequence, generation, lifetime, *_ = event
+    at, kind, home, care_of, _, sequence, generation, lifetime, _, _, _, way, endpoint = event
+    if kind == kinds.REMOVED:
+        way = endpoint = None
     row = nodes.get(home)
-    updates, moves = row[7:] if row else (0, 0)
+    updates, moves = row[7:9] if row else (0, 0)
     if kind == kinds.EXPIRED:
         numbers = row[3:7] if row else (None,) * 4
     else:
         numbers = (sequence, generation, at, at + _S * lifetime)
         updates += 1
         moves += kind == kinds.MOVED
-    nodes[home] = (home, _STATES[kind], care_of, *numbers, updates, moves)
+    nodes[home] = (home, _STATES[kind], care_of, *numbers, updates, moves, way, endpoint)
+
+
+def _way(endpoint: bytes) -> tuple[str, str | None]:
+    return endpoints.way(endpoint), endpoints.text(endpoint) or None
 
 
 #: kind of event -> the state in which it leaves the node

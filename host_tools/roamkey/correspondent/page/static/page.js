@@ -44,7 +44,8 @@ function ago(ms) {
 }
 
 function network(address) {
-  // the /64 of an address, as the server writes it
+  // the /64 of an address, or the /24 of an IPv4 one, as the server writes it
+  if (address.includes(".")) return `${address.slice(0, address.lastIndexOf("."))}.0/24`;
   const [head, tail] = address.split("::");
   const left = head ? head.split(":") : [];
   const right = tail ? tail.split(":") : [];
@@ -78,7 +79,7 @@ function story(e) {
   const times = e.count > 1 ? `${count(e.count)} times` : "";
   switch (e.kind) {
     case "moved": return [`moved to ${network(e.care_of_address)}`, `from ${network(e.previous)}; ${key}`];
-    case "bound": return [`bound in ${network(e.care_of_address)}`, `${e.care_of_address}; ${key}`];
+    case "bound": return [`bound in ${network(e.care_of_address)}`, `${e.care_of_address}${e.endpoint ? ` by ${e.way} from ${e.endpoint}` : ""}; ${key}`];
     case "refreshed": return ["refreshed", `for ${count(e.lifetime_s)} s; ${key}`];
     case "removed": return ["de-registered", e.previous ? `left ${network(e.previous)}; ${key}` : key];
     case "expired": return ["expired", `no update in time from ${e.care_of_address}`];
@@ -122,6 +123,7 @@ function makeRow(node) {
     make("td", { role: "cell" }, make("span", { class: "state" })),
     make("td", { role: "cell" }),
     make("td", { role: "cell", class: "address" }),
+    make("td", { role: "cell", class: "way" }),
     make("td", { role: "cell", class: "number" }),
     make("td", { role: "cell", class: "number" }, uses),
   ];
@@ -141,7 +143,7 @@ function showNode(node, live) {
   }
   const before = entry.node;
   entry.node = node;
-  const [who, state, net, address, , uses] = entry.row.children;
+  const [who, state, net, address, way, , uses] = entry.row.children;
   const [board, home] = who.firstChild.children;
   put(board, node.board || node.home_address);
   put(home, (node.board ? node.home_address : "") + (manyCorrespondents ? ` → ${node.correspondent}` : ""));
@@ -155,13 +157,15 @@ function showNode(node, live) {
     }
   }
   put(address, node.care_of_address || "");
+  put(way, node.care_of_address ? node.way || "" : "");
+  way.title = node.endpoint ? `inside UDP, at ${node.endpoint}` : "";
   const share = node.uses_left / KEY_USES;
   put(uses.firstChild.firstChild, count(node.uses_left));
   uses.querySelector("rect").setAttribute("width", `${Math.max(2, 100 * share)}%`);
   uses.firstChild.toggleAttribute("data-low", share < LOW_USES);
   uses.title = node.later_keys ? `and ${node.later_keys} more keys` : "the last key";
   showTime(entry);
-  if (live && (!before || before.care_of_address !== node.care_of_address || before.state !== node.state)) {
+  if (live && (!before || before.care_of_address !== node.care_of_address || before.endpoint !== node.endpoint || before.state !== node.state)) {
     again(entry.row, "fresh");
   }
   entry.row.classList.toggle("chosen", node.home_address === chosen);
@@ -188,7 +192,7 @@ function showTime({ node, row }) {
   const span = row.children[1].firstChild;
   span.dataset.state = state;
   put(span, STATES[state] || state);
-  put(row.children[4], node.seen_ms ? ago(node.seen_ms) : "");
+  put(row.children[5], node.seen_ms ? ago(node.seen_ms) : "");
 }
 
 // --- the timeline

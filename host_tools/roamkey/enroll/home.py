@@ -9,6 +9,19 @@ from roamkey.errors import BadInputError, RefusedError
 from roamkey.registry import Registry
 
 
+def network_of(prefix: str) -> ipaddress.IPv6Network:
+    """The network that is written as fd00:0:0:a::/64; raises BadInputError where none of its
+    addresses could be a board's."""
+    try:
+        network = ipaddress.IPv6Network(prefix)
+    except ValueError:
+        raise BadInputError(f"{prefix}: not an IPv6 prefix (as 2001:db8:a::/64)") from None
+    first = (network.network_address + 1).packed
+    if network.prefixlen > 126 or not addresses.is_unicast_global(first):
+        raise BadInputError(f"{prefix}: no prefix for global addresses of boards")
+    return network
+
+
 class Pool:
     """Gives out addresses of one prefix; any thread may ask.
 
@@ -18,13 +31,7 @@ class Pool:
 
     def __init__(self, registry: Registry, prefix: str, taken: Iterable[bytes] = ()) -> None:
         """`prefix`: text such as 2001:db8:a::/64; `taken`: 16 octets each, not to be given."""
-        try:
-            self._network = ipaddress.IPv6Network(prefix)
-        except ValueError:
-            raise BadInputError(f"{prefix}: not an IPv6 prefix (as 2001:db8:a::/64)") from None
-        first = (self._network.network_address + 1).packed
-        if self._network.prefixlen > 126 or not addresses.is_unicast_global(first):
-            raise BadInputError(f"{prefix}: no prefix for global addresses of boards")
+        self._network = network_of(prefix)
         self._registry = registry
         self._taken = set(taken)
         self._given: dict[str, bytes] = {}
@@ -47,3 +54,8 @@ class Pool:
                     self._given[board] = address
                     return address
         raise RefusedError(f"{self._network}: no address is left")
+
+    def drop(self, board: str) -> None:
+        """Another command gave the address of this board away first: the next one, then."""
+        with self._lock:
+            self._given.pop(board, None)

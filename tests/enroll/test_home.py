@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from mip6 import addresses
+from roamkey.enroll.home import Pool
 from roamkey.errors import BadInputError, RefusedError
-from roamkey.fleet.home import Pool
 from roamkey.registry import Registry
 from roamkey.registry.records import GenerationKey, PairKeys
 
@@ -40,6 +40,18 @@ def test_never_one_that_is_or_was_in_use(tmp_path: Path) -> None:
         assert pool.address_for("b1") == octets("2001:db8:a::1"), "its own"
         hold(registry, "far", "2001:db8:b::1")
         assert pool.address_for("far") == octets("2001:db8:a::6"), "of another prefix"
+
+
+def test_two_commands_that_give_out_addresses_at_once(tmp_path: Path) -> None:
+    """Each pool thinks of the same address first; who comes second takes the next."""
+    with Registry.open(tmp_path / "registry.sqlite") as registry:
+        pools = [Pool(registry, PREFIX), Pool(registry, PREFIX)]
+        assert {pool.address_for(f"b{i}") for i, pool in enumerate(pools)} == {
+            octets("2001:db8:a::1")
+        }
+        hold(registry, "b0", "2001:db8:a::1")
+        pools[1].drop("b1")
+        assert pools[1].address_for("b1") == octets("2001:db8:a::2")
 
 
 def test_a_prefix_that_is_used_up(tmp_path: Path) -> None:

@@ -1,0 +1,50 @@
+"""What became of packets, as counted, and whose they were."""
+
+import errno
+
+from roamkey.correspondent import encapsulation
+
+DELIVERED = "delivered"  # inward, into the kernel
+SENT = "sent"  # outward
+UNBOUND = "no binding"
+SOURCE = "source"  # outward, from another address of this host than ours
+TOO_BIG = "too big"
+BUSY = "busy"  # a queue was full
+FAILED = "failed"
+LOOP = "loop"  # has been through here before, or would be again
+NOT_SERVED = "not served"  # routed into the device, and nobody's home address
+
+# Of packets inside UDP; inward all of them, outward what a node would drop as well
+TRUNCATED = encapsulation.TRUNCATED
+IP_OPTIONS = encapsulation.IP_OPTIONS
+UDP_CHECKSUM = encapsulation.UDP_CHECKSUM
+LENGTH = "length"
+VERSION = "version"
+HOP_LIMIT = "hop limit"
+FRAGMENT = encapsulation.FRAGMENT
+ENCAPSULATED = "encapsulated"  # an extension header inside
+DESTINATION = "destination"  # inside, another one than ours
+PROTOCOL = "protocol"  # inside, neither UDP nor TCP nor ICMPv6
+
+NAMES = (
+    DELIVERED, SENT, UNBOUND, SOURCE, LOOP, TOO_BIG, BUSY, FAILED, NOT_SERVED, TRUNCATED,
+    IP_OPTIONS, UDP_CHECKSUM, LENGTH, VERSION, HOP_LIMIT, FRAGMENT, ENCAPSULATED, DESTINATION,
+    PROTOCOL,
+)  # fmt: skip
+
+_FULL = (errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM)
+
+
+class Tally:
+    """`counters`: by the names above; `octets`: of inner packets, inward and outward; `used`:
+    home addresses that had data; take them out."""
+
+    def __init__(self) -> None:
+        """Nothing yet."""
+        self.counters = dict.fromkeys(NAMES, 0)
+        self.octets = [0, 0]
+        self.used: set[bytes] = set()
+
+    def count(self, error: OSError) -> None:
+        """The kernel didn't take a packet."""
+        self.counters[BUSY if error.errno in _FULL else FAILED] += 1
