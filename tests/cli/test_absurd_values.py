@@ -181,7 +181,7 @@ def there(tmp_path_factory: pytest.TempPathFactory) -> Path:
         transferfile.export_to(registry, known.correspondent, folder / "export", passphrase)
     writer = Writer(folder / "registry.events.sqlite", known.correspondent)
     writer.add(
-        [(1000, "bound", known.home_address, bytes(16), None, 1, 0, 600, 1, None, None)], []
+        [(1000, "bound", known.home_address, bytes(16), None, 1, 0, 600, 1, *[None] * 4)], []
     )
     writer.close()
     walk = folder / "walk"

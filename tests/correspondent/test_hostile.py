@@ -10,7 +10,7 @@ from support.nodes import Scene
 
 from mip6 import messages, packets
 from roamkey.correspondent.core import reasons
-from roamkey.correspondent.core.entries import Inbound
+from roamkey.correspondent.core.entries import Inbound, encapsulated
 
 FULL = os.environ.get("CAMPAIGN") == "full"
 GROWTH_MAX = 8 << 20
@@ -47,6 +47,16 @@ def chains(draw):
     return Inbound(follows, payload, draw(sources))
 
 
+@st.composite
+def inside(draw):
+    """A whole IPv6 packet to us, or nearly one."""
+    payload = draw(octets)
+    header = packets.ipv6_header(
+        draw(sources), Scene.correspondent, draw(st.integers(0, 255)), len(payload)
+    )
+    return header + payload
+
+
 def checked(tally, growth_max=GROWTH_MAX):
     assert (tally["crashes"], tally.get("first_crash"), tally["believed"]) == (0, None, 0), tally
     first, last = tally["resident_octets"]
@@ -61,11 +71,18 @@ def checked(tally, growth_max=GROWTH_MAX):
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(
-    burst=st.lists(chains() | st.builds(Inbound, st.integers(0, 255), octets, sources), max_size=8)
+    burst=st.lists(
+        chains()
+        | st.builds(Inbound, st.integers(0, 255), octets, sources, endpoint=st.just(b""))
+        | st.builds(encapsulated, st.binary(min_size=34, max_size=34), octets | inside()),
+        max_size=8,
+    )
 )
 def test_no_octets_whatever_escape(scene, burst):
-    for verdict in scene.responder.process(burst, scene.now):
+    for packet, verdict in zip(burst, scene.responder.process(burst, scene.now), strict=True):
         assert verdict.outcome in ("dropped", "data") and verdict.change is None
+        if packet.endpoint and verdict.reply is not None:
+            assert len(verdict.reply.payload) <= len(packet.payload)
 
 
 def test_mutated_vectors_are_dropped():

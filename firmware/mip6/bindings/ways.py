@@ -28,7 +28,6 @@ NAMES = ("native", "udp6", "udp4")
 
 RECORD = "ways"
 _NETWORKS_MAX = const(16)  # of which it is kept which kind won
-_NETWORK_MAX = const(40)  # characters of its name
 _ADDRESSES_MAX = const(4)  # of a name
 _AGAIN_MS = const(15000)  # until a name is looked up again; doubled up to
 _AGAIN_MAX_MS = const(960000)
@@ -56,6 +55,8 @@ class Ways:
         self._names: dict[str, bytes | None] = {}  # hosts to look up -> address that answered last
         self._asked: dict[str, tuple[int, int]] = {}  # name -> (when to ask again, pause)
         self._won: list[tuple[str, int]] = []  # (network, kind), the latest last
+        self._found: dict[int, list[Way]] = {}  # what `of` gave since something changed
+        self._reached: dict[int, list[tuple[int, bytes, int]]] = {}  # see _places
         for peer in peers:
             default = (addresses.text(peer.correspondent), packets.ENCAPSULATION_PORT)
             reach = (peer.reach or [default]) if udp else []
@@ -83,34 +84,64 @@ class Ways:
 
     def of(self, index: int) -> "list[Way]":
         """The ways to correspondent `index`, in the order in which to try them."""
-        ways = self.by_merit(index)
+        ways = self._found.get(index)
+        if ways is None:
+            ways = self.by_merit(index)
+            if self._won:
+                ways = self._in_order(ways)
+            self._found[index] = ways
+        return ways
+
+    def _in_order(self, ways: "list[Way]") -> "list[Way]":
+        """What won on this network last time comes first."""
         for network, kind in self._won:
             if network == self.network:
                 first = [way for way in ways if way[0] == kind]
                 return first + [way for way in ways if way[0] != kind]
         return ways
 
+    # A handover waits for what follows: few names at a time, so that the stack holds them.
+
     def by_merit(self, index: int) -> "list[Way]":
         """The same, whatever won here last time: the best first."""
-        ipv6, ipv4 = self.ipv6, self.ipv4
         ways: "list[Way]" = []
-        if ipv6 is not None and self.native:
+        ipv6 = self.ipv6 if self.native else None
+        if ipv6 is not None and ipv6 == self._home_address:
             ways.append((NATIVE, ipv6, None, 0))
-            if ipv6 == self._home_address:
-                return ways
-        six: "list[Way]" = []
-        four: "list[Way]" = []
-        for host, port in self._reach[index]:
-            for address in self._known[host]:
-                if not addresses.is_ipv4(address):
-                    if ipv6 is not None:
-                        six.append((UDP6, ipv6, address, port))
-                elif ipv4 is not None:
-                    four.append((UDP4, ipv4, address, port))
+            return ways
         # A unique local address is known inside its site alone (RFC 4193 section 4).
-        if ways and _is_local(self._correspondents[index]) and not _is_local(ways[0][1]):
-            return six + four + ways
-        return ways + six + four
+        local = ipv6 is not None and _is_local(self._correspondents[index])
+        last = local and not _is_local(ipv6)
+        if ipv6 is not None and not last:
+            ways.append((NATIVE, ipv6, None, 0))
+        if self.ipv6 is not None:
+            self._add(ways, self._places(index, False), self.ipv6)
+        if self.ipv4 is not None:
+            self._add(ways, self._places(index, True), self.ipv4)
+        if ipv6 is not None and last:
+            ways.append((NATIVE, ipv6, None, 0))
+        return ways
+
+    def _add(self, ways: "list[Way]", places: "list[tuple[int, bytes, int]]", own: bytes) -> None:
+        """The ways inside UDP from an address of ours to these places."""
+        for kind, address, port in places:
+            ways.append((kind, own, address, port))
+
+    def _places(self, index: int, ipv4: bool) -> "list[tuple[int, bytes, int]]":
+        """(kind, address, port) of where a correspondent is reached."""
+        key = 2 * index + ipv4
+        places = self._reached.get(key)
+        if places is None:
+            places = self._reached[key] = self._make_places(index, ipv4)
+        return places
+
+    def _make_places(self, index: int, ipv4: bool) -> "list[tuple[int, bytes, int]]":
+        return [
+            (UDP4 if ipv4 else UDP6, address, port)
+            for host, port in self._reach[index]
+            for address in self._known[host]
+            if addresses.is_ipv4(address) == ipv4
+        ]
 
     def answered(self, index: int, way: "Way") -> None:
         """An answer came by this way to correspondent `index`, on the network of now."""
@@ -123,13 +154,16 @@ class Ways:
                     known.remove(way[2])
                     known.insert(0, way[2])
                     self.changed = True
+                    self._forget()
         if (self.network, way[0]) in self._won:
             return
         before, self._won = self._won, [one for one in self._won if one[0] != self.network]
         if self.by_merit(index)[0][0] != way[0]:
             self._won = self._won[-_NETWORKS_MAX + 1 :]
             self._won.append((self.network, way[0]))
-        self.changed = self.changed or self._won != before
+        if self._won != before:
+            self.changed = True
+            self._found.clear()
 
     # Names
 
@@ -171,15 +205,20 @@ class Ways:
             return False
         before = self._known[name]
         self._known[name] = ([] if last is None else [last]) + fresh[: _ADDRESSES_MAX - 1]
+        self._forget()
         return self._known[name] != before
 
     def at(self, network: str, ipv6: bytes | None, ipv4: bytes | None) -> bool:
         """The node is on this network, with these addresses there; whether that is news."""
-        news = (network, ipv6, ipv4) != (self.network, self.ipv6, self.ipv4)
         if network != self.network:
             self._asked.clear()
-        self.network, self.ipv6, self.ipv4 = network[:_NETWORK_MAX], ipv6, ipv4
-        return news
+        elif ipv6 == self.ipv6 and ipv4 == self.ipv4:
+            return False
+        self.network = network
+        self.ipv6 = ipv6
+        self.ipv4 = ipv4
+        self._found.clear()
+        return True
 
     # The record in flash
 
@@ -192,7 +231,7 @@ class Ways:
         """Take what was kept; a record that is no such thing is ignored."""
         try:
             kept = json.loads(record)
-            won = [(str(network)[:_NETWORK_MAX], int(kind)) for network, kind in kept["won"]]
+            won = [(str(network), int(kind)) for network, kind in kept["won"]]
             names = {name: addresses.parse(one) for name, one in kept["names"].items()}
         except Exception:  # whatever an accident put there
             return
@@ -201,7 +240,12 @@ class Ways:
             if name in self._names:
                 self._names[name] = address
                 self._known[name] = [address]
+        self._forget()
+
+    def _forget(self) -> None:
+        self._found.clear()
+        self._reached.clear()
 
 
-def _is_local(address: bytes) -> bool:
-    return address[0] & 0xFE == 0xFC
+def _is_local(address: bytes | None) -> bool:
+    return address is not None and address[0] & 0xFE == 0xFC

@@ -110,8 +110,8 @@ def status_table(facts: dict[str, Any]) -> Table:
     }
     if facts["nothing_arrived"]:
         lines["packets"] = (
-            "nothing ever arrived: see what the firewall lets in (protocol 135 and extension "
-            "headers: docs/OPERATING.md)"
+            "nothing ever arrived: see what the firewall lets in (protocol 135, extension "
+            "headers, UDP port 4191: docs/OPERATING.md)"
         )
     for name, part in facts.items():
         if isinstance(part, dict) and name not in ("packets", "dropped", "refused"):

@@ -202,6 +202,17 @@ def test_a_stranger_is_told_at_a_limited_rate_and_a_short_one_never(scene):
     assert scene.send(node.keepalive(SIX)).reply is not None, "the short ones spent the measure"
 
 
+def test_strangers_elsewhere_do_not_spend_the_measure_of_those_inside_udp(scene):
+    node = scene.node_type(9)
+    option = packets.home_address_option(node.home, packets.UDP)
+    for number in range(2000):
+        source = IPv6Address((0x20010DB8_0077 << 80) | number + 1).packed
+        native = scene.send(node.update(0, source)._replace(payload=option + bytes(8)))
+    assert native.reason == "no binding" and native.reply is None
+    assert scene.send(node.keepalive(NAT)).reply is not None
+    assert scene.cache.withheld() > 500
+
+
 def test_an_unknown_message_is_told_so(scene):
     node = scene.node()
     scene.send(node.inside(0, NAT, PRIVATE))

@@ -143,7 +143,7 @@ class BindingCache:
 
     def withheld(self) -> int:
         """How many refusals and errors were not sent because of their rate."""
-        return self.limiter.withheld + self._refusals.withheld
+        return self._others.withheld() + self._refusals.withheld
 
     def bound(self) -> int:
         """How many bindings there are, with those that expired and weren't yet removed."""

@@ -20,10 +20,16 @@ class Others:
         binding: Callable[[bytes, int], Binding | None],
         limiter: Limiter,
     ) -> None:
-        """`binding(home, now)`: where a node is; `limiter`: of errors to strangers."""
+        """`binding(home, now)`: where a node is; `limiter`: of errors to strangers, but for those
+        who come inside UDP, who have one of their own."""
         self._correspondent = correspondent
         self._binding = binding
         self._limiter = limiter
+        self._inside_limiter = Limiter()
+
+    def withheld(self) -> int:
+        """How many errors were not sent because of their rate."""
+        return self._limiter.withheld + self._inside_limiter.withheld
 
     def use(self, inbound: Inbound, home: bytes | None, outcome: str, now: int) -> Verdict:
         """Data, or a keepalive."""
@@ -58,7 +64,8 @@ class Others:
         self, inbound: Inbound, home: bytes | None, status: int, reason: str, now: int
     ) -> Verdict:
         verdict = dropped(inbound, reason, home)
-        if replies.may_be_answered(inbound) and self._limiter.allow(inbound.source, now):
+        limiter = self._inside_limiter if inbound.endpoint else self._limiter
+        if replies.may_be_answered(inbound) and limiter.allow(inbound.source, now):
             verdict.reply = replies.binding_error(self._correspondent, inbound, home, status)
         return verdict
 
