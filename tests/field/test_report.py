@@ -321,6 +321,25 @@ def walk_through_a_nat(folder_, *, told, pulled):
     return report.make(folder.read(folder_))
 
 
+def test_the_way_stands_before_the_acknowledgement_or_behind_it(tmp_path):
+    """And a way that changes later, without a move, is of no handover before it."""
+    for first, second in (
+        ("way {} udp4", "acknowledged {} 0"),
+        ("acknowledged {} 0", "way {} udp4"),
+    ):
+        lines = ["0 boot 1 1 0", f"900 attached {ONE}", f"901 update {samples.PEER} 0"]
+        lines += [f"950 {first.format(samples.PEER)}", f"950 {second.format(samples.PEER)}"]
+        lines += [f"5000 update {samples.PEER} 1"]
+        lines += [f"5001 {second.replace('udp4', 'udp6').format(samples.PEER)}"]
+        lines += [f"5001 {first.replace('udp4', 'udp6').format(samples.PEER)}"]
+        lines += ["6000 detached", f"6100 attached {TWO}", f"6101 update {samples.PEER} 2"]
+        lines += [f"6150 acknowledged {samples.PEER} 0"]
+        log = boardlog.pull(samples.answers("\n".join(lines)), "aa", HOME)
+        boardlog.write(tmp_path / "board.jsonl", log)
+        made = report.make(folder.read(tmp_path))
+        assert [one.way for one in made.nodes[0].handovers] == ["udp4", "udp6"]
+
+
 @pytest.mark.parametrize("told, pulled", [(True, False), (True, True), (False, True)])
 def test_the_way_of_a_handover_is_told_by_either_end(tmp_path, told, pulled):
     made = walk_through_a_nat(tmp_path, told=told, pulled=pulled)

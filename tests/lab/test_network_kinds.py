@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 
@@ -122,6 +123,21 @@ def test_a_nat_that_forgets_gives_another_port(network: Network) -> None:
         second = ends.up()
         assert second is not None and second[0] == first[0] and second[1] != first[1]
         assert ends.down(second)
+
+
+@of("ipv4", route_late_s=0.5)
+def test_a_route_that_comes_late(network: Network) -> None:
+    join(network, "visited1")
+    joining = threading.Thread(target=join, args=(network,))
+    joining.start()
+    board = network.namespace("board")
+    address = board.wait_for_address("wlan0", "192.168.3.")
+    with board.socket(socket.AF_INET, DGRAM) as client:
+        with pytest.raises(OSError, match="unreachable"):
+            client.sendto(b"x", (CORRESPONDENT_IPV4, PORT))
+        joining.join()
+        with Ends(network, address) as ends:
+            assert ends.up() is not None
 
 
 @of("dual")
@@ -312,7 +328,7 @@ def test_conditions_that_are_none_are_named() -> None:
     assert [Conditions(kind).ipv4 for kind in KINDS] == [False, True, True, False, False, False]
     for wrong, what in (
         ({"kind": "moon"}, "native, ipv4, dual"), ({"captive_s": -1}, "captive_s"),
-        ({"resolver": "lies"}, "answers, fails, silent"),
+        ({"resolver": "lies"}, "answers, fails, silent"), ({"route_late_s": 9}, "route_late_s"),
     ):  # fmt: skip
         with pytest.raises(BadInputError, match=what):
             Conditions(**wrong)

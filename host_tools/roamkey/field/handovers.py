@@ -175,6 +175,7 @@ def _registrations(events: list[Event], home_address: str) -> list[_Registration
     why = "start"
     dbm: int | None = None
     ways: dict[str, str] = {}  # the last told, by correspondent: a start knows of none
+    answered: dict[str, _Registration] = {}  # of which the acknowledgement was the last event
     for event in events:
         detail = event.detail
         if event.kind == "boot":
@@ -187,12 +188,13 @@ def _registrations(events: list[Event], home_address: str) -> list[_Registration
             dbm = int(detail[0])
         elif event.kind == "detached":
             left = event.ms if left is None else left
-            place, open_ones = None, {}
+            place, open_ones, answered = None, {}, {}
         elif event.kind == "attached" and detail:
             reason = "home" if why == "move" and detail[0] == home_address else why
             place = (detail[0], left, joined, event.ms, reason)
             left, joined, why, open_ones = None, None, "move", {}
         elif event.kind == "update" and place is not None and _is_number(detail[1:]):
+            answered.pop(detail[0], None)
             one = open_ones.get(detail[0])
             if one is None:
                 address, left_at, joined_at, usable, reason = place
@@ -204,6 +206,8 @@ def _registrations(events: list[Event], home_address: str) -> list[_Registration
                 one.updates.append((event.ms, int(detail[1])))
         elif event.kind == "way" and len(detail) > 1 and detail[1] in WAYS:
             ways[detail[0]] = detail[1]
+            if detail[0] in answered:  # it may stand before or behind the acknowledgement
+                answered[detail[0]].way = detail[1]
         elif event.kind in ("acknowledged", "data") and detail and detail[0] in open_ones:
             one = open_ones[detail[0]]
             if event.kind == "data":
@@ -215,6 +219,7 @@ def _registrations(events: list[Event], home_address: str) -> list[_Registration
             ):
                 one.acknowledged = event.ms
                 one.way = ways.get(detail[0], NATIVE)
+                answered[detail[0]] = one
     return found
 
 

@@ -32,17 +32,20 @@ _KINDS: Mapping[str, tuple[bool, bool, tuple[str, ...]]] = {
 }
 KINDS = tuple(_KINDS)
 CAPTIVE_MOST_S = 3600.0
+ROUTE_LATE_MOST_S = 5.0
 _CAPTIVE = "inet roamkey_lab captive"
 
 
 @dataclass(frozen=True)
 class Conditions:
     """Of one network. `kind` as above; `captive_s`: seconds from joining during which nothing is
-    forwarded; `resolver`: one of `RESOLVERS`. Raises BadInputError for what isn't there."""
+    forwarded; `resolver`: one of `RESOLVERS`; `route_late_s`: seconds between the IPv4 address of
+    a station and its route. Raises BadInputError for what isn't there."""
 
     kind: str = "native"
     captive_s: float = 0.0
     resolver: str = "answers"
+    route_late_s: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse what nobody knows."""
@@ -50,6 +53,8 @@ class Conditions:
             raise BadInputError(f"kind is one of {', '.join(KINDS)}")
         if not 0 <= self.captive_s <= CAPTIVE_MOST_S:
             raise BadInputError(f"captive_s is a number from 0 to {CAPTIVE_MOST_S:g}")
+        if not 0 <= self.route_late_s <= ROUTE_LATE_MOST_S:
+            raise BadInputError(f"route_late_s is a number from 0 to {ROUTE_LATE_MOST_S:g}")
         if self.resolver not in RESOLVERS:
             raise BadInputError(f"resolver is one of {', '.join(RESOLVERS)}")
 

@@ -31,6 +31,8 @@ _IFA_F_TENTATIVE = 0x40
 _RT_SCOPE_UNIVERSE = 0
 # linux/neighbour.h
 _NUD_PERMANENT = 0x80
+# linux/rtnetlink.h
+_RTNH_F_ONLINK = 4
 # linux/if_bridge.h
 _BR_STATE_FORWARDING = 3
 
@@ -185,14 +187,15 @@ class Namespace:
         """Take the interface's IPv4 addresses away, which the kernel keeps when it goes down."""
         self._ask("flush_addr", family=socket.AF_INET, index=self.index(name))
 
-    def add_route(self, destination: str, gateway: str, name: str) -> None:
-        """Add a route; destination `default` or a prefix."""
+    def add_route(self, destination: str, gateway: str, name: str, onlink: bool = False) -> None:
+        """Add a route; destination `default` or a prefix. `onlink`: before there is an address."""
         self._ask(
             "route",
             "add",
             family=_family(gateway),
             dst=_EVERYWHERE[_family(gateway)] if destination == "default" else destination,
             gateway=gateway,
+            flags=_RTNH_F_ONLINK if onlink else 0,
             oif=self.index(name),
         )
 

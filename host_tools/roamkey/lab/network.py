@@ -20,6 +20,7 @@ import contextlib
 import itertools
 import os
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -143,8 +144,20 @@ class Network(Resources):
         switch.wait_until_forwarding(port)
         namespace.set_ipv6(interface, disable_ipv6=0)
         if lan.conditions.ipv4:
-            namespace.add_address(interface, f"{lan.station_ipv4(number)}/24")
-            namespace.add_route("default", lan.router_ipv4, interface)
+            self._configure_ipv4(lan, node, interface)
+
+    def _configure_ipv4(self, lan: Lan, node: str, interface: str) -> None:
+        """In a DHCP client's place: address and route at once as lwIP's does, or as clients of
+        Linux do, which add the route some time after the address."""
+        address = f"{lan.station_ipv4(self._stations[node, interface])}/24"
+        late_s = lan.conditions.route_late_s
+        namespace = self.namespace(node)
+        if late_s:
+            namespace.add_address(interface, address)
+            time.sleep(late_s)
+        namespace.add_route("default", lan.router_ipv4, interface, onlink=True)
+        if not late_s:  # nobody hears of the address before there is a way
+            namespace.add_address(interface, address)
 
     def detach(self, node: str, interface: str) -> None:
         """Leave the network: the interface goes down and loses its addresses; it stays."""

@@ -2,7 +2,6 @@
 
 import socket
 from collections.abc import Sequence
-from typing import Any
 
 from mip6.packets import ENCAPSULATION_PORT
 from roamkey.enroll.plan import Plan
@@ -13,7 +12,6 @@ def plan(home_address: str, reach: Sequence[str] = ()) -> Plan:
     """Keys with the laboratory's correspondent. `reach`: outer addresses or names of it; none:
     boards take the correspondent address itself."""
     owner = socket.inet_pton(socket.AF_INET6, CORRESPONDENT_ADDRESS)
-    more: dict[str, Any] = {}
-    if reach:
-        more["reach"] = {owner: tuple((host, ENCAPSULATION_PORT) for host in reach)}
-    return Plan(socket.inet_pton(socket.AF_INET6, home_address), (owner,), **more)
+    places = tuple((host, ENCAPSULATION_PORT) for host in reach)
+    home = socket.inet_pton(socket.AF_INET6, home_address)
+    return Plan(home, (owner,), reach={owner: places} if places else {})

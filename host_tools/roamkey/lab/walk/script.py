@@ -14,6 +14,7 @@ loss_percent = 0.0
 kind = "ipv4"           # native, ipv4, dual, no-destination-options, … (lab/conditions.py)
 captive_s = 0.0         # so long nothing is forwarded for who has just joined
 resolver = "answers"    # or fails, silent
+route_late_s = 0.0      # between an IPv4 address and its route, as DHCP clients of Linux have it
 
 [[step]]                # in order; each one of these, and `stay_s` seconds after it
 move = "visited1"       # join a network: home, visited1, visited2, or one of the script's
@@ -46,7 +47,7 @@ from pathlib import Path
 from typing import Any
 
 from roamkey.errors import BadInputError
-from roamkey.lab.conditions import CAPTIVE_MOST_S, Conditions
+from roamkey.lab.conditions import CAPTIVE_MOST_S, ROUTE_LATE_MOST_S, Conditions
 from roamkey.lab.lans import (
     CORRESPONDENT_ADDRESS,
     CORRESPONDENT_IPV4,
@@ -170,12 +171,12 @@ def _networks(found: Any) -> dict[str, Conditions]:
     networks = {}
     for name, one in found.items():
         where = f"[network.{name}]"
-        _only(one, {"kind", "captive_s", "resolver"}, where)
+        _only(one, {"kind", "captive_s", "resolver", "route_late_s"}, where)
         captive_s = _number(one, "captive_s", 0.0, 0.0, CAPTIVE_MOST_S, where)
+        late_s = _number(one, "route_late_s", 0.0, 0.0, ROUTE_LATE_MOST_S, where)
+        kind, resolver = str(one.get("kind", "native")), str(one.get("resolver", "answers"))
         try:
-            networks[name] = Conditions(
-                str(one.get("kind", "native")), captive_s, str(one.get("resolver", "answers"))
-            )
+            networks[name] = Conditions(kind, captive_s, resolver, late_s)
         except BadInputError as error:
             raise BadInputError(f"{where}: {error}") from None
     lay_out(networks)
