@@ -229,11 +229,12 @@ class Node:
         """The platform's own call may stop everything for seconds: what is due leaves first."""
         try:
             await asyncio.sleep(0)
-            ways = bindings.ways
+            ways, at = bindings.ways, self.now()
             found = self.port.resolve(name, ways.ipv6 is not None, ways.ipv4 is not None,
                                       self.watchdog)  # fmt: skip
-            if ways.learn(name, found, self.now()):
-                bindings.more_ways(self.now())
+            now = self.now()
+            if ways.learn(name, found, now, now - at):
+                bindings.more_ways(now)
         except Exception as error:
             self.faulted(error)
         self._looking = None
@@ -364,6 +365,12 @@ class Node:
         self._attend()
         if self.bindings is not None:
             self.bindings.forget(address)
+
+    def way_open(self) -> None:
+        """Packets may find a way that found none: what nobody answered goes again, soon."""
+        if self.bindings is not None:
+            self.bindings.again(self.now())
+            self._attend()
 
     def received(
         self, source: bytes, destination: bytes, next_header: int, payload: "Octets"

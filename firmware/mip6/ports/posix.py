@@ -98,8 +98,9 @@ class Port:
     Without `uplinks` every interface serves: wired, then Wi-Fi, then modems.
     It tells its `sink` what happens: `address_usable(uplink, priority, address, preferred,
     valid_s)` and again when that changes, `address_gone(uplink, address)`,
-    `received(source, destination, next_header, payload)`, `faulted(error)` for what nobody
-    foresaw, `failed(error)` where it can't go on after that.
+    `received(source, destination, next_header, payload)`, `way_open()` where packets that found
+    no way may find one, `faulted(error)` for what nobody foresaw, `failed(error)` where it can't
+    go on after that.
 
     `native`: whether there is raw IPv6; `why`: if not, why not.
     """
@@ -246,6 +247,10 @@ class Port:
         link = self._links.get(index)
         if link is None:
             link = self._links[index] = _Link()
+        if kind == netlink.ROUTE:
+            if self._priority(link.name) is not None:
+                self._sink.way_open()
+            return
         if kind == netlink.LINK:
             self._take_link(link, event[2], event[3], event[4])
         elif kind == netlink.ADDRESS:
