@@ -11,6 +11,7 @@ from . import addresses, clock, packets
 from .bindings.binding import KEEPALIVE_S
 from .bindings.update_list import BindingUpdateList, nowhere
 from .bindings.uplinks import Uplinks
+from .bindings.ways import over_ipv4
 from .compat import const
 from .errors import StorageError
 from .keystore.records import READY
@@ -83,11 +84,10 @@ class Node:
         self.bindings = None
         self.uplinks.home_address = self.uplinks.ways = None
         if self.keystore.status == READY:
-            # Some ports know native packets alone.
-            udp = hasattr(self.port, "resolve")
+            udp = hasattr(self.port, "udp") and self.port.udp
             credentials = self.keystore.credentials
             if udp and credentials is not None:
-                self.port.use(credentials.native)
+                self.port.use(credentials.native, over_ipv4(credentials.peers))
             native = not udp or self.port.native
             self.bindings = bindings = BindingUpdateList(
                 self.keystore, self.now(), self.emit, native, udp
@@ -215,13 +215,11 @@ class Node:
         return hasattr(self.port, "named") and self.port.named
 
     def _look_up(self, bindings: BindingUpdateList, now: int) -> None:
-        """Look a name up where no way that is known leads anywhere, or where there is time to."""
+        """Look a name up where no way that is known leads anywhere."""
         at = bindings.stuck_at()
-        name = None
-        if at is not None and now >= at:
-            name = bindings.ways.wanted(now, bindings.silent_since(now) is not None)
-        elif at is None and bindings.care_of is not None and bindings.settled() and self._quiet():
-            name = bindings.ways.strange(now)
+        if at is None or now < at:
+            return
+        name = bindings.ways.wanted(now, bindings.silent_since(now) is not None)
         if name is not None:
             self._looking = asyncio.create_task(self._resolve(bindings, name))
 

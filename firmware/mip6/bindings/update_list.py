@@ -215,10 +215,6 @@ class BindingUpdateList:
                 soonest = at
         return soonest
 
-    def settled(self) -> bool:
-        """Whether data may go to every correspondent that has a key."""
-        return all(one.usable or one.state == states.UNKEYED for one in self.bindings)
-
     def heard_at(self) -> int:
         """When a correspondent last answered authentically."""
         return max(binding.heard_at for binding in self.bindings)

@@ -167,13 +167,6 @@ class Ways:
                 return name
         return None
 
-    def strange(self, now: int) -> str | None:
-        """A name to look up while there is nothing else to do: nothing was ever known of it."""
-        for name in self._names:
-            if not self._known[name] and self._asked.get(name, (now, 0))[0] <= now:
-                return name
-        return None
-
     def wanted_at(self) -> int | None:
         """When a name that nothing usable is known of may be looked up again, or None."""
         soonest = None
@@ -248,6 +241,11 @@ class Ways:
         while at:
             at -= 1
             self._found[at] = None
+
+
+def over_ipv4(peers: "list[Peer]") -> bool:
+    """Whether any of these correspondents may be reached over IPv4."""
+    return any(":" not in host for peer in peers for host, _ in peer.reach)
 
 
 def _add(ways: "list[Way]", places: "list[tuple[int, bytes, int]]", own: bytes) -> None:

@@ -105,6 +105,7 @@ class Port:
     `native`: whether there is raw IPv6; `why`: if not, why not.
     """
 
+    udp = True
     named = False  # uplinks are interfaces, which see many networks
 
     def __init__(self, uplinks: list[str] | None = None) -> None:
@@ -141,8 +142,8 @@ class Port:
             self._kernel.stop()
             self._kernel = None
 
-    def use(self, native: bool) -> None:
-        """Have raw IPv6 or not from now on, where this process may."""
+    def use(self, native: bool, ipv4: bool) -> None:
+        """Have raw IPv6 or not from now on, where this process may. IPv4 is told of anyway."""
         before = self.native
         self.native = native and raw_allowed()
         self.why = "switched off" if not native else "" if self.native else "no CAP_NET_RAW"

@@ -91,7 +91,9 @@ class TunNode(Resources):
 
 
 class _SignallingPort(Port):
-    """The agent's port; data don't reach its sockets but `_Data`."""
+    """The agent's port; data don't reach its sockets but `_Data`, which knows native ones alone."""
+
+    udp = False
 
     def _open_at(self, link: Any, address: bytes) -> bool:
         opened: bool = super()._open_at(link, address)
