@@ -91,7 +91,7 @@ class TunNode(Resources):
 
 
 class _SignallingPort(Port):
-    """The agent's port; data don't reach its sockets but `_Data`, which knows native ones alone."""
+    """The agent's port, for native packets; data don't reach its sockets but `_Data`."""
 
     udp = False
 
