@@ -14,6 +14,7 @@ from roamkey.lab.conditions import Conditions
 from roamkey.lab.demo.correspondent import Correspondent
 from roamkey.lab.lans import CORRESPONDENT_ADDRESS, CORRESPONDENT_NAME
 from roamkey.lab.network import Network
+from roamkey.lab.virtual_board.flash import RP2, FlashImage
 from roamkey.lab.wire import Wire
 
 from .station import Station
@@ -65,9 +66,10 @@ def test_without_raw_sockets_and_names_at_first(
             )
             correspondent.start()
             station.roamkey("networks", "set", "visited1")
-            done = station.mpremote("fs", "cp", str(native), ":/agent/a/mip6/native.mpy")
-            assert done.returncode == 0, done.stdout + done.stderr
             board.power_cut()
+            flash = FlashImage(tmp_path / "fs.bin", RP2)
+            assert flash.read_file("/agent/a/mip6/native.mpy") != native.read_bytes()
+            flash.write_files({"/agent/a/mip6/native.mpy": native.read_bytes()})
             program = network.namespace("correspondent").socket(socket.AF_INET6, socket.SOCK_DGRAM)
             program.bind((CORRESPONDENT_ADDRESS, _PORT))
             program.settimeout(_WAIT_S)
