@@ -159,7 +159,8 @@ def of_node(node: "Node") -> "dict[str, Any]":
     answer["text"] = node.fault
     native = bindings.ways.native
     answer["native"] = native
-    answer["native_text"] = "" if native else "native packets: %s" % node.port.why
+    why = node.port.why if hasattr(node.port, "why") else "switched off"
+    answer["native_text"] = "" if native else "native packets: %s" % why
     answer["home_address"] = text(bindings.home_address)
     answer["care_of_address"] = text(care_of) if care_of else None
     answer["bindings"] = of_bindings(bindings, now)

@@ -15,7 +15,7 @@ from roamkey.lab.network import CORRESPONDENT_ADDRESS, Network
 
 pytestmark = pytest.mark.lab
 
-LATE_S = 3.0
+LATE_S = 5.0
 
 
 def send(network: Network, node: str, numbers: range) -> None:

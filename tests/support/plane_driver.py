@@ -6,6 +6,7 @@ Whoever sends a keepalive inside UDP is bound to where it came from. Told: {"rea
 otherwise; {"counters": 0} is answered by the counters of a second later.
 """
 
+import io
 import json
 import select
 import sys
@@ -25,8 +26,9 @@ def main(address):
     plane = DataPlane(IPv6Address(address), place=encapsulation.EVERYWHERE)
     tell(ready=plane.facts())
     asked = 0.0
+    told = io.FileIO(0, closefd=False)  # a buffer would keep lines from select
     while True:
-        ready, _, _ = select.select([signalling, plane, sys.stdin], [], [], 0.2)
+        ready, _, _ = select.select([signalling, plane, told], [], [], 0.2)
         for endpoint, packet in encapsulation.receive(signalling, 64, Counter()):
             if packet[6] == packets.NO_NEXT_HEADER:
                 bind(plane, packet[8:24], bytes(16), endpoint)
@@ -35,8 +37,8 @@ def main(address):
             unbound = [[one.endpoint.hex(), one.payload.hex()] for one in plane.receive()]
             if unbound:
                 tell(unbound=unbound)
-        if sys.stdin in ready:
-            line = sys.stdin.readline()
+        if told in ready:
+            line = told.readline()
             if not line:
                 break
             what = json.loads(line)
