@@ -1,8 +1,9 @@
 """Runs on a Pico W (bench/footprint.py sends it): the agent's RAM, and times of its own clock.
 
 The real agent runs, `mip6.agent.main()`, on the keys in flash; this is its application, /app.py.
-It says that an address is usable and answers the update as the correspondent would. Wi-Fi isn't
-joined. Prints a line of JSON.
+It says that addresses are usable, IPv6 and IPv4, has the sockets of all ways opened, and answers
+the update as the correspondent would: natively, or inside UDP where the keys say that this is all.
+Wi-Fi isn't joined. Prints a line of JSON.
 
 Agent RAM is all that is allocated between the moment before the first import and the moment when
 the correspondent is bound, less what the collector frees: the agent's files and those of asyncio
@@ -45,6 +46,9 @@ def care_of(number):
     return b"\x20\x01\x0d\xb8\x00\x01" + bytes(8) + number.to_bytes(2, "big")
 
 
+IPV4 = bytes(10) + b"\xff\xff\x0a\0\0\x05"
+
+
 def acknowledge(node, binding):
     """Have the node receive the acknowledgement of the last update to a correspondent."""
     from mip6 import keys, packets
@@ -58,8 +62,13 @@ def acknowledge(node, binding):
     key = binding.keys.registration(binding.care_of)
     header[20:] = keys.authenticator(key, binding.care_of, correspondent, header)
     header[4:6] = packets.checksum(correspondent, home, 135, header).to_bytes(2, "big")
-    routing = bytes((135, 2, 2, 1, 0, 0, 0, 0)) + home
-    node.received(correspondent, binding.care_of, 43, routing + header)
+    _, _, outer, port = binding.way
+    if outer is None:
+        routing = bytes((135, 2, 2, 1, 0, 0, 0, 0)) + home
+        node.received(correspondent, binding.care_of, 43, routing + header)
+    else:
+        whole = packets.ipv6_header(correspondent, home, 135, len(header)) + header
+        node.received(outer, b"", 0x10000 + port, whole)  # packets.ENCAPSULATED
     if not binding.usable:
         raise RuntimeError("not bound")
 
@@ -140,11 +149,15 @@ async def measure(node):
     """Have the node bound, and measure."""
     await asyncio.sleep(2)
     node.address_usable("network", 0, care_of(1))
+    node.address_usable("network", 0, IPV4)
+    for ipv4 in (True, False):
+        node.port._open_outside(ipv4)
     for binding in node.bindings.bindings:
         acknowledge(node, binding)
     await asyncio.sleep(6)  # what a start needs is over
     found["agent_ram_octets"] = found["free_before_octets"] - free()
-    if len(node.bindings.bindings) == 1:
+    found["native_loaded"] = "mip6.native" in sys.modules or "mip6.native.lwip" in sys.modules
+    if len(node.bindings.bindings) == 1 and node.bindings.ways.native:
         measure_times(node)
         before = free()
         from mip6 import status  # noqa: F401

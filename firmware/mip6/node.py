@@ -11,6 +11,7 @@ from . import addresses, clock, packets
 from .bindings.binding import KEEPALIVE_S
 from .bindings.update_list import BindingUpdateList, nowhere
 from .bindings.uplinks import Uplinks
+from .bindings.ways import over_ipv4
 from .compat import const
 from .errors import StorageError
 from .keystore.records import READY
@@ -83,11 +84,10 @@ class Node:
         self.bindings = None
         self.uplinks.home_address = self.uplinks.ways = None
         if self.keystore.status == READY:
-            # Some ports know native packets alone.
-            udp = hasattr(self.port, "resolve")
+            udp = hasattr(self.port, "udp") and self.port.udp
             credentials = self.keystore.credentials
             if udp and credentials is not None:
-                self.port.use(credentials.native)
+                self.port.use(credentials.native, over_ipv4(credentials.peers))
             native = not udp or self.port.native
             self.bindings = bindings = BindingUpdateList(
                 self.keystore, self.now(), self.emit, native, udp
@@ -215,13 +215,11 @@ class Node:
         return hasattr(self.port, "named") and self.port.named
 
     def _look_up(self, bindings: BindingUpdateList, now: int) -> None:
-        """Look a name up where no way that is known leads anywhere, or where there is time to."""
+        """Look a name up where no way that is known leads anywhere."""
         at = bindings.stuck_at()
-        name = None
-        if at is not None and now >= at:
-            name = bindings.ways.wanted(now, bindings.silent_since(now) is not None)
-        elif at is None and bindings.care_of is not None and bindings.settled() and self._quiet():
-            name = bindings.ways.strange(now)
+        if at is None or now < at:
+            return
+        name = bindings.ways.wanted(now, bindings.silent_since(now) is not None)
         if name is not None:
             self._looking = asyncio.create_task(self._resolve(bindings, name))
 
@@ -229,11 +227,12 @@ class Node:
         """The platform's own call may stop everything for seconds: what is due leaves first."""
         try:
             await asyncio.sleep(0)
-            ways = bindings.ways
+            ways, at = bindings.ways, self.now()
             found = self.port.resolve(name, ways.ipv6 is not None, ways.ipv4 is not None,
                                       self.watchdog)  # fmt: skip
-            if ways.learn(name, found, self.now()):
-                bindings.more_ways(self.now())
+            now = self.now()
+            if ways.learn(name, found, now, now - at):
+                bindings.more_ways(now)
         except Exception as error:
             self.faulted(error)
         self._looking = None
@@ -364,6 +363,12 @@ class Node:
         self._attend()
         if self.bindings is not None:
             self.bindings.forget(address)
+
+    def way_open(self) -> None:
+        """Packets may find a way that found none: what nobody answered goes again, soon."""
+        if self.bindings is not None:
+            self.bindings.again(self.now())
+            self._attend()
 
     def received(
         self, source: bytes, destination: bytes, next_header: int, payload: "Octets"

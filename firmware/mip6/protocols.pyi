@@ -100,18 +100,20 @@ class Sink(Protocol):
     def received(
         self, source: bytes, destination: bytes, next_header: int, payload: Octets, /
     ) -> None: ...
+    def way_open(self) -> None: ...
     def failed(self, error: Exception, /) -> None: ...
     def faulted(self, error: Exception, /) -> None: ...
 
 class Port(Protocol):
-    """A platform's uplinks, raw IPv6 and UDP (ports/). Some have `listen`, some `reload` besides;
-    those without `resolve` know native packets alone.
+    """A platform's uplinks, raw IPv6 and UDP (ports/). Some have `listen`, some `reload` besides.
 
-    `native`: whether there is raw IPv6; `why`: if not, why not; `named`: whether uplinks are named
-    as their networks are.
+    `udp`: whether it carries packets inside UDP; without, `use` and `resolve` aren't called, and
+    the rest isn't looked at. `native`: whether there is raw IPv6; `why`: if not, why not; `named`:
+    whether uplinks are named as their networks are.
     """
 
     faults: dict[str, int]
+    udp: bool
     native: bool
     why: str
     named: bool
@@ -122,7 +124,7 @@ class Port(Protocol):
         self, source: bytes, destination: bytes, next_header: int, payload: Octets, /
     ) -> bool: ...
     def note(self, kind: str, text: object, /) -> None: ...
-    def use(self, native: bool, /) -> None: ...
+    def use(self, native: bool, ipv4: bool, /) -> None: ...
     def resolve(
         self, name: str, ipv6: bool, ipv4: bool, feed: Callable[[], object] | None, /
     ) -> list[bytes]: ...

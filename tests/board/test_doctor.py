@@ -13,6 +13,7 @@ HEALTHY = {
     "missing": [],
     "sha1": True,
     "sha256": True,
+    "network": "",
     "ipv6": "",
     "wifi": "",
     "raw": "",
@@ -63,16 +64,12 @@ def test_a_healthy_pico_w(image) -> None:
         ({"platform": "stm32"}, {}, "MicroPython", "boards/"),
         ({"micropython": "1.19.1"}, {}, "MicroPython", "1.23"),
         ({}, {"missing": ["asyncio"]}, "modules", "standard firmware"),
-        ({}, {"wifi": "ValueError: unknown config param"}, "IPv6", "RPI_PICO_W"),
-        ({"platform": "esp32"}, {"wifi": "ImportError: no module"}, "IPv6", "ESP32_GENERIC"),
-        ({"platform": "linux"}, {"ipv6": "OSError: 97"}, "IPv6", "kernel"),
-        ({}, {"raw": "OSError: sockets are laid out otherwise"}, "raw sockets", "1.28"),
-        ({"platform": "linux"}, {"raw": "OSError: 1"}, "raw sockets", "CAP_NET_RAW"),
+        ({}, {"network": "ImportError: no module named 'network'"}, "network", "RPI_PICO_W"),
         ({}, {"sha1": False}, "SHA-1", "standard firmware"),
         ({}, {"sha256": False}, "SHA-256", "flash"),
         ({}, {"files": "<class 'VfsFat'>"}, "file system", "littlefs"),
         ({}, {"free": 100_000}, "space", "remove files"),
-        ({}, {"ram": 40_000}, "RAM", "60 KB"),
+        ({}, {"ram": 60_000}, "RAM", "80 KB"),
     ],
 )
 def test_what_is_lacking(facts, changes, name, todo, image) -> None:
@@ -92,3 +89,20 @@ def test_what_is_lacking(facts, changes, name, todo, image) -> None:
 )
 def test_what_is_advised(facts, changes, name, image) -> None:
     assert verdicts(dataclasses.replace(PICO_W, **facts), **changes)[name].verdict == "advice"
+
+
+@pytest.mark.parametrize(
+    ("platform", "changes", "name"),
+    [
+        ("rp2", {"wifi": "ValueError: unknown config param"}, "IPv6"),
+        ("esp32", {"wifi": "ImportError: no module named 'ip6sta'"}, "IPv6"),
+        ("linux", {"ipv6": "OSError: 97"}, "IPv6"),
+        ("rp2", {"raw": "OSError: sockets are laid out otherwise"}, "raw sockets"),
+        ("linux", {"raw": "OSError: 1"}, "raw sockets"),
+    ],
+)
+def test_without_native_packets_there_is_udp_as_a_fact(platform, changes, name, image) -> None:
+    facts = dataclasses.replace(PICO_W, platform=platform)
+    checks = {one.name: one for one in doctor._checks(facts, {**HEALTHY, **changes})}
+    assert checks[name].verdict == doctor.OK and "UDP alone" in checks[name].found
+    assert checks[name].todo == ""

@@ -8,6 +8,7 @@ import sys
 
 from peer import COA1
 
+from mip6 import addresses
 from mip6.ports import kernel, netlink, posix
 
 NATIVE = "<" if sys.byteorder == "little" else ">"
@@ -300,3 +301,20 @@ def test_a_carrier_that_flaps_fills_no_log():
             port.hear(link_message(changes=changes))
 
     assert 10 < len(returning(work).lines) < 70
+
+
+def test_ipv4_addresses_are_told_as_mapped_ones():
+    there = addresses.parse("10.0.0.5")
+    peer = attribute(1, bytes((10, 0, 0, 6)))  # IFA_ADDRESS: the other end's, on a tunnel
+    body = struct.pack(NATIVE + "BBBBI", 2, 24, 0x80 | 0x01, 0, 3) + peer  # permanent, secondary
+    octets = message(20, body + attribute(2, there[12:]))
+    assert list(netlink.read(octets)) == [(netlink.ADDRESS, 3, there, True, True, None, True)]
+
+
+def test_a_default_route_of_ipv4_is_news():
+    def route(family, prefix):
+        body = struct.pack(NATIVE + "BBBBBBBBI", family, prefix, 0, 0, 254, 3, 0, 1, 0)
+        return message(24, body + attribute(4, struct.pack(NATIVE + "I", 7)))
+
+    assert list(netlink.read(route(2, 0))) == [(netlink.ROUTE, 7)]
+    assert list(netlink.read(route(2, 24))) == list(netlink.read(route(10, 0))) == []

@@ -460,7 +460,7 @@ class _Port(wifi.WifiPort):
         self.lines = []
         self.solicited = 0
         self._sink = self
-        self.use(True)
+        self.use(True, True)
         self._station._known = _read(_KNOWN)
 
     def _open_sender(self):
@@ -600,3 +600,19 @@ def test_without_memory_a_packet_is_lost_and_never_the_port():
         receiver.socket.waiting.append(_packet(80))
         port._drain(receiver)
         assert len(heard) == 1
+
+
+def test_an_ipv4_address_counts_where_it_leads_somewhere():
+    port = _Port()
+    station = port._station
+    station._nic.addr4 = "10.0.0.5"
+    port.see(0)
+    station._look(0)
+    assert [addresses.text(entry.octets) for entry in station.usable()] == ["10.0.0.5"]
+    port.use(True, False)
+    assert station.usable() == []
+    port.use(True, True)
+    for text in ("169.254.1.2", "0.0.0.0"):
+        station._nic.addr4 = text
+        station._look(0)
+        assert station.usable() == []

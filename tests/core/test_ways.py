@@ -346,10 +346,26 @@ def test_a_name_is_looked_up_where_nothing_else_leads_on():
     assert drain(bindings, 0) == []
     assert bindings.stuck_at() <= 0 and bindings.ways.wanted(0, False) == "here.example"
     assert not bindings.ways.learn("here.example", [], 0)
-    assert bindings.ways.wanted(0, False) is None and bindings.ways.wanted_at() == 15000
-    assert bindings.ways.learn("here.example", [OUTSIDE], 15000)
-    bindings.more_ways(15000)
-    assert [kind for kind, _ in kinds(bindings, 15000)] == [ways.UDP4]
+    assert bindings.ways.wanted(0, False) is None and bindings.ways.wanted_at() == 2000
+    assert not bindings.ways.learn("here.example", [], 2000, 5000)  # all stood still
+    assert bindings.ways.wanted_at() == 42000
+    bindings.again(3000)  # the uplink's route came
+    assert bindings.ways.wanted(3000, False) == "here.example"
+    assert bindings.ways.learn("here.example", [OUTSIDE], 3000)
+    bindings.more_ways(3000)
+    assert [kind for kind, _ in kinds(bindings, 3000)] == [ways.UDP4]
+
+
+def test_a_route_that_comes_has_what_went_unanswered_sent_again():
+    bindings, cn = node()
+    bindings.attach(IPV4, 0, None, "net")
+    drain(bindings, 0)
+    bindings.again(200)
+    ((kind, update),) = kinds(bindings, 200)
+    assert kind == ways.UDP4 and update.sequence == 1
+    receive(bindings, cn.answer(update), 240)
+    bindings.again(300)
+    assert drain(bindings, 300) == [] and state(bindings) == "bound"
 
 
 def test_the_address_that_answered_is_kept_whatever_a_resolver_says():

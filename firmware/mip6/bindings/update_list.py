@@ -124,6 +124,13 @@ class BindingUpdateList:
         back = binding.holds(self.care_of, now) and states.knows(binding.state, states.BACK)
         binding.attach(states.BACK if back else self.attachment, now, moved)
 
+    def again(self, now: int) -> None:
+        """What found no way, or no answer, may find one now."""
+        self.ways.ask_again()
+        for binding in self.bindings:
+            if binding.state == states.REGISTERING and binding.transmit_at is not None:
+                binding.transmit_at = binding.pace.allowed(now)
+
     def more_ways(self, now: int) -> None:
         """A name was looked up, and there is news."""
         for binding in self.bindings:
@@ -207,10 +214,6 @@ class BindingUpdateList:
             if at is not None and (soonest is None or at < soonest):
                 soonest = at
         return soonest
-
-    def settled(self) -> bool:
-        """Whether data may go to every correspondent that has a key."""
-        return all(one.usable or one.state == states.UNKEYED for one in self.bindings)
 
     def heard_at(self) -> int:
         """When a correspondent last answered authentically."""

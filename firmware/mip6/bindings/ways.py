@@ -29,8 +29,9 @@ NAMES = ("native", "udp6", "udp4")
 RECORD = "ways"
 _NETWORKS_MAX = const(16)  # of which it is kept which kind won
 _ADDRESSES_MAX = const(4)  # of a name
-_AGAIN_MS = const(15000)  # until a name is looked up again; doubled up to
+_AGAIN_MS = const(2000)  # until a name is looked up again; doubled up to
 _AGAIN_MAX_MS = const(960000)
+_SHARE = const(8)  # so many times longer than the last look took, in which all else stood still
 
 
 class Ways:
@@ -166,13 +167,6 @@ class Ways:
                 return name
         return None
 
-    def strange(self, now: int) -> str | None:
-        """A name to look up while there is nothing else to do: nothing was ever known of it."""
-        for name in self._names:
-            if not self._known[name] and self._asked.get(name, (now, 0))[0] <= now:
-                return name
-        return None
-
     def wanted_at(self) -> int | None:
         """When a name that nothing usable is known of may be looked up again, or None."""
         soonest = None
@@ -187,9 +181,13 @@ class Ways:
             for address in self._known[name]
         )
 
-    def learn(self, name: str, found: "list[bytes]", now: int) -> bool:
-        """A name was looked up; whether there is news."""
-        pause = self._asked.get(name, (0, _AGAIN_MS))[1]
+    def ask_again(self) -> None:
+        """Names that nobody told may be looked up at once."""
+        self._asked.clear()
+
+    def learn(self, name: str, found: "list[bytes]", now: int, took: int = 0) -> bool:
+        """A name was looked up, which took so many milliseconds; whether there is news."""
+        pause = max(self._asked.get(name, (0, _AGAIN_MS))[1], _SHARE * took)
         self._asked[name] = now + pause, min(2 * pause, _AGAIN_MAX_MS)
         last = self._names[name]
         fresh = [address for address in found if address != last]
@@ -203,7 +201,7 @@ class Ways:
     def at(self, network: str, ipv6: bytes | None, ipv4: bytes | None) -> bool:
         """The node is on this network, with these addresses there; whether that is news."""
         if network != self.network:
-            self._asked.clear()
+            self.ask_again()
         elif ipv6 == self.ipv6 and ipv4 == self.ipv4:
             return False
         self.network = network
@@ -243,6 +241,11 @@ class Ways:
         while at:
             at -= 1
             self._found[at] = None
+
+
+def over_ipv4(peers: "list[Peer]") -> bool:
+    """Whether any of these correspondents may be reached over IPv4."""
+    return any(":" not in host for peer in peers for host, _ in peer.reach)
 
 
 def _add(ways: "list[Way]", places: "list[tuple[int, bytes, int]]", own: bytes) -> None:

@@ -21,13 +21,14 @@ if TYPE_CHECKING:
 NATIVE = "<" if sys.byteorder == "little" else ">"  # MicroPython has no "="
 
 FAMILY = const(16)  # AF_NETLINK
-GROUPS = const(0x111)  # RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR
+GROUPS = const(0x151)  # RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV4_ROUTE, RTMGRP_IPV6_IFADDR
 
 ADDRESS = const(1)
 NO_ADDRESS = const(2)
 LINK = const(3)
 NO_LINK = const(4)
 DONE = const(5)
+ROUTE = const(6)
 
 _NLMSG_ERROR = const(2)
 _NLMSG_DONE = const(3)
@@ -37,6 +38,7 @@ _RTM_GETLINK = const(18)
 _RTM_NEWADDR = const(20)
 _RTM_DELADDR = const(21)
 _RTM_GETADDR = const(22)
+_RTM_NEWROUTE = const(24)
 _NLM_F_REQUEST_DUMP = const(0x301)
 _NLM_F_MULTI = const(0x2)  # a part of a dump
 _AF_INET = const(2)
@@ -52,6 +54,7 @@ _IFF_LOOPBACK = const(0x8)
 _IFF_LOWER_UP = const(0x10000)
 _IFF_UP = const(0x1)
 _SCOPE_GLOBAL = const(0)  # RT_SCOPE_UNIVERSE
+_RTA_OIF = const(4)
 
 _TEMPORARY = const(0x01)  # of RFC 8981: a new one each day would be a move each day
 _DADFAILED = const(0x08)
@@ -78,7 +81,8 @@ def read(octets: bytes) -> "Iterator[tuple[Any, ...]]":
 
     (ADDRESS, interface index, address, usable, preferred, valid, news),
     (NO_ADDRESS, interface index, address),
-    (LINK, interface index, name, up, changes), (NO_LINK, interface index), (DONE, None).
+    (LINK, interface index, name, up, changes), (NO_LINK, interface index), (DONE, None),
+    (ROUTE, interface index): IPv4 has a default route there now, which comes after the address.
     `usable`: global in scope, not temporary, duplicate address detection passed; `preferred`: not
     deprecated (RFC 4862 section 5.5.4); `valid`: seconds, None for ever; `news`: it happened now,
     an advertisement maybe, and isn't just the answer to what we asked.
@@ -101,6 +105,10 @@ def read(octets: bytes) -> "Iterator[tuple[Any, ...]]":
                 yield event
         elif kind in (_RTM_NEWLINK, _RTM_DELLINK) and len(body) >= 16:
             yield _link(kind, body)
+        elif kind == _RTM_NEWROUTE and len(body) >= 12 and body[0] == _AF_INET and not body[1]:
+            for attribute, value in _attributes(body[12:]):
+                if attribute == _RTA_OIF and len(value) == 4:
+                    yield ROUTE, struct.unpack(NATIVE + "I", value)[0]
 
 
 def _address(kind: int, body: bytes, news: bool) -> "tuple[Any, ...] | None":

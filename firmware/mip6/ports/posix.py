@@ -98,12 +98,14 @@ class Port:
     Without `uplinks` every interface serves: wired, then Wi-Fi, then modems.
     It tells its `sink` what happens: `address_usable(uplink, priority, address, preferred,
     valid_s)` and again when that changes, `address_gone(uplink, address)`,
-    `received(source, destination, next_header, payload)`, `faulted(error)` for what nobody
-    foresaw, `failed(error)` where it can't go on after that.
+    `received(source, destination, next_header, payload)`, `way_open()` where packets that found
+    no way may find one, `faulted(error)` for what nobody foresaw, `failed(error)` where it can't
+    go on after that.
 
     `native`: whether there is raw IPv6; `why`: if not, why not.
     """
 
+    udp = True
     named = False  # uplinks are interfaces, which see many networks
 
     def __init__(self, uplinks: list[str] | None = None) -> None:
@@ -140,8 +142,8 @@ class Port:
             self._kernel.stop()
             self._kernel = None
 
-    def use(self, native: bool) -> None:
-        """Have raw IPv6 or not from now on, where this process may."""
+    def use(self, native: bool, ipv4: bool) -> None:
+        """Have raw IPv6 or not from now on, where this process may. IPv4 is told of anyway."""
         before = self.native
         self.native = native and raw_allowed()
         self.why = "switched off" if not native else "" if self.native else "no CAP_NET_RAW"
@@ -246,6 +248,10 @@ class Port:
         link = self._links.get(index)
         if link is None:
             link = self._links[index] = _Link()
+        if kind == netlink.ROUTE:
+            if self._priority(link.name) is not None:
+                self._sink.way_open()
+            return
         if kind == netlink.LINK:
             self._take_link(link, event[2], event[3], event[4])
         elif kind == netlink.ADDRESS:

@@ -86,7 +86,7 @@ class Station:
     """`nic`: network.WLAN(STA_IF). `solicit()`: ask for routers, now. `changed()`: `network`, or
     what `usable()` tells, may have changed. `fault(error)`: an OSError of `nic`.
 
-    `network`: the one joined, or None.
+    `network`: the one joined, or None. `ipv4`: whether an IPv4 address is of any use.
     """
 
     def __init__(
@@ -106,6 +106,7 @@ class Station:
         self._listed: Any = None
         self._addresses: list[_Address] = []  # oldest first
         self._ipv4: _Address | None = None
+        self.ipv4 = False
         self._retire_at: int | None = None
         self._retire_step = self._free_at = self._routers_asked_at = 0
         self._retire_hold = _RETIRE_MS
@@ -126,7 +127,7 @@ class Station:
         if self.network is None:
             return []
         found = [entry for entry in self._addresses if entry.state & _VALID]
-        if self._ipv4 is not None:
+        if self._ipv4 is not None and self.ipv4:
             found.append(self._ipv4)
         return found
 

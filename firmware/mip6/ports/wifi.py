@@ -43,7 +43,7 @@ class WifiPort:
     `_ask_routers()`, `_unfed(feed, begins)`: for a while nobody feeds the watchdog as usual.
     """
 
-    named = True
+    udp = named = True
     protocols: tuple[int, ...] = ()
 
     if TYPE_CHECKING:
@@ -74,10 +74,11 @@ class WifiPort:
         self._ration = Ration()
         self._lost_at = 0
 
-    def use(self, native: bool) -> None:
-        """Have raw IPv6 or not from now on, where this firmware has it. Raises OSError where all
-        sockets are in use."""
+    def use(self, native: bool, ipv4: bool) -> None:
+        """Have raw IPv6 or not from now on, where this firmware has it; `ipv4`: whether an address
+        of that kind is of any use. Raises OSError where all sockets are in use."""
         self._wanted = native
+        self._station.ipv4 = ipv4
         if not native:
             self._close_native()
             self.why = "switched off"

@@ -91,7 +91,9 @@ class TunNode(Resources):
 
 
 class _SignallingPort(Port):
-    """The agent's port; data don't reach its sockets but `_Data`."""
+    """The agent's port, for native packets; data don't reach its sockets but `_Data`."""
+
+    udp = False
 
     def _open_at(self, link: Any, address: bytes) -> bool:
         opened: bool = super()._open_at(link, address)
