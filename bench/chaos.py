@@ -1,6 +1,7 @@
 """Everything that can happen to a correspondent, while 200 nodes move: each of them is answered.
 
-The daemon is the real one, over raw sockets, with a data plane where there are TUN devices. Beside
+The daemon is the real one, over raw sockets, with a data plane where there are TUN devices. Every
+other move takes a node to a network from where it speaks inside UDP, or back. Beside
 it, one after the other and some together: floods of each kind, a database that hangs and one that
 is killed (for SQLite: another writer that doesn't end), a full disk, a reader of the log that
 stops reading, routes and links taken away, clock steps, `retire`, `import`, reloads, silent
@@ -109,7 +110,7 @@ class Campaign:
             more=("--log-file", str(self.folder / "log"), "--events", str(self.folder / "events")),
             roamkey=("-c", _SHIFTED, str(self.folder / "shift")),
         )
-        self.honest = Honest(self.site, self.fleet[:HONEST], PAUSE_S, 1)
+        self.honest = Honest(self.site, self.fleet[:HONEST], PAUSE_S, 1, inside=True)
 
     def close(self) -> None:
         """Let go of all."""
@@ -376,7 +377,7 @@ class Campaign:
         chosen = self.random.sample(sorted(before), min(2000, len(before)))
         by_home = {node.home_address: node for node in self.fleet}
         for home, number in chosen:
-            self.site.send(by_home[home].update(number, care_of(number)))
+            self.site.send(self.honest.update(by_home[home], number))
         self.honest.settle(1.0)
         self.honest.run(0.0)
         end = time.monotonic() + 2.0

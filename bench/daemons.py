@@ -42,11 +42,14 @@ class Site:
         connect(self._here, self._there)
         self._out: dict[bytes, socket.socket] = {}
         self._in: dict[socket.socket, bytes] = {}
+        self._inside: dict[bytes, socket.socket] = {}  # for packets inside UDP
         for care_of in CARE_OF:
             text = str(IPv6Address(care_of))
             self._there.add_address(CABLE, f"{text}/128")
             self._out[care_of] = self._open(packets.DESTINATION_OPTIONS, text)
             self._in[self._open(packets.ROUTING, text)] = care_of
+            self._inside[care_of] = inside = self._open(packets.UDP, text, socket.SOCK_DGRAM)
+            self._in[inside] = care_of
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(
@@ -104,6 +107,10 @@ class Site:
 
     def send(self, update: Inbound) -> None:
         """Send an update from its care-of address."""
+        if update.next_header >= packets.ENCAPSULATED:
+            place = str(CORRESPONDENT), update.next_header - packets.ENCAPSULATED
+            self._inside[update.source].sendto(update.payload, place)
+            return
         self._out[update.source].sendto(update.payload, (str(CORRESPONDENT), 0))
 
     def program(self) -> socket.socket:
@@ -114,11 +121,16 @@ class Site:
         return made
 
     def received(self, timeout_s: float) -> Iterator[tuple[bytes, bytes]]:
-        """(payload, care-of address) of what has come; waits so long for the first."""
+        """(payload, care-of address) of what has come; waits so long for the first. What came
+        inside UDP begins with a routing header, too."""
         for one in select.select(list(self._in), [], [], timeout_s)[0]:
             while True:
                 try:
-                    yield one.recv(2048), self._in[one]
+                    octets = one.recv(2048)
+                    if one.type == socket.SOCK_DGRAM:
+                        header = packets.routing_header(octets[24:40], octets[6])
+                        octets = header + octets[packets.IPV6_HEADER_OCTETS :]
+                    yield octets, self._in[one]
                 except BlockingIOError:
                     break
 
@@ -156,8 +168,8 @@ class Site:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _open(self, protocol: int, address: str) -> socket.socket:
-        made = self._there.socket(socket.AF_INET6, socket.SOCK_RAW, protocol)
+    def _open(self, protocol: int, address: str, kind: int = socket.SOCK_RAW) -> socket.socket:
+        made = self._there.socket(socket.AF_INET6, kind, protocol)
         made.bind((address, 0))
         made.setblocking(False)
         buffers.widen(made, _BUFFER)

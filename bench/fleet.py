@@ -11,7 +11,7 @@ from sqlalchemy import insert, update
 
 from mip6 import keys as core
 from mip6 import messages, packets
-from mip6.bindings import updates
+from mip6.bindings import updates, ways
 from mip6.limits import LIFETIME_UNIT_S
 from roamkey.correspondent.core.entries import Inbound
 from roamkey.registry import CONFIRMED, SENT, Registry
@@ -49,10 +49,16 @@ class Node:
         """Kbm for a care-of address, as `keys.verify` takes it."""
         return self._prepared.registration(care_of)
 
-    def update(self, sequence: int, care_of: bytes) -> Inbound:
-        """A signed Binding Update from `care_of` (16 octets)."""
+    def update(self, sequence: int, care_of: bytes, inside: bool = False) -> Inbound:
+        """A signed Binding Update from `care_of` (16 octets). `inside`: UDP, over IPv6; then the
+        next header is packets.ENCAPSULATED and the correspondent's port."""
         made = updates.Update(self.home_address, CORRESPONDENT.packed)
-        made.aim((0, care_of, None, 0), self.key(care_of), LIFETIME_S // LIFETIME_UNIT_S)
+        way = (
+            (ways.UDP6, care_of, CORRESPONDENT.packed, packets.ENCAPSULATION_PORT)
+            if inside
+            else (ways.NATIVE, care_of, None, 0)
+        )
+        made.aim(way, self.key(care_of), LIFETIME_S // LIFETIME_UNIT_S)
         made.number(sequence)
         return Inbound(made.next_header, bytes(made.payload), care_of)
 

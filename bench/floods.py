@@ -175,11 +175,15 @@ class Move:
 class Honest:
     """Nodes that move, each when it likes, and send again until they are acknowledged.
 
+    `inside`: whether half of the networks that they come to have them speak inside UDP.
     `latencies`: of each move, in seconds, with when it was made; `accepted`: (node, number) that
     were, and how often.
     """
 
-    def __init__(self, site: Site, fleet: list[Node], pause_s: float, seed: int = 1) -> None:
+    def __init__(
+        self, site: Site, fleet: list[Node], pause_s: float, seed: int = 1, inside: bool = False
+    ) -> None:
+        self._inside = inside
         self._site, self._fleet, self._pause_s = site, fleet, pause_s
         self._by_home = {node.home_address: node for node in fleet}
         self._chance = random.Random(seed)
@@ -221,7 +225,11 @@ class Honest:
                 move.sent = now
                 move.numbers.append(number)
                 with suppress(OSError):  # a link that is down
-                    self._site.send(self._by_home[home].update(number, care_of(number)))
+                    self._site.send(self.update(self._by_home[home], number))
+
+    def update(self, node: Node, number: int) -> Inbound:
+        """A node's update with this number, by the way that goes with it."""
+        return node.update(number, care_of(number), self._inside and bool(number & 2))
 
     def hear(self, timeout_s: float) -> None:
         """Take the answers that have come; waits so long for the first."""

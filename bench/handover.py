@@ -24,6 +24,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,7 +103,7 @@ def measure_handovers(out: Path, moves: int) -> list[Handover]:
         found = []
         for number in range(moves):
             time.sleep(_STAY_S)
-            _advertisements(arrivals)  # forget what came unasked
+            list(arrivals.frames(_RING_FRAMES))  # forget what came unasked
             found.append(_move(scene, arrivals, ("visited2", "visited1")[number % 2]))
         return found
 
@@ -116,15 +117,15 @@ def _move(scene: Scene, arrivals: Ring, network: str) -> Handover:
     update = scene.wire.wait_for(
         lambda signal: signal.is_update and signal.sequence == bound.sequence, left
     )
-    advertised = next(at for at in _advertisements(arrivals) if at > left)
+    advertised = next(at for at in advertisements(arrivals.frames(_RING_FRAMES)) if at > left)
     return Handover(advertised, usable.time, update.time, bound.time)
 
 
-def _advertisements(arrivals: Ring) -> list[float]:
-    """When the Router Advertisements that wait in the ring arrived at the board."""
+def advertisements(frames: Iterable[tuple[int, bytes]]) -> list[float]:
+    """When the Router Advertisements among frames, with their times, arrived at the board."""
     return [
         arrival / 1e9
-        for arrival, frame in arrivals.frames(_RING_FRAMES)
+        for arrival, frame in frames
         if frame[_ICMPV6_TYPE_AT : _ICMPV6_TYPE_AT + 1] == _ROUTER_ADVERTISEMENT
     ]
 

@@ -30,6 +30,33 @@ def handover(found: dict) -> list[tuple[str, str, str]]:
     ]
 
 
+def anynetwork(found: dict) -> list[tuple[str, str, str]]:
+    """Rows on ways."""
+    overhead = found["octets_overhead"]
+    return [
+        (
+            "the same inside UDP: over IPv6; over IPv4, behind a NAT",
+            f"{found['udp6_ms']:.1f} ms; {found['udp4_ms']:.1f} ms",
+            f"{found['native_ms']:.1f} ms natively",
+        ),
+        (
+            "a network that drops native packets, for the first time",
+            f"{found['fallback_ms']:.0f} ms",
+            "",
+        ),
+        (
+            f"a NAT forgot the port of a silent board, keepalives each {found['keepalive_s']} s",
+            f"{found['rebind_s']:.1f} s (most of {found['forgets']})",
+            "",
+        ),
+        (
+            "octets added to each packet: over IPv6; over IPv4",
+            f"{overhead['udp6']}; {overhead['udp4']}",
+            f"{overhead['native']} natively",
+        ),
+    ]
+
+
 def wear(found: dict) -> list[tuple[str, str, str]]:
     """Rows on flash."""
     return [
@@ -123,7 +150,7 @@ def footprint(found: dict) -> list[tuple[str, str, str]]:
 def table() -> str:
     """The whole table, as far as its benches ran."""
     lines = ["| what | measured | beside, in the same run |", "|---|---|---|"]
-    for rows in (handover, cuts, wear, correspondent, provisioning, footprint):
+    for rows in (handover, anynetwork, cuts, wear, correspondent, provisioning, footprint):
         found = read(rows.__name__)
         if found:
             lines += [f"| {' | '.join(row)} |" for row in rows(found)]

@@ -91,6 +91,8 @@ class Network(Resources):
         self._namespaces: dict[str, Namespace] = {}
         self._ports: dict[tuple[str, str], str] = {}
         self._stations: dict[tuple[str, str], int] = {}
+        #: just before an interface of a node was given its IPv4 address (s since the epoch)
+        self.given: dict[tuple[str, str], float] = {}
         self._processes: list[subprocess.Popen[Any]] = []
         self._numbers = itertools.count(1)
         self._cables = itertools.count(1)
@@ -153,10 +155,12 @@ class Network(Resources):
         late_s = lan.conditions.route_late_s
         namespace = self.namespace(node)
         if late_s:
+            self.given[node, interface] = time.time()
             namespace.add_address(interface, address)
             time.sleep(late_s)
         namespace.add_route("default", lan.router_ipv4, interface, onlink=True)
         if not late_s:  # nobody hears of the address before there is a way
+            self.given[node, interface] = time.time()
             namespace.add_address(interface, address)
 
     def detach(self, node: str, interface: str) -> None:

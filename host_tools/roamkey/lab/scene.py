@@ -6,7 +6,7 @@ address detection, which takes a second and isn't what a handover is measured fo
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,10 @@ from typing import Any
 from roamkey.board.serial_client import SerialClient
 from roamkey.correspondent import view
 from roamkey.enroll.deliver import provision
-from roamkey.lab.board import VirtualBoard
+from roamkey.lab.board import Spawn, VirtualBoard
 from roamkey.lab.demo.correspondent import Correspondent
 from roamkey.lab.installed import installed_files
+from roamkey.lab.namespaces import Namespace
 from roamkey.lab.network import Network
 from roamkey.lab.plans import plan
 from roamkey.lab.resources import Resources
@@ -36,8 +37,10 @@ class Scene(Resources):
 
     `out`: a folder for the registry, the flash, the capture of the way between and the
     correspondent's log. `files` go onto the board beside the agent's; `agent` is there in place of
-    what `roamkey install` puts on it; `reach`: see `plans`. The board is attached to no network at
-    first. `registry`, `board`, `wire` and `watch` are there inside the context.
+    what `roamkey install` puts on it; `reach`: see `plans`; `options`: further ones of the
+    correspondent's command; `spawn`: of the board's namespace, how an interpreter starts in it.
+    The board is attached to no network at first. `registry`, `board`, `wire` and `watch` are there
+    inside the context.
     """
 
     def __init__(
@@ -47,16 +50,19 @@ class Scene(Resources):
         files: dict[str, bytes | Path] | None = None,
         agent: dict[str, bytes] | None = None,
         reach: Sequence[str] = (),
+        options: Sequence[str] = (),
+        spawn: Callable[[Namespace], Spawn] = lambda namespace: namespace.popen,
     ) -> None:
         super().__init__()
         self.network = network
         self.log = out / "correspondent.log"
         self.capture = out / "way.pcap"
-        self.correspondent = Correspondent(network, out / "registry.sqlite", self.log)
+        self.correspondent = Correspondent(network, out / "registry.sqlite", self.log, options)
         self._out = out
         self._files = files or {}
         self._agent = agent
         self._reach = reach
+        self._spawn = spawn
 
     def _set_up(self, stack: ExitStack) -> None:
         namespace = self.network.add_node(BOARD)
@@ -66,7 +72,7 @@ class Scene(Resources):
         self.watch = stack.enter_context(AddressWatch(namespace))
         self.registry = stack.enter_context(Registry.open(self._out / "registry.sqlite"))
         self.board = stack.enter_context(
-            VirtualBoard(self._out / "board.img", spawn=namespace.popen)
+            VirtualBoard(self._out / "board.img", spawn=self._spawn(namespace))
         )
         self.board.install({**(self._agent or installed_files()), **self._files})
         self.board.start()
@@ -80,18 +86,19 @@ class Scene(Resources):
         """
         left = time.time()
         self.network.move(BOARD, UPLINK, network, dad=False)
-        lan = self.network.lans[network]
-        if not lan.conditions.ipv6:  # it has its address as soon as it has joined
-            address = self.network.wait_for_address(BOARD, UPLINK, network, timeout)
-            return Usable(time.time(), self.network.namespace(BOARD).index(UPLINK), address)
-        return self.watch.wait_for(lan.start, left, timeout)
+        return self.watch.wait_for(self.network.lans[network].start, left, timeout)
 
-    def bound_to(self) -> str | None:
-        """The care-of address that the correspondent has made durable for the board, or None."""
+    def binding(self) -> dict[str, Any] | None:
+        """What the correspondent has made durable for the board, as `bindings --json` has it."""
         for binding in view.current(self.registry, time.time_ns() // 1_000_000):
             if binding["home_address"] == HOME_ADDRESS:
-                return str(binding["care_of_address"])
+                return binding
         return None
+
+    def bound_to(self) -> str | None:
+        """The care-of address in it, or None."""
+        binding = self.binding()
+        return None if binding is None else str(binding["care_of_address"])
 
     def wait_until_bound_to(self, care_of_address: str, timeout: float) -> float:
         """Wait (seconds) for the binding to be right; the seconds it took, or TimeoutError."""

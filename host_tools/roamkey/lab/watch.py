@@ -5,16 +5,16 @@ address detection is over (RFC 4862 section 5.4). Asking for it every few millis
 what takes a few milliseconds itself; so a thread listens to rtnetlink.
 """
 
-import ipaddress
 import socket
 import time
 from dataclasses import dataclass
 
+from mip6 import addresses
 from mip6.ports import netlink
 from roamkey.lab.background import Collector
 from roamkey.lab.namespaces import Namespace
 
-_RTMGRP_IPV6_IFADDR = 0x100
+_RTMGRP_IFADDR = 0x110  # of IPv4 and IPv6
 _ENDS_WITHIN_S = 0.05
 
 
@@ -33,7 +33,7 @@ class AddressWatch(Collector[Usable]):
     def __init__(self, namespace: Namespace) -> None:
         super().__init__(self._listen, every_s=0)
         self._socket = namespace.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)
-        self._socket.bind((0, _RTMGRP_IPV6_IFADDR))
+        self._socket.bind((0, _RTMGRP_IFADDR))
         self._socket.settimeout(_ENDS_WITHIN_S)
         self._owned.callback(self._socket.close)
 
@@ -62,5 +62,5 @@ def _usable(data: bytes, now: float) -> list[Usable]:
         if kind == netlink.ADDRESS:
             interface, address, usable, *_ = told
             if usable:
-                found.append(Usable(now, interface, str(ipaddress.IPv6Address(address))))
+                found.append(Usable(now, interface, addresses.text(address)))
     return found

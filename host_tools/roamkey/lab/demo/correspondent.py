@@ -3,6 +3,7 @@
 import json
 import signal
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +23,19 @@ class DemoError(RoamkeyError):
 
 
 class Correspondent:
-    """`roamkey correspondent run` over one registry file; its log goes to a file beside it."""
+    """`roamkey correspondent run` over one registry file; its log goes to a file beside it.
 
-    def __init__(self, network: Network, registry: Path, log: Path) -> None:
+    `more`: further options of that command.
+    """
+
+    def __init__(
+        self, network: Network, registry: Path, log: Path, more: Sequence[str] = ()
+    ) -> None:
         self._network = network
         self._registry = registry
         self._log = log
         # Where no TUN device is to be had, as by ordinary users here and there: signalling alone.
-        self._without = ["--no-data-plane"] if tun.refusal() else []
+        self._more = [*(["--no-data-plane"] if tun.refusal() else []), *more]
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -39,7 +45,7 @@ class Correspondent:
             self._process = self._network.spawn(
                 "correspondent",
                 self._command(
-                    "run", "--address", CORRESPONDENT_ADDRESS, "--log", "json", *self._without
+                    "run", "--address", CORRESPONDENT_ADDRESS, "--log", "json", *self._more
                 ),
                 stdout=log,
                 stderr=log,

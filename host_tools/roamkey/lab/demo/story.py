@@ -187,14 +187,10 @@ class Story:
     def _usable(self, network: str, left: float) -> Usable:
         """Wait for an address of a network, and tell of it."""
         lan = self._network.lans[network]
+        found = self._watch.wait_for(lan.start, left, _WAIT_S)
+        how = "private, as from a DHCP server; no IPv6"
         if lan.conditions.ipv6:
-            found = self._watch.wait_for(lan.start, left, _WAIT_S)
             how = "Router Advertisement, SLAAC"
-        else:
-            address = self._network.wait_for_address(BOARD, STATION, network, _WAIT_S)
-            interface = self._network.namespace(BOARD).index(STATION)
-            found = Usable(time.time(), interface, address)
-            how = "private, as from a DHCP server; no IPv6"
         self._timeline.event("ok", f"{found.address} is usable ({how})", found.time)
         return found
 
