@@ -74,8 +74,8 @@ def lean(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     folder = tmp_path_factory.mktemp(request.param) / "tests" / "core"
     shutil.copytree(TESTS.parent / "firmware" / "lib", folder)
     (folder.parent / "vectors").mkdir(parents=True)
-    vectors = TESTS / "vectors" / "mobility-vectors.json"
-    (folder.parent / "vectors" / vectors.name).write_bytes(vectors.read_bytes())
+    for vectors in (TESTS / "vectors").glob("*.json"):
+        (folder.parent / "vectors" / vectors.name).write_bytes(vectors.read_bytes())
     programs = [*CORE.glob("*.py"), *(TESTS / "support").glob("*.py")]
     sources = agent(request.param) | {path.stem: path.read_text() for path in programs}
     for name, unit in build.make_units(parsed(sources)).items():
