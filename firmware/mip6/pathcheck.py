@@ -38,6 +38,7 @@ LIFETIMES_S = (8, 20, 32, 64, 128, 256)
 _TRIAL_MS = const(2000)  # two updates; after 2.5 s of silence the node would leave the uplink
 _WAYS_MAX = const(8)
 _LOOK_S = 0.05
+_EARLY = const(600)  # thousandths of a lifetime: no request is due before
 _OWN_MS = const(300)  # before the end of such a binding, when the node renews it by itself
 _ECHO_REQUEST = b"\x80\0\0\0rk\0\0"  # RFC 4443 section 4.1
 
@@ -270,6 +271,8 @@ class PathCheck:
                 return
             await self._sleep(_LOOK_S)
             self._ready()
+        if node.now() - began < _EARLY * binding.granted // 1000:
+            raise _Over("the correspondent asked early: it sees another port, or data come")
         told["heard"] = True
         settled_by = node.now() + _TRIAL_MS  # the node answers the request
         while binding.state != states.BOUND and node.now() < settled_by:
