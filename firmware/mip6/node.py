@@ -96,7 +96,7 @@ class Node:
             self.uplinks.home_address = bindings.home_address
             self.uplinks.towards = bindings.bindings[0].correspondent
             self.uplinks.ways = bindings.ways
-        self._attend()
+        self.attend()
 
     async def run(self) -> None:
         """Work until cancelled; then tell the correspondents, for a moment at most.
@@ -109,7 +109,7 @@ class Node:
         try:
             self._let_go()
             self.port.start(self)
-            self._attend()
+            self.attend()
             await self._ended.wait()
             raise self._failure  # type: ignore[misc]  # what `failed` was told
         except asyncio.CancelledError:
@@ -142,7 +142,7 @@ class Node:
     def watch(self, watchdog: "Callable[[], object] | None") -> None:
         """Call this one from now on."""
         self.watchdog = watchdog
-        self._attend()
+        self.attend()
 
     def failed(self, error: "Exception") -> None:
         """Something went wrong that nobody foresaw: `run` ends with it."""
@@ -155,7 +155,7 @@ class Node:
         if self.part.note(error):
             self.failed(error)
 
-    def _attend(self) -> None:
+    def attend(self) -> None:
         """Use the best address, send what is due, set the timer for what comes."""
         now = self.now()
         if self.watchdog is not None:
@@ -236,7 +236,7 @@ class Node:
         except Exception as error:
             self.faulted(error)
         self._looking = None
-        self._attend()
+        self.attend()
 
     def _judge(self, bindings: BindingUpdateList, care_of: bytes, now: int) -> None:
         """Whether the address in use still leads anywhere: other routers may be on its link, its
@@ -250,7 +250,7 @@ class Node:
             self.uplinks.silent(care_of, now, since)
 
     def _set_timer(self, now: int) -> None:
-        """Have `_attend` called at the next deadline; a timer that rings before it may stand."""
+        """Have `attend` called at the next deadline; a timer that rings before it may stand."""
         soonest = now + (_SLEEP_MAX if self.watchdog is None else _WATCHDOG_MAX)
         if self.bindings is not None:
             for at in (self.bindings.wakes_at(), self.uplinks.wakes_at(now)):
@@ -282,7 +282,7 @@ class Node:
             self._timer = None
             if self._top_up_due and self._quiet():
                 self._top_up()
-            self._attend()
+            self.attend()
         except Exception as error:  # without a timer nothing would go on
             self._timer = None
             self.failed(error)
@@ -353,14 +353,14 @@ class Node:
             bindings.valid_until = self.uplinks.valid_until(bindings.care_of)
             if new and address != bindings.care_of and not addresses.is_ipv4(address):
                 self._verify_at = now + _VERIFY_MS
-        self._attend()
+        self.attend()
         if self.bindings is not None:
             self.bindings.prepare(address)
 
     def address_gone(self, uplink: str, address: bytes) -> None:
         """An address can't be used any more."""
         self.uplinks.gone(uplink, address, self.now())
-        self._attend()
+        self.attend()
         if self.bindings is not None:
             self.bindings.forget(address)
 
@@ -394,7 +394,7 @@ class Node:
         if packet is None:
             if self.bindings.heard_at() != heard and self.bindings.care_of is not None:
                 self.uplinks.answered(self.bindings.care_of)
-            self._attend()
+            self.attend()
         elif not packet.checksum_ok():
             self.bindings.drop("checksum")
         elif packet.protocol == packets.UDP:

@@ -186,6 +186,7 @@ class Joining(Protocol):
     """The agent, as whoever changes Wi-Fi networks, seal and application sees it."""
 
     application: Application
+    node: Any  # node.Node, or maintenance/absent.NoNode
 
     def networks_changed(self) -> None: ...
     def seal_changed(self) -> None: ...

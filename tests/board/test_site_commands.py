@@ -52,7 +52,10 @@ def test_no_address_has_to_be_typed(virtual: VirtualBoard, roamkey, tmp_path: Pa
 
     virtual.reset()
     status = checked("status", roamkey("status", *port, "--json")[1])
-    assert status["identity"]["features"] == ["reach"] and status["keystore"]["native"] is True
+    assert (
+        status["identity"]["features"] == ["reach", "path"]
+        and status["keystore"]["native"] is True
+    )
     assert status["keystore"]["peers"][0]["reach"] == ["192.0.2.1:4191"]
     assert "reach          192.0.2.1:4191" in roamkey("status", *port)[1]
     virtual.power_cut()
@@ -166,6 +169,8 @@ def test_an_agent_of_release_0_1_0(lab_network, roamkey, tmp_path: Path) -> None
         code, _, error = roamkey("provision", *port, "--no-reach")
         assert (code, error) == (0, "")
         code, _, error = roamkey("reach", *port)
+        assert code == 4 and one_line(error) and "roamkey install" in error
+        code, _, error = roamkey("doctor", *port, "--path")
         assert code == 4 and one_line(error) and "roamkey install" in error
         with SerialClient(board.port) as client:
             assert client.identify().features == ()

@@ -89,6 +89,7 @@ class Binding:
         self._may_exist_until = now + 1000 * peer.lifetime
         self._acknowledged = False
         self.deleting = False
+        self.lifetime = peer.lifetime  # seconds to ask for; the path check asks for less
         self._aimed: "Way | None" = None  # what `update` is laid out for
         # (way, refresh at, expires at): what the correspondent surely holds
         self._held: "tuple[Way, int, int] | None" = None
@@ -309,7 +310,7 @@ class Binding:
     def _lifetime(self, way: "Way", now: int) -> int:
         """What to ask for, in units of four seconds: no more than the care-of address has (RFC
         6275 section 11.7.2)."""
-        lifetime = self._peer.lifetime
+        lifetime = self.lifetime
         until = self._owner.valid_until if way[1] == self._owner.care_of else None
         self._limited = until is not None and (until - now) // 1000 < lifetime
         if self._limited:
@@ -392,7 +393,8 @@ class Binding:
         self.update.number(sequence)
         self.sequence = sequence
         if not self.deleting:
-            self._may_exist_until = now + 1000 * self._peer.lifetime
+            until = now + 1000 * self.lifetime
+            self._may_exist_until = max(self._may_exist_until, until)
         assert self._aimed is not None
         self.transmit_at = self.pace.note(sequence, now, self._aimed)
         update = self.update

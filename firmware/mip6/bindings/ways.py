@@ -160,6 +160,10 @@ class Ways:
 
     # Names
 
+    def named(self) -> "dict[str, list[bytes]]":
+        """What is known of the names that are looked up: their addresses."""
+        return {name: self._known[name] for name in self._names}
+
     def wanted(self, now: int, silent: bool) -> str | None:
         """A name to look up now, or None. `silent`: what is known of them brings no answer."""
         for name in self._names:

@@ -1,4 +1,5 @@
-"""What a technician does to a board besides keys: Wi-Fi networks, clock, log, seal, application.
+"""What a technician does to a board besides keys: Wi-Fi networks, clock, log, seal, application,
+and the check of the path to a correspondent.
 
 The console's methods of these names. Whatever depends on the platform comes in with `platform`
 (maintenance/facts.py: `random`, `clock`, `set_clock`) and `networks` (maintenance/networklist.py):
@@ -18,6 +19,7 @@ TYPE_CHECKING = const(False)
 if TYPE_CHECKING:
     from typing import Any
 
+    from ..pathcheck import PathCheck
     from ..protocols import Joining, Log, Networks, Platform, Store
     from .lock import Seal
 
@@ -47,6 +49,7 @@ class Upkeep:
         self._platform = platform
         self._networks = networks
         self._node = node
+        self._check: "PathCheck | None" = None
         self.methods = {
             "networks": self._change_networks,
             "log": self._tell_log,
@@ -54,6 +57,7 @@ class Upkeep:
             "seal": self._close,
             "unseal": self._open,
             "app": self._application,
+            "path": self._check_path,
         }
 
     @property
@@ -68,8 +72,9 @@ class Upkeep:
 
     @property
     def idle(self) -> bool:
-        """Whether nobody is opening the seal: no challenge is out, no time to wait for runs."""
-        return self._seal.idle
+        """Whether nobody is opening the seal (no challenge is out, no time to wait for runs) or
+        checking the path."""
+        return self._seal.idle and (self._check is None or not self._check.running)
 
     def forget(self) -> str | None:
         """Remove what else shouldn't stay: passwords of networks, and the log of where the board
@@ -180,6 +185,14 @@ class Upkeep:
         except OSError as error:
             raise Refusal(STORAGE_FAILED, "not kept: %s" % error) from None
         return {"application": application.status}
+
+    def _check_path(self, params: object) -> "dict[str, Any]":
+        """A load point."""
+        if self._check is None:
+            from ..pathcheck import PathCheck
+
+            self._check = PathCheck(self._node.node)
+        return self._check.method(params)
 
 
 def _unhex(value: object) -> bytes:

@@ -12,6 +12,11 @@ app = lazy_app(
             "roamkey.cli.correspondent_watch:drops",
             "Show what the running daemon dropped and refused, why, and what to do about it.",
         ),
+        "path": (
+            "roamkey.cli.correspondent_watch:path",
+            "Show by which ways nodes arrive, from where, and what to let in. Exit code 5 where "
+            "no daemon runs.",
+        ),
         "unit": (
             "roamkey.cli.correspondent_watch:unit",
             "Print a systemd unit that runs the daemon with the least rights that do.",

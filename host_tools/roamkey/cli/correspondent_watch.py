@@ -1,4 +1,4 @@
-"""`roamkey correspondent status`, `drops`, `bindings` and `unit`: looks at a daemon."""
+"""`roamkey correspondent status`, `drops`, `bindings`, `path` and `unit`: looks at a daemon."""
 
 import json
 import shutil
@@ -13,6 +13,7 @@ import typer
 
 from roamkey.cli.options import RegistryOption
 from roamkey.correspondent import control, view
+from roamkey.correspondent import path as paths
 from roamkey.errors import SystemRefusedError
 from roamkey.registry import Registry
 
@@ -76,6 +77,30 @@ def bindings(
         view.print_whole(view.bindings_table(found, now))
     else:
         typer.echo("no bindings")
+
+
+def path(
+    address: _AddressOption = None,
+    registry: RegistryOption = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON: a list, one object a daemon.")
+    ] = False,
+) -> None:
+    """Show by which ways nodes arrive, from where, and what to let in. Exit code 5 where no daemon
+    runs.
+
+    The board's end: roamkey doctor --path.
+    """
+    found = _ask(address)
+    with Registry.open(registry, create=False) as opened:
+        bindings = view.current(opened, time.time_ns() // 1_000_000)
+    seen = [paths.of_daemon(facts, bindings) for facts in found]
+    if as_json:
+        typer.echo(json.dumps(seen, indent=2))
+        return
+    for one in seen:
+        for line in paths.show(one, view.print_wrapped):
+            typer.echo(line)
 
 
 def unit() -> None:

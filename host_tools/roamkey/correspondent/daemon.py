@@ -28,7 +28,7 @@ from roamkey.correspondent.core.entries import Inbound, Reply, Verdict
 from roamkey.correspondent.core.refresh import Refresher
 from roamkey.correspondent.core.responder import Responder
 from roamkey.correspondent.dataplane.lasting import LastingPlane
-from roamkey.correspondent.encapsulation import Encapsulation
+from roamkey.correspondent.encapsulation import EVERYWHERE, Encapsulation
 from roamkey.correspondent.following import Following
 from roamkey.correspondent.helper import Helper
 from roamkey.correspondent.highwater import HighWater
@@ -76,8 +76,9 @@ class Daemon:
         self._open_registry = open_registry
         self._sockets = sockets
         self._said: list[str] = []  # troubles, by the thread
+        place = encapsulation.place or EVERYWHERE
         cache = BindingCache(
-            address.packed, settings.bindings_max, nat_refresh_s=settings.nat_refresh_s
+            address.packed, settings.bindings_max, None, settings.nat_refresh_s, place.port
         )
         self._high_water = HighWater(settings.marks, address.packed, self._said.append)
         self._store = Store(registry, address.packed, shift_ms)

@@ -29,8 +29,9 @@ def serve(
 
     `open_registry(create)` opens the registry, at the start and at every reload; only at the start
     is it made where there is none. Raises SystemRefusedError where the address isn't this host's
-    and no data plane gives it one, is served already, or raw sockets are not allowed; where the
-    port for encapsulation is needed and can't be had; and what `open_registry` raises.
+    and no data plane gives it one (which it does where the registry knows the address: it may be
+    mistyped), is served already, or raw sockets are not allowed; where the port for encapsulation
+    is needed and can't be had; and what `open_registry` raises.
     """
     with ExitStack() as stack:
         registry = open_registry(True)
@@ -38,7 +39,8 @@ def serve(
         plane: LastingPlane | None = None
         troubles: list[str] = []
         encapsulation: Encapsulation | None = None
-        if settings.data_plane and localaddress.look(address)[0] is State.GONE:
+        gone = settings.data_plane and localaddress.look(address)[0] is State.GONE
+        if gone and registry.knows_correspondent(address.packed):
             # Nobody serves an address that is nowhere. The data plane's device is to have it.
             encapsulation = _encapsulation(settings, stack, troubles)
             if encapsulation.place is not None:

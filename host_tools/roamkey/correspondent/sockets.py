@@ -37,7 +37,10 @@ _RECEIVE_BUFFER = 16 << 20  # a burst waits here while the one before is being c
 _ANCILLARY = 4096
 _DIRECT_MAX = 32  # interfaces that nodes at home are answered by; some come and go
 _COMES_S = 30  # within which an address is there, and usable, after the machine's start
-_HINT = ": give it to an interface, or serve it with a data plane, whose device then has it"
+_HINT = (
+    ": give it to an interface; or, where it is the site's or boards were provisioned for it, "
+    "serve it with a data plane, whose device then has it"
+)
 _PACKET_INFO = struct.Struct("@16sI")  # struct in6_pktinfo: address, interface's index
 
 

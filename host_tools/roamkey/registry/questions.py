@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, func, select
 
 from roamkey.errors import BadInputError
-from roamkey.registry import checks, versions
+from roamkey.registry import checks, sites, versions
 from roamkey.registry.encryption import Place
 from roamkey.registry.marks import KeyName
 from roamkey.registry.records import RETIRED, Key, KeySet, Node, Pair, PairKeys, SetEntry
@@ -86,6 +86,15 @@ def pairs_for_correspondent(
     if home_addresses is not None:
         statement = statement.where(nodes.c.home_address.in_(home_addresses))
     return list(_pairs(c.execute(statement).all(), vault.reveal(c)))
+
+
+def knows_correspondent(c: Connection, address: bytes) -> bool:
+    """See `Registry.knows_correspondent`."""
+    site = sites.find(c)
+    if site is not None and site.correspondent == address:
+        return True
+    found = select(pairs.c.id).where(pairs.c.correspondent == address).limit(1)
+    return c.scalar(found) is not None
 
 
 def retired_keys(c: Connection, address: bytes, since: int = -1) -> list[KeyName]:

@@ -314,6 +314,11 @@ class Registry:
         with self.reading() as c:
             return questions.pairs_for_correspondent(c, self.vault, address, since, home_addresses)
 
+    def knows_correspondent(self, address: bytes) -> bool:
+        """Whether it is the site's correspondent, or any board was ever provisioned for it."""
+        with self.reading() as c:
+            return questions.knows_correspondent(c, address)
+
     def retired_keys(self, address: bytes, since: int = -1) -> list[KeyName]:
         """The retired keys of the pairs with this correspondent that changed after `since`."""
         with self.reading() as c:

@@ -134,10 +134,16 @@ def test_our_own_host_and_a_home_address_are_no_endpoints(scene):
         verdict = scene.send(node.inside(number, endpoint))
         assert verdict.status == messages.INVALID_CARE_OF_ADDRESS, endpoint
     assert scene.cache.bound() == 0
+    # Another program's port is a node's, a virtual board's: what is sent there ends there.
+    verdict = scene.send(node.inside(8, Endpoint(own, 50000, own), own))
+    assert verdict.outcome == "accepted" and verdict.reply.endpoint[:16] == own
+    assert scene.send(node.inside(9, Endpoint(LOCAL6, 50000, LOCAL6))).outcome == "accepted"
+    assert scene.cache.binding(node.home, scene.now).endpoint[:16] == LOCAL6
     # a private address behind a NAT may be one that our host has as well
-    assert scene.send(node.inside(9, NAT, PRIVATE)).outcome == "accepted"
+    assert scene.send(node.inside(10, NAT, PRIVATE)).outcome == "accepted"
     scene.cache.host_has(frozenset({NAT.address}))
-    assert scene.cache.binding(node.home, scene.now) is None
+    assert scene.cache.binding(node.home, scene.now) is not None
+    assert scene.send(node.inside(11, NAT._replace(port=4191), PRIVATE)).status == 174
 
 
 @pytest.mark.parametrize(

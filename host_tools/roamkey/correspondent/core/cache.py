@@ -55,11 +55,14 @@ class BindingCache:
         bindings_max: int = 1_000_000,
         limiter: Limiter | None = None,
         nat_refresh_s: int = NAT_REFRESH_S,
+        port: int = packets.ENCAPSULATION_PORT,
     ) -> None:
         """An empty cache for our address `correspondent` (16 octets). `nat_refresh_s`: how often
-        nodes behind a NAT are to send something; 0: as they think best."""
+        nodes behind a NAT are to send something; 0: as they think best. `port`: our own for what
+        comes inside UDP."""
         self.correspondent = correspondent
         self._nat_refresh_s = nat_refresh_s
+        self._port = port
         self._bindings_max = bindings_max
         self.limiter = limiter or Limiter()  # of errors to strangers
         self._others = Others(correspondent, self.binding, self.limiter)
@@ -259,21 +262,33 @@ class BindingCache:
         return status
 
     def _may_be_at(self, care_of: bytes, endpoint: bytes) -> bool:
-        """Whether a node may be at a care-of address, or there and at an endpoint. An IPv4 one is
-        the node's own behind its NAT: one of ours may be the same."""
-        if endpoint and not self._is_elsewhere(endpoint[:ADDRESS_OCTETS]):
+        """Whether a node may be at a care-of address, or there and at an endpoint.
+
+        Natively not on our own host: what is sent there comes to ourselves. Inside UDP it may be,
+        at another port than ours, as a virtual board is; and an IPv4 care-of address is its own
+        behind its NAT, whoever else has it.
+        """
+        if not endpoint:
+            return not addresses.is_ipv4(care_of) and self._is_elsewhere(care_of)
+        address, port, _ = endpoints.unpack(endpoint)
+        if not self._is_an_end(address) or (address in self._own and port == self._port):
             return False
-        if addresses.is_ipv4(care_of):
-            return bool(endpoint) and endpoints.is_unicast(care_of)
-        return self._is_elsewhere(care_of)
+        return (
+            endpoints.is_unicast(care_of)
+            if addresses.is_ipv4(care_of)
+            else (self._is_an_end(care_of))
+        )
 
     def _is_elsewhere(self, address: bytes) -> bool:
-        """Whether data may be sent to an address: not to our own host, and not to a home address,
+        """Whether an address isn't our own host's, and data may be sent there."""
+        return self._is_an_end(address) and address not in self._own
+
+    def _is_an_end(self, address: bytes) -> bool:
+        """Whether what is sent to an address ends there: it is neither ours nor a home address,
         from where a binding would lead on, in the end in a circle."""
         return (
             endpoints.is_unicast(address)
             and address != self.correspondent
-            and address not in self._own
             and address not in self._peers
             and address not in self._behind
         )
