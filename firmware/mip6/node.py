@@ -368,7 +368,7 @@ class Node:
         """Packets may find a way that found none: what nobody answered goes again, soon."""
         if self.bindings is not None:
             self.bindings.again(self.now())
-            self._attend()
+            self.attend()
 
     def received(
         self, source: bytes, destination: bytes, next_header: int, payload: "Octets"
