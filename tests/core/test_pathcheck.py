@@ -26,6 +26,8 @@ class Path:
     native = True
     why = ""
 
+    udp = True
+
     def __init__(self, dropped=(), kept=10**9, asks=True, round_trip=50):
         self.faults = {}
         self.dropped = dropped
@@ -47,7 +49,7 @@ class Path:
     def stop(self):
         pass
 
-    def use(self, native):
+    def use(self, native, ipv4):
         pass
 
     def resolve(self, name, ipv6, ipv4, feed):

@@ -303,8 +303,8 @@ class Binding:
         if self.deleting:
             self.update.aim(way, self._ready_keys().deletion(), 0)
         else:
-            key = self._ready_keys().registration(way[1])
-            self.update.aim(way, key, self._lifetime(way, now))
+            units = self._lifetime(way, now)
+            self.update.aim(way, self._ready_keys().registration(way[1]), units)
         self._aimed = way
 
     def _lifetime(self, way: "Way", now: int) -> int:
@@ -397,8 +397,7 @@ class Binding:
             self._may_exist_until = max(self._may_exist_until, until)
         assert self._aimed is not None
         self.transmit_at = self.pace.note(sequence, now, self._aimed)
-        update = self.update
-        self._packet = (update.source, update.destination, update.next_header, update.payload)
+        self._packet = self.update.packet()
         self._owner.emit("update", self.correspondent, sequence)
 
     def _number_again(self) -> tuple[int, int]:

@@ -117,12 +117,8 @@ class BindingUpdateList:
         if moved:
             self.emit("attached", care_of_address, None)
         for binding in self.bindings:
-            self._attach(binding, now, moved)
-
-    def _attach(self, binding: "Binding", now: int, moved: bool) -> None:
-        assert self.care_of is not None
-        back = binding.holds(self.care_of, now) and states.knows(binding.state, states.BACK)
-        binding.attach(states.BACK if back else self.attachment, now, moved)
+            back = binding.holds(care_of_address, now) and states.knows(binding.state, states.BACK)
+            binding.attach(states.BACK if back else self.attachment, now, moved)
 
     def again(self, now: int) -> None:
         """What found no way, or no answer, may find one now."""

@@ -12,7 +12,7 @@ from .ways import UDP4
 TYPE_CHECKING = const(False)
 
 if TYPE_CHECKING:
-    from ..protocols import HmacKey, Way
+    from ..protocols import HmacKey, Outgoing, Way
 
 _SEQUENCE = const(6)  # offsets in the Mobility Header
 _LIFETIME = const(10)
@@ -163,6 +163,10 @@ class Update:
         self.payload = layout.whole
         return layout
 
+    def packet(self) -> "Outgoing":
+        """What to send; its payload is valid until the next number."""
+        return self.source, self.destination, self.next_header, self.payload
+
     def number(self, sequence: int) -> None:
         """Finish the message in `payload` under a sequence number; valid until the next call."""
         header = self._header
@@ -173,6 +177,7 @@ class Update:
         mac = mac[: keys.AUTHENTICATOR_OCTETS]
         self._mac[:] = mac
         # One's complement addition: the sum of what stays, the number, the MAC's 16-bit words.
-        total = 0xFFFF - ((self._sum + sequence + int.from_bytes(mac, "big")) % 0xFFFF or 0xFFFF)
+        total = self._sum + sequence + int.from_bytes(mac, "big")
+        total = 0xFFFF - (total % 0xFFFF or 0xFFFF)
         header[4] = total >> 8
         header[5] = total & 255
