@@ -164,6 +164,7 @@ def registry(tmp_path: Path) -> Iterator[Registry]:
 _NO_UPLINKS = b"""
 class Port:
     faults = {}
+    native, why = True, "none here"
 
     def start(self, sink):
         pass

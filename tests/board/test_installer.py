@@ -18,7 +18,7 @@ from roamkey.board.repl import Repl
 from roamkey.board.serial_client import Identity, SerialClient
 from roamkey.errors import BoardError, RefusedError
 from roamkey.firmware import board_files
-from roamkey.lab.board import VirtualBoard
+from roamkey.lab.board import RP2, VirtualBoard
 
 LINUX_MPY = 0x306
 CUTS = 14  # power cuts that are booted from, of the many points that are recorded
@@ -331,8 +331,15 @@ def folders(port: str) -> set[str]:
     return found
 
 
-def test_a_slot_changes_its_form_and_back(bare: VirtualBoard, image: Image) -> None:
+def test_a_slot_changes_its_form_and_back(tmp_path: Path, image: Image) -> None:
     """A folder goes before a file of its name: of sources mip6/console/, before console.mpy."""
+    large = dataclasses.replace(RP2, block_count=2 * RP2.block_count)  # for sources, and more
+    with VirtualBoard(tmp_path / "board.img", geometry=large) as board:
+        board.start()
+        change_form_and_back(board, image)
+
+
+def change_form_and_back(bare: VirtualBoard, image: Image) -> None:
     source = image_for("linux", 0x206)
     assert "mip6/console/methods.py" in source.files and "mip6/console.mpy" in image.files
     assert install(bare.port, image=source).slot == "a"
@@ -422,3 +429,20 @@ def test_another_boot_py_is_left_alone(virtual: VirtualBoard, roamkey, text: str
     assert code == 0 and "/boot.py" in out and "left alone" in out and "/app.py" in out, error
     virtual.power_cut()
     assert virtual.read_file("/boot.py") == mine
+
+
+def test_a_program_beside_the_agent(bare: VirtualBoard, image: Image, roamkey, tmp_path) -> None:
+    """It is there when the agent is, and another one takes its place in one step."""
+    program = tmp_path / "reader.py"
+    for text in ("async def main(node):\n    pass\n", "# longer\n" * 1000):
+        program.write_text(text)
+        code, out, error = roamkey("install", "--port", bare.port, "--app", program)
+        assert (code, error) == (0, "") and f"{program}, as /app.py" in out
+        bare.power_cut()
+        assert bare.read_file("/app.py") == text.encode()
+        assert "/app.py.new" not in bare.list_files()
+        bare.power_on()
+    code, _, error = roamkey("install", "--port", bare.port, "--app", tmp_path / "nothing.py")
+    assert code == 1 and error.startswith("roamkey: ") and "nothing.py" in error
+    both = ("--app", program, "--rollback")
+    assert roamkey("install", "--port", bare.port, *both)[0] == 2

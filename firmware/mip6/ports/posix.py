@@ -55,6 +55,7 @@ _OUTSIDE = const(-1)  # the key of a socket for packets inside UDP
 #: Priority of interfaces by the start of their names, where the user names none: lower is better.
 _KINDS = (("eth", 0), ("en", 0), ("wl", 1), ("ra", 1), ("ppp", 2), ("wwan", 2))
 _OTHER_KIND = const(3)
+_DATA_PLANE = "roamkey"  # the device of a correspondent on this machine: no way out
 
 
 class _Link:
@@ -95,7 +96,7 @@ class _Open:
 class Port:
     """The uplinks of this machine. `uplinks`: names of interfaces, best first; others are unused.
 
-    Without `uplinks` every interface serves: wired, then Wi-Fi, then modems.
+    Without `uplinks` every interface serves, but a data plane's: wired, then Wi-Fi, then modems.
     It tells its `sink` what happens: `address_usable(uplink, priority, address, preferred,
     valid_s)` and again when that changes, `address_gone(uplink, address)`,
     `received(source, destination, next_header, payload)`, `way_open()` where packets that found
@@ -332,6 +333,8 @@ class Port:
         """The rank of an interface, lower is better; None if it doesn't serve."""
         if self._uplinks is not None:
             return self._uplinks.index(name) if name in self._uplinks else None
+        if name.startswith(_DATA_PLANE):
+            return None
         for start, priority in _KINDS:
             if name.startswith(start):
                 return priority

@@ -109,6 +109,7 @@ def install(
     image: Image | None = None,
     replace_main: bool = False,
     copy: bool = False,
+    app: bytes | None = None,
     progress: Progress | None = None,
     answer_s: float = ANSWER_S,
     power_cycle: Callable[[], None] | None = None,
@@ -116,10 +117,11 @@ def install(
     """Install the agent on the board at `port` and start it; see the top of this file.
 
     `image`: what to install, None for `image_for` the board. `replace_main`: also over a /main.py
-    that isn't ours. `copy`: also where the firmware holds an agent of this version. `progress`:
-    called with octets sent and octets to send. `answer_s`: how long the new agent may take to
-    answer. `power_cycle`: starts a board afresh whose machine.reset() doesn't, an emulated Pico W.
-    Raises BoardError, and RefusedError where the board is sealed or has a program of its own.
+    that isn't ours. `copy`: also where the firmware holds an agent of this version. `app`: the
+    program to run beside it, None to leave that as it is. `progress`: called with octets sent and
+    octets to send. `answer_s`: how long the new agent may take to answer. `power_cycle`: starts a
+    board afresh whose machine.reset() doesn't, an emulated Pico W. Raises BoardError, and
+    RefusedError where the board is sealed or has a program of its own.
     """
     refuse_sealed(port)
     target: str | None = None
@@ -142,6 +144,8 @@ def install(
                     flash.write_main(wanted.main)
             if is_ports_boot(survey.boot):
                 flash.remove_boot()
+            if app is not None:
+                flash.write_app(app)
         finally:
             repl.restart()
     if power_cycle is not None:

@@ -116,7 +116,7 @@ def _tried(one: dict[str, Any], correspondent: str, passing: list[str], arrived:
     numbers = range(max(0, last - int(one.get("updates") or 1) + 1), last + 1)
     came = arrived(correspondent, int(one.get("generation") or 0), numbers)
     found = {
-        None: "no answer",
+        None: "doesn't answer" if place else "no answer",
         True: "updates arrive, their answers don't",
         False: "updates don't arrive",
     }[came]
@@ -156,8 +156,8 @@ def _absent(
         return of(f"this board speaks none ({why})" if why else "this board speaks none", "")
     if own is None:
         family = "IPv4" if ipv4 else "IPv6"
-        needed = "" if passing else f"{family}"
-        return of(f"this network gives the board no {family} address", needed)
+        neither = check.get("ipv4") is None and check.get("ipv6") is None
+        return of(f"this network gives the board no {family} address", family * neither)
     unknown = [name for name, found in (check.get("names") or {}).items() if not found]
     if unknown:
         return of(
@@ -220,8 +220,8 @@ def _port_texts(
 def lines(path: Path) -> Iterator[tuple[str, str, str, str]]:
     """A row a way: its name, verdict, what was found, what to ask for."""
     for way in path.ways:
-        place = f" to {way.place}" if way.place else ""
-        yield way.way, way.verdict, way.found + place, way.ask
+        place = f"{way.place} " if way.place else ""
+        yield way.way, way.verdict, place + way.found, way.ask
     if path.port is not None:
         yield "port", "", path.port.found, path.port.ask
 

@@ -15,6 +15,7 @@ import base64
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 
 from roamkey.board.patience import patient
 from roamkey.board.repl import Repl
@@ -22,6 +23,7 @@ from roamkey.errors import BoardError
 
 ROOT = "/agent"
 POINTER = f"{ROOT}/slot"
+_NEW_APP = "/app.py.new"
 SLOTS = ("a", "b")
 
 #: The /boot.py of MicroPython's ESP32 port (ports/esp32/modules/inisetup.py), 1.9 to 1.28.
@@ -242,6 +244,14 @@ class Flash:
         """Put /main.py in place, in one rewrite."""
         self._repl.run(f"_put('/main.py', {_base64(content)})")
         if self._repl.ask("print(json.dumps(_text('/main.py')))") != content.decode():
+            raise BoardError(f"{self._repl.port}: the board's flash doesn't keep what is written")
+
+    def write_app(self, content: bytes) -> None:
+        """Put /app.py in place, in one step; checked by the board's own SHA-256."""
+        for _ in self.write({_NEW_APP: content}):
+            pass
+        self._repl.run(f"os.rename('{_NEW_APP}', '/app.py')")
+        if self._repl.ask("print(json.dumps(_sum('/app.py')))") != sha256(content).hexdigest():
             raise BoardError(f"{self._repl.port}: the board's flash doesn't keep what is written")
 
     def remove_boot(self) -> None:

@@ -18,7 +18,7 @@ from roamkey.correspondent.core.cache import NAT_REFRESH_S
 from roamkey.correspondent.events.file import place
 from roamkey.correspondent.events.recorder import KEEP_DAYS
 from roamkey.correspondent.log import Log
-from roamkey.correspondent.settings import ENCAPSULATION, METRICS, Settings
+from roamkey.correspondent.settings import ENCAPSULATION, METRICS, Settings, default_metrics
 from roamkey.errors import BadInputError
 from roamkey.registry import Registry, marks
 from roamkey.registry.records import NO_SITE
@@ -152,7 +152,7 @@ def run(
     settings = Settings(
         bindings_max=bindings_max,
         refresh=refresh.value,
-        metrics=None if no_metrics else metrics or METRICS,
+        metrics=None if no_metrics else metrics or default_metrics(),
         metrics_needed=metrics is not None,
         data_plane=data_plane,
         events=None if no_events else events or place(registry),

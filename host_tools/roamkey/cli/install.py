@@ -3,6 +3,7 @@
 import json
 import time
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,6 +12,7 @@ from roamkey.board import installer
 from roamkey.cli.board_options import BoardOption, PortOption, port_of
 from roamkey.cli.options import JsonOption
 from roamkey.cli.output import bar, row
+from roamkey.errors import BadInputError
 
 _BOOT = {
     "removed": "removed: it held only what MicroPython's ESP32 port writes there",
@@ -36,6 +38,12 @@ def install(
         bool,
         typer.Option("--copy", help="Also where the firmware holds an agent of this version."),
     ] = False,
+    app: Annotated[
+        Path | None,
+        typer.Option(
+            "--app", metavar="FILE", help="Put this program on the board, too, as its /app.py."
+        ),
+    ] = None,
     remove: Annotated[
         bool, typer.Option("--remove", help="Go back to the firmware's agent; remove all copies.")
     ] = False,
@@ -49,6 +57,9 @@ def install(
     """
     if rollback and remove:
         raise typer.BadParameter("give either --rollback or --remove")
+    if app is not None and (rollback or remove):
+        raise typer.BadParameter("--app goes with an installation")
+    program = None if app is None else _read(app)
     where = port_of(port, board)
     started = time.monotonic()
     if rollback:
@@ -57,7 +68,9 @@ def install(
         done = installer.remove(where)
     else:
         with bar("installing") as report:
-            done = installer.install(where, replace_main=replace_main, copy=copy, progress=report)
+            done = installer.install(
+                where, replace_main=replace_main, copy=copy, app=program, progress=report
+            )
     seconds = round(time.monotonic() - started, 1)
     if as_json:
         typer.echo(json.dumps({**asdict(done), "seconds": seconds}))
@@ -72,6 +85,15 @@ def install(
         row("form", _FORMS[done.form])
         same = done.copied + done.kept
         row("files", f"{done.sent} sent ({done.octets} octets), {same} unchanged")
+    if app is not None:
+        row("application", f"{app}, as /app.py")
     if done.boot in _BOOT:
         row("/boot.py", _BOOT[done.boot])
     row("took", f"{seconds} s")
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BadInputError(f"{path}: {error.strerror}") from None

@@ -1,8 +1,10 @@
 """How a correspondent's daemon is to serve: what its command line says."""
 
 from dataclasses import dataclass
+from ipaddress import IPv6Address
 from pathlib import Path
 
+from roamkey.correspondent import localaddress
 from roamkey.correspondent.core.cache import NAT_REFRESH_S
 from roamkey.correspondent.core.refresh import USED
 from roamkey.correspondent.encapsulation import EVERYWHERE, Place
@@ -10,6 +12,8 @@ from roamkey.correspondent.events.recorder import KEEP_DAYS
 
 ENCAPSULATION = EVERYWHERE  # where packets inside UDP are taken, where the port is free
 METRICS = "[::1]:9464"  # where metrics are served where the address is free
+_LOOPBACK = IPv6Address("::1")
+_METRICS_IPV4 = "127.0.0.1:9464"  # on a host without IPv6
 
 
 @dataclass(frozen=True)
@@ -31,3 +35,9 @@ class Settings:
     encapsulation: Place | None = None
     encapsulation_needed: bool = True
     nat_refresh_s: int = NAT_REFRESH_S
+
+
+def default_metrics() -> str:
+    """Where metrics are served where nobody says otherwise."""
+    has_ipv6 = localaddress.look(_LOOPBACK)[0] is localaddress.State.HERE
+    return METRICS if has_ipv6 else _METRICS_IPV4
