@@ -95,18 +95,25 @@ def test_never_more_than_three_updates_a_second():
         now = bindings.wakes_at()
     for i in range(3, len(times)):
         assert times[i] - times[i - 3] >= 1000
-    assert len(times) < 20
+    assert len(times) == 20, "four rounds of five ways, ever farther apart"
 
 
-def test_where_nothing_answers_the_ways_take_turns():
+def test_where_nothing_answers_all_ways_are_tried_again_and_again():
+    """So a lost answer costs no more where a way leads nowhere. In the end they take turns."""
     bindings, _ = node()
     bindings.attach(COA1, 0, IPV4, "net")
     found = []
     now = 0
-    while len(found) < 6:
-        found += [kind for kind, _ in kinds(bindings, now)]
+    while len(found) < 24:
+        found += [(now, kind) for kind, _ in kinds(bindings, now)]
         now = bindings.wakes_at()
-    assert found == [ways.NATIVE, ways.UDP4] * 3
+    times = [at for at, _ in found]
+    assert [kind for _, kind in found] == [ways.NATIVE, ways.UDP4] * 12
+    assert [times[at + 1] - times[at] for at in range(0, 10, 2)] == [350] * 5
+    pauses = [times[at + 2] - times[at + 1] for at in range(0, 10, 2)]
+    assert pauses == [1500, 3000, 6000, 12000, 24000]
+    assert times[13] - times[12] == times[14] - times[13] == 32000
+    assert times[23] - times[22] > 100000
 
 
 def test_the_answer_wins_and_is_remembered_for_the_network():

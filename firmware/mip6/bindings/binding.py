@@ -349,13 +349,13 @@ class Binding:
             self.why = NO_WAY
 
     def _choose(self, now: int) -> None:
-        """The way of the next update: each once, from the first on; then in turn. Another one is
-        tried as well soon after it."""
+        """The way of the next update: one after the other soon, from the first on; then, after a
+        retransmission's pause, all of them again."""
         at = self._tries
         self._tries = at + 1
         way = self.ways[(at - self._twice if at else 0) % len(self.ways)]
         self.pace.soon = 0
-        if self._twice <= at < len(self.ways) + self._twice - 1:
+        if at >= self._twice and way != self.ways[-1]:
             self.pace.soon = min(max(_ANOTHER_WAY, 2 * (self.round_trip or 0)), _ANOTHER_WAY_MAX)
         if way != self._aimed:
             self._aim(way, now)

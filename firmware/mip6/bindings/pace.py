@@ -24,7 +24,8 @@ _NEVER = const(-10000000)
 class Pace:
     """Times in milliseconds. `sent`: how many updates went out in all. `unanswered`: how many of
     this series, since `since`, and nothing was heard. `soon`: after how many milliseconds the next
-    goes by another way; 0: what follows the update noted next is a retransmission.
+    goes by another way; 0: what follows the update noted next is a retransmission. Where nothing
+    is heard for long there is no hurry any more.
     """
 
     def __init__(self) -> None:
@@ -67,7 +68,7 @@ class Pace:
         if not self.unanswered:
             self.since = now
         self.unanswered += 1
-        if self.soon:
+        if self.soon and self._timeout < _TIMEOUT_MAX:
             return max(now + self.soon, min(self._recent) + 1000)
         following = max(now + self._timeout, min(self._recent) + 1000)
         if self._timeout < _TIMEOUT_MAX:
