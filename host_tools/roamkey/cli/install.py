@@ -14,6 +14,7 @@ from roamkey.cli.options import JsonOption
 from roamkey.cli.output import bar, row
 from roamkey.errors import BadInputError
 
+_APP_OCTETS_MAX = 1 << 20
 _BOOT = {
     "removed": "removed: it held only what MicroPython's ESP32 port writes there",
     "kept": "left alone; a board is sealed without one only: have /app.py do what it does",
@@ -94,6 +95,10 @@ def install(
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            program = file.read(_APP_OCTETS_MAX + 1)
     except OSError as error:
         raise BadInputError(f"{path}: {error.strerror}") from None
+    if len(program) > _APP_OCTETS_MAX:
+        raise BadInputError(f"{path}: more than {_APP_OCTETS_MAX} octets fit no board")
+    return program

@@ -32,6 +32,7 @@ from roamkey.correspondent.core.authentic import AuthenticUpdate, authenticate
 from roamkey.correspondent.core.entries import Inbound, LiveKey, Peer, Verdict, dropped
 from roamkey.correspondent.core.limiter import HomeLimiter, Limiter
 from roamkey.correspondent.core.others import Others
+from roamkey.correspondent.core.places import Places
 from roamkey.correspondent.core.updates import Update
 from roamkey.registry.records import Binding, Change, Pair
 
@@ -62,15 +63,16 @@ class BindingCache:
         comes inside UDP."""
         self.correspondent = correspondent
         self._nat_refresh_s = nat_refresh_s
-        self._port = port
         self._bindings_max = bindings_max
         self.limiter = limiter or Limiter()  # of errors to strangers
         self._others = Others(correspondent, self.binding, self.limiter)
         self._refusals = HomeLimiter(rate=3, burst=10, overall_rate=1000)
         self._guesses = HomeLimiter(rate=8, burst=20, overall_rate=400)
         self._peers: dict[bytes, Peer] = {}
-        self._own: frozenset[bytes] = frozenset()  # addresses of our host
         self._behind: set[bytes] = set()  # of whom the registry forgot something: not served
+        self._places = Places(
+            correspondent, port, lambda one: one in self._peers or one in self._behind
+        )
         self._bound = 0
         self._by_way = dict.fromkeys(endpoints.WAYS, 0)
         self._expiries: list[tuple[int, bytes]] = []  # a heap; entries may be out of date
@@ -110,7 +112,7 @@ class BindingCache:
 
     def host_has(self, own: frozenset[bytes]) -> None:
         """These are the addresses of our host from now on: no node is at any of them."""
-        news, self._own = own ^ self._own, own
+        news, self._places.own = own ^ self._places.own, own
         if self.changed is None:
             return
         for home, peer in self._peers.items():
@@ -130,7 +132,7 @@ class BindingCache:
         if binding is None or binding.expires_ms <= now:
             return None
         # The registry may have one from before its care-of address was provisioned to a node.
-        return binding if self._may_be_at(binding.care_of_address, binding.endpoint) else None
+        return binding if self._places.allow(binding.care_of_address, binding.endpoint) else None
 
     def peer(self, home_address: bytes) -> Peer | None:
         """A node that has a live key, or None."""
@@ -255,43 +257,11 @@ class BindingCache:
             status = messages.ADMINISTRATIVELY_PROHIBITED
         elif authentic.removes:
             pass  # a binding can be removed from wherever
-        elif not self._may_be_at(care_of, authentic.inbound.endpoint):
+        elif not self._places.allow(care_of, authentic.inbound.endpoint):
             status = messages.INVALID_CARE_OF_ADDRESS
         elif peer.binding is None and self._bound >= self._bindings_max:
             status = messages.INSUFFICIENT_RESOURCES
         return status
-
-    def _may_be_at(self, care_of: bytes, endpoint: bytes) -> bool:
-        """Whether a node may be at a care-of address, or there and at an endpoint.
-
-        Natively not on our own host: what is sent there comes to ourselves. Inside UDP it may be,
-        at another port than ours, as a virtual board is; and an IPv4 care-of address is its own
-        behind its NAT, whoever else has it.
-        """
-        if not endpoint:
-            return not addresses.is_ipv4(care_of) and self._is_elsewhere(care_of)
-        address, port, _ = endpoints.unpack(endpoint)
-        if not self._is_an_end(address) or (address in self._own and port == self._port):
-            return False
-        return (
-            endpoints.is_unicast(care_of)
-            if addresses.is_ipv4(care_of)
-            else (self._is_an_end(care_of))
-        )
-
-    def _is_elsewhere(self, address: bytes) -> bool:
-        """Whether an address isn't our own host's, and data may be sent there."""
-        return self._is_an_end(address) and address not in self._own
-
-    def _is_an_end(self, address: bytes) -> bool:
-        """Whether what is sent to an address ends there: it is neither ours nor a home address,
-        from where a binding would lead on, in the end in a circle."""
-        return (
-            endpoints.is_unicast(address)
-            and address != self.correspondent
-            and address not in self._peers
-            and address not in self._behind
-        )
 
     def _refuse(
         self, authentic: AuthenticUpdate, status: int, confirms: bool, now: int
