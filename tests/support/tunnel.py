@@ -91,7 +91,7 @@ class Tunnel:
         namespace = self.network.namespace(node)
         namespace._ask(
             "route",
-            "add",
+            "replace",
             family=socket.AF_INET,
             dst="0.0.0.0/0",
             gateway=gateway,
