@@ -32,7 +32,7 @@ demo: $(STAMP) ## the main job on virtual boards: provision, register, move, los
 	$(BIN)/roamkey lab demo --out demo-out
 
 test: $(STAMP) ## the tests, under CPython and MicroPython (about six minutes)
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not long"
 
 test-pico-w: $(STAMP) ## the agent on real Pico W firmware, emulated; PICO_W_UF2 names it (a quarter of an hour)
 	@test -n "$$PICO_W_UF2$$PICO_W_FROZEN_UF2" || { echo "make: PICO_W_UF2 must name a MicroPython UF2 for" \
@@ -55,6 +55,7 @@ fuzz: $(STAMP) ## power cuts, failing flash, lossy moves, noise, damaged files, 
 	$(BIN)/python bench/chaos.py
 	$(BIN)/python bench/hostile.py
 	$(BIN)/python bench/edges.py
+	$(BIN)/python -m pytest -m long
 	CAMPAIGN=full $(BIN)/python -m pytest tests/correspondent/test_hostile.py
 	CAMPAIGN=full $(BIN)/python -m pytest -s tests/core/test_inside_hostile.py \
 	  tests/lab/test_roaming.py tests/lab/test_any_network.py tests/lab/test_roaming_hostile.py \

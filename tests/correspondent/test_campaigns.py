@@ -58,10 +58,12 @@ def quick_chaos(database):
     return out
 
 
+@pytest.mark.long
 def test_everything_at_once_sqlite():
     assert "full disk" in quick_chaos("sqlite")
 
 
+@pytest.mark.long
 def test_everything_at_once_postgresql(needs_postgresql):
     if os.geteuid():  # the server would have to run beside the namespaces, as another user
         pytest.skip("PostgreSQL runs as no root: an ordinary user's namespaces have nobody else")

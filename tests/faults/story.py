@@ -50,7 +50,7 @@ clock.now = lambda: virtual[0]
 
 import peer  # noqa: E402
 
-from mip6 import agent, application, datagrams, packets, terminal  # noqa: E402
+from mip6 import addresses, agent, application, datagrams, packets, terminal  # noqa: E402
 from mip6.maintenance import absent  # noqa: E402
 from mip6.node import Node  # noqa: E402
 from mip6.ports import waiting, wifi  # noqa: E402
@@ -60,6 +60,9 @@ NETWORKS = b'[{"ssid": "attic"}, {"ssid": "cellar", "priority": 1}]'
 LINE = b'{"jsonrpc":"2.0","id":%d,"method":"status"}\n'
 MOVED, CALM = const(14000), const(22000)  # ms after the start; then no call fails any more
 REST = const(90)  # seconds to come back in
+
+
+REACHED = addresses.parse("192.0.2.1")
 
 
 class Unforeseen(Exception):
@@ -147,8 +150,37 @@ class Receiver:
         self._pipe.close()
 
 
+class Outside(Receiver):
+    """A UDP socket for packets inside datagrams."""
+
+    watch = None
+
+    def __init__(self, world):
+        Receiver.__init__(self, world, packets.UDP)
+
+    def arrive(self, packet):
+        port = packet[2] - packets.ENCAPSULATED
+        self._pipe.put(packet[0] + port.to_bytes(2, "big") + bytes(packet[3]))
+
+    def receive(self):
+        self._world.call("socket.receive")
+        octets = self._pipe.get()
+        if octets is None:
+            return None
+        port = int.from_bytes(octets[16:18], "big")
+        return octets[:16], b"", packets.ENCAPSULATED + port, memoryview(octets)[18:]
+
+    def close(self):
+        if self.watch is not None:
+            self.watch.stop()
+        Receiver.close(self)
+
+
 class Radio:
-    """The interface: two networks, the first until MOVED. As network.WLAN of the Pico W."""
+    """The interface: two networks, the first until MOVED. As network.WLAN of the Pico W.
+
+    The second has IPv4, too, and passes no native packets.
+    """
 
     def __init__(self, world):
         self._world = world
@@ -184,6 +216,8 @@ class Radio:
         self._world.call("nic.ipconfig")
         if key is None:
             return None
+        if key == "addr4":
+            return "10.0.0.7" if self.joined in self.reach()[:1] == ["cellar"] else "0.0.0.0", ""
         found = [("FE80::1", 0x30, 0, 0)]
         if self.joined in self.reach():
             found.append((ROUTERS[self.joined], 0x30, 1000, 2000))
@@ -229,6 +263,10 @@ class Port(wifi.WifiPort):
             return False
         if self.radio.joined not in self.radio.reach() or not self._receivers:
             return True
+        if next_header >= packets.ENCAPSULATED:
+            return self._send_inside(source, destination, next_header, bytes(payload))
+        if self.radio.joined == "cellar":
+            return True
         packet = packets.parse_payload(next_header, bytes(payload), source, destination)
         if packet.protocol != packets.MOBILITY:
             if packet.payload[0:2] == (4449).to_bytes(2, "big"):
@@ -240,13 +278,33 @@ class Port(wifi.WifiPort):
         self.arrive(self.correspondent.answer(update))
         return True
 
+    def _send_inside(self, source, destination, next_header, whole):
+        try:
+            self._open_outside(addresses.is_ipv4(source))
+        except OSError as error:
+            self._fault(error)
+            return False
+        if whole[6] == packets.MOBILITY:
+            update = self.correspondent.read((source, destination, next_header, whole))
+            self.arrive(self.correspondent.answer(update))
+        elif whole[6] == packets.UDP:
+            log = whole[40:42] == (4449).to_bytes(2, "big")
+            self.log += log
+            self.data += not log
+        return True
+
     def arrive(self, packet):
-        if self._receivers:
+        if packet[2] >= packets.ENCAPSULATED:
+            for outside in self._outside.values():
+                outside.arrive(packet)
+        elif self._receivers:
             self._receivers[0].arrive(packet)
 
     def ask_log(self):
         """Somebody at the correspondent asks for the newest block."""
         datagram = packets.udp(peer.CN, peer.HOME, 5000, 4449, b"")
+        inside = packets.ipv6_header(peer.CN, peer.HOME, packets.UDP, len(datagram)) + datagram
+        self.arrive((REACHED, b"", packets.ENCAPSULATED + 4191, inside))
         route = packets.routing_header(peer.HOME, packets.UDP)
         for address in self._told:
             self.arrive((peer.CN, address, packets.ROUTING, route + datagram))
@@ -415,7 +473,8 @@ def live(kind, due):
     virtual[1] = virtual[0]
     world = World(kind, due if kind in FAULTS else -1)
     stores = Store(world), Store(world)
-    keystore = peer.keystore(generations=4, store=stores[0])
+    keystore = peer.keystore(generations=4, store=stores[0], reach=[("192.0.2.1", 4191)])
+    wifi.Outside = lambda ipv4, port: Outside(world)
     stores[0].write("networks", NETWORKS)
     agent.board.interrupts = lambda on: None
     application._exists = lambda name: True
@@ -469,6 +528,7 @@ def live(kind, due):
         good[0] = (
             node.get("state") == "away"
             and node["bindings"][0]["state"] == "bound"
+            and node["bindings"][0]["way"] == "udp4"
             and found["port"].data - data > 10
             and found["port"].log > asked
         )

@@ -15,7 +15,7 @@ from roamkey.lab.demo.readings import Readings
 from roamkey.lab.network import CORRESPONDENT_ADDRESS, PREFIXES, Network
 from roamkey.lab.scene import Scene
 
-pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.lab, pytest.mark.long, pytest.mark.timeout(1200)]
 
 FULL = os.environ.get("CAMPAIGN") == "full"
 SECONDS = 600.0 if FULL else 20.0

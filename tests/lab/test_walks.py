@@ -15,7 +15,7 @@ from roamkey.lab.walk.run import Walk
 
 pytestmark = [
     pytest.mark.lab,
-    pytest.mark.slow,
+    pytest.mark.long,
     pytest.mark.timeout(300),
     pytest.mark.skipif(
         nft_program() is None and not os.environ.get("CI"),
