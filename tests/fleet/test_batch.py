@@ -163,7 +163,7 @@ def test_a_batch_and_its_failures_again(lab_network, roamkey, tmp_path: Path) ->
             "Any,,,\n"
         )
         results, labels = tmp_path / "fleet.results.csv", tmp_path / "labels"
-        options = (*COMMON, "--wait", "1", "--labels", labels)
+        options = (*COMMON, "--wait", "4", "--labels", labels)
         code, out, error = roamkey("batch", fleet, *options, "--json")
         assert code == 3 and "2 of 4 boards not done" in error and error.count("\n") == 1
         told = checked("batch", out)
