@@ -89,6 +89,7 @@ def test_boards_learn_where_the_correspondent_moved(virtual: VirtualBoard, roamk
     code, out, error = roamkey("reach", *port, "--reach", "[2001:db8::1]", "--native", "off")
     assert (code, error) == (0, "")
     assert "[2001:db8::1]:4191" in out and "off: inside UDP alone" in out
+    assert "none, so all goes inside UDP (" in roamkey("status", *port)[1]
     virtual.power_cut()
     virtual.power_on()
     code, out, _ = roamkey("reach", *port, "--no-reach")

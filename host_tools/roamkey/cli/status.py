@@ -37,8 +37,6 @@ def _show_keys(keystore: dict[str, Any]) -> None:
     if "set_id" in keystore:
         row("key set", keystore["set_id"])
         row("home address", keystore.get("home_address"))
-    if keystore.get("native") is False:
-        row("native IPv6", "off: inside UDP alone")
     for peer in _dictionaries(keystore.get("peers")):
         row(
             "correspondent",
@@ -73,6 +71,8 @@ def _show_node(node: dict[str, Any]) -> None:
     row("node", " - ".join(str(node[name]) for name in ("state", "text") if node.get(name)))
     if node.get("care_of_address"):
         row("care-of", node["care_of_address"])
+    if node.get("native") is False:
+        row("native IPv6", f"none, so all goes inside UDP ({node.get('native_text')})")
     for uplink in _dictionaries(node.get("uplinks")):
         row("uplink", f"{uplink.get('uplink')} {uplink.get('address')}")
     for binding in _dictionaries(node.get("bindings")):
@@ -82,6 +82,7 @@ def _show_node(node: dict[str, Any]) -> None:
         if binding.get("reason"):
             said += f", {binding['reason']}"
         row("binding", said)
+        _show_way(binding)
     if node.get("application") not in (None, "none"):
         row("application", node["application"])
     for part in _dictionaries(node.get("parts")):
@@ -94,6 +95,22 @@ def _show_node(node: dict[str, Any]) -> None:
         if isinstance(node.get(name), str):
             row(f"fault of {what}", "")
             typer.echo(resolve(node[name]).rstrip())
+
+
+def _show_way(binding: dict[str, Any]) -> None:
+    """How a correspondent is reached, and how well."""
+    if not binding.get("way"):
+        return
+    said = str(binding["way"])
+    if binding.get("endpoint"):
+        said += f" to {binding['endpoint']}"
+    if binding.get("nat"):
+        said += ", behind a NAT"
+    if binding.get("round_trip_ms") is not None:
+        said += f", {binding['round_trip_ms']} ms there and back"
+    if binding.get("unanswered"):
+        said += f", {binding['unanswered']} updates unanswered"
+    row("way", said)
 
 
 def _dictionary(value: Any) -> dict[str, Any]:
