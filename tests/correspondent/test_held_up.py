@@ -252,7 +252,7 @@ def test_a_reader_of_the_registry_that_stands_still_is_told(lab_network, scene):
         with Registry.open(scene.path) as other, other.writing() as w:
             w.execute(text("CREATE TABLE much (octets BLOB)"))
             w.execute(text("INSERT INTO much VALUES (zeroblob(300 << 20))"))
-        assert "its log has grown to 30" in daemon.event("trouble")["detail"]
+        assert "its log has grown to " in daemon.event("trouble")["detail"]  # 256 MB and more
         visitor = Visitor(lab_network, "visited1")
         assert answered(visitor, node, 0)
     with Registry.open(scene.path) as other, other.writing() as w:

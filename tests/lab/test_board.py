@@ -92,8 +92,8 @@ def test_a_write_that_returned_survives_a_power_cut(board, started):
         board.power_cut()
         said = console.read_all().decode()
         last = int(said.rpartition("\n")[0].rpartition("\n")[2] or 40)
-        # What was printed last may have been lost on the line.
-        assert last <= int(board.read_file("/n")) < last + 50
+        # What was printed last may have been lost on the line, which holds some kilobytes.
+        assert last <= int(board.read_file("/n")) < last + 2000
         board.power_on()
 
 
