@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 from json_output import checked
 from mobility_samples import (
     CARE_OF,
@@ -28,26 +27,12 @@ from mobility_samples import (
     write_capture,
 )
 from support import edges
-from typer.testing import CliRunner, Result
+from support.decoding import document, run
 
 from mip6 import messages, packets
-from roamkey.cli.decode import decode
 from roamkey.errors import RoamkeyError
 
-app = typer.Typer()
-app.command()(decode)
-
 ETHERNET = bytes(12) + b"\x86\xdd"
-
-
-def run(*arguments: str, stdin: str | bytes = "") -> Result:
-    return CliRunner().invoke(app, list(arguments), input=stdin)
-
-
-def document(*arguments: str, stdin: str | bytes = "") -> dict[str, Any]:
-    result = run("--json", *arguments, stdin=stdin)
-    assert result.exit_code == 0, (result.output, result.exception)
-    return dict(checked("decode", result.stdout))
 
 
 def packet_of(octets: bytes, *arguments: str) -> dict[str, Any]:

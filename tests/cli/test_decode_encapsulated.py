@@ -5,26 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 from encapsulated_samples import DATAGRAMS, ENCAPSULATED, keys_of, outer_ipv4, sample
 from json_output import checked
 from mobility_samples import write_capture
-from typer.testing import CliRunner, Result
-
-from roamkey.cli.decode import decode
-
-app = typer.Typer()
-app.command()(decode)
-
-
-def run(*arguments: str, stdin: str | bytes = "") -> Result:
-    return CliRunner().invoke(app, list(arguments), input=stdin)
-
-
-def document(*arguments: str, stdin: str | bytes = "") -> dict[str, Any]:
-    result = run("--json", *arguments, stdin=stdin)
-    assert result.exit_code == 0, (result.output, result.exception)
-    return dict(checked("decode", result.stdout))
+from support.decoding import document, run
 
 
 def one(octets: bytes, *arguments: str) -> dict[str, Any]:

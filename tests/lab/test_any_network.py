@@ -10,18 +10,15 @@ from pathlib import Path
 
 import pytest
 from support.anynetwork import WAYS, Travel, without_raw_sockets
+from support.nft import NEEDS_NFT
 
-from roamkey.lab.namespaces import nft_program
 from roamkey.waiting import until
 
 pytestmark = [
     pytest.mark.lab,
     pytest.mark.slow,
     pytest.mark.timeout(1800),
-    pytest.mark.skipif(
-        nft_program() is None and not os.environ.get("CI"),
-        reason="needs nft (Debian, Ubuntu: apt install nftables)",
-    ),
+    NEEDS_NFT,
 ]
 
 FULL = os.environ.get("CAMPAIGN") == "full"

@@ -12,20 +12,17 @@ from typing import Any
 
 import pytest
 from support.daemons import CLI
+from support.nft import NEEDS_NFT
 from support.roaming import need_tun
 
 from roamkey.lab.conditions import Conditions
-from roamkey.lab.namespaces import nft_program
 from roamkey.lab.network import Network
 from roamkey.waiting import until
 
 pytestmark = [
     pytest.mark.lab,
     pytest.mark.timeout(180),
-    pytest.mark.skipif(
-        nft_program() is None and not os.environ.get("CI"),
-        reason="needs nft (Debian, Ubuntu: apt install nftables)",
-    ),
+    NEEDS_NFT,
 ]
 
 ROOT = Path(__file__).parents[2]

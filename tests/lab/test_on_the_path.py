@@ -5,7 +5,6 @@ update and sends it once from elsewhere gets what is sent to the node, until the
 again. How long that is, is measured here.
 """
 
-import os
 import random
 import socket
 import time
@@ -15,20 +14,17 @@ from json_output import checked
 from support.anynetwork import HOME_ADDRESS, Travel
 from support.daemons import run_cli
 from support.mutations import mutated
+from support.nft import NEEDS_NFT
 
 from mip6 import addresses, messages, packets
 from roamkey.lab.lans import CORRESPONDENT_ADDRESS, CORRESPONDENT_IPV4, ROUTER_OUTSIDE_IPV4
-from roamkey.lab.namespaces import nft_program
 from roamkey.waiting import until
 
 pytestmark = [
     pytest.mark.lab,
     pytest.mark.slow,
     pytest.mark.timeout(180),
-    pytest.mark.skipif(
-        nft_program() is None and not os.environ.get("CI"),
-        reason="needs nft (Debian, Ubuntu: apt install nftables)",
-    ),
+    NEEDS_NFT,
 ]
 
 WITHIN_S = 40.0

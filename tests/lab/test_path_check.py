@@ -1,7 +1,6 @@
 """`roamkey doctor --path` on real parts: a board in networks that drop this or that, a daemon."""
 
 import json
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,12 +12,12 @@ import command
 import pytest
 from json_output import checked
 from support.daemons import run_cli
+from support.nft import NEEDS_NFT
 
 from roamkey.correspondent import view
 from roamkey.correspondent.dataplane import tun
 from roamkey.lab.conditions import Conditions
 from roamkey.lab.lans import CORRESPONDENT_ADDRESS, CORRESPONDENT_IPV4, ROUTER_OUTSIDE_IPV4
-from roamkey.lab.namespaces import nft_program
 from roamkey.lab.network import Network
 from roamkey.lab.scene import HOME_ADDRESS, Scene
 from roamkey.waiting import until
@@ -27,10 +26,7 @@ pytestmark = [
     pytest.mark.lab,
     pytest.mark.slow,
     pytest.mark.timeout(180),
-    pytest.mark.skipif(
-        nft_program() is None and not os.environ.get("CI"),
-        reason="needs nft (Debian, Ubuntu: apt install nftables)",
-    ),
+    NEEDS_NFT,
 ]
 
 Roamkey = Callable[..., tuple[int, str, str]]

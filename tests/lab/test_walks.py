@@ -1,15 +1,14 @@
 """The scripts of walks through networks that aren't as they should be, walked: what each shows."""
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.nft import NEEDS_NFT
 
 from roamkey.field import folder, report
 from roamkey.field.report import Report
-from roamkey.lab.namespaces import nft_program
 from roamkey.lab.walk import script
 from roamkey.lab.walk.run import Walk
 
@@ -17,10 +16,7 @@ pytestmark = [
     pytest.mark.lab,
     pytest.mark.long,
     pytest.mark.timeout(300),
-    pytest.mark.skipif(
-        nft_program() is None and not os.environ.get("CI"),
-        reason="needs nft (Debian, Ubuntu: apt install nftables)",
-    ),
+    NEEDS_NFT,
 ]
 
 Walked = Callable[[str], Report]

@@ -19,6 +19,7 @@ from roamkey.lab.pico_w import EmulatedPicoW
 #: The board's MAC is the emulator's, so its addresses are known (RFC 4862).
 INTERFACE_ID = "210:18ff:fe00:2"
 _TAPS = {"visited1": "tap1", "visited2": "tap2"}
+_SENSOR = Path(__file__).parents[2] / "firmware" / "examples" / "sensor.py"
 _COMMAND_S = 900.0  # on the wall
 _HAMMER_EACH_S = 1.0  # on the wall
 _PATIENCE = "60"  # emulated seconds are a fraction of those on the wall
@@ -51,6 +52,15 @@ class Station:
     def mpremote(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run it on the board without a soft reset."""
         return run("mpremote", "connect", self.board.repl, "resume", *arguments)
+
+    def put_sensor(self, folder: Path, settings: str) -> None:
+        """The example's sensor on the board by hand, as its application; `folder`: for a file."""
+        file = folder / "sensor.json"
+        file.write_text(settings)
+        copied = self.mpremote(
+            *("fs", "cp", str(_SENSOR), ":/app.py"), *("+", "fs", "cp", str(file), ":/")
+        )
+        assert copied.returncode == 0, copied.stdout + copied.stderr
 
     def roamkey(self, *command: str) -> Any:
         """Run a subcommand with the board as its --port; what it prints as JSON."""

@@ -23,7 +23,6 @@ VISITED_1 = f"2001:db8:1:0:{INTERFACE_ID}"
 VISITED_2 = f"2001:db8:2:0:{INTERFACE_ID}"
 _NETWORKS = {"visited2": 1, "visited1": 0}  # name to priority
 _PORT = 7000
-_SENSOR = Path(__file__).parents[2] / "firmware" / "examples" / "sensor.py"
 _SETTINGS = '{"every": 4, "port": 7000, "waiting": 4}'
 _HAMMER_S = 30.0  # on the wall
 _WAIT_S = 400.0  # on the wall: bringing emulated Wi-Fi up takes a minute on a busy machine
@@ -66,12 +65,7 @@ def test_pico_w_registers_moves_and_resumes(lab_network: Network, tmp_path: Path
     with board, Wire(capture) as wire:
         # An application as one puts it on a board by hand; the agent by its own command.
         station.power_on()
-        settings = tmp_path / "sensor.json"
-        settings.write_text(_SETTINGS)
-        copied = station.mpremote(
-            *("fs", "cp", str(_SENSOR), ":/app.py"), *("+", "fs", "cp", str(settings), ":/")
-        )
-        assert copied.returncode == 0, copied.stdout + copied.stderr
+        station.put_sensor(tmp_path, _SETTINGS)
         with station.resetting():
             installed = station.roamkey("install")
         assert installed["form"] == "mpy" and installed["slot"] == "a"

@@ -21,7 +21,6 @@ HOME_ADDRESS = "2001:db8:a::1:77"
 LEASE = "192.168.1.100"
 VISITED_2 = f"2001:db8:2:0:{INTERFACE_ID}"
 _PORT = 7000
-_SENSOR = Path(__file__).parents[2] / "firmware" / "examples" / "sensor.py"
 _WAIT_S = 400.0  # on the wall
 
 
@@ -43,12 +42,7 @@ def test_a_pico_w_behind_a_nat_registers_sends_and_moves(tmp_path: Path) -> None
         correspondent = Correspondent(network, registry_file, tmp_path / "correspondent.log")
         with board, Wire(capture) as wire:
             station.power_on()
-            settings = tmp_path / "sensor.json"
-            settings.write_text('{"every": 1, "port": 7000, "waiting": 4}')
-            copied = station.mpremote(
-                *("fs", "cp", str(_SENSOR), ":/app.py"), *("+", "fs", "cp", str(settings), ":/")
-            )
-            assert copied.returncode == 0, copied.stdout + copied.stderr
+            station.put_sensor(tmp_path, '{"every": 1, "port": 7000, "waiting": 4}')
             with station.resetting():
                 station.roamkey("install")
             station.roamkey(

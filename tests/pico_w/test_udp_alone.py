@@ -22,7 +22,6 @@ from .station import Station
 HOME_ADDRESS = "2001:db8:a::1:78"
 LEASE = "192.168.1.100"
 _PORT = 7000
-_SENSOR = Path(__file__).parents[2] / "firmware" / "examples" / "sensor.py"
 _WAIT_S = 600.0  # on the wall
 _LOWER = "/lib/mip6/native/lwip.py"
 
@@ -53,10 +52,7 @@ def test_without_raw_sockets_and_names_at_first(
         correspondent = Correspondent(network, registry_file, tmp_path / "correspondent.log")
         with board, Wire(capture) as wire:
             station.power_on()
-            settings = tmp_path / "sensor.json"
-            settings.write_text('{"every": 1, "port": 7000, "waiting": 4}')
-            station.mpremote("fs", "cp", str(_SENSOR), ":/app.py")
-            station.mpremote("fs", "cp", str(settings), ":/")
+            station.put_sensor(tmp_path, '{"every": 1, "port": 7000, "waiting": 4}')
             with station.resetting():
                 station.roamkey("install")
             station.roamkey(

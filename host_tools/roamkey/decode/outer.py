@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from mip6 import addresses, packets
+from mip6.bindings import ways
 from mip6.errors import Violation
 from roamkey.decode import partial
 from roamkey.decode.meanings import PROTOCOLS, text_of
@@ -45,7 +46,7 @@ class Outer:
     @property
     def way(self) -> str:
         """`udp4` or `udp6`."""
-        return "udp4" if addresses.is_ipv4(self.destination) else "udp6"
+        return ways.NAMES[ways.UDP4 if addresses.is_ipv4(self.destination) else ways.UDP6]
 
     def facts(self) -> dict[str, Any]:
         """What it says, as the facts' `encapsulation` (see `facts`)."""

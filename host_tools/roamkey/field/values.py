@@ -3,8 +3,10 @@
 import ipaddress
 from functools import lru_cache
 
-NATIVE = "native"
-WAYS = (NATIVE, "udp6", "udp4")
+from mip6.bindings import ways
+
+WAYS = ways.NAMES
+NATIVE: str = WAYS[ways.NATIVE]
 LAST_MS = 253_402_300_799_000  # the end of the year 9999
 _MOST = 1 << 53  # what a time or a number may be: JSON numbers are exact so far
 

@@ -8,9 +8,10 @@ the endpoint of what came, or goes, natively.
 from typing import NamedTuple
 
 from mip6 import addresses
+from mip6.bindings import ways
 from mip6.limits import ADDRESS_OCTETS
 
-WAYS = NATIVE, UDP6, UDP4 = ("native", "udp6", "udp4")
+WAYS = NATIVE, UDP6, UDP4 = ways.NAMES
 
 _PORT_OCTETS = 2
 _PEER = slice(0, ADDRESS_OCTETS + _PORT_OCTETS)
