@@ -1,6 +1,5 @@
 """UDP over lwIP, IPv4 or IPv6, for packets inside datagrams (docs/SPEC.md), and names."""
 
-import os
 import socket
 
 from .. import addresses, packets
@@ -17,13 +16,6 @@ _PEEK = const(1)  # lwIP's MSG_PEEK
 _EAGAIN = const(11)
 _HEADER_OCTETS = const(40)  # of IPv6
 _OCTETS_MAX = const(1472)  # a datagram, as Wi-Fi carries it
-_FIRST_PORT = const(49152)  # of those that nobody owns, RFC 6335 section 6
-_PORTS = const(0x3FFF)
-
-
-def random_port() -> int:
-    """A port for a node's datagrams."""
-    return _FIRST_PORT + (int.from_bytes(os.urandom(2), "big") & _PORTS)
 
 
 class Outside:

@@ -15,7 +15,6 @@ for IPv4 addresses, there are packets inside UDP alone.
 
 import asyncio
 import errno
-import os
 
 from .. import packets
 from ..addresses import is_ipv4
@@ -25,7 +24,7 @@ from . import netlink
 from .kernel import Kernel
 from .news import Ration, moved
 from .sockets import Outside, Raw, Udp, look_up, raw_allowed, solicit
-from .waiting import Watch
+from .waiting import Watch, random_port
 
 TYPE_CHECKING = const(False)
 
@@ -47,8 +46,6 @@ _SOLICITATIONS = const(3)  # RFC 4861 section 10
 _AGAIN_S = const(1)
 _NO_WAY = (101, errno.EHOSTUNREACH)  # ENETUNREACH, which MicroPython doesn't name
 _NO_WAY_MS = const(1000)  # between solicitations because of that
-_FIRST_PORT = const(49152)  # of those that nobody owns, RFC 6335 section 6
-_PORTS = const(0x3FFF)
 _PORTS_TRIED = const(8)
 _OUTSIDE = const(-1)  # the key of a socket for packets inside UDP
 
@@ -118,7 +115,7 @@ class Port:
         self._kernel: Kernel | None = None
         self._retrying: asyncio.Task[None] | None = None
         self._ration = Ration()
-        self._port = _random_port()  # of datagrams: one a start
+        self._port = random_port()  # of datagrams: one a start
         self.native = True
         self.why = ""
         # what the system refused, counted by errno name or number
@@ -200,7 +197,7 @@ class Port:
             except OSError as error:
                 if error.args[0] != errno.EADDRINUSE or left == 1:
                     raise
-                self._port = _random_port()
+                self._port = random_port()
         entry.sockets[_OUTSIDE] = made
         entry.watches.append(Watch(made.socket, _reader(self, made), self._sink.faulted))
         return made
@@ -419,10 +416,6 @@ class Port:
             if packet is None:
                 return
             self._sink.received(packet[1], raw.address, raw.protocol, packet[0])
-
-
-def _random_port() -> int:
-    return _FIRST_PORT + (int.from_bytes(os.urandom(2), "big") & _PORTS)
 
 
 def _reader(port: "Port", raw: "Raw | Udp | Outside") -> "Callable[[], None]":

@@ -1,6 +1,7 @@
-"""Sockets that can be read: a function called whenever one can, a packet taken from lwIP's."""
+"""Sockets: a function called whenever one can be read, a packet taken from lwIP's, a free port."""
 
 import asyncio
+import os
 
 from ..compat import MICROPYTHON, const
 
@@ -17,6 +18,13 @@ _EAGAIN = const(11)
 _HEADER_OCTETS = const(40)  # of IPv6
 _OCTETS_MAX = const(1500)  # a packet, as Wi-Fi carries it
 _VOID = bytearray(1)
+_FIRST_PORT = const(49152)  # of those that nobody owns, RFC 6335 section 6
+_PORTS = const(0x3FFF)
+
+
+def random_port() -> int:
+    """A port for a node's datagrams."""
+    return _FIRST_PORT + (int.from_bytes(os.urandom(2), "big") & _PORTS)
 
 
 def take(stream: "socket.socket") -> bytes | None:

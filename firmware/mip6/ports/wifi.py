@@ -13,9 +13,9 @@ from ..clock import now
 from ..compat import const
 from .files import FileStore
 from .news import Ration, moved
-from .outside import Outside, look_up, random_port
+from .outside import Outside, look_up
 from .station import Station
-from .waiting import Watch
+from .waiting import Watch, random_port
 
 TYPE_CHECKING = const(False)
 
