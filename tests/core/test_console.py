@@ -389,6 +389,19 @@ def test_parameters_say_what_they_are_made_of():
     assert console_params.parameters_of(credentials) == params()
 
 
+def test_a_home_agent_is_one_of_the_correspondents():
+    console, keystore, _ = board()
+    whole = dict(params(), home_agent="2001:db8:c:0::2")
+    assert ask(console, request("provision", whole))["result"] == {"set_id": SET_ID}
+    assert keystore.credentials.home_agent == 0
+    credentials = console_params.credentials_from(whole)
+    assert console_params.parameters_of(credentials) == dict(params(), home_agent="2001:db8:c::2")
+    console, keystore, _ = board()
+    for wrong in ("2001:db8:c::3", "nobody", 0, ["2001:db8:c::2"]):
+        assert error_code(console, request("provision", dict(whole, home_agent=wrong))) == -32602
+    assert keystore.credentials is None
+
+
 def test_where_a_correspondent_is_reached():
     console, keystore, node = board()
     assert ask(console, request("identify"))["result"]["features"] == ["reach", "path"]

@@ -123,7 +123,28 @@ def test_a_record_of_version_2_that_breaks_a_rule_is_damaged():
     ):
         raises(Damaged, decode, pack(0x4B, 2, body + tail))
     raises(Damaged, decode, pack(0x4B, 1, body + b"\x00\x00"))
-    raises(Damaged, decode, pack(0x4B, 3, body))
+    raises(Damaged, decode, pack(0x4B, 3, body + b"\x00\x00"))
+    raises(Damaged, decode, pack(0x4B, 4, body))
+
+
+def test_a_home_agent_makes_it_version_3():
+    """docs/SPEC.md, "Key set (4b)", by hand."""
+    for native, reach, peers, agent in (
+        (True, [], [peer(), peer(SECOND, [(0, b"2")])], 1),
+        (False, PLACES, [reached(FIRST, PLACES), peer(SECOND, [])], 1),
+        (True, [], [peer()], 0),
+    ):
+        whole = Credentials(b"set-0000", HOME, peers, native, agent)
+        record = encode(whole, 1)
+        assert record[:2] == b"K\x03"
+        assert record[-5] == agent
+        again, slot = decode(record)
+        assert (slot, again.native, again.home_agent) == (1, native, agent)
+        assert again.peers[0].reach == reach
+        assert encode(again, 1) == record
+    body = record[4:-4]
+    for tail in (b"", b"\x01", b"\xff", b"\x00\x00"):  # none, no such peer, too much
+        raises(Damaged, decode, pack(0x4B, 3, body[:-1] + tail))
 
 
 def test_what_boards_can_send_to():

@@ -2,9 +2,10 @@
 
     {"set_id": hex, "home_address": text, "correspondents": [{"address": text, "home_nonce": hex,
      "care_of_nonce": hex, "lifetime": seconds, "keys": [{"generation": n, "kcn": hex}],
-     "reach": [text]}], "native": bool}
+     "reach": [text]}], "native": bool, "home_agent": text}
 
-`reach` and `native` may be left out: older agents refuse them.
+`reach`, `native` and `home_agent` (the address of one of them) may be left out: older agents
+refuse them.
 
 The same shape is what the host sends: `parameters_of` writes what `credentials_from` reads.
 Lengths and ranges are keychange/check.py's. Every failure is a ValueError of one line that names
@@ -31,12 +32,18 @@ if TYPE_CHECKING:
 def credentials_from(params: object) -> "Credentials":
     """The key set (keyset.Credentials) in `params`; raises ValueError."""
     names = ("set_id", "home_address", "correspondents")
-    set_id, home_address, correspondents, native = _fields(
-        params, names, "the parameters", "native", True
+    set_id, home_address, correspondents, native, home_agent = _fields(
+        params, names, "the parameters", (("native", True), ("home_agent", None))
     )
     peers = [_peer(entry) for entry in _list(correspondents, "correspondents")]
     home_address = _address(home_address, "home_address")
-    credentials = Credentials(_octets(set_id, "set_id"), home_address, peers, _truth(native))
+    credentials = Credentials(
+        _octets(set_id, "set_id"),
+        home_address,
+        peers,
+        _truth(native),
+        None if home_agent is None else _index(peers, _address(home_agent, "home_agent")),
+    )
     check_credentials(credentials)
     return credentials
 
@@ -65,7 +72,7 @@ def reach_from(params: object) -> "tuple[dict[bytes, Reach], bool | None]":
 
     `native` may be left out: None. Raises ValueError.
     """
-    correspondents, native = _fields(params, ("correspondents",), "the parameters", "native", None)
+    correspondents, native = _fields(params, ("correspondents",), "the parameters", (("native", None),))
     found = {}
     for entry in _list(correspondents, "correspondents"):
         address, reach = _fields(entry, ("address", "reach"), "a correspondent")
@@ -150,13 +157,22 @@ def parameters_of(credentials: "Credentials") -> "dict[str, Any]":
             ]
     if not credentials.native:
         whole["native"] = False
+    if credentials.home_agent is not None:
+        whole["home_agent"] = whole["correspondents"][credentials.home_agent]["address"]
     return whole
+
+
+def _index(peers: "list[Peer]", address: bytes) -> int:
+    for index, peer in enumerate(peers):
+        if peer.correspondent == address:
+            return index
+    raise ValueError("home_agent is none of the correspondents")
 
 
 def _peer(entry: object) -> "Peer":
     names = ("address", "home_nonce", "care_of_nonce", "lifetime", "keys")
     address, home_nonce, care_of_nonce, lifetime, keys, reach = _fields(
-        entry, names, "a correspondent", "reach", []
+        entry, names, "a correspondent", (("reach", []),)
     )
     return Peer(
         _address(address, "address"),
@@ -181,16 +197,16 @@ def _fields(
     entry: object,
     names: tuple[str, ...],
     what: str,
-    optional: str | None = None,
-    default: object = None,
+    optional: "tuple[tuple[str, object], ...]" = (),
 ) -> "list[Any]":
-    """The values of `entry` under `names`, which must be all that it has but for `optional`: with
-    that the last value is its own, or `default`."""
-    if not isinstance(entry, dict) or set(entry) - {optional} != set(names):
+    """The values of `entry` under `names`, which must be all that it has but for the `optional`
+    ones, (name, default): theirs follow."""
+    others = {name for name, _ in optional}
+    if not isinstance(entry, dict) or set(entry) - others != set(names):
         raise ValueError("%s must have the fields %s, no others" % (what, ", ".join(names)))
     values = [entry[name] for name in names]
-    if optional is not None:
-        values.append(entry.get(optional, default))
+    for name, default in optional:
+        values.append(entry.get(name, default))
     return values
 
 

@@ -33,6 +33,7 @@ from ..limits import (
 _KEY_SET = const(0x4B)  # "K", record kind
 _VERSION = const(1)
 _VERSION_REACH = const(2)  # as 1, and where correspondents are reached; older agents know 1 alone
+_VERSION_HOME_AGENT = const(3)  # as 2, and which of them is the home agent
 _UDP_ALONE = const(1)  # the flag of version 2
 _NAME = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
 
@@ -96,6 +97,8 @@ def check_credentials(credentials: "Credentials") -> None:
     _check(len(credentials.home_address) == ADDRESS_OCTETS, "a home address has 16 octets")
     _check(is_unicast_global(credentials.home_address), "a home address is unicast and global")
     _check(1 <= len(credentials.peers) <= PEERS_MAX, "a key set has 1 to 16 correspondents")
+    agent = credentials.home_agent
+    _check(agent is None or 0 <= agent < len(credentials.peers), "no such home agent")
     addresses = {credentials.home_address}
     keys = set()
     for peer in credentials.peers:
@@ -123,14 +126,19 @@ def encode(credentials: "Credentials", slot: int) -> bytes:
             body.extend(struct.pack(">HB", number, len(kcn)))
             body.extend(kcn)
     version = _VERSION
-    if not credentials.native or any(peer.reach for peer in credentials.peers):
+    if credentials.home_agent is not None:
+        version = _VERSION_HOME_AGENT
+    elif not credentials.native or any(peer.reach for peer in credentials.peers):
         version = _VERSION_REACH
+    if version >= _VERSION_REACH:
         body.append(0 if credentials.native else _UDP_ALONE)
         for peer in credentials.peers:
             body.append(len(peer.reach))
             for host, port in peer.reach:
                 body.extend(struct.pack(">HB", port, len(host)))
                 body.extend(host.encode())
+    if version == _VERSION_HOME_AGENT:
+        body.append(credentials.home_agent)  # type: ignore[arg-type]  # see above
     return pack(_KEY_SET, version, bytes(body))
 
 
@@ -163,15 +171,19 @@ class _Reader:
 
 def decode(record: bytes) -> "tuple[Credentials, int]":
     """Return (Credentials, slot) of a stored record; raises Damaged."""
-    version = _VERSION_REACH if record[1:2] == b"\x02" else _VERSION
+    version = _VERSION
+    if record[1:2] in (b"\x02", b"\x03"):
+        version = record[1]
     reader = _Reader(unpack(_KEY_SET, version, record))
     set_id, home_address = reader.octets(SET_ID_OCTETS), reader.octets(16)
     slot = reader.number(1)
     try:
         peers = [_decode_peer(reader) for _ in range(reader.number(1))]
         credentials = Credentials(set_id, home_address, peers)
-        if version == _VERSION_REACH:
+        if version >= _VERSION_REACH:
             _decode_reach(reader, credentials)
+        if version == _VERSION_HOME_AGENT:
+            credentials.home_agent = reader.number(1)
         check_credentials(credentials)
     except ValueError:  # Misuse, or a text that is none
         raise Damaged("key set breaks its own rules") from None

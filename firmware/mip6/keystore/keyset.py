@@ -15,10 +15,12 @@ if TYPE_CHECKING:
 
 
 class Peer:
-    """One correspondent: address (16 octets), nonces, lifetime (s), [(generation, Kcn), …].
+    """One correspondent, or the home agent: address (16 octets), nonces, lifetime (s),
+    [(generation, Kcn), …].
 
-    Without a key nothing authorizes its updates: the node refuses the peer and says why. `reach`:
-    where UDP goes, [(name or address in text, port), …]; empty: to its address, port 4191.
+    Without a key return routability authorizes the updates to a correspondent, where there is a
+    home agent. `reach`: where UDP goes, [(name or address in text, port), …]; empty: to its
+    address, port 4191.
     """
 
     def __init__(
@@ -58,7 +60,9 @@ class Peer:
 class Credentials:
     """A whole key set: `set_id` (8 octets, public, random), home address (16 octets), peers.
 
-    `native`: whether the node speaks native IPv6 too; False: inside UDP alone.
+    `native`: whether the node speaks native IPv6 too; False: inside UDP alone. `home_agent`: which
+    of the peers is that, or None: its keys are those of RFC 4285, and without any it is to take
+    registrations that nothing authenticates.
     """
 
     def __init__(
@@ -67,11 +71,13 @@ class Credentials:
         home_address: "Octets",
         peers: "Iterable[Peer]",
         native: bool = True,
+        home_agent: "int | None" = None,
     ) -> None:
         self.set_id = bytes(set_id)
         self.home_address = bytes(home_address)
         self.peers = list(peers)
         self.native = native
+        self.home_agent = home_agent
 
     def __repr__(self) -> str:
         return "Credentials(%d peers, (hidden))" % len(self.peers)
