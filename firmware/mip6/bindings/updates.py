@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _SEQUENCE = const(6)  # offsets in the Mobility Header
 _LIFETIME = const(10)
 _OPTIONS = const(12)
+_AUTHORIZATION = bytes((messages.BINDING_AUTHORIZATION_DATA, keys.AUTHENTICATOR_OCTETS))
 
 ADDRESSES_MAX = const(4)  # care-of addresses for which Kbm is kept ready
 
@@ -58,17 +59,30 @@ class PreparedKeys:
         self._ready.pop(care_of_address, None)
 
 
+def _length(options: bytes, last: bytes) -> int:
+    """Octets of an update with these options, whole."""
+    return (_OPTIONS + len(options) + len(last) + keys.AUTHENTICATOR_OCTETS + 7) & ~7
+
+
 class _Layout:
     """The octets of an update, but for what differs from one to the next. `before`: what stands
-    before the Mobility Header; `options`: those before the Binding Authorization Data, padding
-    included; `flags` besides A.
+    before the Mobility Header; `options`: those before the last one, which is padded to the
+    message's end; `last`: that option up to its MAC of 12 octets; `flags` besides A.
     """
 
     def __init__(
-        self, home_address: bytes, correspondent: bytes, before: bytes, options: bytes, flags: int
+        self,
+        home_address: bytes,
+        correspondent: bytes,
+        before: bytes,
+        options: bytes,
+        last: bytes,
+        flags: int,
     ) -> None:
-        mac = _OPTIONS + len(options) + 2
-        octets = mac + keys.AUTHENTICATOR_OCTETS
+        octets = _length(options, last)
+        mac = octets - keys.AUTHENTICATOR_OCTETS
+        at = _OPTIONS + len(options)
+        padding = mac - len(last) - at
         whole = memoryview(bytearray(len(before) + octets))
         whole[: len(before)] = before
         header = whole[len(before) :]
@@ -76,9 +90,11 @@ class _Layout:
         header[1] = octets // 8 - 1
         header[2] = messages.BINDING_UPDATE
         header[8] = (messages.FLAG_ACKNOWLEDGE | flags) >> 8
-        header[_OPTIONS : mac - 2] = options
-        header[mac - 2] = messages.BINDING_AUTHORIZATION_DATA
-        header[mac - 1] = keys.AUTHENTICATOR_OCTETS
+        header[_OPTIONS:at] = options
+        if padding > 1:
+            header[at] = messages.PADN
+            header[at + 1] = padding - 2
+        header[mac - len(last) : mac] = last
         self.whole = whole
         self.header = header
         self.authentic = header[:mac]  # what the MAC covers
@@ -90,17 +106,34 @@ class _Layout:
 
 
 class Update:
-    """The Binding Update to one correspondent, laid out once and filled in for each use."""
+    """The Binding Update to one correspondent, laid out once and filled in for each use.
 
-    def __init__(self, home_address: bytes, correspondent: bytes) -> None:
+    Other kinds say other things: `flags` besides A, the octets before the MAC in the `last`
+    option, which address the MAC `covers` beside the care-of address (None: the correspondent's),
+    `options` before all others.
+    """
+
+    def __init__(
+        self,
+        home_address: bytes,
+        correspondent: bytes,
+        flags: int = 0,
+        last: bytes = _AUTHORIZATION,
+        covers: bytes | None = None,
+        options: bytes = b"",
+    ) -> None:
         self.home_address = home_address
         self.correspondent = correspondent
+        self._flags = flags
+        self._last = last
+        self._covers = covers or correspondent
         self._native = _Layout(
             home_address,
             correspondent,
             packets.home_address_option(home_address, packets.MOBILITY),
-            b"\x01\x04\0\0\0\0",
-            0,
+            options,
+            last,
+            flags,
         )
         self._addresses = b""
         self._key: "HmacKey" = b""
@@ -119,7 +152,7 @@ class Update:
         option. Afterwards `source`, `destination`, `next_header` and `payload` say what to send.
         """
         self.source = way[1]
-        self._addresses = way[1] + self.correspondent
+        self._addresses = way[1] + self._covers
         self._key = key
         layout = self._native if way[2] is None else self._inside(way)
         self._header = layout.header
@@ -143,20 +176,18 @@ class Update:
         assert outer is not None
         if kind == UDP4:
             option = bytes((messages.IPV4_CARE_OF_ADDRESS, 6, 0, 0)) + care_of_address[12:]
-            option += b"\x01\x04\0\0\0\0"
         else:
             option = b"\x01\0" + bytes((messages.ALTERNATE_CARE_OF_ADDRESS, 16)) + care_of_address
-            option += b"\x01\0"
-        octets = _OPTIONS + len(option) + 2 + keys.AUTHENTICATOR_OCTETS
         before = packets.ipv6_header(
-            self.home_address, self.correspondent, packets.MOBILITY, octets
+            self.home_address, self.correspondent, packets.MOBILITY, _length(option, self._last)
         )
         layout = _Layout(
             self.home_address,
             self.correspondent,
             before,
             option,
-            messages.FLAG_UDP_ENCAPSULATION,
+            self._last,
+            self._flags | messages.FLAG_UDP_ENCAPSULATION,
         )
         self.destination = outer
         self.next_header = packets.ENCAPSULATED + port
