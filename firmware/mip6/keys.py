@@ -24,7 +24,7 @@ AUTHENTICATOR_OCTETS = const(12)  # First(96, MAC), RFC 6275 section 6.2.7
 
 _SHA1_BLOCK = const(64)
 _AUTHORIZATION_OPTION = b"\x05\x0c"  # type and length of Binding Authorization Data
-_MN_HA_OPTION = b"\x09\x11\x01"  # type, length, subtype; then SPI and authenticator
+MN_HA_OPTION = b"\x09\x11\x01"  # type, length, subtype; then SPI and authenticator
 SPI_OF_GENERATION_0 = const(256)  # RFC 4285 section 5.1 reserves 0 to 255; one a generation
 _CHECKSUM_AT = const(4)
 _NO_CHECKSUM = b"\x00\x00"
@@ -222,7 +222,7 @@ def home_agent_authenticator(
     the message doesn't end with that option.
     """
     header = memoryview(mobility_header)
-    if len(header) < 28 or bytes(header[-19:-16]) != _MN_HA_OPTION:
+    if len(header) < 28 or bytes(header[-19:-16]) != MN_HA_OPTION:
         raise ValueError("the message does not end with the MN-HA authentication option")
     return _mac(key, care_of_address, home_address, header)
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 HOP_BY_HOP = const(0)
 UDP = const(17)
+IPV6 = const(41)  # a whole packet in a packet, RFC 2473
 ROUTING = const(43)
 FRAGMENT = const(44)
 ICMPV6 = const(58)

@@ -34,7 +34,7 @@ KEYSTORE = {
 
 #: Why a binding isn't as the user wants it (binding.py).
 _REASONS = {
-    binding.UNKEYED: "no key provisioned, and return routability is not built yet",
+    binding.UNKEYED: "no key provisioned, and no home agent for return routability",
     binding.SPENT: "every sequence number of every key is used: provision new keys",
     binding.BINDING_ERROR: "the correspondent doesn't know Binding Updates (Binding Error 2)",
     binding.NO_WAY: "no way from here: no IPv6, and no IPv4 address to reach it at",

@@ -267,7 +267,7 @@ def test_spent_while_bound_uses_the_binding_to_its_end():
     assert state(bindings) == "exhausted"
 
 
-def test_without_a_key_nothing_is_sent_and_the_reason_names_return_routability():
+def test_without_a_key_nothing_is_sent_and_the_reason_says_what_is_missing():
     store = keystore((CN, CN2), keyless=CN)
     bindings = BindingUpdateList(store, 0)
     bindings.prepare(COA1)
@@ -276,7 +276,7 @@ def test_without_a_key_nothing_is_sent_and_the_reason_names_return_routability()
     assert packet[1] == CN2
     status = of_bindings(bindings, 0)[0]
     assert status["state"] == "unkeyed"
-    assert "return routability is not built yet" in status["reason"]
+    assert "no home agent for return routability" in status["reason"]
 
 
 def test_a_deletion_is_given_up_when_the_binding_must_have_expired():

@@ -245,7 +245,7 @@ def rejected(scene):
     scene.hear(scene.cn.answer(scene.update(), status=130))
 
 
-def behind(scene):
+def outdated(scene):
     update = scene.update()
     scene.hear(scene.cn.answer(update, status=135, sequence=update.sequence + 1000))
 
@@ -285,7 +285,7 @@ def barring(scene):
     scene.hear(scene.cn.answer(scene.update(), status=131))
 
 
-CAUSE = (away, at_home, lost, shutdown, transmit, refresh, expired, accepted, rejected, behind,
+CAUSE = (away, at_home, lost, shutdown, transmit, refresh, expired, accepted, rejected, outdated,
          requested, unknown, unrecognized, spent, storage_failed, back, again,
          barring)  # fmt: skip
 
@@ -399,7 +399,7 @@ PROMISE = (nothing, drop, register, delete, send, accept, refuse, jump, lapse, s
 
 def reach(state, event):
     """A scene in a state in which the event can happen."""
-    answers = (states.ACCEPTED, states.REJECTED, states.BARRING, states.BEHIND)
+    answers = (states.ACCEPTED, states.REJECTED, states.BARRING, states.OUTDATED)
     if state == states.BOUND and event in answers:
         return bound_by_the_first_of_two()
     scene = bound_then(REACH_BACK[state]) if event == states.BACK else REACH[state]()

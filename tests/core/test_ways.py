@@ -411,6 +411,7 @@ def test_a_local_correspondent_is_looked_for_outside_first_from_a_global_address
     class Ends:
         correspondent = cn
         reach = REACH
+        generations = [(0, bytes(20))]
 
     found = ways.Ways([Ends], home)
     found.at("net", COA1, IPV4)

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..keystore.keyset import Peer
-    from ..protocols import Octets, Outgoing, Way
+    from ..routability.procedure import Procedure
+    from ..protocols import HmacKey, Octets, Outgoing, Way
     from .update_list import BindingUpdateList
 
 # Milliseconds
@@ -51,6 +52,8 @@ NO_WAY = const(260)
 
 class Binding:
     """The state of one correspondent. `owner`: the BindingUpdateList it stands in."""
+
+    procedure: "Procedure | None" = None  # of return routability
 
     def __init__(self, owner: "BindingUpdateList", index: int, peer: "Peer", now: int) -> None:
         self._owner = owner
@@ -132,6 +135,22 @@ class Binding:
 
     def run(self, now: int) -> "Outgoing | None":
         """Let the timers that are due happen; returns a packet as next_packet() does, or None."""
+        self._let_timers(now)
+        if self.transmit_at is None or now < self.transmit_at:
+            return None
+        wait = 0 if self._free else self._wait(now)
+        if wait:
+            self.transmit_at = now + wait
+            return None
+        self.feed(states.TRANSMIT, now)
+        packet = self._packet
+        self._packet = None
+        if packet is not None and not self._free:
+            self._spend(1)
+        self._free = False
+        return packet
+
+    def _let_timers(self, now: int) -> None:
         if self.refresh_at is not None and now >= self.refresh_at:
             self.feed(states.REFRESH, now)
             self._free = not self._limited
@@ -142,20 +161,6 @@ class Binding:
                 self.feed(states.AGAIN, now)
             if self._owner.attachment != states.LOST:
                 self.feed(self._owner.attachment, now)
-        if self.transmit_at is None or now < self.transmit_at:
-            return None
-        budget = self._owner.keystore.budget
-        wait = 0 if self._free else budget.wait(self.index, now)
-        if wait:
-            self.transmit_at = now + wait
-            return None
-        self.feed(states.TRANSMIT, now)
-        packet = self._packet
-        self._packet = None
-        if packet is not None and not self._free:
-            budget.spend(self.index)
-        self._free = False
-        return packet
 
     def unsent(self) -> None:
         """The platform refused the update drawn last: nobody has seen its number, so the next one
@@ -165,7 +170,7 @@ class Binding:
             self.transmit_at = at if at is None else self.pace.allowed(at)
         if self.generation is not None and self.sequence is not None:
             self._unused = (self.generation, self.sequence)
-            self._owner.keystore.budget.spend(self.index, -1)
+            self._spend(-1)
 
     def wakes_at(self) -> int | None:
         """When `run` has something to do next, or None."""
@@ -247,9 +252,42 @@ class Binding:
         addresses = {one[1] for one in (self.ways if way is None else (way,))}  # two at most
         for care_of in addresses:
             key = self.keys.deletion() if self.deleting else self.keys.registration(care_of)
-            if keys.verify(key, care_of, self.correspondent, header):
+            if self._proves(key, care_of, header):
                 return True
         return False
+
+    # What authorizes updates, and where their numbers come from: other kinds of bindings have
+    # others (homeagent/, routability/).
+
+    def _proves(self, key: "HmacKey", care_of_address: bytes, header: "Octets") -> bool:
+        return keys.verify(key, care_of_address, self.correspondent, header)
+
+    def _take(self) -> tuple[int, int]:
+        """(generation, number) of the next update."""
+        return self._owner.keystore.take(self.index)
+
+    def counts(self, sequence: int) -> bool:
+        """Whether an answer that names this number says that we are behind."""
+        return sequence >= self._owner.keystore.peek(self.index)
+
+    def _remedy(self, message: "messages.Message") -> None:
+        """What an update needs that takes the place of one that was outdated: a number behind the
+        one that the correspondent names."""
+        self._owner.keystore.advance(self.index, message.sequence)
+
+    def _wait(self, now: int) -> int:
+        """Milliseconds until the budget gives a number."""
+        return self._owner.keystore.budget.wait(self.index, now)
+
+    def _spend(self, tokens: int) -> None:
+        self._owner.keystore.budget.spend(self.index, tokens)
+
+    def _warn(self) -> None:
+        """Tell of a key that is nearly used up, once for each step."""
+        warning = self._owner.keystore.warning(self.index)
+        if warning != self._warning:
+            self._warning = warning
+            self._owner.emit("warning", self.correspondent, warning)
 
     def keepalive(self, now: int) -> "Outgoing | None":
         """What keeps a port at a NAT, where it is due."""
@@ -288,23 +326,27 @@ class Binding:
         """The prepared keys of the generation in use."""
         generation, kcn = self._owner.keystore.current(self.index)
         if self.keys is None or generation != self.generation:
-            if self.generation is not None:
-                self._owner.emit("generation", self.correspondent, generation)
+            self._tell_generation(generation)
             peer = self._peer
             assert kcn is not None
             self.keys = updates.PreparedKeys(
                 kcn, self._owner.home_address, peer.home_nonce, peer.care_of_nonce
             )
-            self.generation = generation
         return self.keys
+
+    def _tell_generation(self, generation: int) -> None:
+        if self.generation is not None:
+            self._owner.emit("generation", self.correspondent, generation)
+        self.generation = generation
 
     def _aim(self, way: "Way", now: int) -> None:
         """Lay the update out for a way and the keys of now."""
+        ready = self._ready_keys()
         if self.deleting:
-            self.update.aim(way, self._ready_keys().deletion(), 0)
+            self.update.aim(way, ready.deletion(), 0)
         else:
             units = self._lifetime(way, now)
-            self.update.aim(way, self._ready_keys().registration(way[1]), units)
+            self.update.aim(way, ready.registration(way[1]), units)
         self._aimed = way
 
     def _lifetime(self, way: "Way", now: int) -> int:
@@ -383,7 +425,7 @@ class Binding:
 
     def _send(self, now: int, what: "Any") -> None:
         if self._unused is None:  # a handover waits for this: few names, no detour
-            generation, sequence = self._owner.keystore.take(self.index)
+            generation, sequence = self._take()
         else:
             generation, sequence = self._number_again()
         if generation != self.generation:
@@ -404,9 +446,9 @@ class Binding:
         """The (generation, number) that never left, while that generation is in use."""
         unused, self._unused = self._unused, None
         assert unused is not None
-        if unused[0] == self._owner.keystore.current(self.index)[0]:
+        if unused[0] == self.generation:
             return unused
-        return self._owner.keystore.take(self.index)
+        return self._take()
 
     def _accept(self, now: int, what: "Any") -> None:
         message, sent_at = what
@@ -421,10 +463,7 @@ class Binding:
         self.why = None
         self.transmit_at = None
         self.pace.answered(message.sequence)
-        warning = self._owner.keystore.warning(self.index)
-        if warning != self._warning:
-            self._warning = warning
-            self._owner.emit("warning", self.correspondent, warning)
+        self._warn()
 
     def _follow(self, message: "messages.Message", round_trip: int, now: int) -> None:
         """Have data go the way that brought the answer.
@@ -457,8 +496,8 @@ class Binding:
         self._acknowledged = False
         self._slow(now, what)
 
-    def _jump(self, now: int, what: "Any") -> None:
-        self._owner.keystore.advance(self.index, what.sequence)
+    def _remake(self, now: int, what: "Any") -> None:
+        self._remedy(what)
         self._unused = None
         # A correspondent that names ever higher numbers mustn't hurry the key to its end.
         if not self._jumped:
@@ -519,7 +558,7 @@ class Binding:
 
 _ACTIONS = (
     Binding._nothing, Binding._drop, Binding._register, Binding._delete, Binding._send,
-    Binding._accept, Binding._refuse, Binding._jump, Binding._lapse, Binding._slow,
+    Binding._accept, Binding._refuse, Binding._remake, Binding._lapse, Binding._slow,
     Binding._cease, Binding._pause, Binding._stop, Binding._unbind, Binding._resume, Binding._bar,
 )  # fmt: skip
 

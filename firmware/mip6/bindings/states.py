@@ -28,7 +28,8 @@ uplink (`home`), no address (`lost`), `shutdown`; `away` and `home` come again w
 `unsupported` or `blocked` ends. From the clock: `transmit`, `refresh`, `expired`, `again` (a pause
 in `barred` ends).
 From the network, after the checks in update_list.py: an authentic acknowledgement that is
-`accepted`, `rejected` or `barring`, or says that the number was `behind` (status 135); the
+`accepted`, `rejected` or `barring`, or says that the update was `outdated`: its number (status
+135), or the nonces of return routability (136 to 138, which nothing can authenticate); the
 unauthenticated
 `requested` (Binding Refresh Request), `unknown` (Binding Error 1) and `unrecognized` (Binding
 Error 2, ICMPv6 Parameter Problem code 1; not of a correspondent that ever answered). While
@@ -75,7 +76,7 @@ REFRESH = const(5)
 EXPIRED = const(6)
 ACCEPTED = const(7)
 REJECTED = const(8)
-BEHIND = const(9)
+OUTDATED = const(9)
 REQUESTED = const(10)
 UNKNOWN = const(11)
 UNRECOGNIZED = const(12)
@@ -85,7 +86,7 @@ BACK = const(15)
 AGAIN = const(16)
 BARRING = const(17)
 EVENTS = ("away", "home", "lost", "shutdown", "transmit", "refresh", "expired", "accepted",
-          "rejected", "behind", "requested", "unknown", "unrecognized", "spent",
+          "rejected", "outdated", "requested", "unknown", "unrecognized", "spent",
           "storage_failed", "back", "again", "barring")  # fmt: skip
 
 NOTHING = const(0)  # stay as it is
@@ -95,7 +96,7 @@ DELETE = const(3)  # begin anew with updates that delete the binding
 SEND = const(4)  # take a number, send the update, set the next retransmission
 ACCEPT = const(5)  # note the granted lifetime, set refresh and expiry
 REFUSE = const(6)  # forget the binding, go on at the slowest rate
-JUMP = const(7)  # persist the number that the correspondent named, send again behind it
+REMAKE = const(7)  # persist the number that it named, or fetch other tokens; send again
 LAPSE = const(8)  # the binding is no longer good; the update on its way goes on
 SLOW = const(9)  # go on at the slowest rate
 CEASE = const(10)  # send no more updates, use the binding while it lasts
@@ -104,7 +105,7 @@ STOP = const(12)  # all timers off, what was on its way is forgotten
 UNBIND = const(13)  # as stop, and the correspondent holds no binding any more
 RESUME = const(14)  # the binding last accepted is good again, its lifetime still runs
 BAR = const(15)  # all timers off but one that tries again after a day
-ACTIONS = ("nothing", "drop", "register", "delete", "send", "accept", "refuse", "jump", "lapse",
+ACTIONS = ("nothing", "drop", "register", "delete", "send", "accept", "refuse", "remake", "lapse",
            "slow", "cease", "pause", "stop", "unbind", "resume", "bar")  # fmt: skip
 
 _ABSENT = const(0xFF)
@@ -156,7 +157,7 @@ _TABLE = _packed([
         [ACCEPTED, ACCEPT, BOUND],
         [REJECTED, REFUSE, REFUSED],
         [BARRING, BAR, BARRED],
-        [BEHIND, JUMP, REGISTERING],
+        [OUTDATED, REMAKE, REGISTERING],
         [REQUESTED, DROP, REGISTERING],
         [UNKNOWN, DROP, REGISTERING],
         [UNRECOGNIZED, PAUSE, UNSUPPORTED],
@@ -172,7 +173,7 @@ _TABLE = _packed([
         [ACCEPTED, ACCEPT, BOUND],
         [REJECTED, REFUSE, REFUSED],
         [BARRING, BAR, BARRED],
-        [BEHIND, JUMP, REFRESHING],
+        [OUTDATED, REMAKE, REFRESHING],
         [REQUESTED, REGISTER, REFRESHING],
         [UNKNOWN, REGISTER, REFRESHING],
     ]],
@@ -186,7 +187,7 @@ _TABLE = _packed([
         [ACCEPTED, ACCEPT, BOUND],
         [REJECTED, REFUSE, REFUSED],
         [BARRING, BAR, BARRED],
-        [BEHIND, JUMP, REFRESHING],
+        [OUTDATED, REMAKE, REFRESHING],
         [REQUESTED, DROP, REFRESHING],
         [UNKNOWN, DROP, REFRESHING],
         [SPENT, CEASE, REFRESHING],
@@ -201,7 +202,7 @@ _TABLE = _packed([
         [ACCEPTED, ACCEPT, BOUND],
         [REJECTED, REFUSE, REFUSED],
         [BARRING, BAR, BARRED],
-        [BEHIND, JUMP, REGISTERING],
+        [OUTDATED, REMAKE, REGISTERING],
         [REQUESTED, DROP, REFUSED],
         [UNKNOWN, DROP, REFUSED],
         [SPENT, STOP, EXHAUSTED],
@@ -244,7 +245,7 @@ _TABLE = _packed([
         [ACCEPTED, UNBIND, AT_HOME],
         [REJECTED, SLOW, RETURNING],
         [BARRING, UNBIND, AT_HOME],
-        [BEHIND, JUMP, RETURNING],
+        [OUTDATED, REMAKE, RETURNING],
         [REQUESTED, DROP, RETURNING],
         [UNKNOWN, DROP, RETURNING],
         [UNRECOGNIZED, UNBIND, AT_HOME],
@@ -269,7 +270,7 @@ _TABLE = _packed([
         [ACCEPTED, UNBIND, CLOSED],
         [REJECTED, STOP, CLOSED],
         [BARRING, STOP, CLOSED],
-        [BEHIND, JUMP, CLOSING],
+        [OUTDATED, REMAKE, CLOSING],
         [REQUESTED, DROP, CLOSING],
         [UNKNOWN, DROP, CLOSING],
         [UNRECOGNIZED, STOP, CLOSED],

@@ -21,6 +21,10 @@ from .ways import Ways
 TYPE_CHECKING = const(False)
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..homeagent.registration import HomeRegistration
+    from ..keystore.keyset import Peer
     from ..keystore.keystore import Keystore
     from ..protocols import Emit, Octets, Outgoing
 
@@ -40,6 +44,12 @@ _NEVER = const(-10000000)
 _BARRING = (messages.ADMINISTRATIVELY_PROHIBITED, messages.HOME_REGISTRATION_NOT_SUPPORTED)
 
 
+_TESTS = (messages.HOME_TEST, messages.CARE_OF_TEST)
+
+#: Statuses that no authenticator can vouch for (section 6.1.8).
+_EXPIRED = (messages.EXPIRED_HOME_NONCE, messages.EXPIRED_CARE_OF_NONCE, messages.EXPIRED_NONCES)
+
+
 def nowhere(kind: str, subject: bytes | None, detail: object) -> None:
     """Where events go that nobody wants."""
 
@@ -51,7 +61,8 @@ class BindingUpdateList:
     home address itself at home, or None. `emit(kind, address or None, detail or None)` is called
     with what happens, a short fixed word first. `drops`: what was dropped, counted by reason.
     `keepalive_s`: seconds of silence after which a port at a NAT is kept; 0: never. `native`,
-    `udp`: whether the platform has these ways.
+    `udp`: whether the platform has these ways. `random(octets)`: what nobody can guess, for return
+    routability.
     """
 
     def __init__(
@@ -61,12 +72,20 @@ class BindingUpdateList:
         emit: "Emit" = nowhere,
         native: bool = True,
         udp: bool = False,
+        random: "Callable[[int], bytes] | None" = None,
     ) -> None:
+        self.random = random
         self.keystore = keystore
         credentials = keystore.credentials
         assert credentials is not None
         self.home_address = credentials.home_address
-        self.ways = Ways(credentials.peers, self.home_address, native and credentials.native, udp)
+        self.ways = Ways(
+            credentials.peers,
+            self.home_address,
+            native and credentials.native,
+            udp,
+            credentials.home_agent,
+        )
         self.keepalive_s = KEEPALIVE_S
         self.care_of: bytes | None = None
         self.drops: dict[str, int] = {}
@@ -78,9 +97,24 @@ class BindingUpdateList:
         self._drawn: Binding | None = None  # whose update next_packet gave last
         self._carrying: Binding | None = None  # whose data carry() made ready last
         self._options: dict[int, bytes] = {}  # protocol -> header with the Home Address option
+        self.home_agent: HomeRegistration | None = None
         self.bindings = [
-            Binding(self, index, peer, now) for index, peer in enumerate(credentials.peers)
+            self._make(index, peer, now) for index, peer in enumerate(credentials.peers)
         ]
+
+    def _make(self, index: int, peer: "Peer", now: int) -> Binding:
+        """What peer `index` has. A load point: other kinds than the usual one."""
+        home_agent = self.keystore.credentials.home_agent  # type: ignore[union-attr]  # there are
+        if home_agent == index:
+            from ..homeagent.registration import HomeRegistration
+
+            self.home_agent = HomeRegistration(self, index, peer, now)
+            return self.home_agent
+        if home_agent is not None and not peer.generations:
+            from ..routability.binding import RoutedBinding
+
+            return RoutedBinding(self, index, peer, now)
+        return Binding(self, index, peer, now)
 
     @property
     def attachment(self) -> int:
@@ -222,11 +256,10 @@ class BindingUpdateList:
                 binding.feed(states.REQUESTED, now)
 
     def reaches(self, destination: bytes) -> bool:
-        """Whether data can go there: the node is at home, or bound at this correspondent."""
-        if self.attachment == states.HOME:
-            return True
+        """Whether data can go there: the node is at home, or bound at this correspondent, or at
+        its home agent."""
         binding = self.find(destination)
-        return binding is not None and binding.usable
+        return (binding is not None and binding.usable) or self.has_home_way()
 
     def carry(self, destination: bytes, protocol: int, payload: bytes) -> "Outgoing":
         """A packet that carries data from the home address, as `next_packet` gives them.
@@ -237,6 +270,9 @@ class BindingUpdateList:
         if self.attachment == states.HOME:
             return self.home_address, destination, protocol, payload
         binding = self.find(destination)
+        if self.home_agent is not None:
+            if binding is None or binding is self.home_agent or not binding.usable:
+                return self._through_home_agent(destination, protocol, payload)
         assert binding is not None and binding.way is not None
         _, care_of, outer, port = binding.way
         if outer is not None:
@@ -250,6 +286,34 @@ class BindingUpdateList:
             option = packets.home_address_option(self.home_address, protocol)
             self._options[protocol] = option
         return care_of, destination, packets.DESTINATION_OPTIONS, option + payload
+
+    def _through_home_agent(
+        self, destination: bytes, protocol: int, payload: "Octets"
+    ) -> "Outgoing":
+        """A whole packet in a packet to the home agent (RFC 6275 section 11.3.1)."""
+        agent = self.home_agent
+        assert agent is not None and agent.way is not None
+        _, care_of, outer, port = agent.way
+        octets = len(payload)
+        whole = packets.ipv6_header(self.home_address, destination, protocol, octets) + payload
+        if outer is None:
+            return care_of, agent.correspondent, packets.IPV6, whole
+        if octets >= packets.KEEPALIVE_OCTETS - packets.IPV6_HEADER_OCTETS:
+            self._carrying = agent
+        return care_of, outer, packets.ENCAPSULATED + port, whole
+
+    def has_home_way(self) -> bool:
+        """Whether packets may leave from the home address to anybody: at home, or through the
+        home agent."""
+        if self.attachment == states.HOME:
+            return True
+        return self.home_agent is not None and self.home_agent.usable
+
+    def by_home_way(self, destination: bytes, protocol: int, payload: "Octets") -> "Outgoing":
+        """A packet that leaves that way; only while there is one."""
+        if self.attachment == states.HOME:
+            return self.home_address, destination, protocol, payload
+        return self._through_home_agent(destination, protocol, payload)
 
     def carried(self, now: int) -> None:
         """What `carry` made has left. It takes the place of a keepalive where it is as long as the
@@ -280,25 +344,45 @@ class BindingUpdateList:
             if next_header == packets.ICMPV6:
                 self._icmp(payload, now)
                 return None
+            tunnelled = next_header == packets.IPV6
             if next_header >= packets.ENCAPSULATED:
                 packet = packets.parse_encapsulated(payload)
-                self._check_endpoint(packet, source, next_header - packets.ENCAPSULATED)
+                tunnelled = self._check_endpoint(
+                    packet, source, next_header - packets.ENCAPSULATED
+                )
+            elif tunnelled:
+                packet = self._unwrap(source, destination, payload)
             else:
                 packet = packets.parse_payload(next_header, payload, source, destination)
             if packet.protocol != packets.MOBILITY:
                 return self._data(packet)
-            self._mobility(packet, (next_header, payload), now)
+            self._mobility(packet, (next_header, payload), tunnelled, now)
         except Violation as violation:
             self.drop(violation.reason)
         return None
 
-    def _check_endpoint(self, packet: "packets.Packet", outer: bytes, port: int) -> None:
-        """What is inside a datagram comes from where its sender is reached, or isn't taken."""
+    def _check_endpoint(self, packet: "packets.Packet", outer: bytes, port: int) -> bool:
+        """What is inside a datagram comes from where its sender is reached, or isn't taken;
+        whether it came through the home agent, which passes on what others send."""
         binding = self.find(packet.source)
+        if binding is not None and _comes(binding, outer, port):
+            return False
+        agent = self.home_agent
+        if agent is not None and agent.usable and _comes(agent, outer, port):
+            return True
         if binding is None:
             raise Violation("unknown correspondent", "a datagram from a stranger")
-        if not any(way[2] == outer and way[3] == port for way in binding.ways):
-            raise Violation("endpoint", "a datagram from elsewhere than the correspondent")
+        raise Violation("endpoint", "a datagram from elsewhere than the correspondent")
+
+    def _unwrap(self, source: bytes, destination: bytes, payload: "Octets") -> "packets.Packet":
+        """The packet in a packet from the home agent: to the home address, by way of the care-of
+        address (RFC 6275 section 11.3.3)."""
+        agent = self.home_agent
+        if agent is None or source != agent.correspondent:
+            raise Violation("tunnel", "a packet in a packet, and not from the home agent")
+        if not agent.usable or destination != agent.care_of:
+            raise Violation("tunnel", "a packet in a packet, and no binding at the home agent")
+        return packets.parse(payload)
 
     def _data(self, packet: "packets.Packet") -> "packets.Packet":
         """Data are the user's if they were sent to the home address, and by who they say: with no
@@ -309,17 +393,25 @@ class BindingUpdateList:
             raise Violation("not for the home address", "data to another address")
         return packet
 
-    def _mobility(self, packet: "packets.Packet", whole: "tuple[int, Octets]", now: int) -> None:
+    def _mobility(
+        self, packet: "packets.Packet", whole: "tuple[int, Octets]", tunnelled: bool, now: int
+    ) -> None:
         if not packet.checksum_ok():
             raise Violation("checksum", "wrong checksum")
         try:
             message = messages.decode(packet.payload)
         except Violation as violation:
-            self._complain(packet, whole, violation.reason, now)
+            if not tunnelled:
+                self._complain(packet, whole, violation.reason, now)
             raise
         binding = self.find(packet.source)
         if binding is None:
             raise Violation("unknown correspondent", "mobility message from a stranger")
+        if binding.procedure is not None and message.kind in _TESTS:
+            self._tested(binding, packet, message, tunnelled, now)
+            return
+        if tunnelled:
+            raise Violation("unexpected", "signalling through the home agent")
         if message.kind == messages.BINDING_ERROR:
             self._binding_error(binding, packet, message, now)
             return
@@ -331,6 +423,26 @@ class BindingUpdateList:
             self._unproven(binding, states.REQUESTED, now)
         else:
             raise Violation("unexpected", "a message that a mobile node doesn't take")
+
+    def _tested(
+        self,
+        binding: "Binding",
+        packet: "packets.Packet",
+        message: "messages.Message",
+        tunnelled: bool,
+        now: int,
+    ) -> None:
+        """A Home Test comes through the home agent, to the home address; a Care-of Test to the
+        care-of address, and nothing is between (RFC 6275 section 11.6.2)."""
+        if message.kind == messages.HOME_TEST:
+            there = packet.logical_destination == self.home_address
+            there = there and (tunnelled or self.attachment == states.HOME)
+        else:
+            there = packet.logical_destination == self.care_of and not tunnelled
+        if not there:
+            raise Violation("unexpected", "a test's answer by another way than the test's")
+        if not binding.tested(message, now):  # type: ignore[attr-defined]  # it has a procedure
+            raise Violation("cookie", "a test's answer that nobody asked for")
 
     def _complain(
         self, packet: "packets.Packet", whole: "tuple[int, Octets]", reason: str, now: int
@@ -369,26 +481,29 @@ class BindingUpdateList:
         self, binding: "Binding", packet: "packets.Packet", message: "messages.Message", now: int
     ) -> None:
         behind = message.status == messages.SEQUENCE_OUT_OF_WINDOW
+        expired = message.status in _EXPIRED and binding.procedure is not None
         if behind:
-            fresh = message.sequence >= self.keystore.peek(binding.index)
-            event = states.BEHIND
+            fresh = binding.counts(message.sequence)
+            event = states.OUTDATED
         else:
             fresh = binding.pace.sent_at(message.sequence) is not None
             accepted = message.status < 128 and (message.lifetime or binding.deleting)
             event = states.ACCEPTED if accepted else states.REJECTED
             if message.status in _BARRING:
                 event = states.BARRING
+            elif expired:
+                event = states.OUTDATED
         if not fresh or not states.knows(binding.state, event):
             replayed = not behind and message.sequence == binding.accepted
             raise Violation("replayed" if replayed else "old sequence", "not an answer to us")
-        if not binding.authentic(message.sequence, packet.payload):
+        if not expired and not binding.authentic(message.sequence, packet.payload):
             if message.option(messages.BINDING_AUTHORIZATION_DATA) is None:
                 binding.unsigned(now)
             raise Violation("authenticator", "wrong authenticator")
         self.emit("acknowledged", binding.correspondent, message.status)
         binding.heard_at = now
         binding.pace.unanswered = 0
-        if behind:
+        if behind or expired:
             binding.feed(event, now, message)
         else:
             binding.feed(event, now, (message, binding.pace.sent_at(message.sequence)))
@@ -449,3 +564,8 @@ class BindingUpdateList:
     def drop(self, reason: str) -> None:
         """Count what was dropped."""
         self.drops[reason] = self.drops.get(reason, 0) + 1
+
+
+def _comes(binding: "Binding", outer: bytes, port: int) -> bool:
+    """Whether a datagram from there may be this peer's."""
+    return any(way[2] == outer and way[3] == port for way in binding.ways)

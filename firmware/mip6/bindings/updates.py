@@ -204,11 +204,14 @@ class Update:
         header[4] = header[5] = 0
         header[_SEQUENCE] = sequence >> 8
         header[_SEQUENCE + 1] = sequence & 255
-        mac = keys.hmac_sha1(self._key, self._addresses, self._authentic)
-        mac = mac[: keys.AUTHENTICATOR_OCTETS]
+        mac = self._authenticator()
         self._mac[:] = mac
         # One's complement addition: the sum of what stays, the number, the MAC's 16-bit words.
         total = self._sum + sequence + int.from_bytes(mac, "big")
         total = 0xFFFF - (total % 0xFFFF or 0xFFFF)
         header[4] = total >> 8
         header[5] = total & 255
+
+    def _authenticator(self) -> bytes:
+        mac = keys.hmac_sha1(self._key, self._addresses, self._authentic)
+        return mac[: keys.AUTHENTICATOR_OCTETS]

@@ -35,14 +35,20 @@ _SHARE = const(8)  # so many times longer than the last look took, in which all 
 
 
 class Ways:
-    """The ways of a key set's `peers`. `native`, `udp`: whether the platform has these.
+    """The ways of a key set's `peers`. `native`, `udp`: whether the platform has these;
+    `home_agent`: which of them that is.
 
     `ipv6`, `ipv4`: the addresses (16 octets) of the uplink in use, or None; `network`: what that
     uplink's network is known by. `changed`: whether `record()` says what isn't in flash yet.
     """
 
     def __init__(
-        self, peers: "list[Peer]", home_address: bytes, native: bool = True, udp: bool = True
+        self,
+        peers: "list[Peer]",
+        home_address: bytes,
+        native: bool = True,
+        udp: bool = True,
+        home_agent: "int | None" = None,
     ) -> None:
         self.native = native
         self.changed = False
@@ -58,9 +64,11 @@ class Ways:
         self._won: list[tuple[str, int]] = []  # (network, kind), the latest last
         self._found: list[list[Way] | None] = [None] * len(peers)  # what `of` gave
         self._reached: dict[int, list[tuple[int, bytes, int]]] = {}  # see _places
-        for peer in peers:
-            default = (addresses.text(peer.correspondent), packets.ENCAPSULATION_PORT)
-            reach = (peer.reach or [default]) if udp else []
+        for index, peer in enumerate(peers):
+            reach: list[tuple[str, int]] = []
+            if udp and (peer.generations or index == home_agent):  # others know RFC 6275 alone
+                default = (addresses.text(peer.correspondent), packets.ENCAPSULATION_PORT)
+                reach = peer.reach or [default]
             self._reach.append(reach)
             for host, _ in reach:
                 try:

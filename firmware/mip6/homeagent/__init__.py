@@ -1,0 +1,1 @@
+"""The home agent: in memory where one was provisioned."""

@@ -1,0 +1,123 @@
+"""The binding at the home agent (RFC 6275 section 11.7.1), under a static key (RFC 4285).
+
+It is a binding like any other: the same states, numbers, retransmissions and ways. What differs is
+what its updates say (flag H), what proves them (the MN-HA authentication option, whose SPI names
+the key's generation), and what it is good for: while it stands, whatever isn't for a
+correspondent with a binding of its own goes through the home agent, and comes that way.
+
+A home agent that was provisioned without a key gets updates that nothing authenticates, and so is
+believed whatever it, or anybody in its name, says (`authenticated`). Its numbers are kept in
+memory alone: there is no key whose life they guard.
+"""
+
+from .. import keys, messages
+from ..bindings import states, updates
+from ..bindings.binding import Binding
+from ..compat import const
+
+TYPE_CHECKING = const(False)
+
+if TYPE_CHECKING:
+    from ..bindings.update_list import BindingUpdateList
+    from ..keystore.keyset import Peer
+    from ..protocols import HmacKey, Octets
+
+_NUMBERS = const(65536)
+_NO_MAC = bytes(keys.AUTHENTICATOR_OCTETS)
+_PADDING = bytes((messages.PADN, keys.AUTHENTICATOR_OCTETS))
+
+
+class _Key:
+    """The MN-HA key, prepared: the same for every care-of address."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = keys.hmac_key(key)
+
+    def registration(self, care_of_address: bytes) -> "HmacKey":
+        """The key of updates for a care-of address."""
+        return self._key
+
+    def deletion(self) -> "HmacKey":
+        """The key of updates that delete the binding."""
+        return self._key
+
+    def forget(self, care_of_address: bytes) -> None:
+        """Nothing is kept for an address."""
+
+
+class _Unauthenticated(updates.Update):
+    """An update that nothing vouches for: where the MAC would be, there is padding."""
+
+    def _authenticator(self) -> bytes:
+        return _NO_MAC
+
+
+class HomeRegistration(Binding):
+    """The state of the home agent. `authenticated`: whether there is a key."""
+
+    def __init__(self, owner: "BindingUpdateList", index: int, peer: "Peer", now: int) -> None:
+        Binding.__init__(self, owner, index, peer, now)
+        self.authenticated = bool(peer.generations)
+        if not self.authenticated:
+            self.state = states.DETACHED
+            self.why = None
+            self.generation = 0
+            self.keys = _Key(b"")  # type: ignore[assignment]  # of the same shape
+            self._number = -1
+            self.update = _Unauthenticated(
+                owner.home_address,
+                peer.correspondent,
+                messages.FLAG_HOME_REGISTRATION,
+                _PADDING,
+            )
+
+    def _ready_keys(self) -> "updates.PreparedKeys":
+        if self.authenticated:
+            generation, key = self._owner.keystore.current(self.index)
+            if self.keys is None or generation != self.generation:
+                self._tell_generation(generation)
+                assert key is not None
+                self.keys = _Key(key)  # type: ignore[assignment]  # as above
+                spi = keys.SPI_OF_GENERATION_0 + generation
+                self.update = updates.Update(
+                    self._owner.home_address,
+                    self.correspondent,
+                    messages.FLAG_HOME_REGISTRATION,
+                    keys.MN_HA_OPTION + spi.to_bytes(4, "big"),
+                    self._owner.home_address,
+                )
+        return self.keys  # type: ignore[return-value]  # made above, or from the start on
+
+    def _proves(self, key: "HmacKey", care_of_address: bytes, header: "Octets") -> bool:
+        return not self.authenticated or keys.verify_home_agent(
+            key, care_of_address, self._owner.home_address, header
+        )
+
+    # Numbers of a home agent without a key
+
+    def _take(self) -> tuple[int, int]:
+        if self.authenticated:
+            return Binding._take(self)
+        self._number = (self._number + 1) % _NUMBERS
+        return 0, self._number
+
+    def counts(self, sequence: int) -> bool:
+        """Whether an answer that names this number says that we are behind."""
+        return not self.authenticated or Binding.counts(self, sequence)
+
+    def _remedy(self, message: "messages.Message") -> None:
+        if self.authenticated:
+            Binding._remedy(self, message)
+        else:
+            self._number = message.sequence
+
+    def _wait(self, now: int) -> int:
+        return Binding._wait(self, now) if self.authenticated else 0
+
+    def _spend(self, tokens: int) -> None:
+        if self.authenticated:
+            Binding._spend(self, tokens)
+
+    def _warn(self) -> None:
+        if self.authenticated:
+            Binding._warn(self)

@@ -1,0 +1,185 @@
+"""The binding at a correspondent without a key: return routability authorizes it (RFC 6275
+sections 5.2.6 and 11.7.2).
+
+It is a binding like any other, but that an update leaves only while both tokens serve; what is
+due before that are tests. The home token is kept fresh as long as there is a binding. Numbers
+guard one binding for minutes, so they are in memory alone; a correspondent that remembers a higher
+one says so (status 135), under Kbm. That it doesn't know a nonce any more (136 to 138) it can
+only say without; whoever sees our updates can do so too, and costs us a test.
+
+Natively alone: where a network has no IPv6, or drops what this takes, data go through the home
+agent.
+"""
+
+from .. import keys, messages, packets
+from ..bindings import states, updates
+from ..bindings.binding import Binding
+from ..compat import const
+from .procedure import CARE_OF, HOME, Procedure
+
+TYPE_CHECKING = const(False)
+
+if TYPE_CHECKING:
+    from ..bindings.update_list import BindingUpdateList
+    from ..keystore.keyset import Peer
+    from ..protocols import HmacKey, Octets, Outgoing, Way
+
+_NUMBERS = const(65536)
+_LIFETIME_MAX = const(420)  # seconds: MAX_RR_BINDING_LIFETIME, RFC 6275 section 12
+_INDICES_AT = const(14)  # in the Mobility Header: behind the option's type and length
+_NO_INDICES = bytes((messages.NONCE_INDICES, 4, 0, 0, 0, 0))
+
+
+class _Update(updates.Update):
+    """A Binding Update that names the nonces of its tokens (section 6.2.6)."""
+
+    def __init__(self, home_address: bytes, correspondent: bytes) -> None:
+        updates.Update.__init__(self, home_address, correspondent, options=_NO_INDICES)
+
+    def name(self, indices: bytes) -> None:
+        """Fill in the nonces' indices, 4 octets; `aim` comes before."""
+        self._header[_INDICES_AT : _INDICES_AT + 4] = indices
+        self._sum += int.from_bytes(indices, "big")  # modulo 65535 as good as its halves
+
+    def key(self) -> "HmacKey":
+        """The key that the update was made under."""
+        return self._key
+
+
+class RoutedBinding(Binding):
+    """The state of a correspondent without a key. `procedure`: the tests of both addresses."""
+
+    procedure: Procedure
+    update: _Update
+
+    def __init__(self, owner: "BindingUpdateList", index: int, peer: "Peer", now: int) -> None:
+        Binding.__init__(self, owner, index, peer, now)
+        self.state = states.DETACHED
+        self.why = None
+        self.lifetime = min(peer.lifetime, _LIFETIME_MAX)
+        self.procedure = Procedure(owner.random)
+        self.update = _Update(owner.home_address, peer.correspondent)
+        self._number = -1
+        self.generation = 0
+        self._waiting = False  # for tokens, with an update due
+        self._drew_test = False
+
+    # Tests, in the place of updates that can't be made yet
+
+    def run(self, now: int) -> "Outgoing | None":
+        """As Binding.run; tests of the addresses are due, too."""
+        self._let_timers(now)
+        self._drew_test = False
+        if self.usable:
+            self.procedure.keep(now)
+        due = self.transmit_at is not None and now >= self.transmit_at
+        self._waiting = due and not self._proven(now)
+        if self._waiting:
+            if self.deleting:
+                self.procedure.want_home(now)
+            else:
+                self.procedure.want(now)
+        else:
+            packet = Binding.run(self, now)
+            if packet is not None:
+                return packet
+        return self._test(now)
+
+    def _proven(self, now: int) -> bool:
+        return self.procedure.can_delete(now) if self.deleting else self.procedure.ready(now)
+
+    def _test(self, now: int) -> "Outgoing | None":
+        """The test that is due, on its way: the home address's through the home agent (section
+        11.6.1), at home without."""
+        owner = self._owner
+        due = self.procedure.run(now, owner.has_home_way())
+        if due is None:
+            return None
+        which, message = due
+        self._drew_test = True
+        source = owner.home_address if which == HOME else self.procedure.care_of
+        assert source is not None
+        message = messages.with_checksum(message, source, self.correspondent)
+        if which == CARE_OF:
+            return source, self.correspondent, packets.MOBILITY, message
+        return owner.by_home_way(self.correspondent, packets.MOBILITY, message)
+
+    def tested(self, message: "messages.Message", now: int) -> bool:
+        """Take a Home Test or a Care-of Test; whether it answers what was asked."""
+        if not self.procedure.receive(message):
+            return False
+        self.heard_at = now
+        self._aimed = None  # the next update is made under other tokens
+        home = message.kind == messages.HOME_TEST
+        self._owner.emit("tested", self.correspondent, "home" if home else "care-of")
+        return True
+
+    def wakes_at(self) -> int | None:
+        """As Binding.wakes_at."""
+        at = self.transmit_at
+        if self._waiting:  # what is due waits for an answer
+            self.transmit_at = None
+        soonest = Binding.wakes_at(self)
+        self.transmit_at = at
+        test = self.procedure.wakes_at(self._owner.has_home_way(), self.usable)
+        if soonest is None or (test is not None and test < soonest):
+            return test
+        return soonest
+
+    def unsent(self) -> None:
+        """As Binding.unsent; a test that the platform refused is repeated in time."""
+        if not self._drew_test:
+            Binding.unsent(self)
+
+    # What authorizes updates, and where their numbers come from
+
+    def prepare(self, care_of_address: bytes) -> None:
+        """Nothing can be made ahead."""
+
+    def _begin(self, now: int) -> None:
+        Binding._begin(self, now)
+        away = self.way is not None and self.way[1] != self._owner.home_address
+        self.procedure.aim(self.way[1] if self.way is not None and away else None)
+
+    def _halt(self) -> None:
+        Binding._halt(self)
+        self._waiting = False
+        self.procedure.cease()
+
+    def _aim(self, way: "Way", now: int) -> None:
+        units = 0 if self.deleting else self._lifetime(way, now)
+        self.update.aim(way, self.procedure.key(self.deleting), units)
+        self.update.name(self.procedure.indices(self.deleting))
+        self._aimed = way
+
+    def authentic(self, sequence: int, header: "Octets") -> bool:
+        """Whether an acknowledgement was made under the key of the update sent last."""
+        key = self.update.key()
+        way = self.pace.way_of(sequence) or self.way
+        if not key or way is None:
+            return False
+        return keys.verify(key, way[1], self.correspondent, header)
+
+    def _take(self) -> tuple[int, int]:
+        self._number = (self._number + 1) % _NUMBERS
+        return 0, self._number
+
+    def counts(self, sequence: int) -> bool:
+        """Whatever it names, under Kbm: that is where it is."""
+        return True
+
+    def _wait(self, now: int) -> int:
+        return 0
+
+    def _spend(self, tokens: int) -> None:
+        pass
+
+    def _warn(self) -> None:
+        pass
+
+    def _remedy(self, message: "messages.Message") -> None:
+        if message.status == messages.SEQUENCE_OUT_OF_WINDOW:
+            self._number = message.sequence
+        else:
+            self.procedure.refused(message.status)
+            self._aimed = None
