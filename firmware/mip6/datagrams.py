@@ -158,7 +158,7 @@ class Socket:
         datagram = packets.udp(bindings.home_address, address, self.port, port, data)
         taken = self._node.send_data(bindings.carry(address, packets.UDP, datagram))
         self.counts["sent" if taken else "unsent"] += 1
-        if bindings.care_of != self._from:
+        if bindings.care_of != self._from and bindings.settled(address):
             self._from = bindings.care_of
             bindings.emit("data", address, None)
         return True

@@ -255,7 +255,7 @@ def test_a_refresh_goes_the_same_way_twice_before_another():
         now = bindings.wakes_at()
     times = [at - found[0][0] for at, _ in found]
     assert [native for _, native in found] == [False, False, True, False]
-    assert times[:3] == [0, 1000, 1350]
+    assert times[:3] == [0, 350, 700]
 
 
 def test_a_better_way_is_tried_again_now_and_then_and_data_flow_meanwhile():

@@ -28,8 +28,7 @@ _BLOCKED_PAUSE = const(32000)
 _UNPROVEN_GAP = const(10000)  # between updates that unauthenticated messages may cause
 _MARGIN_MAX = const(60000)  # refresh so long before the end: room for five retransmissions
 
-_ANOTHER_WAY = const(350)  # without an answer, or twice the round trip known, up to
-_ANOTHER_WAY_MAX = const(3000)
+_ANOTHER_WAY = const(350)  # without an answer, where no round trip is known
 _BETTER_WAY = const(3600000)  # between trials of one that was silent; doubled up to
 _BETTER_WAY_MAX = const(86400000)
 KEEPALIVE_S = const(25)  # where the correspondent names no other
@@ -71,6 +70,8 @@ class Binding:
         # by which data go, once it was accepted; before that, the first to be tried
         self.way: "Way | None" = None
         self.ways: list[Way] = []  # of this series, in their order
+        # by which data went before a move; while REGISTERING they go on, for its uplink is there
+        self.before: "Way | None" = None
         self._tries = 0  # updates in this series
         self._twice = 0  # how many ways from the first on are tried twice
         self._better_at = now + _BETTER_WAY
@@ -115,6 +116,19 @@ class Binding:
     def usable(self) -> bool:
         """Whether data may go over the optimized route."""
         return self.state == states.BOUND or self.state == states.REFRESHING
+
+    @property
+    def data_way(self) -> "Way | None":
+        """By which data may go now; None: they wait. Between two uplinks (make before break) that
+        is the old one, until the correspondent accepted the new one."""
+        if self.usable:
+            return self.way
+        return self.before if self.state == states.REGISTERING else None
+
+    def left(self, address: bytes) -> None:
+        """An address is gone: no data leave from it any more."""
+        if self.before is not None and self.before[1] == address:
+            self.before = None
 
     def feed(self, event: int, now: int, what: object = None) -> None:
         """Let an event of states.py happen; raises Misuse, and then nothing has changed."""
@@ -168,6 +182,8 @@ class Binding:
         if self._tries < len(self.ways) + self._twice and self.sequence is not None:
             at = self.pace.sent_at(self.sequence)
             self.transmit_at = at if at is None else self.pace.allowed(at)
+        if self.sequence is not None:
+            self.pace.recall(self.sequence)
         if self.generation is not None and self.sequence is not None:
             self._unused = (self.generation, self.sequence)
             self._spend(-1)
@@ -398,7 +414,7 @@ class Binding:
         way = self.ways[(at - self._twice if at else 0) % len(self.ways)]
         self.pace.soon = 0
         if at >= self._twice and way != self.ways[-1]:
-            self.pace.soon = min(max(_ANOTHER_WAY, 2 * (self.round_trip or 0)), _ANOTHER_WAY_MAX)
+            self.pace.soon = self.pace.prompt or _ANOTHER_WAY
         if way != self._aimed:
             self._aim(way, now)
         if self._held is not None and (self.deleting or self._held[0] != way):
@@ -414,12 +430,23 @@ class Binding:
 
     def _register(self, now: int, what: "Any") -> None:
         self.deleting = False
-        if self.way not in self._owner.ways.of(self.index):
+        self._hold_on()
+        if self.before is None and self.way not in self._owner.ways.of(self.index):
             self.expires_at = None
         self._begin(now)
 
+    def _hold_on(self) -> None:
+        """Have data go on as they go now, if the node has another uplink than before beside it."""
+        overlaps = self._owner.overlaps
+        if self.usable:
+            self.before = self.way if overlaps else None
+        elif self.state == states.AT_HOME or self.state == states.RETURNING:
+            self.before = (ways.NATIVE, self._owner.home_address, None, 0) if overlaps else None
+            self.expires_at = None  # plain data need no binding
+
     def _delete(self, now: int, what: "Any") -> None:
         self.deleting = True
+        self.before = None
         self._begin(now)
         self.expires_at = self._may_exist_until
 
@@ -475,6 +502,7 @@ class Binding:
         last = self.pace.later(message.sequence)
         assert way is not None  # update_list.py: the answer is to one that is awaited
         self.round_trip = round_trip
+        self.pace.took(round_trip)
         if last is not None and last != way:
             self.refresh_at = now
         if way[0] != self._told:
@@ -492,7 +520,7 @@ class Binding:
         self.keepalive_at = now + self._keepalive if way[2] and self._keepalive else None
 
     def _refuse(self, now: int, what: "Any") -> None:
-        self.expires_at = self.refresh_at = self._held = None
+        self.expires_at = self.refresh_at = self._held = self.before = None
         self._acknowledged = False
         self._slow(now, what)
 
@@ -505,7 +533,7 @@ class Binding:
         self._jumped = True
 
     def _lapse(self, now: int, what: "Any") -> None:
-        self.expires_at = self._held = None
+        self.expires_at = self._held = self.before = None
         self._acknowledged = False
         if self.transmit_at is None:
             self._begin(now)
@@ -527,7 +555,7 @@ class Binding:
             self.retry_at = now + _UNSUPPORTED_PAUSE
 
     def _stop(self, now: int, what: "Any") -> None:
-        self.expires_at = self.refresh_at = self.retry_at = None
+        self.expires_at = self.refresh_at = self.retry_at = self.before = None
         self._halt()
 
     def _unbind(self, now: int, what: "Any") -> None:

@@ -92,6 +92,8 @@ class BindingUpdateList:
         self.emit = emit
         self.closing = False
         self.valid_until: int | None = None  # of the address in use, milliseconds; None: for ever
+        # whether the address in use stays usable, on another uplink, beside what `attach` is told
+        self.overlaps = False
         self._reply: "Outgoing | None" = None  # an error that is due to somebody
         self._complained_at = _NEVER
         self._drawn: Binding | None = None  # whose update next_packet gave last
@@ -153,6 +155,7 @@ class BindingUpdateList:
         for binding in self.bindings:
             back = binding.holds(care_of_address, now) and states.knows(binding.state, states.BACK)
             binding.attach(states.BACK if back else self.attachment, now, moved)
+        self.overlaps = False
 
     def again(self, now: int) -> None:
         """What found no way, or no answer, may find one now."""
@@ -185,6 +188,11 @@ class BindingUpdateList:
         if care_of_address != self.home_address:
             for binding in self.bindings:
                 binding.prepare(care_of_address)
+
+    def left(self, address: bytes) -> None:
+        """An address is gone: nothing leaves from it any more. `forget` follows."""
+        for binding in self.bindings:
+            binding.left(address)
 
     def forget(self, care_of_address: bytes) -> None:
         """An address is gone."""
@@ -256,10 +264,17 @@ class BindingUpdateList:
                 binding.feed(states.REQUESTED, now)
 
     def reaches(self, destination: bytes) -> bool:
-        """Whether data can go there: the node is at home, or bound at this correspondent, or at
-        its home agent."""
+        """Whether data can go there: the node is at home, bound at this correspondent or at its
+        home agent, or was on an uplink that is still there."""
         binding = self.find(destination)
-        return (binding is not None and binding.usable) or self.has_home_way()
+        return (binding is not None and binding.data_way is not None) or self.has_home_way()
+
+    def settled(self, destination: bytes) -> bool:
+        """Whether data go there from where the node is now."""
+        binding = self.find(destination)
+        if self.attachment == states.HOME or (binding is not None and binding.usable):
+            return True
+        return self.home_agent is not None and self.home_agent.usable
 
     def carry(self, destination: bytes, protocol: int, payload: bytes) -> "Outgoing":
         """A packet that carries data from the home address, as `next_packet` gives them.
@@ -270,11 +285,12 @@ class BindingUpdateList:
         if self.attachment == states.HOME:
             return self.home_address, destination, protocol, payload
         binding = self.find(destination)
-        if self.home_agent is not None:
-            if binding is None or binding is self.home_agent or not binding.usable:
-                return self._through_home_agent(destination, protocol, payload)
-        assert binding is not None and binding.way is not None
-        _, care_of, outer, port = binding.way
+        way = None if binding is None or binding is self.home_agent else binding.data_way
+        if way is None:
+            return self._through_home_agent(destination, protocol, payload)
+        _, care_of, outer, port = way
+        if care_of == self.home_address:
+            return care_of, destination, protocol, payload
         if outer is not None:
             octets = len(payload)
             if octets >= packets.KEEPALIVE_OCTETS - packets.IPV6_HEADER_OCTETS:
@@ -292,8 +308,8 @@ class BindingUpdateList:
     ) -> "Outgoing":
         """A whole packet in a packet to the home agent (RFC 6275 section 11.3.1)."""
         agent = self.home_agent
-        assert agent is not None and agent.way is not None
-        _, care_of, outer, port = agent.way
+        assert agent is not None and agent.data_way is not None
+        _, care_of, outer, port = agent.data_way
         octets = len(payload)
         whole = packets.ipv6_header(self.home_address, destination, protocol, octets) + payload
         if outer is None:
@@ -307,7 +323,7 @@ class BindingUpdateList:
         home agent."""
         if self.attachment == states.HOME:
             return True
-        return self.home_agent is not None and self.home_agent.usable
+        return self.home_agent is not None and self.home_agent.data_way is not None
 
     def by_home_way(self, destination: bytes, protocol: int, payload: "Octets") -> "Outgoing":
         """A packet that leaves that way; only while there is one."""
@@ -351,7 +367,7 @@ class BindingUpdateList:
                     packet, source, next_header - packets.ENCAPSULATED
                 )
             elif tunnelled:
-                packet = self._unwrap(source, destination, payload)
+                packet = self._unwrap(source, payload)
             else:
                 packet = packets.parse_payload(next_header, payload, source, destination)
             if packet.protocol != packets.MOBILITY:
@@ -368,19 +384,18 @@ class BindingUpdateList:
         if binding is not None and _comes(binding, outer, port):
             return False
         agent = self.home_agent
-        if agent is not None and agent.usable and _comes(agent, outer, port):
+        if agent is not None and _may_pass_on(agent) and _comes(agent, outer, port):
             return True
         if binding is None:
             raise Violation("unknown correspondent", "a datagram from a stranger")
         raise Violation("endpoint", "a datagram from elsewhere than the correspondent")
 
-    def _unwrap(self, source: bytes, destination: bytes, payload: "Octets") -> "packets.Packet":
-        """The packet in a packet from the home agent: to the home address, by way of the care-of
-        address (RFC 6275 section 11.3.3)."""
+    def _unwrap(self, source: bytes, payload: "Octets") -> "packets.Packet":
+        """The packet in a packet from the home agent (RFC 6275 section 11.3.3)."""
         agent = self.home_agent
         if agent is None or source != agent.correspondent:
             raise Violation("tunnel", "a packet in a packet, and not from the home agent")
-        if not agent.usable or destination != agent.care_of:
+        if not _may_pass_on(agent):
             raise Violation("tunnel", "a packet in a packet, and no binding at the home agent")
         return packets.parse(payload)
 
@@ -514,6 +529,8 @@ class BindingUpdateList:
         if message.home_address != self.home_address:
             raise Violation("not for the home address", "Binding Error for another home address")
         if message.status == messages.UNKNOWN_BINDING:
+            if binding.state == states.REGISTERING:
+                binding.before = None  # the correspondent takes nothing from there any more
             self._unproven(binding, states.UNKNOWN, now)
         elif message.status == messages.UNRECOGNIZED_MESSAGE:
             self._refuse_proven(binding)
@@ -568,4 +585,12 @@ class BindingUpdateList:
 
 def _comes(binding: "Binding", outer: bytes, port: int) -> bool:
     """Whether a datagram from there may be this peer's."""
+    before = binding.before
+    if before is not None and before[2] == outer and before[3] == port:
+        return True
     return any(way[2] == outer and way[3] == port for way in binding.ways)
+
+
+def _may_pass_on(agent: "Binding") -> bool:
+    """Whether the home agent may hold a binding: the answer that says so may be on its way."""
+    return agent.data_way is not None or agent.state == states.REGISTERING
