@@ -75,6 +75,10 @@ AGENT_LOAD_POINTS = {
         "the console, while somebody talks; the others at the start",
     ),
     "mip6.application": ({"app"}, "the user's own program"),
+    "mip6.bindings.update_list": (
+        {"mip6.homeagent.registration", "mip6.routability.binding"},
+        "where a home agent was provisioned",
+    ),
     "mip6.console.upkeep": ({"mip6.pathcheck"}, "while somebody asks"),
     "mip6.errors": ({"traceback"}, "CPython's"),
     "mip6.inplace.begin": ({"machine", "uctypes"}, "MicroPython's"),

@@ -130,9 +130,7 @@ def test_answers_to_nothing_count_for_nothing():
 
 def test_an_answer_before_the_question_left_is_none():
     procedure = begun()
-    guessed = messages.Message(
-        messages.CARE_OF_TEST, care_of_init_cookie=(2).to_bytes(8, "big")
-    )
+    guessed = messages.Message(messages.CARE_OF_TEST, care_of_init_cookie=(2).to_bytes(8, "big"))
     assert not procedure.receive(guessed)
 
 
@@ -155,8 +153,8 @@ def test_moves_in_a_row_are_tested_three_times_a_second_at_most():
         procedure.aim(COA2 if now // 10 % 2 else COA1)
         procedure.want(now)
         sent += [now for _ in drain(procedure, now)]
-    for at, later in zip(sent, sent[3:]):
-        assert later - at >= 1000
+    for index in range(3, len(sent)):
+        assert sent[index] - sent[index - 3] >= 1000
     assert len(sent) > 10
 
 

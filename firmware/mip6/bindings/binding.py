@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..keystore.keyset import Peer
-    from ..routability.procedure import Procedure
     from ..protocols import HmacKey, Octets, Outgoing, Way
+    from ..routability.procedure import Procedure
     from .update_list import BindingUpdateList
 
 # Milliseconds

@@ -72,7 +72,9 @@ def reach_from(params: object) -> "tuple[dict[bytes, Reach], bool | None]":
 
     `native` may be left out: None. Raises ValueError.
     """
-    correspondents, native = _fields(params, ("correspondents",), "the parameters", (("native", None),))
+    correspondents, native = _fields(
+        params, ("correspondents",), "the parameters", (("native", None),)
+    )
     found = {}
     for entry in _list(correspondents, "correspondents"):
         address, reach = _fields(entry, ("address", "reach"), "a correspondent")

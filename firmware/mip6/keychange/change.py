@@ -151,6 +151,4 @@ def _altered(
         for index, old in enumerate(held.peers)
     ]
     native = held.native if native is None else native
-    return Credentials(
-        set_id or held.set_id, held.home_address, peers, native, held.home_agent
-    )
+    return Credentials(set_id or held.set_id, held.home_address, peers, native, held.home_agent)

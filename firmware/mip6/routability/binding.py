@@ -57,6 +57,7 @@ class RoutedBinding(Binding):
         self.state = states.DETACHED
         self.why = None
         self.lifetime = min(peer.lifetime, _LIFETIME_MAX)
+        assert owner.random is not None
         self.procedure = Procedure(owner.random)
         self.update = _Update(owner.home_address, peer.correspondent)
         self._number = -1
@@ -110,6 +111,7 @@ class RoutedBinding(Binding):
             return False
         self.heard_at = now
         self._aimed = None  # the next update is made under other tokens
+        self._waiting = False
         home = message.kind == messages.HOME_TEST
         self._owner.emit("tested", self.correspondent, "home" if home else "care-of")
         return True

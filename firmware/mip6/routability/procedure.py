@@ -101,19 +101,19 @@ class Procedure:
         self._kbm: "tuple[bytes, bytes, HmacKey] | None" = None  # the tokens, and what they give
 
     def aim(self, care_of_address: bytes | None) -> None:
-        """This care-of address is to be tested: tokens of another one don't serve."""
+        """The care-of address that is to be tested: tokens of another one don't serve."""
         if care_of_address != self.care_of:
             self.care_of = care_of_address
             test = self._tests[CARE_OF]
             test.end()
             test.token = None
 
-    def want(self, now: int, margin: int = 0) -> None:
-        """Test what no token serves for, `margin` milliseconds from now on."""
-        for which in (HOME, CARE_OF):
-            if which == HOME or self.care_of is not None:
-                if not self._tests[which].fresh(now + margin):
-                    self._tests[which].begin(now, self._random)
+    def want(self, now: int) -> None:
+        """Test what no token serves for."""
+        self.want_home(now)
+        test = self._tests[CARE_OF]
+        if self.care_of is not None and not test.fresh(now):
+            test.begin(now, self._random)
 
     def want_home(self, now: int) -> None:
         """Have a home token, which is all that a deletion takes."""
@@ -183,10 +183,11 @@ class Procedure:
         """When `run`, or (where the home token is to be kept) `keep`, has to be called."""
         soonest = None
         home = self._tests[HOME]
+        renewal = home.made_at + _RENEWED if keep and home.token is not None else None
         for at in (
             self._tests[CARE_OF].transmit_at,
             home.transmit_at if tunnel else None,
-            home.made_at + _RENEWED if keep and home.token is not None and not home.cookie else None,
+            None if home.cookie else renewal,
         ):
             if at is not None and (soonest is None or at < soonest):
                 soonest = at
