@@ -232,7 +232,8 @@ def test_keys_and_bindings_know_no_console() -> None:
 def test_the_agents_core_does_no_io() -> None:
     outside = (*OUTSIDE, "machine", "network", "vfs", "mip6.clock", "mip6.ports")
     at_top = [each for each in AGENT_IMPORTS if not each.function]
-    core = ("keys", "packets", "messages", "bindings", "keystore", "keychange", "status")
+    core = ("keys", "packets", "messages", "bindings", "keystore", "keychange", "status",
+            "homeagent", "routability")  # fmt: skip
     for room in core:
         assert refused(f"mip6.{room}", *outside, imports=at_top) == [], room
 
