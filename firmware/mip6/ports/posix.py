@@ -5,6 +5,10 @@ carrier fails for a moment, and asks no router when it comes back, though that m
 network's. So we ask; and once an address is advertised then, only such ones count: to try the old
 one meanwhile would take longer than the kernel needs to find that its old router is gone.
 
+An address is used while the kernel still asks whether it is anybody else's (settings.py). If it
+is, the kernel takes it away, and gives it again at the next advertisement: then it counts when
+the asking is over, and no sooner.
+
 A neighbour's advertisements make the kernel talk. Of that a bounded share is heard (some hundred
 messages a second), of the addresses sixteen a link are kept, and lines of the log are rationed.
 
@@ -23,6 +27,7 @@ from ..compat import const
 from . import netlink
 from .kernel import Kernel
 from .news import Ration, moved
+from .settings import Settings
 from .sockets import Outside, Raw, Udp, look_up, raw_allowed, solicit
 from .waiting import Watch, random_port
 
@@ -42,9 +47,14 @@ _PARAMETER_PROBLEM = const(4)
 _OCTETS_MAX = const(2048)  # of a packet received
 _BURST = const(16)  # packets taken at a time, so that no socket starves the others
 _LINK_ADDRESSES_MAX = const(16)
-_SOLICITATIONS = const(3)  # RFC 4861 section 10
+# Between unanswered solicitations is twice the time each (RFC 7559): the last leaves after 12.7 s,
+# and the kernel's own go on. In the four seconds of RFC 4861 section 6.3.7 a user feels the first
+# that is lost.
+_SOLICITATIONS = const(8)
+_ASKING_S = 0.1
 _AGAIN_S = const(1)
 _NO_WAY = (101, errno.EHOSTUNREACH)  # ENETUNREACH, which MicroPython doesn't name
+_NO_SOURCE = (99, 101)  # EADDRNOTAVAIL, ENETUNREACH: IPv6 begins on that link just now
 _NO_WAY_MS = const(1000)  # between solicitations because of that
 _PORTS_TRIED = const(8)
 _OUTSIDE = const(-1)  # the key of a socket for packets inside UDP
@@ -53,6 +63,7 @@ _OUTSIDE = const(-1)  # the key of a socket for packets inside UDP
 _KINDS = (("eth", 0), ("en", 0), ("wl", 1), ("ra", 1), ("ppp", 2), ("wwan", 2))
 _OTHER_KIND = const(3)
 _DATA_PLANE = "roamkey"  # the device of a correspondent on this machine: no way out
+_LOOPBACK = "lo"
 
 
 class _Link:
@@ -67,7 +78,11 @@ class _Link:
         self.stale: set[bytes] = set()
         self.fresh = False
         self.asking: asyncio.Task[None] | None = None  # the task that asks for advertisements
+        self.asked = False  # whether one of its solicitations left
         self.asked_at = 0
+        self.heard = False  # a router, since the carrier came
+        self.optimistic: set[bytes] = set()  # of the usable ones, those still asked about
+        self.taken: list[bytes] = []  # addresses that were somebody else's, when last asked about
 
     def counts(self, address: bytes) -> bool:
         """Whether an address can be used."""
@@ -75,8 +90,19 @@ class _Link:
 
     def failed(self) -> None:
         """The carrier went: what is on the link when it is back, only advertisements tell."""
-        self.fresh = False
+        self.fresh = self.heard = False
         self.stale = {one for one, (_, until, _) in self.usable.items() if until is not None}
+
+    def lose(self, address: bytes) -> None:
+        """An address is there no more; while it was asked about and the link is up, that says that
+        it is somebody else's (RFC 4862 section 5.4.5), or looks like it: then it has to wait."""
+        self.usable.pop(address, None)
+        if address in self.optimistic:
+            self.optimistic.discard(address)
+            if self.up:
+                if len(self.taken) == _LINK_ADDRESSES_MAX:
+                    self.taken.pop(0)
+                self.taken.append(address)
 
 
 class _Open:
@@ -115,6 +141,8 @@ class Port:
         self._kernel: Kernel | None = None
         self._retrying: asyncio.Task[None] | None = None
         self._ration = Ration()
+        self._settings = Settings()
+        self._begun = False
         self._port = random_port()  # of datagrams: one a start
         self.native = True
         self.why = ""
@@ -136,9 +164,15 @@ class Port:
                 task.cancel()
         self._retrying = None
         self._links.clear()
+        self._begun = False
+        self._settings.give_all_back()
         if self._kernel is not None:
             self._kernel.stop()
             self._kernel = None
+
+    def waits(self) -> str:
+        """Why an address is used a second late, since nobody else may have it; else nothing."""
+        return self._settings.text()
 
     def use(self, native: bool, ipv4: bool) -> None:
         """Have raw IPv6 or not from now on, where this process may. IPv4 is told of anyway."""
@@ -241,6 +275,7 @@ class Port:
             link = self._links.pop(index, None)
             if link is not None:
                 link.up = False
+                self._settings.give_back(link.name)
                 self._follow(link)
             return
         link = self._links.get(index)
@@ -252,15 +287,23 @@ class Port:
             return
         if kind == netlink.LINK:
             self._take_link(link, event[2], event[3], event[4])
+        elif kind == netlink.LOCAL:
+            if link.up and not link.heard and not link.asked:  # there was no source for them
+                self._ask(link)
+            return
+        elif kind == netlink.PREFIX:
+            self._heard(link)
+            return
         elif kind == netlink.ADDRESS:
             self._take_address(link, *event[2:])
         else:
-            link.usable.pop(event[2], None)
+            link.lose(event[2])
         self._follow(link)
 
     def _take_link(self, link: "_Link", name: str, up: bool, changes: int) -> None:
         if link.name != name and link.name:  # renamed: what was told bears the old name
             link.up = False
+            self._settings.give_back(link.name)
             self._follow(link)
         if link.up and up and link.changes != changes:  # it failed so shortly that nobody said so
             self._take_link(link, name, False, changes)
@@ -268,27 +311,33 @@ class Port:
         serves = self._priority(name) is not None
         if link.up != up and serves and self._ration.take(now()):
             self.note("link", name + (" up" if up else " down"))
+        if serves and (link.name != name or link.up != up):
+            self._settings.take(name)
         if link.up and not up:
             link.failed()
-        back = up and not link.up and link.name and serves
+        came = up and not link.up and serves and (link.name or self._begun)
         link.name, link.up = name, up
-        if back:
-            if link.asking is not None:
-                link.asking.cancel()  # it may sleep for a while yet
-            link.asking = asyncio.create_task(self._solicit(link))
+        if came:
+            self._ask(link)
 
     def _take_address(
         self,
         link: "_Link",
         address: bytes,
-        usable: bool,
+        usable: int,
         preferred: bool,
         valid_s: int | None,
         news: bool,
     ) -> None:
-        if not usable:
-            link.usable.pop(address, None)
+        if usable == netlink.UNUSABLE or (usable == netlink.OPTIMISTIC and address in link.taken):
+            link.lose(address)
             return
+        if usable == netlink.OPTIMISTIC:
+            link.optimistic.add(address)
+        else:
+            link.optimistic.discard(address)
+            if address in link.taken:
+                link.taken.remove(address)
         if len(link.usable) >= _LINK_ADDRESSES_MAX and address not in link.usable:
             del link.usable[self._least(link)]
         until = None if valid_s is None else now() + 1000 * valid_s
@@ -299,20 +348,39 @@ class Port:
         if news and valid_s is not None:
             link.stale.discard(address)
             link.fresh = True
+            self._heard(link)
 
     def _least(self, link: "_Link") -> bytes:
         """What makes room: deprecated ones first, then the oldest; what is in use, never."""
         rest = [one for one in link.usable if one != self._sent_from]
         return min(rest, key=lambda one: (link.usable[one][0], link.usable[one][2]))
 
+    def _heard(self, link: "_Link") -> None:
+        """A router advertises on a link."""
+        if link.up and not link.heard and self._priority(link.name) is not None:
+            link.heard = True
+            if self._ration.take(now()):
+                self.note("router", link.name)
+
+    def _ask(self, link: "_Link") -> None:
+        if link.asking is not None:
+            link.asking.cancel()  # it may sleep for a while yet
+        link.asked = False
+        link.asking = asyncio.create_task(self._solicit(link))
+
     async def _solicit(self, link: "_Link") -> None:
+        pause_s = _ASKING_S
         for _ in range(_SOLICITATIONS):
+            if link.heard or not link.up or not self.native:
+                break
             try:
-                if link.up and self.native:
-                    solicit(link.name)
+                solicit(link.name)
+                link.asked = True
             except OSError as error:
-                self._fault(error)
-            await asyncio.sleep(_AGAIN_S)
+                if error.args[0] not in _NO_SOURCE:
+                    self._fault(error)
+            await asyncio.sleep(pause_s)
+            pause_s *= 2
         link.asking = None
 
     def _took_all(self, seen: "set[object]") -> None:
@@ -320,17 +388,22 @@ class Port:
         for index, link in list(self._links.items()):
             if index not in seen:
                 link.up = False
+                self._settings.give_back(link.name)
                 del self._links[index]
             for address in list(link.usable):
                 if (index, address) not in seen:
-                    del link.usable[address]
+                    link.lose(address)
             self._follow(link)
+            serves = self._priority(link.name) is not None
+            if serves and link.up and not link.usable and not self._begun:
+                self._ask(link)  # the kernel does, too, but maybe not for a while
+        self._begun = True
 
     def _priority(self, name: str) -> int | None:
         """The rank of an interface, lower is better; None if it doesn't serve."""
         if self._uplinks is not None:
             return self._uplinks.index(name) if name in self._uplinks else None
-        if name.startswith(_DATA_PLANE):
+        if name == _LOOPBACK or name.startswith(_DATA_PLANE):
             return None
         for start, priority in _KINDS:
             if name.startswith(start):
