@@ -24,7 +24,7 @@ from .kernel import Kernel
 from .link import Link
 from .news import Ration, moved
 from .settings import Settings
-from .sockets import Outside, Raw, Udp, look_up, raw_allowed, solicit
+from .sockets import Outside, Raw, Solicitor, Udp, look_up, raw_allowed
 from .waiting import Watch, random_port
 
 TYPE_CHECKING = const(False)
@@ -97,6 +97,7 @@ class Port:
         self._retrying: asyncio.Task[None] | None = None
         self._ration = Ration()
         self._settings = Settings()
+        self._solicitor = Solicitor()
         self._begun = False
         self._port = random_port()  # of datagrams: one a start
         self.native = True
@@ -121,6 +122,7 @@ class Port:
         self._links.clear()
         self._begun = False
         self._settings.give_all_back()
+        self._solicitor.close()
         if self._kernel is not None:
             self._kernel.stop()
             self._kernel = None
@@ -200,7 +202,7 @@ class Port:
             if link.name == name and at - link.asked_at >= _NO_WAY_MS:
                 link.asked_at = at
                 try:
-                    solicit(name, link.index)
+                    self._solicitor.ask(name, link.index)
                 except OSError as error:
                     self._fault(error)
 
@@ -295,7 +297,7 @@ class Port:
             if link.heard or not link.up or not self.native:
                 break
             try:
-                link.asked = solicit(link.name, link.index)
+                link.asked = self._solicitor.ask(link.name, link.index)
             except OSError as error:
                 self._fault(error)
             await asyncio.sleep(pause_s)

@@ -215,29 +215,39 @@ def look_up(name: str) -> list[bytes]:
     return found
 
 
-def solicit(interface: str, index: int) -> bool:
-    """Ask the routers on an interface for an advertisement (RFC 4861 section 4.1). OSError.
+class Solicitor:
+    """Asks the routers on an interface for an advertisement (RFC 4861 section 4.1)."""
 
-    Whether from an address of ours. Where none can be used yet, from none: then routers answer to
-    all, and not always at once.
-    """
-    stream = socket.socket(socket.AF_INET6, _SOCK_RAW, _ICMPV6)
-    try:
-        stream.setsockopt(_SOL_SOCKET, _SO_BINDTODEVICE, interface.encode() + b"\0")
-        stream.setsockopt(_IPV6, _IPV6_MULTICAST_HOPS, 255)
-        stream.sendto(_SOLICITATION, _place(_ALL_ROUTERS))
-        return True
-    except OSError as error:
-        if error.args[0] not in _NO_SOURCE:
-            raise
-    finally:
-        stream.close()
-    stream = socket.socket(_AF_PACKET, socket.SOCK_DGRAM, 0)
-    try:
-        stream.sendto(_ANONYMOUS, _frame(interface, index))
-    finally:
-        stream.close()
-    return False
+    def __init__(self) -> None:
+        # For asking without an address. It stays open: closing one takes the kernel 10 ms.
+        self._anonymous: socket.socket | None = None
+
+    def ask(self, interface: str, index: int) -> bool:
+        """Ask once; whether from an address of ours. OSError.
+
+        Where none can be used yet, from none: then routers answer to all, and not always at once.
+        """
+        stream = socket.socket(socket.AF_INET6, _SOCK_RAW, _ICMPV6)
+        try:
+            stream.setsockopt(_SOL_SOCKET, _SO_BINDTODEVICE, interface.encode() + b"\0")
+            stream.setsockopt(_IPV6, _IPV6_MULTICAST_HOPS, 255)
+            stream.sendto(_SOLICITATION, _place(_ALL_ROUTERS))
+            return True
+        except OSError as error:
+            if error.args[0] not in _NO_SOURCE:
+                raise
+        finally:
+            stream.close()
+        if self._anonymous is None:  # of no protocol: it receives nothing
+            self._anonymous = socket.socket(_AF_PACKET, socket.SOCK_DGRAM, 0)
+        self._anonymous.sendto(_ANONYMOUS, _frame(interface, index))
+        return False
+
+    def close(self) -> None:
+        """Give the socket back."""
+        if self._anonymous is not None:
+            self._anonymous.close()
+            self._anonymous = None
 
 
 def _frame(interface: str, index: int) -> "Any":
