@@ -257,7 +257,7 @@ def test_no_router_and_then_one(lab: Lab) -> None:
     node = lab.node(micropython(), ["eth0"])
     bound_at(cn, PREFIX["visited2"])
     with switch_tap(lab, "eth0") as seen:
-        for silent_s, at_most in ((3.0, 8), (16.0, 11)):
+        for silent_s, at_most in ((3.0, 9), (16.0, 12)):
             switch.set_down("visited1-p")
             lab.network.move("board", "eth0", "visited1")
             since = time.time()
