@@ -109,7 +109,7 @@ class Port(Protocol):
 
     `udp`: whether it carries packets inside UDP; without, `use` and `resolve` aren't called, and
     the rest isn't looked at. `native`: whether there is raw IPv6; `why`: if not, why not; `named`:
-    whether uplinks are named as their networks are.
+    whether uplinks are named as their networks are. A `waits()` says why addresses are used late.
     """
 
     faults: dict[str, int]

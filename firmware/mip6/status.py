@@ -161,6 +161,8 @@ def of_node(node: "Node") -> "dict[str, Any]":
     answer["native"] = native
     why = node.port.why if hasattr(node.port, "why") else "switched off"
     answer["native_text"] = "" if native else why
+    if hasattr(node.port, "waits"):
+        answer["waits"] = node.port.waits()
     answer["home_address"] = text(bindings.home_address)
     answer["care_of_address"] = text(care_of) if care_of else None
     answer["bindings"] = of_bindings(bindings, now)

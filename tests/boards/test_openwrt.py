@@ -146,7 +146,9 @@ def test_a_router_registers_moves_crashes_and_stops(lab_network, tmp_path):
     wait_for(lambda: bound_in("2001:db8:2:"), router.text)
     assert router.running()
     with serial_port(router.socket) as port, SerialClient(port) as client:
-        assert f" state {CORRESPONDENT_ADDRESS} bound" in client.ask("log")["text"]
+        log = client.ask("log")["text"]
+        assert f" state {CORRESPONDENT_ADDRESS} bound" in log
+        assert " link wlan0 up" in log and " router wlan0" in log
 
     assert router.stop() == (0, 0)
     wait_for(lambda: correspondent.bound_to(HOME) is None, router.text)

@@ -73,16 +73,37 @@ def test_lifetimes():
 
 
 def test_addresses_that_are_not_usable():
-    for flags in (0x40, 0x44, 0x08, 0x21, 0x01, 0x300 | 0x40):
+    for flags in (0x40, 0x08, 0x4C, 0x45, 0x21, 0x01, 0x300 | 0x40):
         ((_, _, _, usable, _, _, _),) = netlink.read(address_message(flags=flags))
-        assert not usable
+        assert usable == netlink.UNUSABLE
     for flags in (0x80, 0x02 | 0x80, 0x20, 0x100, 0x200, 0x800):
         ((_, _, _, usable, preferred, _, _),) = netlink.read(address_message(flags=flags))
-        assert usable and preferred == (flags != 0x20)
+        assert usable == netlink.USABLE and preferred == (flags != 0x20)
+
+
+def test_addresses_that_are_still_asked_about():
+    for flags in (0x44, 0x44 | 0x100):
+        ((_, _, _, usable, _, _, _),) = netlink.read(address_message(flags=flags))
+        assert usable == netlink.OPTIMISTIC
+
+
+def test_a_link_local_address_is_a_source_for_solicitations():
+    for flags, expected in (
+        (0x80, [(netlink.LOCAL, 3)]),
+        (0xC4, [(netlink.LOCAL, 3)]),
+        (0xC0, []),
+    ):
+        assert list(netlink.read(address_message(scope=253, flags=flags))) == expected
+    assert list(netlink.read(address_message(kind=21, scope=253))) == []
+
+
+def test_a_prefix_that_is_advertised():
+    body = struct.pack(NATIVE + "BBHiBBBB", 10, 0, 0, 3, 3, 64, 3, 0)
+    assert list(netlink.read(message(52, body))) == [(netlink.PREFIX, 3)]
+    assert list(netlink.read(message(52, body[:8]))) == []
 
 
 def test_addresses_that_never_are_care_of_addresses():
-    assert list(netlink.read(address_message(scope=253))) == []  # link-local
     assert list(netlink.read(address_message(scope=254))) == []  # loopback
     assert list(netlink.read(address_message(family=7, address=bytes(4)))) == []
     assert list(netlink.read(address_message(family=2, address=b"\xa9\xfe\1\2"))) == []  # AutoIP
@@ -134,16 +155,35 @@ class Sink:
         self.told.append((uplink, address[-1]))
 
 
+class Settings:
+    """The kernel's, left alone."""
+
+    def take(self, name):
+        pass
+
+    def give_back(self, name):
+        pass
+
+
+class Routers:
+    """Nobody is asked."""
+
+    def ask(self, interface, index):
+        return True
+
+
 class Port(posix.Port):
     """A port of a machine that grants every socket, none of them real."""
 
     def __init__(self, *uplinks):
         posix.Port.__init__(self, list(uplinks))
+        self._settings = Settings()
+        self._solicitor = Routers()
         self._sink = Sink()
         self.lines = []
 
     def note(self, kind, text):
-        self.lines.append(text)
+        self.lines.append(text if kind == "link" else kind + ": " + text)
 
     def _open_at(self, link, address):
         self._open[address] = posix._Open(link.name, {}, [])
@@ -215,6 +255,39 @@ def test_of_many_addresses_the_newest_gets_through_and_the_one_in_use_stays():
     assert len(port._open) == 16 and place(0) in port._open
 
 
+def test_an_address_that_was_somebody_elses_counts_when_that_is_over():
+    port = Port("eth0")
+    gone = address_message(kind=21, address=place(1))
+    assert port.hear(link_message(), advertised(1, flags=0x44)) == [("eth0", 1, True, 7200)]
+    assert port.hear(advertised(1)) == []  # it is nobody else's
+    assert port.hear(gone, advertised(1, flags=0x44)) == [("eth0", 1), ("eth0", 1, True, 7200)]
+    assert port.hear(gone) == [("eth0", 1)]  # it is
+    for _ in range(3):
+        assert port.hear(advertised(1, flags=0x44), gone) == []
+    assert port.hear(advertised(2, flags=0x44)) == [("eth0", 2, True, 7200)]
+    assert port.hear(address_message(address=place(2), flags=0xC8)) == [("eth0", 2)]
+    assert port.hear(advertised(2, flags=0x44)) == []
+    assert port.hear(advertised(1)) == [("eth0", 1, True, 7200)]  # the other one left
+    assert port.hear(gone, advertised(1, flags=0x44)) == [("eth0", 1), ("eth0", 1, True, 7200)]
+
+
+def test_an_address_that_goes_with_its_link_is_nobody_elses():
+    port = Port("eth0")
+    assert port.hear(link_message(), advertised(1, flags=0x44)) == [("eth0", 1, True, 7200)]
+    down, gone = link_message(flags=0x42), address_message(kind=21, address=place(1))
+    assert port.hear(down, gone) == [("eth0", 1)]
+    assert port._links[3].taken == []
+
+
+def test_of_addresses_that_were_somebody_elses_few_are_remembered():
+    port = Port("eth0")
+    port.hear(link_message())
+    for number in range(100):
+        port.hear(advertised(number, flags=0x44), address_message(kind=21, address=place(number)))
+    assert port._links[3].taken == [place(number) for number in range(84, 100)]
+    assert not port._links[3].optimistic and not port._links[3].usable
+
+
 def test_hearing_may_stop_and_go_on_while_something_is_heard():
     """On the kernel's own socket: what a flood of messages makes it do."""
     heard = []
@@ -244,8 +317,7 @@ def test_hearing_may_stop_and_go_on_while_something_is_heard():
 
 
 def returning(work):
-    """Run `work(port)` where routers can be asked; how often they were."""
-    asked = []
+    """Run `work(port)` in a loop, where routers can be asked; the port."""
 
     async def main():
         port = Port("eth0")
@@ -255,12 +327,7 @@ def returning(work):
         await asyncio.sleep(0)
         return port
 
-    solicit, posix.solicit = posix.solicit, asked.append
-    try:
-        port = asyncio.run(main())
-    finally:
-        posix.solicit = solicit
-    return port
+    return asyncio.run(main())
 
 
 def test_after_the_carrier_what_is_advertised_counts():
@@ -301,6 +368,18 @@ def test_a_carrier_that_flaps_fills_no_log():
             port.hear(link_message(changes=changes))
 
     assert 10 < len(returning(work).lines) < 70
+
+
+def test_the_first_advertisement_after_the_carrier_is_noted():
+    prefix = message(52, struct.pack(NATIVE + "BBHiBBBB", 10, 0, 0, 3, 3, 64, 3, 0))
+
+    def work(port):
+        port.hear(prefix, link_message(), advertised(1, multi=2))  # what we asked is no sign
+        port.hear(prefix, prefix, advertised(1), link_message(changes=4), advertised(1), prefix)
+
+    assert returning(work).lines == [
+        "eth0 up", "router: eth0", "eth0 down", "eth0 up", "router: eth0"
+    ]  # fmt: skip
 
 
 def test_ipv4_addresses_are_told_as_mapped_ones():

@@ -1,12 +1,16 @@
-"""A virtual board for a test, and a client on its serial port."""
+"""A virtual board and a client on its serial port; nodes without a board round them."""
 
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import serial
+from support.agents import Lab
 
 from roamkey.lab.board import VirtualBoard
+from roamkey.lab.interpreter import micropython
 
 
 @pytest.fixture
@@ -45,3 +49,13 @@ def started(
         return console
 
     return start
+
+
+@pytest.fixture(params=["cpython", "micropython"])
+def interpreter(request: pytest.FixtureRequest) -> str:
+    return sys.executable if request.param == "cpython" else micropython()
+
+
+@pytest.fixture
+def lab(lab_network: Any, tmp_path: Path) -> Iterator[Lab]:
+    yield Lab(lab_network, tmp_path)

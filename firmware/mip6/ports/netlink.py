@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 NATIVE = "<" if sys.byteorder == "little" else ">"  # MicroPython has no "="
 
 FAMILY = const(16)  # AF_NETLINK
-GROUPS = const(0x151)  # RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV4_ROUTE, RTMGRP_IPV6_IFADDR
+# RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV4_ROUTE, RTMGRP_IPV6_IFADDR, RTMGRP_IPV6_PREFIX
+GROUPS = const(0x20151)
 
 ADDRESS = const(1)
 NO_ADDRESS = const(2)
@@ -29,6 +30,13 @@ LINK = const(3)
 NO_LINK = const(4)
 DONE = const(5)
 ROUTE = const(6)
+LOCAL = const(7)
+PREFIX = const(8)
+
+#: Whether an address can be used: not; its detection is over; it isn't, and it can (RFC 4429).
+UNUSABLE = const(0)
+USABLE = const(1)
+OPTIMISTIC = const(2)
 
 _NLMSG_ERROR = const(2)
 _NLMSG_DONE = const(3)
@@ -39,6 +47,7 @@ _RTM_NEWADDR = const(20)
 _RTM_DELADDR = const(21)
 _RTM_GETADDR = const(22)
 _RTM_NEWROUTE = const(24)
+_RTM_NEWPREFIX = const(52)
 _NLM_F_REQUEST_DUMP = const(0x301)
 _NLM_F_MULTI = const(0x2)  # a part of a dump
 _AF_INET = const(2)
@@ -54,11 +63,12 @@ _IFF_LOOPBACK = const(0x8)
 _IFF_LOWER_UP = const(0x10000)
 _IFF_UP = const(0x1)
 _SCOPE_GLOBAL = const(0)  # RT_SCOPE_UNIVERSE
+_SCOPE_LINK = const(253)
 _RTA_OIF = const(4)
 
 _TEMPORARY = const(0x01)  # of RFC 8981: a new one each day would be a move each day
 _DADFAILED = const(0x08)
-_OPTIMISTIC = const(0x04)
+_FLAG_OPTIMISTIC = const(0x04)  # beside _TENTATIVE, and only where it may be used at once
 _DEPRECATED = const(0x20)
 _TENTATIVE = const(0x40)
 _FOR_EVER = const(0xFFFFFFFF)  # seconds
@@ -82,8 +92,11 @@ def read(octets: bytes) -> "Iterator[tuple[Any, ...]]":
     (ADDRESS, interface index, address, usable, preferred, valid, news),
     (NO_ADDRESS, interface index, address),
     (LINK, interface index, name, up, changes), (NO_LINK, interface index), (DONE, None),
-    (ROUTE, interface index): IPv4 has a default route there now, which comes after the address.
-    `usable`: global in scope, not temporary, duplicate address detection passed; `preferred`: not
+    (ROUTE, interface index): IPv4 has a default route there now, which comes after the address;
+    (LOCAL, interface index): a link-local address can be used there, as a solicitation's source;
+    (PREFIX, interface index): a Router Advertisement came that has a prefix.
+    `usable`: USABLE where it is global in scope, not temporary, and duplicate address detection is
+    over; OPTIMISTIC where it isn't and need not be (RFC 4429); else UNUSABLE. `preferred`: not
     deprecated (RFC 4862 section 5.5.4); `valid`: seconds, None for ever; `news`: it happened now,
     an advertisement maybe, and isn't just the answer to what we asked.
     `up`: switched on, with a carrier, no loopback; `changes`: how often the carrier came
@@ -109,6 +122,8 @@ def read(octets: bytes) -> "Iterator[tuple[Any, ...]]":
             for attribute, value in _attributes(body[12:]):
                 if attribute == _RTA_OIF and len(value) == 4:
                     yield ROUTE, struct.unpack(NATIVE + "I", value)[0]
+        elif kind == _RTM_NEWPREFIX and len(body) >= 12 and body[0] == _AF_INET6:
+            yield PREFIX, struct.unpack(NATIVE + "i", body[4:8])[0]
 
 
 def _address(kind: int, body: bytes, news: bool) -> "tuple[Any, ...] | None":
@@ -127,20 +142,32 @@ def _address(kind: int, body: bytes, news: bool) -> "tuple[Any, ...] | None":
         flags &= ~_TEMPORARY  # "secondary" there
     elif family != _AF_INET6:
         return None
-    if address is None or len(address) != 16 or scope != _SCOPE_GLOBAL or is_autoip(address):
+    if address is None or len(address) != 16:
+        return None
+    usable = _usable(flags, valid)
+    if scope == _SCOPE_LINK and family == _AF_INET6:
+        return (LOCAL, index) if usable and kind == _RTM_NEWADDR else None
+    if scope != _SCOPE_GLOBAL or is_autoip(address):
         return None
     if kind == _RTM_DELADDR:
         return NO_ADDRESS, index, address
-    unusable = flags & (_DADFAILED | _TEMPORARY | _TENTATIVE | _OPTIMISTIC) or not valid
     return (
         ADDRESS,
         index,
         address,
-        not unusable,
+        usable,
         bool(preferred and not flags & _DEPRECATED),
         None if valid == _FOR_EVER else valid,
         news,
     )
+
+
+def _usable(flags: int, valid: int) -> int:
+    if flags & (_DADFAILED | _TEMPORARY) or not valid:
+        return UNUSABLE
+    if flags & _FLAG_OPTIMISTIC:
+        return OPTIMISTIC
+    return UNUSABLE if flags & _TENTATIVE else USABLE
 
 
 def _link(kind: int, body: bytes) -> "tuple[Any, ...]":

@@ -1,9 +1,8 @@
 """Linux: uplinks are network interfaces, care-of addresses come from the kernel, packets are raw.
 
-The kernel says over netlink what it does, so nothing is polled. It keeps its addresses when the
-carrier fails for a moment, and asks no router when it comes back, though that may be another
-network's. So we ask; and once an address is advertised then, only such ones count: to try the old
-one meanwhile would take longer than the kernel needs to find that its old router is gone.
+The kernel says over netlink what it does, so nothing is polled. It asks no router when the
+carrier comes back after a moment, though that may be another network's, and when it is new it
+asks after a second or two. So we ask. Which addresses count then: link.py.
 
 A neighbour's advertisements make the kernel talk. Of that a bounded share is heard (some hundred
 messages a second), of the addresses sixteen a link are kept, and lines of the log are rationed.
@@ -22,8 +21,10 @@ from ..clock import now
 from ..compat import const
 from . import netlink
 from .kernel import Kernel
+from .link import Link
 from .news import Ration, moved
-from .sockets import Outside, Raw, Udp, look_up, raw_allowed, solicit
+from .settings import Settings
+from .sockets import Outside, Raw, Solicitor, Udp, look_up, raw_allowed
 from .waiting import Watch, random_port
 
 TYPE_CHECKING = const(False)
@@ -41,8 +42,11 @@ _PARAMETER_PROBLEM = const(4)
 
 _OCTETS_MAX = const(2048)  # of a packet received
 _BURST = const(16)  # packets taken at a time, so that no socket starves the others
-_LINK_ADDRESSES_MAX = const(16)
-_SOLICITATIONS = const(3)  # RFC 4861 section 10
+# Between unanswered solicitations is twice the time each (RFC 7559): the last leaves after 12.7 s,
+# and the kernel's own go on. In the four seconds of RFC 4861 section 6.3.7 a user feels the first
+# that is lost.
+_SOLICITATIONS = const(8)
+_ASKING_S = 0.1
 _AGAIN_S = const(1)
 _NO_WAY = (101, errno.EHOSTUNREACH)  # ENETUNREACH, which MicroPython doesn't name
 _NO_WAY_MS = const(1000)  # between solicitations because of that
@@ -53,30 +57,7 @@ _OUTSIDE = const(-1)  # the key of a socket for packets inside UDP
 _KINDS = (("eth", 0), ("en", 0), ("wl", 1), ("ra", 1), ("ppp", 2), ("wwan", 2))
 _OTHER_KIND = const(3)
 _DATA_PLANE = "roamkey"  # the device of a correspondent on this machine: no way out
-
-
-class _Link:
-    def __init__(self) -> None:
-        self.name = ""
-        self.up = False
-        self.changes = 0  # of its carrier, as the kernel counts them
-        # the usable addresses -> (preferred, when they end in ms or None, how many came before)
-        self.usable: dict[bytes, tuple[bool, int | None, int]] = {}
-        self.came = 0
-        # addresses from before the carrier's return: they count until another is advertised
-        self.stale: set[bytes] = set()
-        self.fresh = False
-        self.asking: asyncio.Task[None] | None = None  # the task that asks for advertisements
-        self.asked_at = 0
-
-    def counts(self, address: bytes) -> bool:
-        """Whether an address can be used."""
-        return self.up and address in self.usable and not (self.fresh and address in self.stale)
-
-    def failed(self) -> None:
-        """The carrier went: what is on the link when it is back, only advertisements tell."""
-        self.fresh = False
-        self.stale = {one for one, (_, until, _) in self.usable.items() if until is not None}
+_LOOPBACK = "lo"
 
 
 class _Open:
@@ -108,13 +89,16 @@ class Port:
 
     def __init__(self, uplinks: list[str] | None = None) -> None:
         self._uplinks = uplinks
-        self._links: dict[int, _Link] = {}
+        self._links: dict[int, Link] = {}
         self._open: dict[bytes, _Open] = {}
         self._sent_from: bytes | None = None
         self._sink: "Sink" = None  # type: ignore[assignment]  # until `start`
         self._kernel: Kernel | None = None
         self._retrying: asyncio.Task[None] | None = None
         self._ration = Ration()
+        self._settings = Settings()
+        self._solicitor = Solicitor()
+        self._begun = False
         self._port = random_port()  # of datagrams: one a start
         self.native = True
         self.why = ""
@@ -136,9 +120,16 @@ class Port:
                 task.cancel()
         self._retrying = None
         self._links.clear()
+        self._begun = False
+        self._settings.give_all_back()
+        self._solicitor.close()
         if self._kernel is not None:
             self._kernel.stop()
             self._kernel = None
+
+    def waits(self) -> str:
+        """Why an address is used a second late, since nobody else may have it; else nothing."""
+        return self._settings.text()
 
     def use(self, native: bool, ipv4: bool) -> None:
         """Have raw IPv6 or not from now on, where this process may. IPv4 is told of anyway."""
@@ -211,7 +202,7 @@ class Port:
             if link.name == name and at - link.asked_at >= _NO_WAY_MS:
                 link.asked_at = at
                 try:
-                    solicit(name)
+                    self._solicitor.ask(name, link.index)
                 except OSError as error:
                     self._fault(error)
 
@@ -241,26 +232,36 @@ class Port:
             link = self._links.pop(index, None)
             if link is not None:
                 link.up = False
+                self._settings.give_back(link.name)
                 self._follow(link)
             return
         link = self._links.get(index)
         if link is None:
-            link = self._links[index] = _Link()
+            link = self._links[index] = Link(index)
         if kind == netlink.ROUTE:
             if self._priority(link.name) is not None:
                 self._sink.way_open()
             return
         if kind == netlink.LINK:
             self._take_link(link, event[2], event[3], event[4])
+        elif kind == netlink.LOCAL:
+            if link.up and not link.heard and not link.asked:  # there was no source for them
+                self._ask(link)
+            return
+        elif kind == netlink.PREFIX:
+            self._heard(link)
+            return
         elif kind == netlink.ADDRESS:
-            self._take_address(link, *event[2:])
+            if link.take(self._sent_from, now(), *event[2:]):
+                self._heard(link)
         else:
-            link.usable.pop(event[2], None)
+            link.lose(event[2])
         self._follow(link)
 
-    def _take_link(self, link: "_Link", name: str, up: bool, changes: int) -> None:
+    def _take_link(self, link: "Link", name: str, up: bool, changes: int) -> None:
         if link.name != name and link.name:  # renamed: what was told bears the old name
             link.up = False
+            self._settings.give_back(link.name)
             self._follow(link)
         if link.up and up and link.changes != changes:  # it failed so shortly that nobody said so
             self._take_link(link, name, False, changes)
@@ -268,51 +269,39 @@ class Port:
         serves = self._priority(name) is not None
         if link.up != up and serves and self._ration.take(now()):
             self.note("link", name + (" up" if up else " down"))
+        if serves and (link.name != name or link.up != up):
+            self._settings.take(name)
         if link.up and not up:
             link.failed()
-        back = up and not link.up and link.name and serves
+        came = up and not link.up and serves and (link.name or self._begun)
         link.name, link.up = name, up
-        if back:
-            if link.asking is not None:
-                link.asking.cancel()  # it may sleep for a while yet
-            link.asking = asyncio.create_task(self._solicit(link))
+        if came:
+            self._ask(link)
 
-    def _take_address(
-        self,
-        link: "_Link",
-        address: bytes,
-        usable: bool,
-        preferred: bool,
-        valid_s: int | None,
-        news: bool,
-    ) -> None:
-        if not usable:
-            link.usable.pop(address, None)
-            return
-        if len(link.usable) >= _LINK_ADDRESSES_MAX and address not in link.usable:
-            del link.usable[self._least(link)]
-        until = None if valid_s is None else now() + 1000 * valid_s
-        known = link.usable.get(address)
-        if known is None:
-            link.came += 1
-        link.usable[address] = (preferred, until, link.came if known is None else known[2])
-        if news and valid_s is not None:
-            link.stale.discard(address)
-            link.fresh = True
+    def _heard(self, link: "Link") -> None:
+        """A router advertises on a link."""
+        if link.up and not link.heard and self._priority(link.name) is not None:
+            link.heard = True
+            if self._ration.take(now()):
+                self.note("router", link.name)
 
-    def _least(self, link: "_Link") -> bytes:
-        """What makes room: deprecated ones first, then the oldest; what is in use, never."""
-        rest = [one for one in link.usable if one != self._sent_from]
-        return min(rest, key=lambda one: (link.usable[one][0], link.usable[one][2]))
+    def _ask(self, link: "Link") -> None:
+        if link.asking is not None:
+            link.asking.cancel()  # it may sleep for a while yet
+        link.asked = False
+        link.asking = asyncio.create_task(self._solicit(link))
 
-    async def _solicit(self, link: "_Link") -> None:
+    async def _solicit(self, link: "Link") -> None:
+        pause_s = _ASKING_S
         for _ in range(_SOLICITATIONS):
+            if link.heard or not link.up or not self.native:
+                break
             try:
-                if link.up and self.native:
-                    solicit(link.name)
+                link.asked = self._solicitor.ask(link.name, link.index)
             except OSError as error:
                 self._fault(error)
-            await asyncio.sleep(_AGAIN_S)
+            await asyncio.sleep(pause_s)
+            pause_s *= 2
         link.asking = None
 
     def _took_all(self, seen: "set[object]") -> None:
@@ -320,24 +309,29 @@ class Port:
         for index, link in list(self._links.items()):
             if index not in seen:
                 link.up = False
+                self._settings.give_back(link.name)
                 del self._links[index]
             for address in list(link.usable):
                 if (index, address) not in seen:
-                    del link.usable[address]
+                    link.lose(address)
             self._follow(link)
+            serves = self._priority(link.name) is not None
+            if serves and link.up and not link.usable and not self._begun:
+                self._ask(link)  # the kernel does, too, but maybe not for a while
+        self._begun = True
 
     def _priority(self, name: str) -> int | None:
         """The rank of an interface, lower is better; None if it doesn't serve."""
         if self._uplinks is not None:
             return self._uplinks.index(name) if name in self._uplinks else None
-        if name.startswith(_DATA_PLANE):
+        if name == _LOOPBACK or name.startswith(_DATA_PLANE):
             return None
         for start, priority in _KINDS:
             if name.startswith(start):
                 return priority
         return _OTHER_KIND
 
-    def _follow(self, link: "_Link") -> None:
+    def _follow(self, link: "Link") -> None:
         """Open what became usable on a link, close what ceased to be, tell what changed."""
         priority = self._priority(link.name)
         closed = False
@@ -357,7 +351,7 @@ class Port:
                 if other is not link:
                     self._follow(other)
 
-    def _tell(self, link: "_Link", priority: int, address: bytes) -> None:
+    def _tell(self, link: "Link", priority: int, address: bytes) -> None:
         preferred, until, _ = link.usable[address]
         entry = self._open.get(address)
         at = now()
@@ -373,7 +367,7 @@ class Port:
         valid_s = None if until is None else (until - at + 500) // 1000
         self._sink.address_usable(link.name, priority, address, preferred, valid_s)
 
-    def _open_at(self, link: "_Link", address: bytes) -> bool:
+    def _open_at(self, link: "Link", address: bytes) -> bool:
         sockets, watches = {}, []
         try:
             for protocol in (_ROUTING, _MOBILITY, _ICMPV6) if self._is_native(address) else ():

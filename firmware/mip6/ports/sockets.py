@@ -25,6 +25,12 @@ _ICMPV6 = const(58)
 _ICMP6_FILTER = const(1)
 _SOLICITATION = b"\x85\0\0\0\0\0\0\0"  # the kernel fills the checksum in
 _ALL_ROUTERS = b"\xff\x02" + bytes(13) + b"\x02"
+_ALL_ROUTERS_MAC = b"\x33\x33\0\0\0\x02"  # RFC 2464 section 7
+# The same as a whole packet, hop limit 255, from the unspecified address, with its checksum.
+_ANONYMOUS = b"\x60\0\0\0\0\x08\x3a\xff" + bytes(16) + _ALL_ROUTERS + b"\x85\0\x7b\xb8\0\0\0\0"
+_NO_SOURCE = (99, 101)  # EADDRNOTAVAIL, ENETUNREACH: IPv6 begins on that link just now
+_AF_PACKET = const(17)
+_ETH_P_IPV6 = const(0x86DD)
 _NETLINK_RECEIVE = const(262144)  # octets: a storm of address changes shouldn't overflow it
 
 
@@ -209,15 +215,49 @@ def look_up(name: str) -> list[bytes]:
     return found
 
 
-def solicit(interface: str) -> None:
-    """Ask the routers on an interface for an advertisement (RFC 4861 section 4.1). OSError."""
-    stream = socket.socket(socket.AF_INET6, _SOCK_RAW, _ICMPV6)
-    try:
-        stream.setsockopt(_SOL_SOCKET, _SO_BINDTODEVICE, interface.encode() + b"\0")
-        stream.setsockopt(_IPV6, _IPV6_MULTICAST_HOPS, 255)
-        stream.sendto(_SOLICITATION, _place(_ALL_ROUTERS))
-    finally:
-        stream.close()
+class Solicitor:
+    """Asks the routers on an interface for an advertisement (RFC 4861 section 4.1)."""
+
+    def __init__(self) -> None:
+        # For asking without an address. It stays open: closing one takes the kernel 10 ms.
+        self._anonymous: socket.socket | None = None
+
+    def ask(self, interface: str, index: int) -> bool:
+        """Ask once; whether from an address of ours. OSError.
+
+        Where none can be used yet, from none: then routers answer to all, and not always at once.
+        """
+        stream = socket.socket(socket.AF_INET6, _SOCK_RAW, _ICMPV6)
+        try:
+            stream.setsockopt(_SOL_SOCKET, _SO_BINDTODEVICE, interface.encode() + b"\0")
+            stream.setsockopt(_IPV6, _IPV6_MULTICAST_HOPS, 255)
+            stream.sendto(_SOLICITATION, _place(_ALL_ROUTERS))
+            return True
+        except OSError as error:
+            if error.args[0] not in _NO_SOURCE:
+                raise
+        finally:
+            stream.close()
+        if self._anonymous is None:  # of no protocol: it receives nothing
+            self._anonymous = socket.socket(_AF_PACKET, socket.SOCK_DGRAM, 0)
+        self._anonymous.sendto(_ANONYMOUS, _frame(interface, index))
+        return False
+
+    def close(self) -> None:
+        """Give the socket back."""
+        if self._anonymous is not None:
+            self._anonymous.close()
+            self._anonymous = None
+
+
+def _frame(interface: str, index: int) -> "Any":
+    """A sockaddr_ll (packet(7)) for IPv6 to all routers, as the interpreter wants it."""
+    if not MICROPYTHON:
+        return interface, _ETH_P_IPV6, 0, 0, _ALL_ROUTERS_MAC
+    head = struct.pack(netlink.NATIVE + "H", _AF_PACKET) + struct.pack(">H", _ETH_P_IPV6)
+    return (
+        head + struct.pack(netlink.NATIVE + "iHBB", index, 0, 0, 6) + _ALL_ROUTERS_MAC + bytes(2)
+    )
 
 
 def open_netlink() -> "socket.socket":

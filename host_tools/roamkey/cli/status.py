@@ -73,6 +73,8 @@ def _show_node(node: dict[str, Any]) -> None:
         row("care-of", node["care_of_address"])
     if node.get("native") is False:
         row("native IPv6", f"none, so all goes inside UDP ({node.get('native_text')})")
+    if node.get("waits"):
+        row("addresses", f"used a second late, after duplicate detection ({node['waits']})")
     for uplink in _dictionaries(node.get("uplinks")):
         row("uplink", f"{uplink.get('uplink')} {uplink.get('address')}")
     for binding in _dictionaries(node.get("bindings")):

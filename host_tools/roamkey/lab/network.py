@@ -48,15 +48,14 @@ _LINKS = {"correspondent": list(outside.CABLES), "home": ["home-r", "home-s"]}
 _DIRECTIONS = {"both": ("forward", "back"), "up": ("forward",), "down": ("back",)}
 _TERMINATION_S = 3.0
 
-# A station that has just joined has no reason to wait (RFC 4861 section 6.3.7 lets a host that
-# moves skip the random delay); its addresses are those of RFC 4862, told by its MAC.
+# As plain Linux has them, whatever this machine gives new interfaces: what is quicker than that is
+# the agent's doing. Addresses are those of RFC 4862, told by the MAC.
 _BOARD_SETTINGS = {
     "forwarding": 0,
     "accept_ra": 1,
     "autoconf": 1,
     "use_tempaddr": 0,
     "addr_gen_mode": 0,
-    "router_solicitation_delay": 0,
     "keep_addr_on_down": 0,
 }
 
@@ -93,6 +92,8 @@ class Network(Resources):
         self._stations: dict[tuple[str, str], int] = {}
         #: just before an interface of a node was given its IPv4 address (s since the epoch)
         self.given: dict[tuple[str, str], float] = {}
+        #: just before an interface of a node got its carrier (s since the epoch)
+        self.carriers: dict[tuple[str, str], float] = {}
         self._processes: list[subprocess.Popen[Any]] = []
         self._numbers = itertools.count(1)
         self._cables = itertools.count(1)
@@ -142,6 +143,7 @@ class Network(Resources):
         namespace.set_ipv6(interface, disable_ipv6=1, accept_dad=int(dad), dad_transmits=int(dad))
         switch.set_bridge(port, f"br-{network}")
         switch.set_up(port)
+        self.carriers[node, interface] = time.time()
         namespace.set_up(interface)
         switch.wait_until_forwarding(port)
         namespace.set_ipv6(interface, disable_ipv6=0)

@@ -11,12 +11,15 @@ supervisor over a socket of its own, an octet at a time:
     R  machine.reset(); never continues
 """
 
+import builtins
 import io
 import sys
 
 import machine
 import micropython
 import vfs
+
+_SETTINGS = "/proc/sys/net/ipv6/conf/"
 
 
 class Flash:
@@ -79,6 +82,19 @@ def mount(flash, read_size, prog_size):
     vfs.mount(files, "/")
 
 
+def lend_settings(host):
+    """Have the kernel's settings of interfaces be files on the board, as they are for an agent on
+    Linux: they are the namespace's, which the board has for itself."""
+    flash_open = builtins.open
+
+    def open_either(name, mode="r", **how):
+        if isinstance(name, str) and name.startswith(_SETTINGS):
+            return host.open(name, mode)
+        return flash_open(name, mode, **how)
+
+    builtins.open = open_either
+
+
 def report(error):
     """Print a traceback without this file's own frames, as hardware prints it."""
     text = io.StringIO()
@@ -125,6 +141,7 @@ def run(scope):
     machine._unique_id = unique_id
     machine._cause = cause
     mount(flash, read_size, prog_size)
+    lend_settings(host)
     sys.path[:] = ["", ".frozen", "/lib"]
     sys.argv.clear()
     del sys.modules["_virtual_board"]
