@@ -112,7 +112,12 @@ def test_networks_in_reach_come_first_then_by_priority_and_signal():
 
 
 class _Wlan:
-    """network.WLAN with what the tests set; keeps what was asked of it."""
+    """What Station calls `nic`, with what the tests set; keeps what was asked of it.
+
+    It tells no more of IPv6 than ipconfig() does, as on firmware where lwIP's netif isn't found.
+    """
+
+    duplicated = False
 
     def __init__(self):
         self.in_reach = []
@@ -130,7 +135,25 @@ class _Wlan:
         self._check()
         return [(name.encode(), b"", 1, -50, 0, 1) for name in self.in_reach]
 
-    def connect(self, ssid, password):
+    def renew(self, quick):
+        self.active(False)
+        self.active(True)
+
+    def eager(self, on):
+        self.asked.append(("eager", on))
+
+    def solicit(self):
+        self.asked.append(("solicit",))
+
+    def hurry(self):
+        return False
+
+    heard = doubt = hurry
+
+    def prove(self):
+        pass
+
+    def connect(self, ssid, password, at):
         self._check()
         self.asked.append(("connect", ssid, password))
         self._status = 2 if ssid in self.in_reach else -2
@@ -165,14 +188,14 @@ class _Scene:
 
     def __init__(self, known):
         self.wlan = _Wlan()
-        self.solicited = 0
         self.told = []
         self.faults = []
-        self.station = station.Station(self.wlan, self._solicit, self._changed, self.faults.append)
+        self.station = station.Station(self.wlan, self._changed, self.faults.append)
         self.station.use(_read(known))
 
-    def _solicit(self):
-        self.solicited += 1
+    @property
+    def solicited(self):
+        return len(self.asked("solicit"))
 
     def _changed(self):
         now = (self.station.network and self.station.network.ssid, self.usable())
@@ -352,8 +375,8 @@ class _Radio(_Wlan):
         self.with_ipv6 = []
         self.joined = []  # (when in seconds, name)
 
-    def connect(self, ssid, password):
-        _Wlan.connect(self, ssid, password)
+    def connect(self, ssid, password, at):
+        _Wlan.connect(self, ssid, password, at)
         if ssid in self.in_reach:
             self.joined.append((self.clock.at // 1000, ssid))
             self.addr6 = [_LOCAL, _ONE] if ssid in self.with_ipv6 else [_LOCAL]
@@ -458,7 +481,6 @@ class _Port(wifi.WifiPort):
         wifi.WifiPort.__init__(self, _Store(None))
         self.told = []
         self.lines = []
-        self.solicited = 0
         self._sink = self
         self.use(True, True)
         self._station._known = _read(_KNOWN)
@@ -468,9 +490,6 @@ class _Port(wifi.WifiPort):
 
     def _interface(self):
         return _Wlan()
-
-    def _ask_routers(self):
-        self.solicited += 1
 
     def note(self, kind, text):
         self.lines.append((kind, text))
@@ -531,7 +550,8 @@ def test_a_packet_that_finds_no_router_has_one_asked_for():
             assert not port.send(addresses.parse(_ONE[0]), bytes(16), 60, b"\x11")
     finally:
         wifi.now = clock
-    assert port.solicited == 3 and port.faults
+    assert len([1 for asked in port._station._nic.asked if asked == ("solicit",)]) == 3
+    assert port.faults
 
 
 class _Queue:
@@ -607,12 +627,12 @@ def test_an_ipv4_address_counts_where_it_leads_somewhere():
     station = port._station
     station._nic.addr4 = "10.0.0.5"
     port.see(0)
-    station._look(0)
+    station._list(0)
     assert [addresses.text(entry.octets) for entry in station.usable()] == ["10.0.0.5"]
     port.use(True, False)
     assert station.usable() == []
     port.use(True, True)
     for text in ("169.254.1.2", "0.0.0.0"):
         station._nic.addr4 = text
-        station._look(0)
+        station._list(0)
         assert station.usable() == []
