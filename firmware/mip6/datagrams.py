@@ -75,8 +75,9 @@ class Socket:
         """Send octets to (address, port), now or once a binding exists.
 
         Raises OSError: EAGAIN where it can't be sent now and may not wait, EHOSTUNREACH where the
-        address is no correspondent's, EBADF after `close`; Misuse beyond 1184 octets, and for what
-        are no octets, no address, no port; ValueError for a text that is no address.
+        address is no correspondent's and there is no home agent, EBADF after `close`; Misuse
+        beyond 1184 octets, and for what are no octets, no address, no port; ValueError for a text
+        that is no address.
         """
         address, port = self._checked(data, destination)
         if self._send(address, port, data):
@@ -132,7 +133,7 @@ class Socket:
     def _done_with(self, address: bytes, port: int, data: bytes) -> bool:
         """Whether a waiting datagram was sent, or never can be: the keys changed meanwhile."""
         bindings = self._node.bindings
-        if bindings is not None and bindings.find(address) is None:
+        if bindings is not None and not bindings.serves(address):
             self.counts["refused"] += 1
             return True
         return self._send(address, port, data)
@@ -177,7 +178,7 @@ class Socket:
         elif not isinstance(address, bytes) or len(address) != ADDRESS_OCTETS:
             raise Misuse("an address is text or 16 octets")
         bindings = self._node.bindings
-        if bindings is not None and bindings.find(address) is None:
+        if bindings is not None and not bindings.serves(address):
             raise OSError(errno.EHOSTUNREACH)
         return address, port
 

@@ -6,6 +6,7 @@ There are no queues between the port and the bindings, so none can grow. What wa
 """
 
 import asyncio
+import os
 
 from . import addresses, clock, packets
 from .bindings.binding import KEEPALIVE_S
@@ -87,10 +88,14 @@ class Node:
             udp = hasattr(self.port, "udp") and self.port.udp
             credentials = self.keystore.credentials
             if udp and credentials is not None:
-                self.port.use(credentials.native, over_ipv4(credentials.peers))
+                self.port.use(
+                    credentials.native,
+                    over_ipv4(credentials.peers),
+                    credentials.home_agent is not None,
+                )
             native = not udp or self.port.native
             self.bindings = bindings = BindingUpdateList(
-                self.keystore, self.now(), self.emit, native, udp
+                self.keystore, self.now(), self.emit, native, udp, os.urandom
             )
             bindings.keepalive_s = self._keepalive_s
             self.uplinks.home_address = bindings.home_address

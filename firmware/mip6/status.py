@@ -111,6 +111,7 @@ def _of_binding(entry: "binding.Binding", keystore: "Keystore", now: int) -> "di
     left = entry.expires_at
     answer: dict[str, Any] = {
         "correspondent": text(entry.correspondent),
+        "authorized": _authorized(entry),
         "state": states.STATES[entry.state],
         "reason": reason(entry.why),
         "care_of_address": text(entry.care_of) if entry.care_of else None,
@@ -124,9 +125,18 @@ def _of_binding(entry: "binding.Binding", keystore: "Keystore", now: int) -> "di
         "round_trip_ms": entry.round_trip,
         "lifetime_left_s": None if left is None else max(0, left - now) // 1000,
     }
-    if entry.state != states.UNKEYED:
+    if entry.keyed:
         answer["key"] = outlook(keystore, entry.index, entry.pace.sent, now - entry.since)
     return answer
+
+
+def _authorized(entry: "binding.Binding") -> str:
+    """What authorizes updates there; "nothing": the home agent has no key."""
+    if entry.procedure is not None:
+        return "return routability"
+    if entry.keyed:
+        return "static key"
+    return "nothing"
 
 
 def _endpoint(entry: "binding.Binding") -> str | None:
@@ -164,6 +174,8 @@ def of_node(node: "Node") -> "dict[str, Any]":
     if hasattr(node.port, "waits"):
         answer["waits"] = node.port.waits()
     answer["home_address"] = text(bindings.home_address)
+    agent = bindings.home_agent
+    answer["home_agent"] = None if agent is None else text(agent.correspondent)
     answer["care_of_address"] = text(care_of) if care_of else None
     answer["bindings"] = of_bindings(bindings, now)
     answer["drops"] = dict(bindings.drops)

@@ -1,6 +1,6 @@
 """A node with a home agent: its registration, the tunnel, and correspondents without a key."""
 
-from agents import AGENT, ROUTED, STRANGER, HomeAgent, Routed, keystore, routed, tunnelled
+from homeagents import AGENT, ROUTED, STRANGER, HomeAgent, Routed, keystore, routed, tunnelled
 from peer import CN, COA1, COA2, HOME, Correspondent, drain, kcn, receive
 
 from mip6 import addresses, messages, packets
@@ -138,7 +138,7 @@ def test_a_home_agent_without_a_key_is_believed_as_it_is():
     update = agent.read(drain(bindings, 0)[0])
     receive(bindings, agent.answer(update), 20)
     assert state(bindings) == "bound"
-    assert not bindings.home_agent.authenticated
+    assert not bindings.home_agent.keyed
     bindings.attach(COA2, 1000)
     update = agent.read(drain(bindings, 1000)[0])
     assert update.sequence == 1

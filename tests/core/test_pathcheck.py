@@ -49,7 +49,7 @@ class Path:
     def stop(self):
         pass
 
-    def use(self, native, ipv4):
+    def use(self, native, ipv4, tunnel):
         pass
 
     def resolve(self, name, ipv6, ipv4, feed):

@@ -108,6 +108,11 @@ class Binding:
         self._packet: "Outgoing | None" = None
 
     @property
+    def keyed(self) -> bool:
+        """Whether a key authorizes updates."""
+        return bool(self._peer.generations)
+
+    @property
     def care_of(self) -> bytes | None:
         """The address (16 octets) that is registered, or is to be."""
         return None if self.way is None else self.way[1]
@@ -204,7 +209,7 @@ class Binding:
 
     def prepare(self, care_of_address: bytes) -> None:
         """Make Kbm for an address that may come into use."""
-        if self._peer.generations:
+        if self.keyed:
             self._ready_keys().registration(care_of_address)
 
     def forget(self, care_of_address: bytes) -> None:

@@ -263,6 +263,10 @@ class BindingUpdateList:
             if binding.usable and binding.unproven(now):
                 binding.feed(states.REQUESTED, now)
 
+    def serves(self, destination: bytes) -> bool:
+        """Whether data may ever go there: to a correspondent, with a home agent to anybody."""
+        return self.home_agent is not None or self.find(destination) is not None
+
     def reaches(self, destination: bytes) -> bool:
         """Whether data can go there: the node is at home, bound at this correspondent or at its
         home agent, or was on an uplink that is still there."""

@@ -6,7 +6,7 @@ the key's generation), and what it is good for: while it stands, whatever isn't 
 correspondent with a binding of its own goes through the home agent, and comes that way.
 
 A home agent that was provisioned without a key gets updates that nothing authenticates, and so is
-believed whatever it, or anybody in its name, says (`authenticated`). Its numbers are kept in
+believed whatever it, or anybody in its name, says (`keyed`). Its numbers are kept in
 memory alone: there is no key whose life they guard.
 """
 
@@ -53,12 +53,11 @@ class _Unauthenticated(updates.Update):
 
 
 class HomeRegistration(Binding):
-    """The state of the home agent. `authenticated`: whether there is a key."""
+    """The state of the home agent."""
 
     def __init__(self, owner: "BindingUpdateList", index: int, peer: "Peer", now: int) -> None:
         Binding.__init__(self, owner, index, peer, now)
-        self.authenticated = bool(peer.generations)
-        if not self.authenticated:
+        if not self.keyed:
             self.state = states.DETACHED
             self.why = None
             self.generation = 0
@@ -72,7 +71,7 @@ class HomeRegistration(Binding):
             )
 
     def _ready_keys(self) -> "updates.PreparedKeys":
-        if self.authenticated:
+        if self.keyed:
             generation, key = self._owner.keystore.current(self.index)
             if self.keys is None or generation != self.generation:
                 self._tell_generation(generation)
@@ -89,35 +88,35 @@ class HomeRegistration(Binding):
         return self.keys  # type: ignore[return-value]  # made above, or from the start on
 
     def _proves(self, key: "HmacKey", care_of_address: bytes, header: "Octets") -> bool:
-        return not self.authenticated or keys.verify_home_agent(
+        return not self.keyed or keys.verify_home_agent(
             key, care_of_address, self._owner.home_address, header
         )
 
     # Numbers of a home agent without a key
 
     def _take(self) -> tuple[int, int]:
-        if self.authenticated:
+        if self.keyed:
             return Binding._take(self)
         self._number = (self._number + 1) % _NUMBERS
         return 0, self._number
 
     def counts(self, sequence: int) -> bool:
         """Whether an answer that names this number says that we are behind."""
-        return not self.authenticated or Binding.counts(self, sequence)
+        return not self.keyed or Binding.counts(self, sequence)
 
     def _remedy(self, message: "messages.Message") -> None:
-        if self.authenticated:
+        if self.keyed:
             Binding._remedy(self, message)
         else:
             self._number = message.sequence
 
     def _wait(self, now: int) -> int:
-        return Binding._wait(self, now) if self.authenticated else 0
+        return Binding._wait(self, now) if self.keyed else 0
 
     def _spend(self, tokens: int) -> None:
-        if self.authenticated:
+        if self.keyed:
             Binding._spend(self, tokens)
 
     def _warn(self) -> None:
-        if self.authenticated:
+        if self.keyed:
             Binding._warn(self)

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 _ROUTING = const(43)
 _ICMPV6 = const(58)
 _MOBILITY = const(135)
+_WITH_TUNNEL = (_ROUTING, _MOBILITY, _ICMPV6, packets.IPV6)
 _PARAMETER_PROBLEM = const(4)
 
 _OCTETS_MAX = const(2048)  # of a packet received
@@ -101,6 +102,7 @@ class Port:
         self._begun = False
         self._port = random_port()  # of datagrams: one a start
         self.native = True
+        self._tunnel = False
         self.why = ""
         # what the system refused, counted by errno name or number
         self.faults: dict[str, int] = {}
@@ -131,12 +133,14 @@ class Port:
         """Why an address is used a second late, since nobody else may have it; else nothing."""
         return self._settings.text()
 
-    def use(self, native: bool, ipv4: bool) -> None:
-        """Have raw IPv6 or not from now on, where this process may. IPv4 is told of anyway."""
-        before = self.native
+    def use(self, native: bool, ipv4: bool, tunnel: bool) -> None:
+        """Have raw IPv6 or not from now on, where this process may; `tunnel`: packets in packets,
+        too (a home agent sends them). IPv4 is told of anyway."""
+        before = self.native, self._tunnel
         self.native = native and raw_allowed()
+        self._tunnel = tunnel
         self.why = "switched off" if not native else "" if self.native else "no CAP_NET_RAW"
-        if self.native != before:
+        if (self.native, self._tunnel) != before:
             for address in list(self._open):
                 name = self._open[address].link
                 self._close(address)
@@ -370,7 +374,7 @@ class Port:
     def _open_at(self, link: "Link", address: bytes) -> bool:
         sockets, watches = {}, []
         try:
-            for protocol in (_ROUTING, _MOBILITY, _ICMPV6) if self._is_native(address) else ():
+            for protocol in self._protocols(address):
                 kind = _PARAMETER_PROBLEM if protocol == _ICMPV6 else None
                 raw = sockets[protocol] = Raw(address, link.name, protocol, kind)
                 watches.append(Watch(raw.socket, _reader(self, raw), self._sink.faulted))
@@ -383,8 +387,11 @@ class Port:
         self._open[address] = _Open(link.name, sockets, watches)
         return True
 
-    def _is_native(self, address: bytes) -> bool:
-        return self.native and not is_ipv4(address)
+    def _protocols(self, address: bytes) -> tuple[int, ...]:
+        """What is heard natively at an address."""
+        if not self.native or is_ipv4(address):
+            return ()
+        return _WITH_TUNNEL if self._tunnel else _WITH_TUNNEL[:-1]
 
     async def _retry(self) -> None:
         """Where an address could not be used, look once more soon."""

@@ -61,7 +61,7 @@ class WifiPort:
         self._task: asyncio.Task[None] | None = None
         self._sink: "Sink" = None  # type: ignore[assignment]  # until `start`
         self._sender: "Sender | None" = None
-        self._wanted = self.native = False
+        self._wanted = self.native = self._tunnel = False
         self.why = "no keys yet"
         self._outside: dict[bool, Outside] = {}  # for IPv4 or not
         self._outside_port = random_port()  # one a start
@@ -73,13 +73,16 @@ class WifiPort:
         self._heard = self._lost = False  # a router, as the log has it; a packet that found none
         self._lost_at = 0
 
-    def use(self, native: bool, ipv4: bool) -> None:
+    def use(self, native: bool, ipv4: bool, tunnel: bool) -> None:
         """Have raw IPv6 or not from now on, where this firmware has it; `ipv4`: whether an address
-        of that kind is of any use. Raises OSError where all sockets are in use."""
+        of that kind is of any use; `tunnel`: packets in packets, too (a home agent sends them).
+        Raises OSError where all sockets are in use."""
         self._wanted = native
         self._station.ipv4 = ipv4
-        if not native:
+        if not native or tunnel != self._tunnel:
             self._close_native()
+        self._tunnel = tunnel
+        if not native:
             self.why = "switched off"
         elif self._sender is None:
             self._open_native()
@@ -89,6 +92,8 @@ class WifiPort:
             self._sender = self._open_sender()
             for protocol in self.protocols:
                 self._receivers.append(self._open_receiver(protocol))
+            if self._tunnel:
+                self._receivers.append(self._open_receiver(packets.IPV6))
         except Exception as error:
             self._close_native()
             if not isinstance(error, OSError) or not isinstance(error.args[0], str):
