@@ -1,5 +1,5 @@
-"""Mutated packets against the correspondent: a million native ones against its judgement, a million
-inside UDP, and a million against return routability; as many as time gives against the whole
+"""Mutated packets against the correspondent: a million native ones against its judgement, a
+million inside UDP, a million against return routability; as many as time gives against the whole
 daemon. Run it with `make fuzz`; writes bench/out/hostile.json.
 
 Exits with 1 where a packet crashed something, was believed, or made memory grow.
