@@ -68,8 +68,11 @@ def bindings(
         bool, typer.Option("--json", help="Print JSON: a list of objects.")
     ] = False,
 ) -> None:
-    """Show where the nodes are: those with a key as the registry has it, and what return
-    routability the daemons of this host grant, the latest 256 of each."""
+    """Show where the nodes are.
+
+    Those with a key as the registry has it; those without as the daemons of this host tell, of
+    each the 256 that came last.
+    """
     with Registry.open(registry, create=False) as opened:
         now = time.time_ns() // 1_000_000
         found = view.current(opened, now)
