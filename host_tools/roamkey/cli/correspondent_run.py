@@ -42,6 +42,13 @@ class Refresh(str, Enum):
     never = "never"
 
 
+class OnOff(str, Enum):
+    """A switch."""
+
+    on = "on"
+    off = "off"
+
+
 def _address(text: str) -> IPv6Address:
     try:
         address = IPv6Address(text)
@@ -119,6 +126,13 @@ def run(
             help="How often a node behind a NAT is to send something; 0: as it thinks best.",
         ),
     ] = NAT_REFRESH_S,
+    return_routability: Annotated[
+        OnOff,
+        typer.Option(
+            help="Whether nodes without a key are served too, by return routability (RFC 6275). A "
+            "home address that was given a key never is.",
+        ),
+    ] = OnOff.on,
     data_plane: Annotated[
         bool,
         typer.Option(
@@ -161,6 +175,7 @@ def run(
         encapsulation=_place(encapsulation),
         encapsulation_needed=encapsulation is not None,
         nat_refresh_s=nat_refresh,
+        return_routability=return_routability is OnOff.on,
     )
     with closing(Log(log.value, log_file)) as lines:
         if told is not None:

@@ -11,6 +11,7 @@ are read again, the log file is reopened; where that fails, all goes on as befor
 """
 
 import gc
+import os
 import selectors
 import signal
 import time
@@ -78,7 +79,12 @@ class Daemon:
         self._said: list[str] = []  # troubles, by the thread
         place = encapsulation.place or EVERYWHERE
         cache = BindingCache(
-            address.packed, settings.bindings_max, None, settings.nat_refresh_s, place.port
+            address.packed,
+            settings.bindings_max,
+            None,
+            settings.nat_refresh_s,
+            place.port,
+            os.urandom if settings.return_routability else None,
         )
         self._high_water = HighWater(settings.marks, address.packed, self._said.append)
         self._store = Store(registry, address.packed, shift_ms)
@@ -92,7 +98,7 @@ class Daemon:
         self.status.parts["registry"] = self._high_water.facts
         self._inbox = Inbox(sockets, encapsulation, self._responder, self.telling)
         self._own = OwnAddresses()
-        cache.host_has(self._own.take())
+        cache.host_has(*self._own.take())
         self._plane = plane
         if plane is not None:
             sockets.leave_data()
@@ -152,7 +158,7 @@ class Daemon:
             if self._helper.busy:
                 self._select(max(0.0, self._late_at - time.monotonic()))
             elif self._own.changed:
-                self._responder.cache.host_has(self._own.take())
+                self._responder.cache.host_has(*self._own.take())
                 self._tell_plane(now_ms())
             elif time.monotonic() >= self._tick_at:
                 self._tick_at = time.monotonic() + _TICK_S

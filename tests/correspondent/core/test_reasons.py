@@ -5,7 +5,15 @@ from pathlib import Path
 
 from mip6 import messages, packets
 from roamkey.correspondent import encapsulation, status
-from roamkey.correspondent.core import cache, inside, others, reasons, responder, triage
+from roamkey.correspondent.core import (
+    cache,
+    inside,
+    others,
+    reasons,
+    responder,
+    routability,
+    triage,
+)
 from roamkey.correspondent.dataplane import tally
 
 
@@ -16,11 +24,13 @@ def counted():
         found |= set(re.findall(r'Violation\(\s*"([a-z -]+)"', Path(module.__file__).read_text()))
     assert '"length"' in Path(messages.__file__).read_text()
     found.add("length")  # chosen beside "truncated"
-    for module in (cache, others):
+    for module in (cache, others, routability):
         text = Path(module.__file__).read_text()
-        found |= set(re.findall(r'dropped\(\s*inbound, "([a-z ]+)"', text))
+        found |= set(re.findall(r'dropped\(\s*inbound, "([A-Za-z -]+)"', text))
     found |= {*encapsulation._CUT, encapsulation.FRAGMENT}
     found |= {
+        "a key was entered",
+        "authenticator",
         "no binding",
         "message type",
         "no key",
@@ -37,7 +47,10 @@ def counted():
 def test_each_has_its_advice():
     assert counted() - set(reasons.DROPPED) == set()
     assert set(reasons.DROPPED) - counted() == set()
-    assert set(reasons.REFUSED) == set(cache._REFUSALS.values())
+    assert set(reasons.REFUSED) == {
+        *cache._REFUSALS.values(),
+        *routability.REFUSALS.values(),
+    }
     assert {*reasons.DATA_PLANE, *reasons.PASSED_ON} == set(tally.NAMES)
 
 
