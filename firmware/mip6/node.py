@@ -10,6 +10,7 @@ import os
 
 from . import addresses, clock, packets
 from .bindings.binding import KEEPALIVE_S
+from .bindings.states import AT_HOME
 from .bindings.update_list import BindingUpdateList, nowhere
 from .bindings.uplinks import Uplinks
 from .bindings.ways import over_ipv4
@@ -70,7 +71,7 @@ class Node:
         self._timer_at = 0
         self._looking: asyncio.Task[None] | None = None  # up a name
         self.uplinks = Uplinks()
-        self._top_up_due = self._torn = False
+        self._top_up_due = self._torn = self._announced = False
         self._verify_at: int | None = None
         self.fault = ""
         self.bindings: BindingUpdateList | None = None
@@ -91,7 +92,7 @@ class Node:
                 self.port.use(
                     credentials.native,
                     over_ipv4(credentials.peers),
-                    credentials.home_agent is not None,
+                    None if credentials.home_agent is None else credentials.home_address,
                 )
             native = not udp or self.port.native
             self.bindings = bindings = BindingUpdateList(
@@ -196,10 +197,20 @@ class Node:
             else:
                 self._use(bindings, best[0], best[1], now)
             self._send(now)
+            if bindings.home_agent is not None:
+                self._announce(bindings)
             for socket in self.sockets.values():
                 socket.flush()
             if self._looking is None and self._ended is not None:
                 self._look_up(bindings, now)
+
+    def _announce(self, bindings: BindingUpdateList) -> None:
+        """Once the home agent has let go of the home address, the neighbours are told, once."""
+        at_home = bindings.care_of == bindings.home_address
+        free = at_home and bindings.home_agent.state == AT_HOME  # type: ignore[union-attr]  # it is there
+        if free and not self._announced and hasattr(self.port, "announce"):
+            self.port.announce(self.uplinks.uplink_of(bindings.home_address))
+        self._announced = free
 
     def _use(self, bindings: BindingUpdateList, uplink: str, address: bytes, now: int) -> None:
         """Use an address of an uplink; the IPv4 one beside it serves too."""

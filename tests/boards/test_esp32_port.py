@@ -479,7 +479,7 @@ def test_stock_firmware_has_packets_inside_udp_over_ipv4():
         before, outside.socket = outside.socket, DatagramSockets
         try:
             port = esp32.Port(Store({"ssid": "attic", "priority": 0}))
-            port.use(True, True, False)
+            port.use(True, True, None)
             assert not port.native and "no IPv6" in port.why
             asyncio.run(over_ipv4(radio, port, sink))
             assert port.faults == {}
@@ -544,7 +544,7 @@ def test_port_joins_by_priority_and_follows():
             )
         )
         assert Socket.made == []
-        port.use(True, True, False)
+        port.use(True, True, None)
         assert [stream.protocol for stream in Socket.made] == [43, 135, 58] and port.native
         asyncio.run(roam(radio, port, sink))
         assert port.faults == {}

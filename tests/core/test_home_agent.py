@@ -380,8 +380,9 @@ def test_an_update_under_tokens_of_before_isnt_acknowledged_by_later_ones():
 def test_home_again_the_correspondent_forgets_by_the_home_token_alone():
     bindings, agent, cn, _ = routed_node()
     bindings.attach(HOME, 5000)
-    registration, deletion = drain(bindings, 5000)
+    (registration,) = drain(bindings, 5000)  # that comes first
     receive(bindings, agent.answer(agent.read(registration)), 5020)
+    (deletion,) = drain(bindings, 5020)
     assert deletion[:3] == (HOME, ROUTED, packets.MOBILITY)
     update = cn.read(deletion)
     assert (update.lifetime, update.indices[2:]) == (0, b"\0\0")
@@ -389,13 +390,25 @@ def test_home_again_the_correspondent_forgets_by_the_home_token_alone():
     assert state(bindings, 1) == "home"
 
 
+def test_a_home_agent_that_says_nothing_isnt_waited_for():
+    bindings, agent, cn, _ = routed_node()
+    bindings.attach(HOME, 5000)
+    now, told = 5000, []
+    while now < 30000:
+        told += [sent[1] for sent in drain(bindings, now)]
+        now = max(now + 1, bindings.wakes_at())
+    assert told[:4] == [AGENT, AGENT, AGENT, ROUTED]
+
+
 def test_at_home_the_home_test_goes_plainly():
     bindings, agent, cn, _ = routed_node()
     bindings.detach(1000)
     bindings.attach(HOME, 300000)  # the home token is no more
-    sent = drain(bindings, 300000)
-    assert [one[:3] for one in sent[1:]] == [(HOME, ROUTED, packets.MOBILITY)]
-    receive(bindings, cn.take_test(sent[1]), 300040)
+    (registration,) = drain(bindings, 300000)
+    receive(bindings, agent.answer(agent.read(registration)), 300020)
+    (test,) = drain(bindings, 300020)
+    assert test[:3] == (HOME, ROUTED, packets.MOBILITY)
+    receive(bindings, cn.take_test(test), 300040)
     update = cn.read(drain(bindings, 300040)[0])
     assert update.lifetime == 0
 

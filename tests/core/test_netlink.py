@@ -98,8 +98,11 @@ def test_a_link_local_address_is_a_source_for_solicitations():
 
 
 def test_a_prefix_that_is_advertised():
-    body = struct.pack(NATIVE + "BBHiBBBB", 10, 0, 0, 3, 3, 64, 3, 0)
-    assert list(netlink.read(message(52, body))) == [(netlink.PREFIX, 3)]
+    head = struct.pack(NATIVE + "BBHiBBBB", 10, 0, 0, 3, 3, 64, 3, 0)
+    prefix = b"\x20\x01\x0d\xb8" + bytes(12)
+    body = head + struct.pack(NATIVE + "HH", 20, 1) + prefix
+    assert list(netlink.read(message(52, body))) == [(netlink.PREFIX, 3, prefix)]
+    assert list(netlink.read(message(52, head))) == []
     assert list(netlink.read(message(52, body[:8]))) == []
 
 

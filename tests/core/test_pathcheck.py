@@ -49,7 +49,7 @@ class Path:
     def stop(self):
         pass
 
-    def use(self, native, ipv4, tunnel):
+    def use(self, native, ipv4, home):
         pass
 
     def resolve(self, name, ipv6, ipv4, feed):

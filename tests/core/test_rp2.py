@@ -482,7 +482,7 @@ class _Port(wifi.WifiPort):
         self.told = []
         self.lines = []
         self._sink = self
-        self.use(True, True, False)
+        self.use(True, True, None)
         self._station._known = _read(_KNOWN)
 
     def _open_sender(self):
@@ -629,9 +629,9 @@ def test_an_ipv4_address_counts_where_it_leads_somewhere():
     port.see(0)
     station._list(0)
     assert [addresses.text(entry.octets) for entry in station.usable()] == ["10.0.0.5"]
-    port.use(True, False, False)
+    port.use(True, False, None)
     assert station.usable() == []
-    port.use(True, True, False)
+    port.use(True, True, None)
     for text in ("169.254.1.2", "0.0.0.0"):
         station._nic.addr4 = text
         station._list(0)

@@ -37,6 +37,7 @@ _QUOTED_MAX = const(1232)  # an ICMPv6 error is no longer than 1280 octets with 
 
 _SILENCE_MS = const(2500)  # two updates unanswered for so long: the way may lead nowhere
 _COMPLAINTS_MS = const(1000)  # between errors that we send
+_TOLD_IN_VAIN = const(3)  # updates
 _NEVER = const(-10000000)
 
 
@@ -208,7 +209,7 @@ class BindingUpdateList:
         if self._reply is not None:
             return self._take_reply()
         for binding in self.bindings:
-            packet = binding.run(now)
+            packet = None if self._has_to_wait(binding) else binding.run(now)
             if packet is not None:
                 self._drawn = binding
                 return packet
@@ -217,6 +218,18 @@ class BindingUpdateList:
             if packet is not None:
                 return packet
         return None
+
+    def _has_to_wait(self, binding: Binding) -> bool:
+        """At home the home agent is told first (RFC 6275 section 11.5.5): while it defends the
+        home address, the answers of others go to it. One that says nothing isn't waited for."""
+        agent = self.home_agent
+        return (
+            agent is not None
+            and binding is not agent
+            and agent.state == states.RETURNING
+            and binding.state == states.RETURNING
+            and agent.pace.unanswered < _TOLD_IN_VAIN
+        )
 
     def _take_reply(self) -> "Outgoing | None":
         reply, self._reply = self._reply, None
@@ -346,7 +359,7 @@ class BindingUpdateList:
         """When `next_packet` has to be called again though nothing happened, or None."""
         soonest = None
         for binding in self.bindings:
-            at = binding.wakes_at()
+            at = None if self._has_to_wait(binding) else binding.wakes_at()
             if at is not None and (soonest is None or at < soonest):
                 soonest = at
         return soonest

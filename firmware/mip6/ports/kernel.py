@@ -56,6 +56,11 @@ class Kernel:
         self._seen = set()
         self._socket.send(netlink.ask_links())
 
+    def tell(self, octets: bytes) -> None:
+        """Send the kernel a message of netlink.py; what it does shows in what it says. OSError."""
+        if self._socket is not None:
+            self._socket.send(octets)
+
     def stop(self) -> None:
         """Hear no more."""
         self._hush()

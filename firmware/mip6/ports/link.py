@@ -42,6 +42,7 @@ class Link:
         self.asked = False
         self.asked_at = 0
         self.heard = False
+        self.is_home = False  # a router advertises the home address's prefix there
 
     def counts(self, address: bytes) -> bool:
         """Whether an address can be used."""

@@ -48,7 +48,9 @@ _RTM_DELADDR = const(21)
 _RTM_GETADDR = const(22)
 _RTM_NEWROUTE = const(24)
 _RTM_NEWPREFIX = const(52)
+_NLM_F_REQUEST = const(0x1)
 _NLM_F_REQUEST_DUMP = const(0x301)
+_NLM_F_CREATE = const(0x400)
 _NLM_F_MULTI = const(0x2)  # a part of a dump
 _AF_INET = const(2)
 _AF_INET6 = const(10)
@@ -66,6 +68,8 @@ _SCOPE_GLOBAL = const(0)  # RT_SCOPE_UNIVERSE
 _SCOPE_LINK = const(253)
 _RTA_OIF = const(4)
 
+_NODAD = const(0x02)
+_PREFIX_ADDRESS = const(1)
 _TEMPORARY = const(0x01)  # of RFC 8981: a new one each day would be a move each day
 _DADFAILED = const(0x08)
 _FLAG_OPTIMISTIC = const(0x04)  # beside _TENTATIVE, and only where it may be used at once
@@ -86,6 +90,25 @@ def ask_addresses() -> bytes:
                        0, 0, 0, 0, 0)  # fmt: skip
 
 
+def add_address(index: int, address: bytes) -> bytes:
+    """The octets that have an interface use 16 octets of address, with no detection before."""
+    return _address_message(_RTM_NEWADDR, _NLM_F_CREATE, index, address, _NODAD)
+
+
+def remove_address(index: int, address: bytes) -> bytes:
+    """The octets that take an address from an interface."""
+    return _address_message(_RTM_DELADDR, 0, index, address, 0)
+
+
+def _address_message(kind: int, flags: int, index: int, address: bytes, how: int) -> bytes:
+    return (
+        struct.pack(NATIVE + "IHHII", 44, kind, _NLM_F_REQUEST | flags, 3, 0)
+        + struct.pack(NATIVE + "BBBBI", _AF_INET6, 128, how, _SCOPE_GLOBAL, index)
+        + struct.pack(NATIVE + "HH", 20, _IFA_ADDRESS)
+        + address
+    )
+
+
 def read(octets: bytes) -> "Iterator[tuple[Any, ...]]":
     """What a datagram of the kernel says, one tuple a message:
 
@@ -94,7 +117,7 @@ def read(octets: bytes) -> "Iterator[tuple[Any, ...]]":
     (LINK, interface index, name, up, changes), (NO_LINK, interface index), (DONE, None),
     (ROUTE, interface index): IPv4 has a default route there now, which comes after the address;
     (LOCAL, interface index): a link-local address can be used there, as a solicitation's source;
-    (PREFIX, interface index): a Router Advertisement came that has a prefix.
+    (PREFIX, interface index, prefix): a Router Advertisement came that has one (16 octets).
     `usable`: USABLE where it is global in scope, not temporary, and duplicate address detection is
     over; OPTIMISTIC where it isn't and need not be (RFC 4429); else UNUSABLE. `preferred`: not
     deprecated (RFC 4862 section 5.5.4); `valid`: seconds, None for ever; `news`: it happened now,
@@ -123,7 +146,9 @@ def read(octets: bytes) -> "Iterator[tuple[Any, ...]]":
                 if attribute == _RTA_OIF and len(value) == 4:
                     yield ROUTE, struct.unpack(NATIVE + "I", value)[0]
         elif kind == _RTM_NEWPREFIX and len(body) >= 12 and body[0] == _AF_INET6:
-            yield PREFIX, struct.unpack(NATIVE + "i", body[4:8])[0]
+            for attribute, value in _attributes(body[12:]):
+                if attribute == _PREFIX_ADDRESS and len(value) == 16:
+                    yield PREFIX, struct.unpack(NATIVE + "i", body[4:8])[0], value
 
 
 def _address(kind: int, body: bytes, news: bool) -> "tuple[Any, ...] | None":

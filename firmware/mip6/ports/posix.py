@@ -20,6 +20,7 @@ from ..addresses import is_ipv4
 from ..clock import now
 from ..compat import const
 from . import netlink
+from .homelink import HomeLink
 from .kernel import Kernel
 from .link import Link
 from .news import Ration, moved
@@ -102,7 +103,7 @@ class Port:
         self._begun = False
         self._port = random_port()  # of datagrams: one a start
         self.native = True
-        self._tunnel = False
+        self._home = HomeLink(self._tell_kernel)
         self.why = ""
         # what the system refused, counted by errno name or number
         self.faults: dict[str, int] = {}
@@ -113,8 +114,24 @@ class Port:
         self._kernel = Kernel(self._take, self._took_all, self._fault, sink.faulted)
         self._kernel.start()
 
+    def _tell_kernel(self, octets: bytes) -> None:
+        if self._kernel is not None:
+            self._kernel.tell(octets)
+
+    def _try(self, step: "Callable[..., None]", *arguments: "Any") -> None:
+        """What may fail, and is only counted then."""
+        try:
+            step(*arguments)
+        except OSError as error:
+            self._fault(error)
+
+    def announce(self, uplink: str) -> None:
+        """Tell the neighbours on an uplink that the home address is ours again."""
+        self._try(self._home.announce, uplink)
+
     def stop(self) -> None:
         """End: everything is closed."""
+        self._try(self._home.leave)
         for address in list(self._open):
             self._close(address)
         for task in [self._retrying] + [link.asking for link in self._links.values()]:
@@ -133,14 +150,16 @@ class Port:
         """Why an address is used a second late, since nobody else may have it; else nothing."""
         return self._settings.text()
 
-    def use(self, native: bool, ipv4: bool, tunnel: bool) -> None:
-        """Have raw IPv6 or not from now on, where this process may; `tunnel`: packets in packets,
-        too (a home agent sends them). IPv4 is told of anyway."""
-        before = self.native, self._tunnel
+    def use(self, native: bool, ipv4: bool, home: bytes | None) -> None:
+        """Have raw IPv6 or not from now on, where this process may. `home`: the home address where
+        there is a home agent: then packets in packets, too. IPv4 is told of anyway."""
+        before = self.native, self._home.address
         self.native = native and raw_allowed()
-        self._tunnel = tunnel
+        if self._home.address != home:
+            self._try(self._home.leave)
+            self._home.address = home
         self.why = "switched off" if not native else "" if self.native else "no CAP_NET_RAW"
-        if (self.native, self._tunnel) != before:
+        if (self.native, home) != before:
             for address in list(self._open):
                 name = self._open[address].link
                 self._close(address)
@@ -236,6 +255,7 @@ class Port:
             link = self._links.pop(index, None)
             if link is not None:
                 link.up = False
+                self._home.gone(link)
                 self._settings.give_back(link.name)
                 self._follow(link)
             return
@@ -254,10 +274,14 @@ class Port:
             return
         elif kind == netlink.PREFIX:
             self._heard(link)
+            if self._priority(link.name) is not None:
+                self._try(self._home.heard, link, event[2])
             return
         elif kind == netlink.ADDRESS:
             if link.take(self._sent_from, now(), *event[2:]):
                 self._heard(link)
+            if self._priority(link.name) is not None:
+                self._try(self._home.seen, link)
         else:
             link.lose(event[2])
         self._follow(link)
@@ -277,6 +301,7 @@ class Port:
             self._settings.take(name)
         if link.up and not up:
             link.failed()
+            link.is_home = False
         came = up and not link.up and serves and (link.name or self._begun)
         link.name, link.up = name, up
         if came:
@@ -391,7 +416,7 @@ class Port:
         """What is heard natively at an address."""
         if not self.native or is_ipv4(address):
             return ()
-        return _WITH_TUNNEL if self._tunnel else _WITH_TUNNEL[:-1]
+        return _WITH_TUNNEL[:-1] if self._home.address is None else _WITH_TUNNEL
 
     async def _retry(self) -> None:
         """Where an address could not be used, look once more soon."""

@@ -34,7 +34,7 @@ _ETH_P_IPV6 = const(0x86DD)
 _NETLINK_RECEIVE = const(262144)  # octets: a storm of address changes shouldn't overflow it
 
 
-def _place(address: bytes, port: int = 0) -> "Any":
+def place(address: bytes, port: int = 0) -> "Any":
     """A sockaddr_in6 for 16 octets, as the interpreter wants it."""
     if not MICROPYTHON:
         return socket.inet_ntop(socket.AF_INET6, address), port
@@ -94,7 +94,7 @@ class Raw:
                 )
             # Not the routing table but the address decides which way a packet leaves.
             self.socket.setsockopt(_SOL_SOCKET, _SO_BINDTODEVICE, interface.encode() + b"\0")
-            self.socket.bind(_place(address))
+            self.socket.bind(place(address))
             self.socket.setblocking(False)
         except OSError:
             self.socket.close()
@@ -102,7 +102,7 @@ class Raw:
 
     def send(self, destination: bytes, payload: "Octets") -> None:
         """Send `payload`, which begins with the protocol's header, to 16 octets of address."""
-        self.socket.sendto(payload, _place(destination))
+        self.socket.sendto(payload, place(destination))
 
     def receive(self, octets: int) -> tuple[bytes, bytes] | None:
         """(payload, source) of a packet waiting, or None."""
@@ -128,7 +128,7 @@ class Udp:
         self.socket = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
         try:
             self.socket.setsockopt(_SOL_SOCKET, _SO_BINDTODEVICE, interface.encode() + b"\0")
-            self.socket.bind(_place(address, port))
+            self.socket.bind(place(address, port))
             self.socket.setblocking(False)
         except OSError:
             self.socket.close()
@@ -174,7 +174,7 @@ class Outside:
 
     def _at(self, address: bytes, port: int) -> "Any":
         if not self._ipv4:
-            return _place(address, port)
+            return place(address, port)
         if not MICROPYTHON:
             return addresses.text(address), port
         head = struct.pack(netlink.NATIVE + "H", socket.AF_INET) + struct.pack(">H", port)
@@ -215,6 +215,21 @@ def look_up(name: str) -> list[bytes]:
     return found
 
 
+def neighbourly(interface: str, source: bytes | None = None) -> "socket.socket":
+    """A socket for ICMPv6 to the neighbours on an interface, hop limit 255, from an address of
+    ours (None: the kernel's choice). OSError."""
+    stream = socket.socket(socket.AF_INET6, _SOCK_RAW, _ICMPV6)
+    try:
+        stream.setsockopt(_SOL_SOCKET, _SO_BINDTODEVICE, interface.encode() + b"\0")
+        stream.setsockopt(_IPV6, _IPV6_MULTICAST_HOPS, 255)
+        if source is not None:
+            stream.bind(place(source))
+    except OSError:
+        stream.close()
+        raise
+    return stream
+
+
 class Solicitor:
     """Asks the routers on an interface for an advertisement (RFC 4861 section 4.1)."""
 
@@ -227,11 +242,9 @@ class Solicitor:
 
         Where none can be used yet, from none: then routers answer to all, and not always at once.
         """
-        stream = socket.socket(socket.AF_INET6, _SOCK_RAW, _ICMPV6)
+        stream = neighbourly(interface)
         try:
-            stream.setsockopt(_SOL_SOCKET, _SO_BINDTODEVICE, interface.encode() + b"\0")
-            stream.setsockopt(_IPV6, _IPV6_MULTICAST_HOPS, 255)
-            stream.sendto(_SOLICITATION, _place(_ALL_ROUTERS))
+            stream.sendto(_SOLICITATION, place(_ALL_ROUTERS))
             return True
         except OSError as error:
             if error.args[0] not in _NO_SOURCE:

@@ -73,10 +73,11 @@ class WifiPort:
         self._heard = self._lost = False  # a router, as the log has it; a packet that found none
         self._lost_at = 0
 
-    def use(self, native: bool, ipv4: bool, tunnel: bool) -> None:
+    def use(self, native: bool, ipv4: bool, home: bytes | None) -> None:
         """Have raw IPv6 or not from now on, where this firmware has it; `ipv4`: whether an address
-        of that kind is of any use; `tunnel`: packets in packets, too (a home agent sends them).
-        Raises OSError where all sockets are in use."""
+        of that kind is of any use; `home`: the home address where there is a home agent: then
+        packets in packets, too. Raises OSError where all sockets are in use."""
+        tunnel = home is not None
         self._wanted = native
         self._station.ipv4 = ipv4
         if not native or tunnel != self._tunnel:
