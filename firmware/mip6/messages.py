@@ -1,5 +1,5 @@
 """Mobility Header messages and their options, encode and decode (RFC 6275 sections 6.1 and 6.2;
-RFC 5555 section 3).
+RFC 5555 section 3; RFC 4285 section 5).
 
 A message is a `Message`: its kind, its fields by name, and its options in order as pairs (type,
 data). Padding is an option like the others, so a message decodes and encodes (`align=False`) to
@@ -65,6 +65,7 @@ BINDING_REFRESH_ADVICE = const(2)
 ALTERNATE_CARE_OF_ADDRESS = const(3)
 NONCE_INDICES = const(4)
 BINDING_AUTHORIZATION_DATA = const(5)
+AUTHENTICATION = const(9)  # "Mobility Message Authentication", RFC 4285 section 5
 NAT_DETECTION = const(31)  # RFC 5555 section 3.2.2
 IPV4_CARE_OF_ADDRESS = const(32)  # RFC 5555 section 3.1.2
 
@@ -111,6 +112,8 @@ OPTIONS = {
     ALTERNATE_CARE_OF_ADDRESS: ("Alternate Care-of Address", 16, (8, 6)),
     NONCE_INDICES: ("Nonce Indices", 4, (2, 0)),
     BINDING_AUTHORIZATION_DATA: ("Binding Authorization Data", None, (8, 2)),
+    # At 4n+1 by RFC 4285 section 5; of those places the one from which it ends the message.
+    AUTHENTICATION: ("Mobility Message Authentication", None, (8, 5)),
     NAT_DETECTION: ("NAT Detection", 6, (4, 0)),
     IPV4_CARE_OF_ADDRESS: ("IPv4 Care-of Address", 6, (4, 0)),
 }

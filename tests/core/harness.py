@@ -30,6 +30,12 @@ def load_encapsulated():
         return json.load(file)
 
 
+def load_routability():
+    """Return routability and home registrations, made by `vectors/make_routability.py`."""
+    with open(here() + "/vectors/routability.json") as file:
+        return json.load(file)
+
+
 def on_micropython():
     """Whether the interpreter is MicroPython."""
     import sys

@@ -13,12 +13,23 @@ in hexadecimal, `datagram`: the same with its outer IP and UDP headers. Where a 
 
 import hashlib
 import hmac
-import ipaddress
 import json
 import struct
 from typing import Any
 
-MOBILITY, UDP, NO_NEXT_HEADER = 135, 17, 59
+from wire import (
+    MOBILITY,
+    NO_NEXT_HEADER,
+    UDP,
+    ipv4,
+    ipv6,
+    message,
+    packed,
+    pad_to,
+    udp,
+    with_checksum,
+)
+
 PORT = 4191  # dsmipv6
 Vector = dict[str, Any]
 
@@ -31,64 +42,6 @@ HOA, CN = "fd00:4191::100", "fd00:4191::2"
 NATTED = {"coa": "192.168.1.23", "outer": ("198.51.100.7", 61234, "203.0.113.5", PORT)}
 PUBLIC = {"coa": "198.51.100.9", "outer": ("198.51.100.9", 49152, "203.0.113.5", PORT)}
 SIX = {"coa": "2001:db8:b::101", "outer": ("2001:db8:b::101", 49152, "2001:db8:c::5", PORT)}
-
-
-def packed(address: str) -> bytes:
-    """16 octets; an IPv4 address as its IPv4-mapped one (RFC 4291 section 2.5.5.2)."""
-    found = ipaddress.ip_address(address)
-    return found.packed if found.version == 6 else bytes(10) + b"\xff\xff" + found.packed
-
-
-def internet_sum(octets: bytes) -> int:
-    """RFC 1071, word by word."""
-    octets += bytes(len(octets) % 2)
-    total = sum(word for (word,) in struct.iter_unpack(">H", octets))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return total ^ 0xFFFF
-
-
-def pseudo(source: str, destination: str, protocol: int, octets: int) -> bytes:
-    """RFC 8200 section 8.1; RFC 768 where the addresses are IPv4 ones."""
-    ends = ipaddress.ip_address(source).packed + ipaddress.ip_address(destination).packed
-    if len(ends) == 8:
-        return ends + struct.pack(">BBH", 0, protocol, octets)
-    return ends + struct.pack(">I3xB", octets, protocol)
-
-
-def udp(source: str, sport: int, destination: str, dport: int, data: bytes) -> bytes:
-    head = struct.pack(">HHH", sport, dport, 8 + len(data))
-    summed = pseudo(source, destination, UDP, 8 + len(data)) + head + b"\0\0" + data
-    return head + struct.pack(">H", internet_sum(summed) or 0xFFFF) + data
-
-
-def ipv6(source: str, destination: str, protocol: int, payload: bytes) -> bytes:
-    head = struct.pack(">IHBB", 6 << 28, len(payload), protocol, 64)
-    return head + packed(source) + packed(destination) + payload
-
-
-def ipv4(source: str, destination: str, protocol: int, payload: bytes) -> bytes:
-    ends = ipaddress.ip_address(source).packed + ipaddress.ip_address(destination).packed
-    head = struct.pack(">BBHHHBB", 0x45, 0, 20 + len(payload), 0, 0x4000, 64, protocol)
-    return head + struct.pack(">H", internet_sum(head + b"\0\0" + ends)) + ends + payload
-
-
-def pad_to(octets: bytes, multiple: int, offset: int) -> bytes:
-    missing = (offset - len(octets)) % multiple
-    return octets + (b"\0" if missing == 1 else bytes((1, missing - 2)) + bytes(missing - 2)
-                     if missing else b"")  # fmt: skip
-
-
-def message(kind: int, fixed: bytes, options: bytes = b"") -> bytes:
-    """A Mobility Header with its checksum zero (RFC 6275 section 6.1.1)."""
-    octets = struct.pack(">BBBBH", NO_NEXT_HEADER, 0, kind, 0, 0) + fixed + options
-    assert len(octets) % 8 == 0
-    return octets[:1] + bytes((len(octets) // 8 - 1,)) + octets[2:]
-
-
-def with_checksum(header: bytes, source: str, destination: str) -> bytes:
-    value = internet_sum(pseudo(source, destination, MOBILITY, len(header)) + header)
-    return header[:4] + struct.pack(">H", value) + header[6:]
 
 
 def keys(coa: str, deletes: bool) -> Vector:

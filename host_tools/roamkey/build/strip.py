@@ -20,6 +20,7 @@ HOST_ONLY = {
     "mip6.bindings.states": ("EVENTS", "ACTIONS", "_packed", "rows"),
     "mip6.console.framing": ("cut",),
     "mip6.console.params": ("new_keys_of", "parameters_of", "reach_of"),
+    "mip6.keys": ("home_agent_authenticator", "verify_home_agent"),
     "mip6.messages": ("with_checksum", "_Writer", "Message.encode"),
     "mip6.packets": ("parse", "routing_header"),
 }
@@ -49,7 +50,9 @@ VALUES: dict[str, dict[str, Callable[[ModuleType], Any]]] = {
     "mip6.messages": {
         "LAYOUTS": _layouts,
         "OPTIONS": lambda messages: {
-            kind: ("", octets) for kind, (_, octets, _) in messages.OPTIONS.items()
+            kind: ("", octets)
+            for kind, (_, octets, _) in messages.OPTIONS.items()
+            if octets is not None
         },
     },
     "mip6.bindings.states": {"_TABLE": lambda states: states._TABLE},
