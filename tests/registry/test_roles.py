@@ -1,4 +1,4 @@
-"""What the peer of a pair is to its node: a correspondent or its home agent, each with its keys."""
+"""What the peer of a pair is to its node: a correspondent, or its home agent."""
 
 from ipaddress import IPv6Address
 

@@ -2,8 +2,9 @@
 
     roamkey export 1 LF | salt | cost | nonce | ChaCha20Poly1305(JSON)      (registry.encryption)
 
-The JSON is an object: `correspondent` and `pairs`, each with `home_address`, `board`, `role` (which
-older files don't have: a correspondent's), `latest` and its live `keys`; octets are hexadecimal. Whoever has the passphrase has the keys.
+The JSON is an object: `correspondent` and `pairs`, each with `home_address`, `board`, `role` (a
+correspondent's where older files have none), `latest` and its live `keys`; octets are hexadecimal.
+Whoever has the passphrase has the keys.
 """
 
 import json

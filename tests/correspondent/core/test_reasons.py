@@ -7,6 +7,7 @@ from mip6 import messages, packets
 from roamkey.correspondent import encapsulation, status
 from roamkey.correspondent.core import cache, inside, others, reasons, responder, triage
 from roamkey.correspondent.dataplane import tally
+from roamkey.home_agent.core import cache as home_agent
 
 
 def counted():
@@ -16,9 +17,10 @@ def counted():
         found |= set(re.findall(r'Violation\(\s*"([a-z -]+)"', Path(module.__file__).read_text()))
     assert '"length"' in Path(messages.__file__).read_text()
     found.add("length")  # chosen beside "truncated"
-    for module in (cache, others):
+    for module in (cache, others, home_agent):
         text = Path(module.__file__).read_text()
-        found |= set(re.findall(r'dropped\(\s*inbound, "([a-z ]+)"', text))
+        found |= set(re.findall(r'dropped\(\s*(?:authentic\.)?inbound, "([a-z ]+)"', text))
+        found |= set(re.findall(r'(?:return|or) "([a-z ]+)"\n', text))
     found |= {*encapsulation._CUT, encapsulation.FRAGMENT}
     found |= {
         "no binding",
@@ -37,7 +39,8 @@ def counted():
 def test_each_has_its_advice():
     assert counted() - set(reasons.DROPPED) == set()
     assert set(reasons.DROPPED) - counted() == set()
-    assert set(reasons.REFUSED) == set(cache._REFUSALS.values())
+    assert set(reasons.REFUSED) == set(home_agent._REASONS.values())
+    assert set(cache.REFUSALS.items()) <= set(home_agent._REASONS.items())
     assert {*reasons.DATA_PLANE, *reasons.PASSED_ON} == set(tally.NAMES)
 
 

@@ -36,6 +36,8 @@ DROPPED = {
     "no home address": "None: an ordinary packet with Destination Options, not for this daemon.",
     "no key": "Provision the board for this correspondent address, in the registry that this "
     "daemon uses.",
+    "not tunnelled": "The node sends data with a Home Address option, which correspondents take: "
+    "to its home agent it goes through the tunnel.",
     "option": "Damaged, or an option that must not be skipped: capture it and look with "
     "`roamkey decode`.",
     "outer source": "Datagrams from an address or port that can't be answered (link-local, "
@@ -58,6 +60,8 @@ DROPPED = {
     "udp socket": "Wrong checksums, or more than could be served: look at the processor's load "
     "and at who sends it.",
     "version": "None: it isn't IPv6.",
+    "waiting already": "None: the same update came twice while its home address is checked for "
+    "duplicates.",
 }
 
 #: authentic updates that were answered with a status of 128 or above: reason -> what to do
@@ -66,8 +70,19 @@ REFUSED = {
     "its network hands out.",
     "home registration": "The board takes this host for its home agent: correct its "
     "correspondent's address.",
-    "no room for another binding": "Raise --bindings-max.",
+    "duplicate address": "Another host of the home link has the node's home address, or asks for "
+    "it: see who answers for it there.",
+    "link-local address": "The node wants its link-local address defended as well (L flag), which "
+    "this home agent doesn't do: let it register without.",
+    "no home registration": "None: the node is not, or no longer, registered, and wants to be "
+    "forgotten.",
+    "no room for another binding": "Raise --bindings-max; of a home agent also more first "
+    "registrations at a time than are checked for duplicates: then none.",
+    "not home subnet": "The home address is of no prefix of this home agent's: correct the "
+    "board's home address, or name the prefix with --home-prefix.",
     "refused by the administrator": "As you wished; `refuse` in the registry can be taken back.",
+    "registration type": "The board takes its home agent for a correspondent: correct the role "
+    "that it is provisioned with.",
     "sequence": "A replay, or a board that lost its counter: it moves ahead by itself; if it goes "
     "on with no board about, somebody replays captured packets, in vain.",
 }

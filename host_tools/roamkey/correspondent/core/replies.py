@@ -30,8 +30,8 @@ def _layout(nat_refresh_s: int | None) -> tuple[bytes, bytes]:
     """What stands before the fields, and what behind; with NAT Detection for a refresh time."""
     if nat_refresh_s is None:
         return _BEFORE_FIELDS, _BEHIND_FIELDS
-    found = (messages.NAT_DETECTION, _NAT.pack(0, nat_refresh_s))
-    octets = messages.Message(messages.BINDING_ACKNOWLEDGEMENT, [found, _AUTHORIZATION]).encode()
+    options = [nat_detection(nat_refresh_s), _AUTHORIZATION]
+    octets = messages.Message(messages.BINDING_ACKNOWLEDGEMENT, options).encode()
     behind = octets[_FIELDS_AT + _FIELDS.size : -keys.AUTHENTICATOR_OCTETS]
     return octets[:_FIELDS_AT], behind
 
@@ -54,21 +54,35 @@ def acknowledgement(
     There a NAT shows where the outer source isn't the care-of address; the node is told to send
     something each `nat_refresh_s`. That and `lifetime` in seconds.
     """
-    source = update.source
-    if not _is_unicast(source):
+    if not is_unicast(update.source):
         return None
-    behind_nat = update.endpoint and source != care_of_address
-    before, behind = _layout(nat_refresh_s if behind_nat else None)
+    before, behind = _layout(nat_refresh_s if is_behind_nat(update, care_of_address) else None)
     fields = _FIELDS.pack(status, 0, sequence, lifetime // LIFETIME_UNIT_S) + behind
     mac = keys.hmac_sha1(kbm, care_of_address, correspondent, before, fields)
     header = fields + mac[: keys.AUTHENTICATOR_OCTETS]
     checksum = packets.checksum(correspondent, home_address, packets.MOBILITY, before + header)
     header = before[: messages.CHECKSUM_AT] + checksum.to_bytes(2, "big") + header
+    return back(correspondent, update, home_address, header)
+
+
+def back(correspondent: bytes, update: Inbound, home_address: bytes, header: bytes) -> Reply:
+    """A Mobility Header, its checksum made, to where an update came from."""
+    source = update.source
     if update.endpoint:
         return inside_udp(correspondent, home_address, header, update.endpoint)
     if source == home_address:
         return Reply(source, packets.MOBILITY, header, update.scope)
     return Reply(source, packets.ROUTING, _ROUTE + home_address + header, update.scope)
+
+
+def is_behind_nat(update: Inbound, care_of_address: bytes) -> bool:
+    """Whether the address that an update came from isn't the one that it registers."""
+    return bool(update.endpoint) and update.source != care_of_address
+
+
+def nat_detection(nat_refresh_s: int) -> tuple[int, bytes]:
+    """The option that tells a node of a NAT on its way."""
+    return messages.NAT_DETECTION, _NAT.pack(0, nat_refresh_s)
 
 
 def binding_error(
@@ -95,7 +109,7 @@ def may_be_answered(offender: Inbound) -> bool:
     """Whether a Binding Error may answer a packet."""
     if offender.endpoint and len(offender.payload) < packets.KEEPALIVE_OCTETS:
         return False
-    return _is_unicast(offender.source)
+    return is_unicast(offender.source)
 
 
 def inside_udp(correspondent: bytes, home_address: bytes, header: bytes, endpoint: bytes) -> Reply:
@@ -104,5 +118,6 @@ def inside_udp(correspondent: bytes, home_address: bytes, header: bytes, endpoin
     return Reply(endpoint[:ADDRESS_OCTETS], ENCAPSULATED, inner + header, 0, endpoint)
 
 
-def _is_unicast(address: bytes) -> bool:
+def is_unicast(address: bytes) -> bool:
+    """Whether an IPv6 address can be one host's."""
     return address[0] != 0xFF and address != _NO_ADDRESS

@@ -95,7 +95,7 @@ class Recorder:
             self._update(now, kinds.REMOVED, verdict, None, verdict.previous or None)
         elif outcome == entries.DATA:
             self.data(verdict.home_address, now)
-        elif outcome != entries.KEEPALIVE:
+        elif outcome not in (entries.KEEPALIVE, entries.WAITING):
             home = verdict.home_address if len(self._counts) < _COUNTS_MAX else b""
             self._counts[outcome, verdict.reason, home] += 1
 
