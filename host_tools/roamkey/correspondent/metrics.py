@@ -47,7 +47,8 @@ _GAUGES = {
 
 
 class FactsCollector(Collector):
-    """The facts of `Status.facts` as metrics, one label `correspondent` on each."""
+    """The facts of `Status.facts` as metrics, one label `correspondent` on each, or
+    `home_agent`."""
 
     def __init__(self, facts: Callable[[], dict[str, Any]]) -> None:
         """`facts` is called for each scrape."""
@@ -56,7 +57,7 @@ class FactsCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """The metrics of one scrape."""
         facts = self._facts()
-        names, mine = ["correspondent"], [facts["address"]]
+        names, mine = [facts["role"].replace(" ", "_")], [facts["address"]]
         info = InfoMetricFamily("roamkey_build", "The version that runs.", labels=names)
         info.add_metric(mine, {"version": facts["version"]})
         yield info

@@ -17,6 +17,7 @@ from roamkey.correspondent.core.refresh import Refresher
 from roamkey.correspondent.core.responder import Responder
 from roamkey.correspondent.encapsulation import Encapsulation
 from roamkey.correspondent.sockets import RawSockets
+from roamkey.registry.records import HOME_AGENT
 
 OUTCOMES = (
     entries.ACCEPTED,
@@ -26,8 +27,7 @@ OUTCOMES = (
     entries.DATA,
     entries.KEEPALIVE,
 )
-
-
+_MORE = {HOME_AGENT: (entries.WAITING,)}
 _SHOULD_HAVE_MS = 300_000  # after so long something should have arrived
 
 
@@ -42,8 +42,10 @@ class Status:
         encapsulation: Encapsulation,
         refresher: Refresher,
         now: int,
+        role: str,
     ) -> None:
-        """`now`: the start, in milliseconds since 1970."""
+        """`now`: the start, in milliseconds since 1970; `role`: what the daemon is to nodes."""
+        self.role = role
         self._address = address
         self._responder = responder
         self._sockets = sockets
@@ -77,6 +79,7 @@ class Status:
         started = datetime.fromtimestamp(self._started / 1000, timezone.utc)
         return {
             "address": str(self._address),
+            "role": self.role,
             "version": __version__,
             "pid": os.getpid(),
             "started": f"{started:%Y-%m-%dT%H:%M:%SZ}",
@@ -85,7 +88,7 @@ class Status:
             "bindings": cache.bound(),
             "packets": {
                 outcome: sum(count for (what, _), count in counted.items() if what == outcome)
-                for outcome in OUTCOMES
+                for outcome in (*OUTCOMES, *_MORE.get(self.role, ()))
             },
             "dropped": _by_reason(counted, entries.DROPPED),
             "refused": _by_reason(counted, entries.REFUSED),

@@ -5,7 +5,6 @@ one's; here is what only a home agent does.
 core       what it decides, without I/O: home registrations
 daemon     the correspondent's loop, with duplicate address detection before a first answer
 serving    what the host must have, and the parts put together
-plane      the daemon's end of the process below
 tunnel/    data: a process that tunnels, and defends the home addresses on the home link
 settings   where it serves
 """

@@ -41,7 +41,7 @@ def test_each_has_its_advice():
     assert set(reasons.DROPPED) - counted() == set()
     assert set(reasons.REFUSED) == set(home_agent._REASONS.values())
     assert set(cache.REFUSALS.items()) <= set(home_agent._REASONS.items())
-    assert {*reasons.DATA_PLANE, *reasons.PASSED_ON} == set(tally.NAMES)
+    assert {*reasons.DATA_PLANE, *reasons.PASSED_ON} == {*tally.NAMES, tally.OF_THE_LINK}
 
 
 def test_each_advice_is_a_sentence():

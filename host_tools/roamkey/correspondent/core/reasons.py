@@ -91,8 +91,8 @@ REFUSED = {
 #: the daemon judges such packets, and counts them among its own.
 DATA_PLANE = {
     "busy": "Data come faster than device or network take them: nothing to do unless it goes on.",
-    "destination": "A node sends to another address inside UDP than the correspondent's: nothing "
-    "is forwarded here.",
+    "destination": "A node sends to another address inside UDP than the correspondent's, or "
+    "through a home agent's tunnel to a link-local or multicast one: that isn't forwarded.",
     "encapsulated": "Inside UDP there are no extension headers: a program of this host or of the "
     "node sends them; if neither does, filter the source.",
     "failed": "The kernel would not send: look at the host's routes and firewall.",
@@ -105,6 +105,8 @@ DATA_PLANE = {
     "again: see what its network hands out, and what else is provisioned with that address.",
     "not served": "A program of this host sends to an address behind the device that no node has, "
     "or whose node isn't registered.",
+    "of the link": "None: a neighbour of the home link asked for the node itself, and was "
+    "answered.",
     "protocol": "The node sends another protocol than UDP, TCP or ICMPv6: nothing carries it.",
     "source": "A program of this host sends to a home address from another address than the "
     "correspondent's: let it bind to that one, or leave the choice to the kernel.",

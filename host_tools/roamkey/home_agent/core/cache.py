@@ -134,17 +134,25 @@ class HomeCache(BindingCache):
             return status
         peer = authentic.peer
         is_held = _is_held(peer, now)
-        first = not is_held and not authentic.removes
-        found = self._found.get(peer.home_address)
         if not self._is_served(peer.home_address):
             status = messages.NOT_HOME_SUBNET
         elif authentic.flags & messages.FLAG_LINK_LOCAL:
             status = messages.REASON_UNSPECIFIED
         elif authentic.removes and not is_held:
             status = messages.NOT_HOME_AGENT
-        elif status == messages.ACCEPTED and first and found is not None and not found.is_free:
+        elif not authentic.removes and not is_held and status == messages.ACCEPTED:
+            status = self._first_status(peer.home_address)
+        return status
+
+    def _first_status(self, home_address: bytes) -> int:
+        """Why a first registration is refused, or 0."""
+        found = self._found.get(home_address)
+        status: int = messages.ACCEPTED
+        if home_address in self._places.own:  # which no detection would find
             status = messages.DUPLICATE_ADDRESS
-        elif status == messages.ACCEPTED and first and found is None and self._is_full(peer):
+        elif found is not None:
+            status = messages.ACCEPTED if found.is_free else messages.DUPLICATE_ADDRESS
+        elif len(self._waiting) >= WAITING_MAX and home_address not in self._waiting:
             status = messages.INSUFFICIENT_RESOURCES
         return status
 
@@ -176,9 +184,6 @@ class HomeCache(BindingCache):
                 peer.pair_id, key.key_id, key.generation, None, confirms, None, refused=True
             )
         return verdict
-
-    def _is_full(self, peer: Peer) -> bool:
-        return len(self._waiting) >= WAITING_MAX and peer.home_address not in self._waiting
 
     def _is_served(self, home_address: bytes) -> bool:
         home = IPv6Address(home_address)
