@@ -1,6 +1,6 @@
-"""Mutated packets against the correspondent: a million native ones against its judgement, and a
-million inside UDP; as many as time gives against the whole daemon. Run it with `make fuzz`; writes
-bench/out/hostile.json.
+"""Mutated packets against the correspondent: a million native ones against its judgement, a
+million inside UDP, a million against return routability; as many as time gives against the whole
+daemon. Run it with `make fuzz`; writes bench/out/hostile.json.
 
 Exits with 1 where a packet crashed something, was believed, or made memory grow.
 """
@@ -18,7 +18,12 @@ from roamkey.lab.network import Network
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
-from support.hostile import against_daemon, against_responder, against_vectors
+from support.hostile import (
+    against_daemon,
+    against_responder,
+    against_routability,
+    against_vectors,
+)
 
 GROWTH_MAX = 8 << 20  # octets; Python's allocator needs some room to breathe
 _MEGA = 1 << 20
@@ -72,11 +77,12 @@ def main() -> int:
         }
         path = Path(folder) / "udp.sqlite"
         tallies["inside UDP"] = timed(against_responder, options.packets, path, 5555, True)
+        tallies["no key"] = timed(against_routability, options.packets)
         with Network() as network:
             path = Path(folder) / "daemon.sqlite"
             tallies["daemon"] = against_daemon(network, path, options.seconds)
     show(tallies)
-    judged = [tallies[one] for one in ("vectors", "responder", "inside UDP")]
+    judged = [tallies[one] for one in ("vectors", "responder", "inside UDP", "no key")]
     total = {key: sum(one[key] for one in judged) for key in ("packets", "crashes", "believed")}
     save(options.out, {**total, "accepted": total["believed"], **tallies})
     if any(failed(tally) for tally in tallies.values()):

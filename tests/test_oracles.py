@@ -12,14 +12,17 @@ from typing import Any
 import pytest
 from encapsulated_samples import DATAGRAMS, ENCAPSULATED
 from mobility_samples import VECTORS, one_of_each, radiotap, write_capture
+from routability_samples import ROUTABILITY
 from typer.testing import CliRunner
 
 from mip6 import messages, packets
 from roamkey.decode.facts import describe
 from roamkey.decode.reading import Reading
 
-PACKETS = [bytes.fromhex(v["packet"]) for v in VECTORS] + one_of_each()
-IDS = [v["name"] for v in VECTORS] + [f"own-{i}" for i in range(len(one_of_each()))]
+_TESTED = [v for v in ROUTABILITY if "inside" not in v]
+PACKETS = [bytes.fromhex(v["packet"]) for v in (*VECTORS, *_TESTED)] + one_of_each()
+IDS = [v["name"] for v in (*VECTORS, *_TESTED)]
+IDS += [f"own-{i}" for i in range(len(one_of_each()))]
 
 #: field of tshark -> path in the facts
 SHARED = {
@@ -52,6 +55,9 @@ OPTIONS = {
     "mip6.ni.hni": (messages.NONCE_INDICES, "home_nonce_index"),
     "mip6.ni.cni": (messages.NONCE_INDICES, "care_of_nonce_index"),
     "mip6.bad.auth": (messages.BINDING_AUTHORIZATION_DATA, "authenticator"),
+    "mip6.auth.subtype": (messages.AUTHENTICATION, "subtype"),
+    "mip6.auth.mobility_spi": (messages.AUTHENTICATION, "spi"),
+    "mip6.auth.auth_data": (messages.AUTHENTICATION, "authenticator"),
 }
 FLAGS = {
     "A": "mip6.bu.a_flag",
@@ -152,6 +158,9 @@ def compare_message(mobility: dict[str, Any], theirs: dict[str, str]) -> set[str
             assert number(theirs[field]) * 4 == found[0]
         elif isinstance(found[0], int):
             assert number(theirs[field]) == found[0]
+        elif field == "mip6.auth.auth_data":  # tshark 4.0 stops two octets before its end
+            read = theirs[field].replace(":", "")
+            assert len(read) >= 20 and found[0].startswith(read)
         else:
             assert theirs[field].replace(":", "") == found[0].replace(":", "")
     return compared
@@ -215,6 +224,29 @@ def test_tshark_finds_the_same_packets_in_wifi(
     assert len(ours) == len(theirs) == len(PACKETS)
     for facts, fields in zip(ours, theirs, strict=True):
         compare(facts, fields)
+
+
+def test_tshark_reads_tunnels_and_their_inner_packets(tshark: str, tmp_path: Path) -> None:
+    tunnelled = [v for v in ROUTABILITY if v.get("inside") == "tunnel"]
+    assert len(tunnelled) == 2
+    capture = tmp_path / "tunnel.pcap"
+    with capture.open("wb") as file:
+        write_capture(file, [bytes.fromhex(v["packet"]) for v in tunnelled])
+    with capture.open("rb") as file:
+        ours = list(Reading().capture(file))
+    fields = ["ipv6.src", "ipv6.dst", "mip6.mhtype", "mip6.csum", "_ws.malformed"]
+    command = [tshark, "-r", str(capture), "-n", "-T", "fields", "-E", "separator=;"]
+    for field in fields:
+        command += ["-e", field]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    for facts, line in zip(ours, done.stdout.splitlines(), strict=True):
+        row = dict(zip(fields, line.split(";"), strict=True))
+        assert row["_ws.malformed"] == ""
+        outer = facts["tunnel"]
+        assert row["ipv6.src"].split(",") == [outer["source"], facts["source"]]
+        assert row["ipv6.dst"].split(",") == [outer["destination"], facts["destination"]]
+        assert number(row["mip6.mhtype"]) == facts["mobility"]["type"]
+        assert row["mip6.csum"] == facts["checksum"]["value"]
 
 
 INSIDE = {

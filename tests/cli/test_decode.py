@@ -269,7 +269,12 @@ def test_every_vector_is_right_with_its_key(tmp_path: Path) -> None:
         keys = keys_for(tmp_path, key_file([v], own=False))
         facts = packet_of(bytes.fromhex(v["packet"]), "--keys", keys)
         form = "binding" if v["kbm_used"] == v["kbm_both_tokens"] else "deletion"
-        assert facts["authenticator"] == {"verdict": "right", "generation": 0, "kbm": form}
+        assert facts["authenticator"] == {
+            "verdict": "right",
+            "generation": 0,
+            "kbm": form,
+            "by": "static key",
+        }
 
 
 def verdict(tmp_path: Path, octets: bytes) -> dict[str, Any]:
@@ -278,7 +283,7 @@ def verdict(tmp_path: Path, octets: bytes) -> dict[str, Any]:
 
 def test_the_generation_that_signed(tmp_path: Path) -> None:
     new = verdict(tmp_path, signed(update(), MOBILE_TO_PEER))
-    assert new == {"verdict": "right", "generation": 7, "kbm": "binding"}
+    assert new == {"verdict": "right", "generation": 7, "kbm": "binding", "by": "static key"}
     old = signed(acknowledgement(), PEER_TO_MOBILE, OLD_KCN)
     assert verdict(tmp_path, old)["generation"] == 6
     shown = run(old.hex(), "--keys", keys_for(tmp_path, key_file())).stdout

@@ -5,7 +5,12 @@ import os
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.hostile import against_daemon, against_responder, against_vectors
+from support.hostile import (
+    against_daemon,
+    against_responder,
+    against_routability,
+    against_vectors,
+)
 from support.nodes import Scene
 
 from mip6 import messages, packets
@@ -102,6 +107,15 @@ def test_mutated_packets_are_dropped_by_all_that_is_behind_the_sockets(tmp_path)
     tally = checked(against_responder(20_000, tmp_path / "registry.sqlite"))
     assert set(tally["reasons"]) <= {*reasons.DROPPED, ""}
     assert {"authenticator", "checksum", "option", "no key"} <= set(tally["reasons"])
+
+
+def test_forged_return_routability_is_dropped():
+    tally = checked(against_routability(20_000))
+    assert set(tally["reasons"]) <= {*reasons.DROPPED, "", "home", "care-of"}
+    assert {
+        "authenticator", "checksum", "option", "no key", "nonces not recognized",
+        "headers before a test", "message not for a correspondent", "too many tests",
+    } <= set(tally["reasons"])  # fmt: skip
 
 
 @pytest.mark.lab

@@ -22,6 +22,8 @@ from roamkey.correspondent.core.entries import Inbound
 from support.daemons import ADDRESS, Daemon
 from support.mutations import ENCAPSULATED, VECTORS, Mutator, cache_of, inbound_of
 from support.nodes import CORRESPONDENT, Scene
+from support.strangers import CARE_OF as ELSEWHERE
+from support.strangers import HOME, NOW, Stranger, serving
 
 NAT = Endpoint(addresses.parse("198.51.100.7"), 40001, addresses.parse("192.0.2.1"))
 SIX = Endpoint(addresses.parse("2001:db8:5::5"), 5000, addresses.parse(ADDRESS))
@@ -156,6 +158,49 @@ def against_responder(total, path, seed=6275, through_udp=False):
     assert all(scene.send(one).outcome in BELIEVED for one in good)
     assert not scene.troubles
     scene.registry.close()
+    return tally.result(memory)
+
+
+def strangers():
+    """A correspondent with return routability on, and good packets of nodes without a key that
+    went through it; and what others send that is of it: tests, and those of a correspondent."""
+    cache = serving()
+    shapes = [{}, {"flags": 0}, {"lifetime": 0}, {"alternate": True, "source": CARE_OF}]
+    found = []
+    for number, shape in enumerate(shapes):
+        node = Stranger(home=HOME[:-1] + bytes((number,)))
+        node.prove(cache, ELSEWHERE, now=NOW)
+        found.append(node.update(7, ELSEWHERE, **shape))
+    tests = [node.init(node.home), node.init(ELSEWHERE)]
+    token = {"home_init_cookie": bytes(8), "home_keygen_token": node.tests[node.home][1]}
+    home_test = messages.Message(messages.HOME_TEST, **token).encode()
+    header = messages.with_checksum(home_test, node.home, CORRESPONDENT)
+    tests.append(Inbound(packets.MOBILITY, header, node.home))
+    return cache, node, found, tests
+
+
+def against_routability(total, seed=4225):
+    """`total` packets of nodes without a key: mutated ones, and updates with indices that are good
+    and tokens that were guessed."""
+    cache, node, good, tests = strangers()
+    chance, tally, memory = random.Random(seed), Tally(), []
+    mutator = Mutator(chance, [*good, *tests], CORRESPONDENT)
+    index, _ = node.tests[ELSEWHERE]
+    for number in range(total):
+        packet = mutator.packet()
+        if number % 4 == 0:
+            guesses = {one: (index, chance.randbytes(8)) for one in (node.home, ELSEWHERE)}
+            forged = Stranger(home=node.home)
+            forged.tests = guesses
+            packet = forged.update(chance.getrandbits(16), ELSEWHERE)
+        try:
+            tally.count([cache.judge(packet, NOW + number // 10)])
+        except Exception as error:
+            tally.crash(error, packet)
+        if number in (total // 10, total - 1):
+            memory.append(resident())
+    assert cache.bound() == 0
+    assert all(cache.judge(one, NOW + total // 10).outcome in BELIEVED for one in good)
     return tally.result(memory)
 
 

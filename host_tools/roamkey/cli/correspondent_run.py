@@ -1,5 +1,6 @@
 """`roamkey correspondent run`: the daemon."""
 
+from enum import Enum
 from ipaddress import IPv6Address
 from typing import Annotated
 
@@ -32,6 +33,13 @@ from roamkey.registry import Registry
 from roamkey.registry.records import NO_SITE
 
 
+class OnOff(str, Enum):
+    """A switch."""
+
+    on = "on"
+    off = "off"
+
+
 def _of_site(registry: str | None) -> IPv6Address:
     with Registry.open(registry, create=False, to_encrypt=True) as opened:  # it is no secret
         site = opened.site()
@@ -57,6 +65,13 @@ def run(
     metrics: MetricsOption = None,
     encapsulation: EncapsulationOption = None,
     nat_refresh: NatRefreshOption = NAT_REFRESH_S,
+    return_routability: Annotated[
+        OnOff,
+        typer.Option(
+            help="Whether nodes without a key are served too, by return routability (RFC 6275). A "
+            "home address that was given a key never is.",
+        ),
+    ] = OnOff.on,
     data_plane: Annotated[
         bool,
         typer.Option(
@@ -91,7 +106,9 @@ def run(
         events_days,
         no_events,
     )
-    settings = Settings(data_plane=data_plane, **common)
+    settings = Settings(
+        data_plane=data_plane, return_routability=return_routability is OnOff.on, **common
+    )
     serve(
         lambda open_registry, lines: serving.serve(open_registry, served, lines, settings),
         registry,

@@ -27,7 +27,11 @@ def drops(address: AddressOption = None, as_json: DropsJsonOption = False) -> No
 
 
 def bindings(registry: RegistryOption = None, as_json: DropsJsonOption = False) -> None:
-    """Show where the nodes are."""
+    """Show where the nodes are.
+
+    Those with a key as the registry has it; those without as the daemons of this host tell, of
+    each the 256 that came last.
+    """
     daemon_watch.bindings(CORRESPONDENT, registry, as_json)
 
 

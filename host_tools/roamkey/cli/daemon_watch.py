@@ -4,6 +4,7 @@ import json
 import shutil
 import sys
 import time
+from contextlib import suppress
 from importlib.resources import files
 from ipaddress import IPv6Address
 from pathlib import Path
@@ -14,6 +15,7 @@ import typer
 from roamkey.correspondent import control, view
 from roamkey.errors import SystemRefusedError
 from roamkey.registry import Registry
+from roamkey.registry.records import CORRESPONDENT
 
 _HIDDEN = ("/home/", "/root/", "/run/user/")  # from a unit, by ProtectHome
 
@@ -57,6 +59,10 @@ def bindings(role: str, registry: str | None, as_json: bool) -> None:
     with Registry.open(registry, create=False) as opened:
         now = time.time_ns() // 1_000_000
         found = view.current(opened, now, role)
+    if role == CORRESPONDENT:  # who has no key isn't in the registry
+        for address in control.running():
+            with suppress(SystemRefusedError):  # another user's
+                found += view.of_strangers(control.ask(address), now)
     if as_json:
         typer.echo(json.dumps(found, indent=2))
     elif found:

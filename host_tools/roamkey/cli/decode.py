@@ -50,6 +50,9 @@ def decode(
     Packets inside UDP (port 4191, over IPv6 or IPv4) are read as any other, and
     said to be inside; the addresses and ports outside are told as well.
 
+    Return routability is checked without keys, where a capture has its tests;
+    what is in a tunnel, as to and from a home agent, is read as any other.
+
     Hexadecimal may have spaces, colons and 0x. Each line is a packet; the dumps
     of tshark, tcpdump, xxd and hexdump are read too. Damaged packets of a
     capture are listed; anything else damaged, a capture that ends early
@@ -59,7 +62,7 @@ def decode(
     correspondent, home_nonce, care_of_nonce, and keys: a list of objects with
     generation and kcn.
 
-    The JSON document has packets (with encapsulation, source, destination, home_address,
+    The JSON document has packets (with encapsulation, tunnel, source, destination, home_address,
     care_of_address, correspondent, mobility, checksum, authenticator, udp,
     icmpv6, fragment, damaged as far as they apply, number, and from a capture time and
     since_first in seconds), skipped, damaged, encrypted,

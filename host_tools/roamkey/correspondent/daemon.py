@@ -11,6 +11,7 @@ are read again, the log file is reopened; where that fails, all goes on as befor
 """
 
 import gc
+import os
 import selectors
 import signal
 import time
@@ -92,7 +93,7 @@ class Daemon:
         self.status.parts["registry"] = self._high_water.facts
         self._inbox = Inbox(sockets, encapsulation, self._responder, self.telling)
         self._own = OwnAddresses()
-        cache.host_has(self._own.take())
+        cache.host_has(*self._own.take())
         self._plane = plane
         if plane is not None:
             sockets.leave_data()
@@ -106,8 +107,14 @@ class Daemon:
 
     def _new_cache(self, settings: Any, port: int) -> BindingCache:
         """`port`: ours for packets inside UDP."""
-        address = self._address.packed
-        return BindingCache(address, settings.bindings_max, None, settings.nat_refresh_s, port)
+        return BindingCache(
+            self._address.packed,
+            settings.bindings_max,
+            None,
+            settings.nat_refresh_s,
+            port,
+            os.urandom if settings.return_routability else None,
+        )
 
     def _do_more(self) -> bool:
         """What another kind of daemon does while the registry is idle; whether it did anything."""
@@ -161,7 +168,7 @@ class Daemon:
             if self._helper.busy:
                 self._select(max(0.0, self._late_at - time.monotonic()))
             elif self._own.changed:
-                self._responder.cache.host_has(self._own.take())
+                self._responder.cache.host_has(*self._own.take())
                 self._tell_plane(now_ms())
             elif self._do_more():
                 continue

@@ -44,7 +44,9 @@ class Inbox:
                 found += self._receive(_FLOOD - _BURST)
             found += self._put
             self._put = []
-            self._chosen, drops = triage.choose(found, self._responder.cache.peer)
+            cache = self._responder.cache
+            serves_guests = cache.routability is not None
+            self._chosen, drops = triage.choose(found, cache.peer, serves_guests)
             for reason, count in self._encapsulation.take_bad().items():
                 drops[entries.DROPPED, reason] += count
             if drops:

@@ -15,6 +15,7 @@ from typing import Any
 from mip6 import addresses
 from roamkey.correspondent.core import endpoints, entries
 from roamkey.correspondent.core.entries import Verdict
+from roamkey.correspondent.events import kinds
 from roamkey.errors import SystemRefusedError
 from roamkey.registry.records import Binding
 
@@ -126,7 +127,8 @@ class Log:
             home, care_of = _text(verdict.home_address), _text(verdict.care_of_address)
             way, endpoint = endpoints.way(verdict.endpoint), endpoints.text(verdict.endpoint)
             by = f" by {way} from {endpoint}" if endpoint else ""
-            number = f"sequence {verdict.sequence}, key {verdict.generation}"
+            key = kinds.key(verdict.generation)
+            number = f"sequence {verdict.sequence}, {key}"
             text = f"{home} at {care_of}{by}, {number}"
             fields = {
                 "home_address": home,
@@ -135,6 +137,7 @@ class Log:
                 "endpoint": endpoint or None,
                 "sequence": verdict.sequence,
                 "generation": verdict.generation,
+                "authorized_by": verdict.authorized_by,
                 "status": verdict.status,
                 "lifetime_s": verdict.lifetime,
                 "answered": verdict.reply is not None,

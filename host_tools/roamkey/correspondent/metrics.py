@@ -78,6 +78,8 @@ class FactsCollector(Collector):
             gauge = GaugeMetricFamily(f"roamkey_{name}", text, labels=names)
             gauge.add_metric(mine, facts[fact])
             yield gauge
+        if "return_routability" in facts:
+            yield from _routability(facts["return_routability"], names, mine)
         yield from _ways(facts["ways"], names, mine)
         yield from _data_plane(facts.get("data_plane", {}), names, mine)
         bursts = SummaryMetricFamily(
@@ -87,6 +89,20 @@ class FactsCollector(Collector):
         )
         bursts.add_metric(mine, facts["bursts"], facts["burst_seconds"])
         yield bursts
+
+
+def _routability(facts: dict[str, Any], names: list[str], mine: list[str]) -> Iterator[Metric]:
+    bound = GaugeMetricFamily(
+        "roamkey_return_routability_bindings", "Bindings of nodes without a key.", labels=names
+    )
+    bound.add_metric(mine, facts["bound"])
+    most = GaugeMetricFamily(
+        "roamkey_return_routability_most",
+        "How many nodes without a key are bound, or their numbers remembered, at most.",
+        labels=names,
+    )
+    most.add_metric(mine, facts["most"])
+    yield from (bound, most)
 
 
 def _ways(facts: dict[str, Any], names: list[str], mine: list[str]) -> Iterator[Metric]:

@@ -1,4 +1,4 @@
-"""The addresses of this host, as they come and go."""
+"""The addresses of this host, and the prefixes on its links, as they come and go."""
 
 import socket
 from contextlib import suppress
@@ -6,11 +6,13 @@ from pathlib import Path
 
 from mip6 import addresses
 from mip6.limits import ADDRESS_OCTETS
+from roamkey.correspondent.core.places import Link
 from roamkey.correspondent.localaddress import DADFAILED
 
 _ADDRESSES = 0x100 | 0x10  # linux/rtnetlink.h: RTMGRP_IPV6_IFADDR, RTMGRP_IPV4_IFADDR
 _OCTETS = 65536
 _AT_ONCE = 256
+_WHOLE = 8 * ADDRESS_OCTETS  # bits: an address alone, no prefix of a link
 
 
 class OwnAddresses:
@@ -20,7 +22,7 @@ class OwnAddresses:
     def __init__(self) -> None:
         """Listen from now on, where the system lets one."""
         self._notices: socket.socket | None = None
-        self._addresses: frozenset[bytes] = frozenset()
+        self._found: _Found = frozenset(), frozenset()
         self.changed = False
         with suppress(OSError):
             self._notices = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
@@ -51,14 +53,15 @@ class OwnAddresses:
     def look(self) -> None:
         """Read them; where the system doesn't tell they stay as they were."""
         found = _read()
-        if found is not None and found != self._addresses:
-            self._addresses, self.changed = found, True
+        if found is not None and found != self._found:
+            self._found, self.changed = found, True
 
-    def take(self) -> frozenset[bytes]:
+    def take(self) -> "_Found":
         """The addresses, 16 octets each, IPv4 ones mapped: those that answer here, of the host and
-        for anycast. A duplicate (dadfailed) is another host's."""
+        for anycast. A duplicate (dadfailed) is another host's. And the prefixes on its links, of
+        IPv6, as its addresses have them."""
         self.changed = False
-        return self._addresses
+        return self._found
 
     def close(self) -> None:
         """Listen no longer."""
@@ -66,10 +69,15 @@ class OwnAddresses:
             self._notices.close()
 
 
-def _read() -> frozenset[bytes] | None:
+_Found = tuple[frozenset[bytes], frozenset[Link]]
+
+
+def _read() -> _Found | None:
     try:
+        # address, interface's index, prefix length, scope, flags, name; all in hexadecimal
         lines = [line.split() for line in Path("/proc/net/if_inet6").read_text().splitlines()]
         texts = [fields[0] for fields in lines if not int(fields[4], 16) & DADFAILED]
+        links = {(bytes.fromhex(fields[0]), int(fields[2], 16)) for fields in lines}
         # index, name, address, users
         with suppress(OSError):
             anycast = Path("/proc/net/anycast6").read_text().splitlines()
@@ -77,7 +85,13 @@ def _read() -> frozenset[bytes] | None:
         found = frozenset(map(bytes.fromhex, texts))
     except (OSError, ValueError, IndexError):
         return None
-    return frozenset(one for one in found if len(one) == ADDRESS_OCTETS) | _read_ipv4()
+    own = frozenset(one for one in found if len(one) == ADDRESS_OCTETS) | _read_ipv4()
+    return own, frozenset(_link(*link) for link in links if 0 < link[1] < _WHOLE)
+
+
+def _link(address: bytes, bits: int) -> Link:
+    network = int.from_bytes(address, "big") >> _WHOLE - bits << _WHOLE - bits
+    return Link(network.to_bytes(ADDRESS_OCTETS, "big"), bits)
 
 
 def _read_ipv4() -> frozenset[bytes]:

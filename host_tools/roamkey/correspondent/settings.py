@@ -22,7 +22,8 @@ class Settings:
     doesn't start where it can't have that address. `data_plane`: data go to and from nodes too.
     `events`: the file to record them in, for so many days, or None; `marks`: the folder of the
     high-water marks, or None. `encapsulation`: where packets inside UDP are taken, or None, and
-    whether it is needed; `nat_refresh_s`: how often nodes behind a NAT are to send something."""
+    whether it is needed; `nat_refresh_s`: how often nodes behind a NAT are to send something.
+    `return_routability`: nodes without a key are served too."""
 
     bindings_max: int = 1_000_000
     refresh: str = USED
@@ -35,6 +36,7 @@ class Settings:
     encapsulation: Place | None = None
     encapsulation_needed: bool = True
     nat_refresh_s: int = NAT_REFRESH_S
+    return_routability: bool = True
 
 
 def default_metrics() -> str:

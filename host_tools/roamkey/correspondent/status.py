@@ -11,10 +11,12 @@ from datetime import datetime, timezone
 from ipaddress import IPv6Address
 from typing import Any
 
+from mip6 import addresses
 from roamkey import __version__
 from roamkey.correspondent.core import entries
 from roamkey.correspondent.core.refresh import Refresher
 from roamkey.correspondent.core.responder import Responder
+from roamkey.correspondent.core.routability import Routability
 from roamkey.correspondent.encapsulation import Encapsulation
 from roamkey.correspondent.sockets import RawSockets
 from roamkey.registry.records import HOME_AGENT
@@ -26,8 +28,10 @@ OUTCOMES = (
     entries.DROPPED,
     entries.DATA,
     entries.KEEPALIVE,
+    entries.TESTED,
 )
 _MORE = {HOME_AGENT: (entries.WAITING,)}
+_BINDINGS_MAX = 256  # of nodes without a key, told by name: the latest
 _SHOULD_HAVE_MS = 300_000  # after so long something should have arrived
 
 
@@ -92,6 +96,7 @@ class Status:
             },
             "dropped": _by_reason(counted, entries.DROPPED),
             "refused": _by_reason(counted, entries.REFUSED),
+            "tested": _by_reason(counted, entries.TESTED),
             "withheld": cache.withheld(),
             "refresh_requests": self._refresher.requests,
             "send_errors": self._sockets.send_errors + self._encapsulation.send_errors,
@@ -106,9 +111,34 @@ class Status:
                 "bound": cache.bound_by_way(),
                 "received": {**self._encapsulation.received},
             },
+            **_of_role(self.role, cache.routability),
             "nothing_arrived": now - self._started >= _SHOULD_HAVE_MS and not counted,
             **{name: part() for name, part in self.parts.items()},
         }
+
+
+def _of_role(role: str, routability: Routability | None) -> dict[str, Any]:
+    """What one kind of daemon alone has to tell."""
+    return {} if role == HOME_AGENT else {"return_routability": _routability(routability)}
+
+
+def _routability(routability: Routability | None) -> dict[str, Any]:
+    if routability is None:
+        return {"on": False, "bound": 0, "remembered": 0, "most": 0, "bindings": []}
+    return {
+        "on": True,
+        **routability.facts(),
+        "bindings": [
+            {
+                "home_address": addresses.text(home),
+                "care_of_address": addresses.text(binding.care_of_address),
+                "sequence": sequence,
+                "registered_ms": binding.registered_ms,
+                "expires_ms": binding.expires_ms,
+            }
+            for home, sequence, binding in routability.latest(_BINDINGS_MAX)
+        ],
+    }
 
 
 def _by_reason(counted: Counter[tuple[str, str]], outcome: str) -> dict[str, int]:

@@ -9,7 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from mip6 import addresses
-from roamkey.correspondent.core import endpoints, reasons
+from roamkey.correspondent.core import endpoints, entries, reasons
+from roamkey.correspondent.events import kinds
 from roamkey.registry import Registry
 from roamkey.registry.records import CORRESPONDENT
 
@@ -27,6 +28,7 @@ def current(registry: Registry, now: int, role: str = CORRESPONDENT) -> list[dic
             "endpoint": endpoints.text(row.endpoint) or None,
             _name(role): addresses.text(row.correspondent),
             "board": row.board_id,
+            "authorized_by": entries.STATIC_KEY,
             "sequence": row.last_sequence,
             "generation": row.generation,
             "uses_left": _USES - 1 - row.last_sequence,
@@ -43,12 +45,34 @@ def _name(role: str) -> str:
     return role.replace(" ", "_")
 
 
+def of_strangers(facts: dict[str, Any], now: int) -> list[dict[str, Any]]:
+    """Likewise those by return routability, which a daemon alone knows of; `facts`: its status."""
+    return [
+        {
+            "home_address": one["home_address"],
+            "care_of_address": one["care_of_address"],
+            "way": endpoints.NATIVE,
+            "endpoint": None,
+            "correspondent": facts["address"],
+            "board": None,
+            "authorized_by": entries.RETURN_ROUTABILITY,
+            "sequence": one["sequence"],
+            "generation": None,
+            "uses_left": None,
+            "lifetime_left_s": (one["expires_ms"] - now) // 1000,
+            "last_seen": _stamp(one["registered_ms"]),
+        }
+        for one in facts.get("return_routability", {}).get("bindings", ())
+        if one["expires_ms"] > now
+    ]
+
+
 def bindings_table(found: Iterable[dict[str, Any]], now: int, role: str = CORRESPONDENT) -> Table:
     """The same as a table; `now` and `role` as for `current`."""
     shown = Table(box=None, pad_edge=False)
     for heading in ("home address", "care-of address", "way", role):
         shown.add_column(heading, no_wrap=True)
-    for heading in ("sequence", "key", "uses left", "lifetime left", "last seen"):
+    for heading in ("sequence", "authorized by", "uses left", "lifetime left", "last seen"):
         shown.add_column(heading, justify="right", no_wrap=True)
     for one in found:
         seen = datetime.fromisoformat(one["last_seen"].replace("Z", "+00:00")).timestamp()
@@ -58,8 +82,8 @@ def bindings_table(found: Iterable[dict[str, Any]], now: int, role: str = CORRES
             " ".join(filter(None, (one["way"], one["endpoint"]))),
             one[_name(role)],
             str(one["sequence"]),
-            str(one["generation"]),
-            str(one["uses_left"]),
+            kinds.key(one["generation"]),
+            "" if one["uses_left"] is None else str(one["uses_left"]),
             f"{one['lifetime_left_s']} s",
             f"{max(0, now // 1000 - int(seen))} s ago",
         )
@@ -122,7 +146,7 @@ def status_table(facts: dict[str, Any]) -> Table:
             "headers, UDP port 4191: docs/OPERATING.md)"
         )
     for name, part in facts.items():
-        if isinstance(part, dict) and name not in ("packets", "dropped", "refused"):
+        if isinstance(part, dict) and name not in ("packets", "dropped", "refused", "tested"):
             lines.update(_part(name.replace("_", " "), part))
     shown = Table(box=None, pad_edge=False, show_header=False)
     shown.add_column(no_wrap=True)
@@ -137,7 +161,7 @@ def _part(name: str, facts: dict[str, Any]) -> dict[str, str]:
     plain = {
         key: value
         for key, value in facts.items()
-        if value is not None and not isinstance(value, dict)
+        if value is not None and not isinstance(value, dict | list)
     }
     lines = {name: ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in plain.items())}
     for key, value in facts.items():

@@ -6,6 +6,8 @@ Fields of a packet, absent where they don't apply:
 - `encapsulation`, where the packet came inside UDP: `way` (udp4, udp6), `source`, `source_port`,
   `destination`, `destination_port`, `hop_limit`, `octets`, `checksum` of the outer packet, its
   `ip_options` (octets) and `fragment`; all else is of the packet inside
+- `tunnel`, where it came inside another IPv6 packet (RFC 2473), as from and to a home agent:
+  `source`, `destination`, `hop_limit`, `octets` of that; all else likewise
 - `home_address_option`: address; `routing_header`: `address`, `segments_left`
 - `meaning`: of `source` and of `destination`, in words
 - `home_address`, `care_of_address` (the one being registered), `correspondent`
@@ -16,7 +18,8 @@ Fields of a packet, absent where they don't apply:
   `lifetime_s`, `lifetime`, `status_name`, `advice`, and `options`, each `type`, `name`, `octets`
   and its values
 - `authenticator`: `verdict` (right, wrong, no key for this pair, not checked, absent),
-  `generation`, `kbm` (binding, deletion), `note`
+  `generation`, `kbm` (binding, deletion), `by` (static key, MN-HA key, return routability: by the
+  tokens of tests seen before), `note`
 - `udp`: `source_port`, `destination_port`, `octets` of data
 - `icmpv6`: `type`, `code`, `name`, `advice`, `pointer`, `about` (`source`, `destination`)
 - `icmp`: the same of IPv4's, without `pointer`
@@ -28,7 +31,7 @@ from typing import Any
 from mip6 import messages, packets
 from mip6.errors import Violation
 from roamkey.decode import authenticity, icmp, outer, partial
-from roamkey.decode.meanings import PROTOCOLS, TCP, text_of
+from roamkey.decode.meanings import IPV6_IN_IPV6, PROTOCOLS, TCP, text_of
 from roamkey.decode.mobility import mobility_facts
 
 Facts = dict[str, Any]
@@ -61,13 +64,30 @@ def describe(
     except Violation as error:
         return {"octets": len(octets), **_damaged(error)}
     if datagram is None:
-        return _inside(octets, None, pairs, seen)
+        tunnel = _tunnel(octets)
+        inner = octets[packets.IPV6_HEADER_OCTETS :] if tunnel else octets
+        return tunnel | _inside(inner, None, pairs, seen)
     if datagram.payload is None:
         return _of_ipv4(octets, datagram)
     facts = _inside(datagram.payload, datagram, pairs, seen)
     if datagram.damage is not None:
         facts |= _damaged(datagram.damage)
     return {"encapsulation": datagram.facts(), **facts}
+
+
+def _tunnel(octets: bytes) -> Facts:
+    """What is told of a tunnel's header, where an IPv6 packet comes right behind it."""
+    start = packets.IPV6_HEADER_OCTETS
+    if len(octets) <= start or octets[6] != IPV6_IN_IPV6 or octets[start] >> 4 != 6:
+        return {}
+    return {
+        "tunnel": {
+            "source": text_of(octets[8:24]),
+            "destination": text_of(octets[24:40]),
+            "hop_limit": octets[7],
+            "octets": start + int.from_bytes(octets[4:6], "big"),
+        }
+    }
 
 
 def _of_ipv4(octets: bytes, datagram: outer.Outer) -> Facts:
@@ -120,6 +140,8 @@ def _inside(
         if packet.protocol == packets.MOBILITY:
             message, wrong = _mobility(facts, packet, cut)
             damage = damage or wrong
+            if message is not None and seen is not None and wrong is None and not cut:
+                seen.tokens.note(packet, message)
             if message is not None and message.kind in _SIGNED:
                 who = _authenticator(facts, packet, message, datagram, pairs, seen, wrong is None)
         elif packet.protocol == packets.UDP:
@@ -145,6 +167,7 @@ def is_mobility(facts: Facts) -> bool:
         or "about" in facts.get("icmpv6", {})
         or "about" in facts.get("icmp", {})
         or "encapsulation" in facts
+        or "tunnel" in facts
     )
 
 
@@ -221,10 +244,12 @@ def _authenticator(
         facts["authenticator"] = {"verdict": authenticity.NOT_CHECKED, "note": note}
         return None
     whom = authenticity.about(packet, message, datagram, seen)
-    verdict, who = authenticity.check(packet, message, whom, pairs)
+    tokens = seen.tokens if seen is not None else None
+    verdict, who = authenticity.check(packet, message, whom, pairs, tokens)
     facts["authenticator"] = {"verdict": verdict.verdict}
-    if verdict.generation is not None:
-        facts["authenticator"] |= {"generation": verdict.generation, "kbm": verdict.kbm}
+    for name in ("generation", "kbm", "by"):
+        if getattr(verdict, name) is not None:
+            facts["authenticator"][name] = getattr(verdict, name)
     if verdict.note:
         facts["authenticator"]["note"] = verdict.note
     return who

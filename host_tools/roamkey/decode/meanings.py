@@ -6,9 +6,11 @@ from mip6 import addresses, messages, packets
 from mip6.status import STATUSES
 
 TCP = 6
+IPV6_IN_IPV6 = 41  # a tunnel, RFC 2473
 
 _BOTH_ENDS = (
-    "return routability must be run again; with a preconfigured key, check both ends' keys"
+    "the node's tokens are too old: it runs return routability again; with a preconfigured key, "
+    "check both ends' keys"
 )
 #: What to do about a status of a Binding Acknowledgement
 _ADVICE = {
@@ -78,13 +80,13 @@ OTHER_OPTIONS = {
     messages.PADN: "PadN",
     6: "Mobile Network Prefix",
     8: "Mobile Node Identifier",
-    9: "Authentication",
     10: "Replay Protection",
     19: "Vendor Specific",
 }
 
 PROTOCOLS = {
     TCP: "TCP",
+    IPV6_IN_IPV6: "IPv6",
     packets.UDP: "UDP",
     50: "ESP",
     51: "AH",

@@ -16,6 +16,8 @@ from roamkey.decode.meanings import (
 
 Facts = dict[str, Any]
 
+_SPI_END = 5  # of the authentication option's data: subtype, SPI (RFC 4285 section 5)
+
 
 def mobility_facts(message: messages.Message, octets: int) -> Facts:
     """The facts of a message (see `facts`), whose encoded length is `octets`."""
@@ -84,6 +86,10 @@ def _option(kind: int, data: bytes) -> Facts:
         facts["care_of_nonce_index"] = int.from_bytes(data[2:], "big")
     elif kind == messages.BINDING_AUTHORIZATION_DATA:
         facts["authenticator"] = data.hex()
+    elif kind == messages.AUTHENTICATION and len(data) > _SPI_END:
+        facts["subtype"] = data[0]
+        facts["spi"] = int.from_bytes(data[1:_SPI_END], "big")
+        facts["authenticator"] = data[_SPI_END:].hex()
     elif kind != messages.PAD1:
         facts["data"] = data.hex()
     return facts

@@ -65,6 +65,8 @@ def _title(facts: Facts) -> str:
         words.append(facts["protocol_name"])
     if "encapsulation" in facts:
         words.append("inside UDP")
+    if "tunnel" in facts:
+        words.append("in a tunnel")
     if "since_first" in facts:
         words.append(f"at +{facts['since_first']:.6f} s")
     return " ".join(words)
@@ -75,6 +77,9 @@ def _rows(facts: Facts) -> Iterator[Row]:
         yield "time", _moment(facts["time"]), ""
     if "encapsulation" in facts:
         yield from _encapsulation(facts["encapsulation"])
+    if "tunnel" in facts:
+        tunnel = facts["tunnel"]
+        yield "tunnel", f"{tunnel['source']} to {tunnel['destination']}", ""
     yield from _addresses(facts)
     if "fragment" in facts:
         yield "fragment", _fragment(facts["fragment"]), ""
@@ -199,6 +204,9 @@ def _option(option: Facts) -> str:
     if "home_nonce_index" in option:
         indices = option["home_nonce_index"], option["care_of_nonce_index"]
         return f"{name}: home {indices[0]}, care-of {indices[1]}"
+    if "spi" in option:
+        kind = f"subtype {option['subtype']}, SPI {option['spi']}"
+        return f"{name}: {kind}, {option['authenticator']}"
     if "authenticator" in option:
         return f"{name}: {option['authenticator']}"
     data = option.get("data", "")
@@ -213,7 +221,12 @@ def _authenticator(verdict: Facts) -> str:
         words = "absent: the message isn't signed"
     if "generation" in verdict:
         words += f" (generation {verdict['generation']}"
-        words += ")" if words.startswith("wrong") else f", Kbm of a {verdict['kbm']})"
+        if "kbm" not in verdict:
+            words += f", {verdict['by']})"
+        else:
+            words += ")" if words.startswith("wrong") else f", Kbm of a {verdict['kbm']})"
+    elif "by" in verdict:
+        words += f", by {verdict['by']}"
     return f"{words}: {verdict['note']}" if "note" in verdict else words
 
 

@@ -6,6 +6,7 @@ from ipaddress import IPv6Address
 
 import pytest
 from support.nodes import CORRESPONDENT
+from support.strangers import NOW, Stranger, serving
 
 from mip6 import messages, packets
 from roamkey.correspondent.core import triage
@@ -27,6 +28,30 @@ def forged(update, chance, number=None):
     payload[-12:] = chance.randbytes(12)
     header = messages.with_checksum(bytes(payload[24:]), bytes(payload[8:24]), CORRESPONDENT)
     return Inbound(update.next_header, bytes(payload[:24]) + header, somewhere(chance))
+
+
+def test_who_needs_no_key_has_a_share_behind_those_with_one(scene):
+    """Of a flood of tests and of updates with nonce indices, if anybody serves them at all."""
+    chance = random.Random(4)
+    cache = serving()
+    guest = Stranger()
+    guest.prove(cache, CARE_OF, now=NOW)
+    node = scene.node(1)
+    scene.responder.process([], scene.now)
+    own = node.update(0, CARE_OF)
+    burst = [Stranger(home=somewhere(chance)).init(OTHER) for _ in range(1000)]
+    burst += [guest.update(number, CARE_OF) for number in range(1000)]
+    burst = [each._replace(source=somewhere(chance)) for each in burst]
+    burst += [guest.init(guest.home)] * 100
+    chance.shuffle(burst)
+    burst.append(own)
+    served, drops = triage.choose(burst, scene.cache.peer, serves_guests=True)
+    assert served[0] == own
+    assert len(served) == 1 + triage._GUESTS
+    assert max(Counter(each.source for each in served).values()) <= triage._GUESTS_EACH
+    assert drops == {(DROPPED, triage.FLOOD): len(burst) - len(served)}
+    unserved, drops = triage.choose(burst, scene.cache.peer)
+    assert len(unserved) < len(served) and drops[DROPPED, "no key"] > 2000
 
 
 def chosen(scene, burst):

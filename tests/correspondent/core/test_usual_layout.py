@@ -42,7 +42,7 @@ def test_an_update_of_the_usual_layout_is_recognized(home, source, sequence, fla
     usual = updates.read_usual(inbound, CORRESPONDENT)
     assert usual is not None
     assert usual == read_by_all(inbound)
-    assert usual[2:] == (sequence, flags, lifetime, None, True)
+    assert usual[2:] == (sequence, flags, lifetime, None, True, None)
 
 
 @settings(max_examples=400)
@@ -88,7 +88,7 @@ def test_an_update_inside_udp_is_recognized(port, care_of, sequence, flags, life
     made = MobileNode(1).inside(sequence, endpoint, care_of, flags=flags, lifetime=lifetime)
     usual = inside.read_usual(made, CORRESPONDENT)
     assert usual is not None and usual == inside_by_all(made)
-    assert usual[2:] == (sequence, flags, lifetime, care_of, True)
+    assert usual[2:] == (sequence, flags, lifetime, care_of, True, None)
 
 
 @settings(max_examples=600)

@@ -14,6 +14,9 @@ What fails before step 4 gets no Binding Acknowledgement: whoever has no key lea
 pair. From there on, every answer is authenticated. A packet that needs a binding and has none, and
 a message type that nobody knows, are told so with a Binding Error, at a limited rate.
 
+A home address for which no key was ever entered is bound by return routability, where that is on:
+see `routability`. Where one was, it never is, whatever became of the key.
+
 What comes inside UDP goes through the same checks; its endpoint isn't signed, and only an update
 that passes them all binds it. Without an authenticator nothing longer than itself answers it.
 
@@ -22,21 +25,24 @@ The cache moves ahead in memory at once; the caller makes `Verdict.change` durab
 from the registry and `load`s it: the registry is what counts.
 """
 
-from heapq import heappop, heappush
+from collections.abc import Callable
+from typing import Any
 
 from mip6 import addresses, messages, packets
 from mip6.errors import Violation
 from mip6.limits import ADDRESS_OCTETS
-from roamkey.correspondent.core import endpoints, entries, inside, updates
+from roamkey.correspondent.core import entries, inside, updates
 from roamkey.correspondent.core.authentic import AuthenticUpdate, authenticate
-from roamkey.correspondent.core.entries import Inbound, LiveKey, Peer, Verdict, dropped
+from roamkey.correspondent.core.entries import Inbound, Peer, Verdict, dropped
 from roamkey.correspondent.core.limiter import HomeLimiter, Limiter
+from roamkey.correspondent.core.nodes import Nodes
 from roamkey.correspondent.core.others import Others
-from roamkey.correspondent.core.places import Places
 from roamkey.correspondent.core.updates import Update
-from roamkey.registry.records import Binding, Change, Pair
+from roamkey.registry.records import Binding, Change
 
 NAT_REFRESH_S = 25  # NATs forget a port after 30 s and more
+
+_INITS = (messages.HOME_TEST_INIT, messages.CARE_OF_TEST_INIT)
 
 #: status -> why
 REFUSALS = {
@@ -48,7 +54,7 @@ REFUSALS = {
 }
 
 
-class BindingCache:
+class BindingCache(Nodes):
     """The bindings of one correspondent address."""
 
     _refusal_reasons = REFUSALS
@@ -60,121 +66,23 @@ class BindingCache:
         limiter: Limiter | None = None,
         nat_refresh_s: int = NAT_REFRESH_S,
         port: int = packets.ENCAPSULATION_PORT,
+        random: Callable[[int], bytes] | None = None,
     ) -> None:
         """An empty cache for our address `correspondent` (16 octets). `nat_refresh_s`: how often
         nodes behind a NAT are to send something; 0: as they think best. `port`: our own for what
-        comes inside UDP."""
-        self.correspondent = correspondent
+        comes inside UDP. `random(octets)`: unpredictable ones, for return routability; None:
+        that is off."""
+        super().__init__(correspondent, bindings_max, port, random)
         self._nat_refresh_s = nat_refresh_s
-        self._bindings_max = bindings_max
         self.limiter = limiter or Limiter()  # of errors to strangers
         self._others = Others(correspondent, self.binding, self.limiter)
         self._refusals = HomeLimiter(rate=3, burst=10, overall_rate=1000)
         self._guesses = HomeLimiter(rate=8, burst=20, overall_rate=400)
-        self._peers: dict[bytes, Peer] = {}
-        self._behind: set[bytes] = set()  # of whom the registry forgot something: not served
-        self._places = Places(
-            correspondent, port, lambda one: one in self._peers or one in self._behind
-        )
-        self._bound = 0
-        self._by_way = dict.fromkeys(endpoints.WAYS, 0)
-        self._expiries: list[tuple[int, bytes]] = []  # a heap; entries may be out of date
-        #: home addresses whose binding changed, where somebody follows that and takes them out
-        self.changed: set[bytes] | None = None
-
-    def load(self, pair: Pair, binding: Binding | None) -> None:
-        """Take over a pair as the registry has it, in place of what was known of it."""
-        self.forget(pair.home_address)
-        if pair.behind:
-            self._behind.add(pair.home_address)
-        elif pair.keys:
-            live = [LiveKey(key, pair.home_address) for key in pair.keys]
-            peer = Peer(pair.pair_id, pair.home_address, pair.refused, live)
-            self._peers[pair.home_address] = peer
-            self._bind(peer, binding)
-
-    def follow(self, home_address: bytes, last: int | None, binding: Binding | None) -> bool:
-        """Take over where another daemon of our address has seen a node; False where the key that
-        it came under isn't known or not the current one: then the pair has to be loaded."""
-        peer = self._peers.get(home_address)
-        if peer is None:
-            return True  # retired meanwhile, or not served
-        if binding is not None:
-            key = peer.keys[0]
-            if binding.key_id != key.key_id or not key.confirmed:
-                return False
-            if last is not None and (key.last_sequence is None or key.last_sequence < last):
-                key.last_sequence = last
-        if binding != peer.binding:
-            self._bind(peer, binding)
-        return True
-
-    def bound_homes(self) -> list[bytes]:
-        """The nodes that have a binding, those that expired included."""
-        return [home for home, peer in self._peers.items() if peer.binding is not None]
-
-    def host_has(self, own: frozenset[bytes]) -> None:
-        """These are the addresses of our host from now on: no node is at any of them."""
-        news, self._places.own = own ^ self._places.own, own
-        if self.changed is None:
-            return
-        for home, peer in self._peers.items():
-            at = peer.binding
-            if at and {at.care_of_address, at.endpoint[:ADDRESS_OCTETS]} & news:
-                self.changed.add(home)
-
-    def forget(self, home_address: bytes) -> None:
-        """The registry has no such pair any more."""
-        self._bind(self._peers.pop(home_address, None), None)
-        self._behind.discard(home_address)
-
-    def binding(self, home_address: bytes, now: int) -> Binding | None:
-        """Where a node is, or None."""
-        peer = self._peers.get(home_address)
-        binding = peer.binding if peer else None
-        if binding is None or binding.expires_ms <= now:
-            return None
-        # The registry may have one from before its care-of address was provisioned to a node.
-        return binding if self._places.allow(binding.care_of_address, binding.endpoint) else None
-
-    def peer(self, home_address: bytes) -> Peer | None:
-        """A node that has a live key, or None."""
-        return self._peers.get(home_address)
-
-    def home_addresses(self) -> list[bytes]:
-        """The nodes that have a live key."""
-        return [*self._peers, *self._behind]
-
-    def nodes(self) -> int:
-        """How many nodes have a live key."""
-        return len(self._peers)
 
     def withheld(self) -> int:
         """How many refusals and errors were not sent because of their rate."""
-        return self._others.withheld() + self._refusals.withheld
-
-    def bound(self) -> int:
-        """How many bindings there are, with those that expired and weren't yet removed."""
-        return self._bound
-
-    def bound_by_way(self) -> dict[str, int]:
-        """The same, by way."""
-        return {**self._by_way}
-
-    def expire(self, now: int) -> list[tuple[bytes, Binding]]:
-        """Remove the bindings whose time is over; their home addresses and what they were."""
-        gone = []
-        while self._expiries and self._expiries[0][0] <= now:
-            at, home_address = heappop(self._expiries)
-            peer = self._peers.get(home_address)
-            if peer is None or peer.watched_ms != at:
-                continue
-            peer.watched_ms = None
-            if peer.binding and peer.binding.expires_ms <= now:
-                gone.append((home_address, peer.binding))
-                self._bind(peer, None)
-            self._watch(peer)
-        return gone
+        strangers = self.routability.withheld if self.routability else 0
+        return self._others.withheld() + self._refusals.withheld + strangers
 
     def judge(self, inbound: Inbound, now: int) -> Verdict:
         """What becomes of a packet; raises nothing, whatever it holds."""
@@ -198,6 +106,8 @@ class BindingCache:
             if violation.reason == "message type":
                 return self._others.unknown(inbound, packet.home_address, now)
             return dropped(inbound, violation.reason)
+        if message.kind in _INITS:
+            return self._judge_init(inbound, message, now)
         if message.kind != messages.BINDING_UPDATE:
             return self._others.stray(inbound, packet.home_address, message.kind, now)
         return self._judge_update(inbound, updates.from_message(packet, message), now)
@@ -220,7 +130,14 @@ class BindingCache:
             if violation.reason == "message type":
                 return self._others.unknown(inbound, packet.source, now)
             return dropped(inbound, violation.reason)
+        if message.kind in _INITS:
+            return dropped(inbound, "return routability inside UDP", packet.source)
         return self._others.stray(inbound, packet.source, message.kind, now)
+
+    def _judge_init(self, inbound: Inbound, message: Any, now: int) -> Verdict:
+        if self.routability is None:
+            return dropped(inbound, "return routability is off")
+        return self.routability.test(inbound, message, now)
 
     # --- Binding Updates
 
@@ -230,8 +147,7 @@ class BindingCache:
             return dropped(inbound, "home address", home)
         peer = self._peers.get(home)
         if peer is None:
-            reason = "registry behind" if home in self._behind else "no key"
-            return dropped(inbound, reason, home)
+            return self._judge_stranger(inbound, update, now)
         authentic = self._authenticate(inbound, update, peer, now)
         if isinstance(authentic, str):
             return dropped(inbound, authentic, home)
@@ -252,7 +168,24 @@ class BindingCache:
             if not self._guesses.allow(peer.home_address, inbound.source, now):
                 return "too many guesses"
             authentic = authenticate(self.correspondent, inbound, update, peer, peer.keys[1:])
-        return authentic or "authenticator"
+        if authentic is None:
+            return "a key was entered" if update.nonce_indices else "authenticator"
+        return authentic
+
+    def _judge_stranger(self, inbound: Inbound, update: Update, now: int) -> Verdict:
+        """An update for a home address that no key is served for."""
+        home, indices = update.home_address, update.nonce_indices
+        if home in self._behind:
+            return dropped(inbound, "registry behind", home)
+        if indices is None:
+            return dropped(inbound, "no key", home)
+        if self.is_keyed(home):
+            return dropped(inbound, "a key was entered", home)
+        if inbound.endpoint:
+            return dropped(inbound, "return routability inside UDP", home)
+        if self.routability is None:
+            return dropped(inbound, "return routability is off", home)
+        return self.routability.judge(inbound, update, indices, now)
 
     def _status(self, authentic: AuthenticUpdate, now: int) -> int:
         """Steps 4 and 5: why an authentic update is refused at `now`, or 0."""
@@ -310,6 +243,8 @@ class BindingCache:
             until = now + 1000 * granted
             endpoint = authentic.inbound.endpoint
             binding = Binding(care_of, granted, now, until, key.key_id, endpoint)
+            if self.routability is not None:  # who has a key comes first
+                self.routability.displace(endpoint[:ADDRESS_OCTETS] or care_of)
         before = peer.binding
         self._bind(peer, binding)
         key.last_sequence = sequence
@@ -325,25 +260,3 @@ class BindingCache:
                 self.correspondent, messages.ACCEPTED, sequence, granted, self._nat_refresh_s
             )
         return verdict
-
-    def _bind(self, peer: Peer | None, binding: Binding | None) -> None:
-        if peer is None:
-            return
-        for one, change in ((peer.binding, -1), (binding, 1)):
-            if one is not None:
-                self._bound += change
-                self._by_way[endpoints.way(one.endpoint)] += change
-        peer.binding = binding
-        if self.changed is not None:
-            self.changed.add(peer.home_address)
-        self._watch(peer)
-
-    def _watch(self, peer: Peer) -> None:
-        """Have `expire` look at the peer in time. A refreshed binding needs no entry of its own:
-        it is looked at when its first lifetime would have ended, and put off."""
-        if peer.binding is None:
-            return
-        at = peer.binding.expires_ms
-        if peer.watched_ms is None or at < peer.watched_ms:
-            peer.watched_ms = at
-            heappush(self._expiries, (at, peer.home_address))

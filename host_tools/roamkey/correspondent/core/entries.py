@@ -54,6 +54,11 @@ DROPPED = "dropped"  # no answer, but where a Binding Error is due
 WAITING = "waiting"  # authentic, and answered when duplicate address detection is over
 DATA = "data"  # from a bound node, for the upper layers
 KEEPALIVE = "keepalive"  # from a bound node, for a NAT on the way
+TESTED = "tested"  # a Home or Care-of Test Init, and its answer
+
+# What a binding is authorized by
+STATIC_KEY = "static key"
+RETURN_ROUTABILITY = "return routability"
 
 
 @dataclass(slots=True)
@@ -61,7 +66,7 @@ class Verdict:
     """What became of a packet, and why; what must be durable; what to answer then.
 
     `reason` names the drop or refusal for the counters. The fields from `sequence` on are set for
-    authentic Binding Updates only.
+    authentic Binding Updates only; `generation` is None under return routability.
     """
 
     outcome: str
@@ -72,11 +77,16 @@ class Verdict:
     change: Change | None = None
     care_of_address: bytes = b""
     sequence: int = 0
-    generation: int = 0
+    generation: int | None = 0
     status: int = 0
     lifetime: int = 0
     previous: bytes = b""  # the care-of address before; none where there was no binding
     endpoint: bytes = b""  # that it came from
+
+    @property
+    def authorized_by(self) -> str:
+        """Of an authentic Binding Update: by what."""
+        return RETURN_ROUTABILITY if self.generation is None else STATIC_KEY
 
 
 def dropped(inbound: Inbound, reason: str, home_address: bytes | None = None) -> Verdict:

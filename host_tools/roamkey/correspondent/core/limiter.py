@@ -7,12 +7,14 @@ Each purpose has its own, so that none is spent on another:
 - refusals of authentic updates, among which are recorded ones: for each home address, and in that
   for each source;
 - looks for a later key: an update that the current key doesn't verify may be under one of the
-  fifteen others, or made up.
+  fifteen others, or made up;
+- what strangers may ask for under return routability: for each address, and for each site.
 """
 
 from collections import OrderedDict
 
 _PLENTY = 1e12
+_SITE_OCTETS = 6
 
 
 class Bucket:
@@ -95,3 +97,26 @@ class HomeLimiter:
         )
         self.withheld += not allowed
         return allowed
+
+
+class SiteLimiter:
+    """The same for addresses of whom nobody knows: who has one has a whole prefix of them. So a
+    site, the first 48 bits (RFC 6177), has a quarter of what all have. `withheld` as there."""
+
+    def __init__(self, rate: float, burst: float, overall_rate: float) -> None:
+        """Rates a second: for one address, and for all."""
+        most = 3 * overall_rate
+        self._by_address = Limiter(rate, burst, _PLENTY, _PLENTY)
+        self._by_site = Limiter(overall_rate / 4, most / 4, overall_rate, most)
+        self.withheld = 0
+
+    def allow(self, address: bytes, now: int) -> bool:
+        """Whether there may be one for `address` at `now` (milliseconds)."""
+        allowed = self._by_address.allow(address, now) and self._by_site.allow(site(address), now)
+        self.withheld += not allowed
+        return allowed
+
+
+def site(address: bytes) -> bytes:
+    """The site that an address is of, as far as a stranger can tell."""
+    return address[:_SITE_OCTETS]

@@ -6,10 +6,15 @@ A test sees that every reason that the code counts stands here.
 
 #: packets that got no Binding Acknowledgement: reason -> what to do
 DROPPED = {
+    "a key was entered": "Return routability never binds a home address that was given a key: the "
+    "board lost its keys (provision it again), or somebody pretends to be it; to give the address "
+    "up, `roamkey retire` the node.",
     "authenticator": "Provision the board again if its key or nonces differ from the registry's; "
     "otherwise somebody is guessing, in vain.",
     "authorization data": "The sender uses no static key, or another implementation puts Binding "
     "Authorization Data elsewhere than last: compare its packet with docs/SPEC.md.",
+    "care-of address": "A Care-of Test Init from an address of this host or of a node: nothing "
+    "honest sends that.",
     "care-of option": "The sender's option isn't that of the way it came: compare its packet with "
     "docs/SPEC.md.",
     "checksum": "Look for a device on the way that rewrites addresses (NAT66, NPTv6), or for bad "
@@ -24,18 +29,23 @@ DROPPED = {
     "look at who sends it, and filter that.",
     "fragment": "The message came in pieces: see that the path's MTU is 1280 octets or more.",
     "headers": "Nothing honest has so many extension headers: filter the source if it goes on.",
-    "home address": "Give the board a home address of global scope.",
+    "headers before a test": "Nothing belongs before a Home or Care-of Test Init: compare the "
+    "packet with docs/SPEC.md.",
+    "home address": "Give the board a home address of global scope; a node without a key also one "
+    "that is not of this host's or its links' prefixes.",
     "hop limit": "Damaged, or made by hand: capture it and look with `roamkey decode`.",
     "ip options": "Nothing honest has IPv4 options: filter the source if it goes on.",
     "length": "Damaged, or made by hand: capture it and look with `roamkey decode`.",
-    "message not for a correspondent": "A message for mobile nodes or home agents, or return "
-    "routability, which isn't built: give the board a key for this correspondent.",
+    "message not for a correspondent": "A message for mobile nodes or home agents: see who takes "
+    "this host for one.",
     "message type": "The sender speaks a newer protocol; it was told with Binding Error 2.",
     "no binding": "The node sends data but isn't registered, or no longer at this address: it was "
     "told with Binding Error 1 and registers again by itself.",
     "no home address": "None: an ordinary packet with Destination Options, not for this daemon.",
     "no key": "Provision the board for this correspondent address, in the registry that this "
-    "daemon uses.",
+    "daemon uses; without a key it needs return routability, and a home agent.",
+    "nonces not recognized": "A node's tokens are too old, or from before this daemon's start: it "
+    "was told, and gets new ones by itself.",
     "not tunnelled": "The node sends data with a Home Address option, which correspondents take: "
     "to its home agent it goes through the tunnel.",
     "option": "Damaged, or an option that must not be skipped: capture it and look with "
@@ -51,9 +61,17 @@ DROPPED = {
     "disk.",
     "registry behind": "The registry has forgotten numbers that this node has used, as after an "
     "older backup was restored: `roamkey registry restore` puts that right.",
+    "return routability inside UDP": "Nodes without a key are served natively alone: give the "
+    "board a key for this correspondent, or reach it through its home agent.",
+    "return routability is off": "As you wished with --return-routability off: the node is "
+    "reached through its home agent, or by a key.",
     "routing": "A packet on its way to somebody else: nothing is forwarded here.",
     "too many guesses": "Wrong authenticators come for a node faster than its later keys are "
     "tried: somebody guesses, in vain; a board that has new keys gets through when that ends.",
+    "too many tests": "More Home and Care-of Test Inits come than are answered, 3 a second from "
+    "an address and 1000 in all: look at who sends them.",
+    "too many updates": "More updates by return routability come than are taken, 3 a second of a "
+    "node and 100 in all: spread the nodes over more correspondents, or give them keys.",
     "truncated": "Damaged or cut short: look at the path's MTU, then with `roamkey decode`.",
     "udp checksum": "The datagrams came without a checksum: see what device on the way takes it "
     "out.",
@@ -68,6 +86,8 @@ DROPPED = {
 REFUSED = {
     "care-of address": "The board registers an address that can't be reached from here: see what "
     "its network hands out.",
+    "home address in use here": "A node without a key has a home address of this host, of its "
+    "links, or of another node's care-of address: give it another one, or a key.",
     "home registration": "The board takes this host for its home agent: correct its "
     "correspondent's address.",
     "duplicate address": "Another host of the home link has the node's home address, or asks for "
@@ -78,6 +98,8 @@ REFUSED = {
     "forgotten.",
     "no room for another binding": "Raise --bindings-max; of a home agent also more first "
     "registrations at a time than are checked for duplicates: then none.",
+    "no room for return routability": "An eighth of --bindings-max is for nodes without a key, a "
+    "quarter of that for one site: raise it, or give the nodes keys.",
     "not home subnet": "The home address is of no prefix of this home agent's: correct the "
     "board's home address, or name the prefix with --home-prefix.",
     "refused by the administrator": "As you wished; `refuse` in the registry can be taken back.",

@@ -1,8 +1,8 @@
-"""The answers of a correspondent: Binding Acknowledgement and Binding Error.
+"""The answers of a correspondent: Binding Acknowledgement, Binding Error, Home and Care-of Test.
 
-RFC 6275 sections 6.1.8, 6.1.9, 9.3.3, 9.5.4. An acknowledgement is laid out once, by the encoder
-that lays out every message, and filled in for each use: that takes a third of encoding it afresh,
-and a busy daemon does little else.
+RFC 6275 sections 6.1.5 to 6.1.9, 9.3.3, 9.4, 9.5.4. An acknowledgement is laid out once, by the
+encoder that lays out every message, and filled in for each use: that takes a third of encoding it
+afresh, and a busy daemon does little else.
 """
 
 import struct
@@ -73,6 +73,27 @@ def back(correspondent: bytes, update: Inbound, home_address: bytes, header: byt
     if source == home_address:
         return Reply(source, packets.MOBILITY, header, update.scope)
     return Reply(source, packets.ROUTING, _ROUTE + home_address + header, update.scope)
+
+
+def refusal(
+    correspondent: bytes, update: Inbound, home_address: bytes, status: int, sequence: int
+) -> Reply | None:
+    """What a node is told whose nonces aren't recognized: no key vouches for it (section 9.5.4).
+    Shorter than any update that has nonce indices and an authenticator."""
+    if not is_unicast(update.source):
+        return None
+    header = messages.Message(
+        messages.BINDING_ACKNOWLEDGEMENT, status=status, sequence=sequence
+    ).encode()
+    header = messages.with_checksum(header, correspondent, home_address)
+    return back(correspondent, update, home_address, header)
+
+
+def test(correspondent: bytes, init: Inbound, header: bytes) -> Reply:
+    """A Home or Care-of Test, its checksum not made, to where its Init came from: by the
+    interface that that came in by, and so past any binding (section 6.1)."""
+    header = messages.with_checksum(header, correspondent, init.source)
+    return Reply(init.source, packets.MOBILITY, header, init.scope)
 
 
 def is_behind_nat(update: Inbound, care_of_address: bytes) -> bool:

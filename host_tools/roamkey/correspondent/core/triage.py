@@ -1,7 +1,8 @@
 """What is looked at where more comes than can be (no I/O).
 
 A look at a packet's fixed places costs a hundredth of judging it. So of a large burst everything
-is sorted first: what no key is known for is dropped at once; each home address has its share,
+is sorted first: what no key is known for is dropped at once, but a share for who needs none
+(`routability`), behind all others; each home address has its share,
 and in it comes first what is likeliest its node's own: the number next to the last accepted one,
 the care-of address that is bound, the first numbers of a new key. Of what is laid out otherwise
 each source has a share. What few send is judged whole: the order of the checks is the cache's.
@@ -19,6 +20,8 @@ CALM = 256  # so many packets at a time are nothing to choose from
 _STRANGERS = 16  # home addresses without a key, judged all the same: they are told of by name
 _NEAREST, _BOUND, _FIRST = 4, 2, 2  # of a home address: see above
 _DATA = 4  # and of what isn't signalling
+_GUESTS = 64  # tests and updates of nodes without a key
+_GUESTS_EACH = 2  # of a source
 _OTHERS = 128
 _OTHERS_EACH = 8  # of a source
 
@@ -35,20 +38,27 @@ _NUMBER_INSIDE_AT: int = packets.IPV6_HEADER_OCTETS + _NUMBER_AT
 _INNER_SOURCE = slice(8, 24)
 _INNER_NEXT_HEADER = slice(6, 7)
 _MOBILITY = bytes((packets.MOBILITY,))
+_KIND = slice(2, 3)
+_OPTIONS = slice(12, 48)
+_INITS = (bytes((messages.HOME_TEST_INIT,)), bytes((messages.CARE_OF_TEST_INIT,)))
+_UPDATE = bytes((messages.BINDING_UPDATE,))
+_INDICES = bytes((messages.NONCE_INDICES, 4))  # type and length of the option
 _BEFORE_ALL = -1
 
 _Drops = Counter[tuple[str, str]]
 
 
 def choose(
-    burst: list[Inbound], peer_of: Callable[[bytes], Peer | None]
+    burst: list[Inbound], peer_of: Callable[[bytes], Peer | None], serves_guests: bool = False
 ) -> tuple[list[Inbound], _Drops]:
-    """Of a burst, what is to be judged; and what wasn't, by (outcome, reason)."""
+    """Of a burst, what is to be judged; and what wasn't, by (outcome, reason). `serves_guests`:
+    return routability is on."""
     drops: _Drops = Counter()
     if len(burst) <= CALM:
         return burst, drops
     by_home: dict[bytes, list[Inbound]] = {}
     chosen: list[Inbound] = []
+    guests: list[Inbound] = []
     others: list[Inbound] = []
     strangers = 0
     for packet in burst:
@@ -66,6 +76,8 @@ def choose(
             known.append(packet)
         elif peer_of(home) is not None:
             by_home[home] = [packet]
+        elif serves_guests and _is_of_guest(packet):
+            guests.append(packet)
         elif strangers < _STRANGERS or not _is_signalling(packet):
             strangers += _is_signalling(packet)
             others.append(packet)
@@ -79,7 +91,8 @@ def choose(
         else:
             peer = peer_of(home)
             chosen += found if peer is None else _likeliest(found, peer)
-    chosen += _shares(others)
+    chosen += _shares(guests, _GUESTS, _GUESTS_EACH)
+    chosen += _shares(others, _OTHERS, _OTHERS_EACH)
     flood = len(burst) - len(chosen) - drops.total()
     if flood:
         drops[entries.DROPPED, FLOOD] += flood
@@ -111,17 +124,31 @@ def _likeliest(found: list[Inbound], peer: Peer) -> list[Inbound]:
     return [found[at] for at in sorted(taken)]
 
 
-def _shares(others: Iterable[Inbound]) -> list[Inbound]:
+def _shares(others: Iterable[Inbound], most: int, each: int) -> list[Inbound]:
     """Some of each source, in the order of arrival."""
     counts: Counter[bytes] = Counter()
     taken: list[Inbound] = []
     for packet in others:
-        if counts[packet.source] < _OTHERS_EACH:
+        if counts[packet.source] < each:
             counts[packet.source] += 1
             taken.append(packet)
-            if len(taken) == _OTHERS:
+            if len(taken) == most:
                 break
     return taken
+
+
+def _is_of_guest(packet: Inbound) -> bool:
+    """Whether it looks like what return routability is made of: an Init, or an update with nonce
+    indices."""
+    if packet.endpoint:
+        return False
+    if packet.next_header == packets.MOBILITY:
+        header = packet.payload
+        if header[_KIND] in _INITS:
+            return True
+    else:
+        header = packet.payload[packets.EXTENSION_OCTETS :]
+    return header[_KIND] == _UPDATE and _INDICES in header[_OPTIONS]
 
 
 def _is_signalling(packet: Inbound) -> bool:

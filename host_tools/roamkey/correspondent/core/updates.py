@@ -19,7 +19,8 @@ class Update(NamedTuple):
     `header`: the message as received; `lifetime`: in units of four seconds; `alternate`: the
     address in its Alternate Care-of Address option, or, inside IPv4, in its IPv4 Care-of Address
     option (16 octets); None: it has none; `authorized`: Binding Authorization
-    Data stands in it once, and last.
+    Data stands in it once, and last; `nonce_indices`: that of the home and of the care-of nonce,
+    where it has that option, which a static key doesn't need.
     """
 
     home_address: bytes
@@ -29,11 +30,13 @@ class Update(NamedTuple):
     lifetime: int
     alternate: bytes | None
     authorized: bool
+    nonce_indices: tuple[int, int] | None = None
 
 
 def from_message(packet: packets.Packet, message: Any) -> Update:
     """The update in a packet, decoded by the reader of all messages."""
     kinds = [kind for kind, _ in message.options]
+    indices = message.option(messages.NONCE_INDICES)
     last = kinds[-1:] == [messages.BINDING_AUTHORIZATION_DATA]
     return Update(
         packet.logical_source,
@@ -43,9 +46,11 @@ def from_message(packet: packets.Packet, message: Any) -> Update:
         message.lifetime,
         message.option(messages.ALTERNATE_CARE_OF_ADDRESS),
         last and kinds.count(messages.BINDING_AUTHORIZATION_DATA) == 1,
+        _INDICES.unpack(indices) if indices is not None else None,
     )
 
 
+_INDICES = struct.Struct(">HH")  # home, care-of: section 6.2.6
 AUTHORIZATION = (messages.BINDING_AUTHORIZATION_DATA, bytes(keys.AUTHENTICATOR_OCTETS))
 _LAID_OUT = messages.Message(messages.BINDING_UPDATE, [AUTHORIZATION]).encode()
 FIELDS = struct.Struct(">HHH")  # sequence, flags, lifetime: section 6.1.7

@@ -45,7 +45,7 @@ def _arrived(file: Path, home_address: str, since_ms: int) -> Arrived:
     except BadInputError:  # of a newer version
         events = []
     for event in events:
-        if event["kind"] in kinds.UPDATES:
+        if event["kind"] in kinds.UPDATES and "generation" in event:  # by a key
             numbers = event["generation"], event["sequence"]
             accepted.setdefault(event["correspondent"], set()).add(numbers)
 

@@ -10,7 +10,7 @@ apply:
     home_address      the node; where nothing was authenticated, who the sender said it is
     care_of_address   where the node is, or was until now
     previous          where it was before, where that is known and another place
-    sequence, generation, lifetime_s   of the Binding Update
+    sequence, generation, lifetime_s   of the Binding Update; no generation: return routability
     count             how many there were: drops and refusals are gathered for a second
     reason            why; of what was refused or dropped, as in `roamkey correspondent drops`
     way, endpoint     how the node is reached: native, udp6 or udp4 (inside UDP), and then from
@@ -23,6 +23,8 @@ None of them is a secret.
 from datetime import datetime, timezone
 from ipaddress import IPv4Network, IPv6Address
 from typing import Any
+
+from roamkey.correspondent.core.entries import RETURN_ROUTABILITY
 
 BOUND = "bound"  # a binding where there was none
 REFRESHED = "refreshed"  # the same care-of address again
@@ -54,13 +56,18 @@ def network(address: str) -> str:
     return f"{IPv6Address(bits)}/{_NETWORK_BITS}"
 
 
+def key(generation: int | None) -> str:
+    """What an update was authorized by: a key, by its generation; None: no key was needed."""
+    return RETURN_ROUTABILITY if generation is None else f"key {generation}"
+
+
 def text(event: dict[str, Any]) -> str:
     """What an event says, without its time and node."""
     kind = event["kind"]
     where = event.get("care_of_address", "")
     if "endpoint" in event:
         where += f" by {event['way']} from {event['endpoint']}"
-    number = f"sequence {event.get('sequence')}, key {event.get('generation')}"
+    number = f"sequence {event.get('sequence')}, {key(event.get('generation'))}"
     if kind == MOVED:
         return f"from {event['previous']} to {where}, {number}, for {event['lifetime_s']} s"
     if kind in (BOUND, REFRESHED):

@@ -5,7 +5,8 @@ it. Nothing that happens to the file can hold up a packet: where the queue is fu
 counted instead, and the count becomes an event itself once there is room.
 
 Drops and refusals, which anybody can cause, are gathered for a second and few of them keep their
-node: a flood makes some dozen events a second, and doesn't push everything else out of the file.
+node; of bindings by return routability, likewise anybody's, few of a second are told. So a flood
+makes some dozen events a second, and doesn't push everything else out of the file.
 """
 
 import sqlite3
@@ -17,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from roamkey.correspondent.core import endpoints, entries
-from roamkey.correspondent.core.entries import Verdict
+from roamkey.correspondent.core.entries import RETURN_ROUTABILITY, Verdict
 from roamkey.correspondent.events import kinds
-from roamkey.correspondent.events.file import Writer
+from roamkey.correspondent.events.file import FIELDS, Writer
 from roamkey.correspondent.events.gaps import Gaps
 from roamkey.errors import RoamkeyError
 from roamkey.registry import Registry
@@ -39,6 +40,7 @@ _S = 1000
 KEEP_DAYS = 7
 
 _Row = tuple[Any, ...]
+_WHY = FIELDS.index("reason")
 
 
 class Recorder:
@@ -55,6 +57,7 @@ class Recorder:
         self._queue_max = queue_max or _QUEUE_MAX
         self._counts: Counter[tuple[str, str, bytes]] = Counter()
         self._gaps = Gaps()
+        self._strangers = 0  # events of nodes without a key, this second
         self._since = -1  # the registry's revision up to which nodes are known
         self._wake = threading.Event()
         self._ending = threading.Event()
@@ -84,18 +87,12 @@ class Recorder:
     def verdict(self, now: int, verdict: Verdict) -> None:
         """What became of a packet."""
         outcome = verdict.outcome
-        if outcome == entries.ACCEPTED:
-            kind, previous = kinds.BOUND, verdict.previous
-            if previous:
-                kind = kinds.REFRESHED if previous == verdict.care_of_address else kinds.MOVED
-            self._gaps.registered(verdict.home_address, now, kind == kinds.MOVED)
-            before = previous if kind == kinds.MOVED else None
-            self._update(now, kind, verdict, verdict.care_of_address, before)
-        elif outcome == entries.REMOVED:
-            self._update(now, kinds.REMOVED, verdict, None, verdict.previous or None)
+        if outcome in (entries.ACCEPTED, entries.REMOVED):
+            if verdict.generation is not None or self._may_tell_stranger():
+                self._updated(now, verdict)
         elif outcome == entries.DATA:
             self.data(verdict.home_address, now)
-        elif outcome not in (entries.KEEPALIVE, entries.WAITING):
+        elif outcome not in (entries.KEEPALIVE, entries.TESTED, entries.WAITING):
             home = verdict.home_address if len(self._counts) < _COUNTS_MAX else b""
             self._counts[outcome, verdict.reason, home] += 1
 
@@ -106,8 +103,10 @@ class Recorder:
 
     def expired(self, now: int, home_address: bytes, binding: Binding) -> None:
         """A binding's time is over."""
-        row = (now, kinds.EXPIRED, home_address, binding.care_of_address, *(None,) * 7)
-        self._put(row, *_way(binding.endpoint))
+        why = None if binding.key_id else RETURN_ROUTABILITY
+        if why is None or self._may_tell_stranger():
+            row = (now, kinds.EXPIRED, home_address, binding.care_of_address, *(None,) * 5, why)
+            self._put((*row, None), *_way(binding.endpoint))
 
     def data(self, home_address: bytes, now: int) -> None:
         """Data flowed with a bound node."""
@@ -137,6 +136,7 @@ class Recorder:
     def tick(self, now: int) -> None:
         """Once a second: the drops and refusals since the last time."""
         counts, self._counts = self._counts, Counter()
+        self._strangers = 0
         named = dict(counts.most_common(_NAMED_MAX))
         rest: Counter[tuple[str, str, bytes]] = Counter()
         for (outcome, reason, home), count in counts.items():
@@ -153,11 +153,22 @@ class Recorder:
         self._wake.set()
         self._thread.join(_CLOSE_S)
 
-    def _update(
-        self, now: int, kind: str, verdict: Verdict, care_of: bytes | None, before: bytes | None
-    ) -> None:
+    def _may_tell_stranger(self) -> bool:
+        self._strangers += 1
+        return self._strangers <= _NAMED_MAX
+
+    def _updated(self, now: int, verdict: Verdict) -> None:
+        kind, care_of, before = kinds.REMOVED, None, verdict.previous or None
+        if verdict.outcome == entries.ACCEPTED:
+            kind, care_of = kinds.BOUND, verdict.care_of_address
+            if before:
+                kind = kinds.REFRESHED if before == care_of else kinds.MOVED
+            before = before if kind == kinds.MOVED else None
+            if verdict.generation is not None:
+                self._gaps.registered(verdict.home_address, now, kind == kinds.MOVED)
         numbers = verdict.sequence, verdict.generation, verdict.lifetime
-        row = (now, kind, verdict.home_address, care_of, before, *numbers, None, None, None)
+        why = RETURN_ROUTABILITY if verdict.generation is None else None
+        row = (now, kind, verdict.home_address, care_of, before, *numbers, None, why, None)
         self._put(row, *_way(verdict.endpoint))
 
     def _put(
@@ -232,7 +243,7 @@ class Recorder:
             return
         nodes: dict[bytes, _Row] = {}
         for event in events:
-            if event[1] in _STATES:
+            if event[1] in _STATES and event[_WHY] is None:  # of strangers no state is kept
                 _move(nodes, event)
         try:
             self._file.add(events, list(nodes.values()))

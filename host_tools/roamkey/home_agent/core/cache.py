@@ -19,7 +19,7 @@ Only key holders make anything wait, and as many as `WAITING_MAX` at a time.
 from ipaddress import IPv6Address, IPv6Network
 from typing import NamedTuple
 
-from mip6 import messages
+from mip6 import messages, packets
 from roamkey.correspondent.core import entries
 from roamkey.correspondent.core.authentic import AuthenticUpdate
 from roamkey.correspondent.core.cache import NAT_REFRESH_S, REFUSALS, BindingCache
@@ -72,11 +72,11 @@ class HomeCache(BindingCache):
         prefixes: tuple[IPv6Network, ...],
         bindings_max: int = 1_000_000,
         nat_refresh_s: int = NAT_REFRESH_S,
-        **more: int,
+        port: int = packets.ENCAPSULATION_PORT,
     ) -> None:
         """An empty cache for our address `home_agent` (16 octets), and the home link's
         prefixes; the rest as for `BindingCache`."""
-        super().__init__(home_agent, bindings_max, None, nat_refresh_s, **more)
+        super().__init__(home_agent, bindings_max, None, nat_refresh_s, port)
         self._home_prefixes = prefixes
         self._waiting: dict[bytes, _Waiting] = {}
         self._found: dict[bytes, _Found] = {}

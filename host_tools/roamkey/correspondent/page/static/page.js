@@ -75,7 +75,7 @@ const stateOf = (node) =>
   node.state === "bound" && node.expires_ms <= now() - 2000 ? "expired" : node.state;
 
 function story(e) {
-  const key = e.sequence === undefined ? "" : `sequence ${count(e.sequence)}, key ${e.generation}`;
+  const key = e.sequence === undefined ? "" : `sequence ${count(e.sequence)}, ${e.generation === undefined ? "return routability" : `key ${e.generation}`}`;
   const times = e.count > 1 ? `${count(e.count)} times` : "";
   switch (e.kind) {
     case "moved": return [`moved to ${network(e.care_of_address)}`, `from ${network(e.previous)}; ${key}`];
