@@ -157,13 +157,16 @@ def test_enrolling_knows_no_correspondent() -> None:
     assert refused("roamkey.enroll", *(f"roamkey.{room}" for room in rooms)) == []
 
 
-def test_the_core_of_a_correspondent_does_no_io() -> None:
-    core = "roamkey.correspondent.core"
-    assert refused(core, *OUTSIDE, imports=AT_START) == []
-    within = reached(IMPORTS, core)
-    others = {name for name in within if below(name, "roamkey.correspondent")}
-    assert {name for name in others if not below(name, core)} <= {"roamkey.correspondent"}
-    assert not [each for each in IMPORTS if below(each.importer, core) and each.function]
+def test_the_cores_do_no_io() -> None:
+    cores = ("roamkey.correspondent.core", "roamkey.home_agent.core")
+    for core in cores:
+        assert refused(core, *OUTSIDE, imports=AT_START) == []
+        within = reached(IMPORTS, core)
+        rooms = ("roamkey.correspondent", "roamkey.home_agent")
+        others = {name for name in within if any(below(name, room) for room in rooms)}
+        assert {name for name in others if not any(below(name, one) for one in cores)} <= {*rooms}
+        assert not [each for each in IMPORTS if below(each.importer, core) and each.function]
+    assert refused("roamkey.correspondent", "roamkey.home_agent") == []
 
 
 def test_the_laboratory_and_the_command_are_nobodys_need() -> None:

@@ -111,7 +111,7 @@ def _of_binding(entry: "binding.Binding", keystore: "Keystore", now: int) -> "di
     left = entry.expires_at
     answer: dict[str, Any] = {
         "correspondent": text(entry.correspondent),
-        "authorized": _authorized(entry),
+        "authorized_by": _authorized(entry),
         "state": states.STATES[entry.state],
         "reason": reason(entry.why),
         "care_of_address": text(entry.care_of) if entry.care_of else None,

@@ -377,8 +377,8 @@ def test_its_process_imports_nothing_from_the_current_folder(tmp_path):
     """With the rights of the daemon, from a folder that may be anybody's."""
     for name in ("pyroute2", "json", "roamkey", "mip6"):
         (tmp_path / f"{name}.py").write_text("open('taken', 'w')\n")
-    shell = f"import sys; print(sys.path); sys.argv[4:] = {client._paths()!r}"
-    command = client._command()
+    shell = f"import sys; print(sys.path); sys.argv[1:] = {[''] * 4 + client._paths()!r}"
+    command = client._command(client.Kind().program)
     command[-1] = f"{shell}; {command[-1]}".replace("; main()", "; import pyroute2, json")
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

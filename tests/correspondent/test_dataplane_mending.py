@@ -275,10 +275,11 @@ class Fake:
 
     made: ClassVar[list] = []
 
-    def __init__(self, address, wait=True, place=None):
+    def __init__(self, address, wait=True, place=None, kind=None):
         self.made.append(self)
         self.ready, self.silent, self.ends, self.gone = wait, 0.0, False, False
         self.used, self.interface, self.bound, self._pipe = set(), "roamkey0", [], os.pipe()
+        self.said = []
 
     def fileno(self):
         return self._pipe[0]

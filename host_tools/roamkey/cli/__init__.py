@@ -84,6 +84,10 @@ COMMANDS = {
         "roamkey.cli.correspondent:app",
         "The Linux end: follow boards to where they are.",
     ),
+    "home-agent": (
+        "roamkey.cli.home_agent:app",
+        "The home agent: have nodes reached at their home addresses, wherever they are.",
+    ),
     "registry": ("roamkey.cli.registry:app", "The registry of boards and their keys."),
     "decode": (
         "roamkey.cli.decode:decode",

@@ -29,7 +29,8 @@ from mip6 import packets
 from roamkey.errors import SystemRefusedError
 
 _RUN = Path("/run/roamkey")
-_SERVICE = Path("/run/roamkey-correspondent")  # RuntimeDirectory of the unit
+# RuntimeDirectory of the units
+_SERVICES = (Path("/run/roamkey-correspondent"), Path("/run/roamkey-home-agent"))
 _CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid
 _AT_ONCE = 16  # callers served before packets have their turn again
 _PATIENCE_S = 2.0  # the daemon answers at once, whatever its database does
@@ -192,7 +193,7 @@ def _folders_to_ask() -> list[Path]:
         with suppress(OSError):
             if _owner(_RUN) == 0:
                 folders += [one for one in sorted(_RUN.iterdir()) if one.name != "0"]
-        folders.append(_SERVICE)
+        folders += _SERVICES
     return list(dict.fromkeys(folders))
 
 

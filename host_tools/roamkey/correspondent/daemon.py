@@ -44,7 +44,7 @@ from roamkey.correspondent.store import Store
 from roamkey.correspondent.telling import Telling
 from roamkey.errors import RoamkeyError, SystemRefusedError
 from roamkey.registry import Registry
-from roamkey.registry.records import Binding
+from roamkey.registry.records import CORRESPONDENT, Binding
 
 _COLLECT_AFTER = 100_000  # objects
 _TICK_S = 1.0
@@ -58,6 +58,8 @@ _CUT_S = 2.0  # for a registry that was cut off to let go
 
 class Daemon:
     """The parts of a daemon, and what turns them."""
+
+    role = CORRESPONDENT
 
     def __init__(
         self,
@@ -78,21 +80,14 @@ class Daemon:
         self._sockets = sockets
         self._said: list[str] = []  # troubles, by the thread
         place = encapsulation.place or EVERYWHERE
-        cache = BindingCache(
-            address.packed,
-            settings.bindings_max,
-            None,
-            settings.nat_refresh_s,
-            place.port,
-            os.urandom if settings.return_routability else None,
-        )
+        cache = self._new_cache(settings, place.port)
         self._high_water = HighWater(settings.marks, address.packed, self._said.append)
-        self._store = Store(registry, address.packed, shift_ms)
+        self._store = Store(registry, address.packed, shift_ms, self.role)
         self._responder = Responder(cache, self._store, self._said.append)
         self._following = Following(self._responder)
         self._refresher = Refresher(address.packed, cache.binding, settings.refresh)
         self.status = Status(
-            address, self._responder, sockets, encapsulation, self._refresher, wall_ms()
+            address, self._responder, sockets, encapsulation, self._refresher, wall_ms(), self.role
         )
         self.telling = Telling(address, log, self.status, self._responder)
         self.status.parts["registry"] = self._high_water.facts
@@ -109,6 +104,21 @@ class Daemon:
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._helper, selectors.EVENT_READ, self._helper.finish)
         self._tick_at = 0.0
+
+    def _new_cache(self, settings: Any, port: int) -> BindingCache:
+        """`port`: ours for packets inside UDP."""
+        return BindingCache(
+            self._address.packed,
+            settings.bindings_max,
+            None,
+            settings.nat_refresh_s,
+            port,
+            os.urandom if settings.return_routability else None,
+        )
+
+    def _do_more(self) -> bool:
+        """What another kind of daemon does while the registry is idle; whether it did anything."""
+        return False
 
     def close(self) -> None:
         """Close the registry that is open now."""
@@ -160,6 +170,8 @@ class Daemon:
             elif self._own.changed:
                 self._responder.cache.host_has(*self._own.take())
                 self._tell_plane(now_ms())
+            elif self._do_more():
+                continue
             elif time.monotonic() >= self._tick_at:
                 self._tick_at = time.monotonic() + _TICK_S
                 self._keep_house()
@@ -327,7 +339,7 @@ class Daemon:
             opened = self._open_registry(False)
         except RoamkeyError as error:
             return error
-        store = Store(opened, self._address.packed, shift_ms)
+        store = Store(opened, self._address.packed, shift_ms, self.role)
         try:
             self._high_water.attach(store, opened)
             self._responder.reload(store, now_ms())

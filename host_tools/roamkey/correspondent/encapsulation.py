@@ -64,7 +64,7 @@ _FILTER: list[bpf.Instruction] = [
     (bpf.RETURN, 0, 0, _WHOLE),
 ]
 # The number of a socket in its row; this program sees a datagram from its payload on.
-_CHOICE: list[bpf.Instruction] = [
+CHOICE: list[bpf.Instruction] = [
     (bpf.LOAD_OCTET, 0, 0, _NEXT_HEADER_AT),  # of one that is shorter 0 comes out
     *((bpf.JUMP_EQUAL, len(_DATA) - at, 0, kind) for at, kind in enumerate(_DATA)),
     (bpf.RETURN, 0, 0, 0),
@@ -101,8 +101,11 @@ def parse_place(text: str) -> Place:
     return Place(f"::ffff:{address}" if address.version == 4 else str(address), int(port))
 
 
-def open_socket(place: Place, data: bool = False) -> socket.socket:
-    """The daemon's socket at a place, or, for `data`, the data plane's beside that.
+def open_socket(
+    place: Place, data: bool = False, choice: list[bpf.Instruction] = CHOICE
+) -> socket.socket:
+    """The daemon's socket at a place, or, for `data`, the data plane's beside that. `choice`: the
+    program that tells which is a datagram's.
 
     Raises SystemRefusedError; for the daemon's also where anybody else has the port.
     """
@@ -121,7 +124,7 @@ def open_socket(place: Place, data: bool = False) -> socket.socket:
             buffers.widen(one, _RECEIVE_BUFFER)
             one.bind((place.address, place.port))
             if not data:
-                bpf.attach(one, _CHOICE, bpf.SO_ATTACH_REUSEPORT_CBPF)
+                bpf.attach(one, choice, bpf.SO_ATTACH_REUSEPORT_CBPF)
         except BaseException:
             one.close()
             raise
@@ -187,10 +190,10 @@ class Encapsulation:
     """The daemon's end. `place`: where it listens; without one it receives nothing, and what is
     to be sent there is counted as not sent. `close()` it."""
 
-    def __init__(self, place: Place | None) -> None:
-        """Listen; raises SystemRefusedError."""
+    def __init__(self, place: Place | None, choice: list[bpf.Instruction] = CHOICE) -> None:
+        """Listen; raises SystemRefusedError. `choice`: as for `open_socket`."""
         self.place = place
-        self._socket = None if place is None else open_socket(place)
+        self._socket = None if place is None else open_socket(place, choice=choice)
         self._bad: Counter[str] = Counter()
         self.send_errors = 0
         #: datagrams and packets taken, by way: those received natively are counted by the inbox

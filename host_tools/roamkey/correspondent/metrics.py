@@ -47,7 +47,8 @@ _GAUGES = {
 
 
 class FactsCollector(Collector):
-    """The facts of `Status.facts` as metrics, one label `correspondent` on each."""
+    """The facts of `Status.facts` as metrics, one label `correspondent` on each, or
+    `home_agent`."""
 
     def __init__(self, facts: Callable[[], dict[str, Any]]) -> None:
         """`facts` is called for each scrape."""
@@ -56,7 +57,7 @@ class FactsCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """The metrics of one scrape."""
         facts = self._facts()
-        names, mine = ["correspondent"], [facts["address"]]
+        names, mine = [facts["role"].replace(" ", "_")], [facts["address"]]
         info = InfoMetricFamily("roamkey_build", "The version that runs.", labels=names)
         info.add_metric(mine, {"version": facts["version"]})
         yield info
@@ -77,7 +78,8 @@ class FactsCollector(Collector):
             gauge = GaugeMetricFamily(f"roamkey_{name}", text, labels=names)
             gauge.add_metric(mine, facts[fact])
             yield gauge
-        yield from _routability(facts["return_routability"], names, mine)
+        if "return_routability" in facts:
+            yield from _routability(facts["return_routability"], names, mine)
         yield from _ways(facts["ways"], names, mine)
         yield from _data_plane(facts.get("data_plane", {}), names, mine)
         bursts = SummaryMetricFamily(

@@ -19,6 +19,7 @@ from roamkey.correspondent.core.responder import Responder
 from roamkey.correspondent.core.routability import Routability
 from roamkey.correspondent.encapsulation import Encapsulation
 from roamkey.correspondent.sockets import RawSockets
+from roamkey.registry.records import HOME_AGENT
 
 OUTCOMES = (
     entries.ACCEPTED,
@@ -29,8 +30,7 @@ OUTCOMES = (
     entries.KEEPALIVE,
     entries.TESTED,
 )
-
-
+_MORE = {HOME_AGENT: (entries.WAITING,)}
 _BINDINGS_MAX = 256  # of nodes without a key, told by name: the latest
 _SHOULD_HAVE_MS = 300_000  # after so long something should have arrived
 
@@ -46,8 +46,10 @@ class Status:
         encapsulation: Encapsulation,
         refresher: Refresher,
         now: int,
+        role: str,
     ) -> None:
-        """`now`: the start, in milliseconds since 1970."""
+        """`now`: the start, in milliseconds since 1970; `role`: what the daemon is to nodes."""
+        self.role = role
         self._address = address
         self._responder = responder
         self._sockets = sockets
@@ -81,6 +83,7 @@ class Status:
         started = datetime.fromtimestamp(self._started / 1000, timezone.utc)
         return {
             "address": str(self._address),
+            "role": self.role,
             "version": __version__,
             "pid": os.getpid(),
             "started": f"{started:%Y-%m-%dT%H:%M:%SZ}",
@@ -89,7 +92,7 @@ class Status:
             "bindings": cache.bound(),
             "packets": {
                 outcome: sum(count for (what, _), count in counted.items() if what == outcome)
-                for outcome in OUTCOMES
+                for outcome in (*OUTCOMES, *_MORE.get(self.role, ()))
             },
             "dropped": _by_reason(counted, entries.DROPPED),
             "refused": _by_reason(counted, entries.REFUSED),
@@ -108,10 +111,15 @@ class Status:
                 "bound": cache.bound_by_way(),
                 "received": {**self._encapsulation.received},
             },
-            "return_routability": _routability(cache.routability),
+            **_of_role(self.role, cache.routability),
             "nothing_arrived": now - self._started >= _SHOULD_HAVE_MS and not counted,
             **{name: part() for name, part in self.parts.items()},
         }
+
+
+def _of_role(role: str, routability: Routability | None) -> dict[str, Any]:
+    """What one kind of daemon alone has to tell."""
+    return {} if role == HOME_AGENT else {"return_routability": _routability(routability)}
 
 
 def _routability(routability: Routability | None) -> dict[str, Any]:

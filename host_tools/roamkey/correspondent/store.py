@@ -15,7 +15,7 @@ from mip6.limits import ADDRESS_OCTETS
 from roamkey.correspondent.core.endpoints import ENDPOINT_OCTETS
 from roamkey.registry import Pair, Registry
 from roamkey.registry.marks import Marks
-from roamkey.registry.records import Binding, Change
+from roamkey.registry.records import CORRESPONDENT, Binding, Change
 
 
 class Store:
@@ -26,9 +26,12 @@ class Store:
         registry: Registry,
         correspondent: bytes,
         shift_ms: Callable[[], int] = lambda: 0,
+        role: str = CORRESPONDENT,
     ) -> None:
         """`correspondent`: our address, 16 octets; `shift_ms`: what the wall's clock, which the
-        registry goes by, is ahead of the instants that come in here."""
+        registry goes by, is ahead of the instants that come in here; `role`: what we are to the
+        nodes: pairs of another one's aren't there."""
+        self._role = role
         self.behind: set[bytes] = set()  # home addresses that it forgot something of
         #: what tells whether the registry is an older one, where there is that
         self.marks: Marks | None = None
@@ -51,7 +54,8 @@ class Store:
         if since < 0 and home_addresses is None:
             self._registry.shorten(self._correspondent, now + shift)
         bound = self._registry.bindings_for_correspondent(wanted[0], now + shift, *wanted[1:])
-        found = self._registry.pairs_for_correspondent(*wanted)
+        pairs = self._registry.pairs_for_correspondent(*wanted)
+        found = [pair for pair in pairs if pair.role == self._role]
         if self.marks is not None:
             found = self._compare(found, since, home_addresses is None)
         return (

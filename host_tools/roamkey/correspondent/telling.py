@@ -117,7 +117,9 @@ class Telling:
     def ready(self, now: int, event: str, plane: dict[str, Any] | None) -> None:
         """The daemon serves, from now on or anew; `plane`: its data plane's facts."""
         cache = self._responder.cache
-        text = f"correspondent {self._address}, {cache.nodes()} nodes, {cache.bound()} bindings"
+        text = (
+            f"{self._status.role} {self._address}, {cache.nodes()} nodes, {cache.bound()} bindings"
+        )
         counts = {"nodes": cache.nodes(), "bindings": cache.bound()}
         if plane is not None:
             text += f", {plane['interface']} with an MTU of {plane['mtu']}"

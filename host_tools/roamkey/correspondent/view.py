@@ -12,19 +12,21 @@ from mip6 import addresses
 from roamkey.correspondent.core import endpoints, entries, reasons
 from roamkey.correspondent.events import kinds
 from roamkey.registry import Registry
+from roamkey.registry.records import CORRESPONDENT
 
 _USES = 65536  # of a key: its sequence numbers, 0 to 65535, never start again
 
 
-def current(registry: Registry, now: int) -> list[dict[str, Any]]:
-    """The bindings that hold at `now` (ms since 1970), with the fields that `--json` prints."""
+def current(registry: Registry, now: int, role: str = CORRESPONDENT) -> list[dict[str, Any]]:
+    """The bindings with those of a role that hold at `now` (ms since 1970), with the fields that
+    `--json` prints."""
     return [
         {
             "home_address": addresses.text(row.home_address),
             "care_of_address": addresses.text(row.care_of_address),
             "way": endpoints.way(row.endpoint),
             "endpoint": endpoints.text(row.endpoint) or None,
-            "correspondent": addresses.text(row.correspondent),
+            _name(role): addresses.text(row.correspondent),
             "board": row.board_id,
             "authorized_by": entries.STATIC_KEY,
             "sequence": row.last_sequence,
@@ -34,7 +36,13 @@ def current(registry: Registry, now: int) -> list[dict[str, Any]]:
             "last_seen": _stamp(row.registered_ms),
         }
         for row in registry.current_bindings(now)
+        if row.role == role
     ]
+
+
+def _name(role: str) -> str:
+    """What the address of one of this role is called."""
+    return role.replace(" ", "_")
 
 
 def of_strangers(facts: dict[str, Any], now: int) -> list[dict[str, Any]]:
@@ -59,10 +67,10 @@ def of_strangers(facts: dict[str, Any], now: int) -> list[dict[str, Any]]:
     ]
 
 
-def bindings_table(found: Iterable[dict[str, Any]], now: int) -> Table:
-    """The same as a table; `now` as for `current`."""
+def bindings_table(found: Iterable[dict[str, Any]], now: int, role: str = CORRESPONDENT) -> Table:
+    """The same as a table; `now` and `role` as for `current`."""
     shown = Table(box=None, pad_edge=False)
-    for heading in ("home address", "care-of address", "way", "correspondent"):
+    for heading in ("home address", "care-of address", "way", role):
         shown.add_column(heading, no_wrap=True)
     for heading in ("sequence", "authorized by", "uses left", "lifetime left", "last seen"):
         shown.add_column(heading, justify="right", no_wrap=True)
@@ -72,7 +80,7 @@ def bindings_table(found: Iterable[dict[str, Any]], now: int) -> Table:
             one["home_address"],
             one["care_of_address"],
             " ".join(filter(None, (one["way"], one["endpoint"]))),
-            one["correspondent"],
+            one[_name(role)],
             str(one["sequence"]),
             kinds.key(one["generation"]),
             "" if one["uses_left"] is None else str(one["uses_left"]),
@@ -86,7 +94,7 @@ def drops(facts: dict[str, Any]) -> list[dict[str, Any]]:
     """What was dropped and refused, the most frequent first, with the fields of `--json`."""
     rows = [
         {
-            "correspondent": facts["address"],
+            _name(facts["role"]): facts["address"],
             "outcome": outcome,
             "reason": reason,
             "count": count,
@@ -120,7 +128,7 @@ def status_table(facts: dict[str, Any]) -> Table:
     packets = facts["packets"]
     counted = ", ".join(f"{count} {outcome}" for outcome, count in packets.items())
     lines = {
-        "correspondent": facts["address"],
+        facts["role"]: facts["address"],
         "version": f"{facts['version']}, process {facts['pid']}",
         "up for": str(timedelta(seconds=facts["uptime_s"])),
         "nodes": f"{facts['nodes']} with a key, {facts['bindings']} bound",

@@ -66,9 +66,9 @@ class About:
 
 
 class Registrations:
-    """Care-of addresses that updates inside UDP named, by pair and endpoint: an acknowledgement
-    inside UDP doesn't repeat it. Bounded: the oldest are forgotten. `tokens`: of return
-    routability."""
+    """Care-of addresses that updates named which came from elsewhere, or inside UDP, by pair and
+    endpoint: an acknowledgement doesn't repeat it. Bounded: the oldest are forgotten.
+    `tokens`: of return routability."""
 
     _PAIRS_MAX = 4096
     _EACH_MAX = 4
@@ -108,7 +108,7 @@ def about(
         care_of = IPV4_MAPPED + ipv4[2:]
     care_of = packet.source if care_of is None else care_of
     who = Parties(packet.logical_source, care_of, packet.logical_destination)
-    if seen is not None and packet.home_address is None:
+    if seen is not None and (packet.home_address is None or care_of != packet.source):
         seen.note(who, outer and (outer.source, outer.source_port))
     return About((who,))
 
@@ -120,10 +120,11 @@ def _of_answer(
     seen: Registrations | None,
 ) -> About:
     home, correspondent = packet.logical_destination, packet.logical_source
-    if packet.route is not None:
-        return About((Parties(home, packet.destination, correspondent),))
     endpoint = outer and (outer.destination, outer.destination_port)
     found = seen.of(home, correspondent, endpoint) if seen else []
+    if packet.route is not None:  # to where the update came from, which may not be what it named
+        found = [packet.destination, *found]
+        return About(tuple(Parties(home, care_of, correspondent) for care_of in found))
     natted = message.option(messages.NAT_DETECTION) is not None
     known = bool(found) or not natted
     if not natted:  # the outer address is the care-of address; a plain one goes home
@@ -161,7 +162,7 @@ def check(
     if pairs is None or not _has_keys(packet, message, pairs):
         by_tokens = _by_tokens(packet, message, whom, tokens)
         if by_tokens is not None:
-            return by_tokens, likeliest
+            return by_tokens
     if pairs is None:
         return Authenticity(NOT_CHECKED), likeliest
     ends = packet.logical_source, packet.logical_destination
@@ -204,10 +205,12 @@ def _has_keys(packet: packets.Packet, message: messages.Message, pairs: Keys) ->
 
 def _by_tokens(
     packet: packets.Packet, message: messages.Message, whom: About, tokens: Tokens | None
-) -> Authenticity | None:
-    """The verdict by return routability, where the tests were seen that it takes; else None."""
+) -> tuple[Authenticity, Parties | None] | None:
+    """The verdict by return routability, and whom it is about, where the tests were seen that it
+    takes; else None."""
     if tokens is None or message.options[-1][0] != messages.BINDING_AUTHORIZATION_DATA:
         return None
+    any_tried = False
     for who in whom.parties:
         pair = who.home_address, who.correspondent
         if message.kind == messages.BINDING_ACKNOWLEDGEMENT:
@@ -223,10 +226,10 @@ def _by_tokens(
         for kbm in tried:
             if keys.verify(kbm, who.care_of_address, who.correspondent, packet.payload):
                 tokens.vouched(*pair, kbm)
-                return Authenticity(RIGHT, by=ROUTABILITY)
-        if tried:
-            return Authenticity(WRONG, note="by the tokens of the tests seen")
-    return None
+                return Authenticity(RIGHT, by=ROUTABILITY), who
+        any_tried |= bool(tried)
+    note = "by the tokens of the tests seen"
+    return (Authenticity(WRONG, note=note), whom.parties[0]) if any_tried else None
 
 
 def _forms_due(message: Any, who: Parties) -> tuple[str, ...]:

@@ -2,8 +2,9 @@
 
     roamkey export 1 LF | salt | cost | nonce | ChaCha20Poly1305(JSON)      (registry.encryption)
 
-The JSON is an object: `correspondent` and `pairs`, each with `home_address`, `board`, `latest` and
-its live `keys`; octets are hexadecimal. Whoever has the passphrase has the keys.
+The JSON is an object: `correspondent` and `pairs`, each with `home_address`, `board`, `role` (a
+correspondent's where older files have none), `latest` and its live `keys`; octets are hexadecimal.
+Whoever has the passphrase has the keys.
 """
 
 import json
@@ -17,7 +18,7 @@ from roamkey import privatefiles
 from roamkey.errors import BadInputError, RefusedError, SystemRefusedError
 from roamkey.registry import Registry, checks
 from roamkey.registry.encryption import lock, unlock
-from roamkey.registry.records import Key, MovedPair
+from roamkey.registry.records import CORRESPONDENT, Key, MovedPair
 from roamkey.registry.transfer import Taken
 
 _MAGIC = b"roamkey export 1\n"
@@ -85,6 +86,7 @@ def _pair_out(pair: MovedPair) -> dict[str, Any]:
     return {
         "home_address": addresses.text(pair.home_address),
         "board": pair.board_id,
+        "role": pair.role,
         "latest": pair.latest,
         "keys": [
             {
@@ -111,7 +113,9 @@ def _pair_in(entry: dict[str, Any]) -> MovedPair:
         raise ValueError
     if any(key.generation > latest for key in found):
         raise ValueError
-    return MovedPair(addresses.parse(entry["home_address"]), board, latest, found)
+    role = entry.get("role", CORRESPONDENT)
+    checks.role(role)
+    return MovedPair(addresses.parse(entry["home_address"]), board, latest, found, role)
 
 
 def _key_in(entry: dict[str, Any]) -> Key:

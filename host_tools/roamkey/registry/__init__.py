@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 from roamkey.registry.records import (
     CONFIRMED,
+    CORRESPONDENT,
+    HOME_AGENT,
     RETIRED,
     SENT,
     AbsentError,
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CONFIRMED",
+    "CORRESPONDENT",
+    "HOME_AGENT",
     "RETIRED",
     "SENT",
     "AbsentError",

@@ -72,6 +72,7 @@ _current = (
         _endpoint,
         bindings.c.registered_ms,
         bindings.c.expires_ms,
+        pairs.c.role,
         bindings.c.lifetime,
     )
     .select_from(bindings.join(pairs).join(nodes).join(keys, keys.c.id == bindings.c.key_id))
@@ -156,10 +157,10 @@ def load(
 def current(c: Connection, now: int) -> list[Bound]:
     """See `Registry.current_bindings`; what is damaged isn't among them."""
     return [
-        Bound._make((*row[:-2], min(row.expires_ms, now + 1000 * row.lifetime)))
+        Bound._make((*row[:-3], min(row.expires_ms, now + 1000 * row.lifetime), row.role))
         for row in c.execute(_current.where(bindings.c.expires_ms > now))
         if _are_addresses(*row[:3])
-        and _are_numbers(*row[4:6], *row[7:])
+        and _are_numbers(*row[4:6], *row[7:9], row.lifetime)
         and isinstance(row.endpoint, bytes)
     ]
 

@@ -13,7 +13,7 @@ from mip6.limits import (
     SEQUENCE_NUMBERS,
 )
 from roamkey.errors import BadInputError
-from roamkey.registry.records import CONFIRMED, SENT
+from roamkey.registry.records import CONFIRMED, ROLES, SENT
 
 
 def address(found: object) -> None:
@@ -46,3 +46,9 @@ def use(lifetime: object, state: object, last_sequence: object) -> None:
     last = -1 if last_sequence is None else last_sequence
     if not isinstance(last, int) or not -1 <= last < SEQUENCE_NUMBERS:
         raise BadInputError(f"a sequence number is 0 to {SEQUENCE_NUMBERS - 1}")
+
+
+def role(found: object) -> None:
+    """See that a peer is something that there is; raises BadInputError."""
+    if found not in ROLES:
+        raise BadInputError(f"a peer is a {' or a '.join(ROLES)}")

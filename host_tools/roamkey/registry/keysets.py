@@ -34,7 +34,15 @@ from mip6.limits import (
 from roamkey.errors import BadInputError, RefusedError
 from roamkey.registry import checks, watch
 from roamkey.registry.encryption import Place, Secrets
-from roamkey.registry.records import CONFIRMED, RETIRED, SENT, GenerationKey, PairKeys, TakenError
+from roamkey.registry.records import (
+    CONFIRMED,
+    CORRESPONDENT,
+    RETIRED,
+    SENT,
+    GenerationKey,
+    PairKeys,
+    TakenError,
+)
 from roamkey.registry.schema import (
     bindings,
     keys,
@@ -68,7 +76,7 @@ def add_sent(
         raise TakenError(f"{addresses.text(home_address)} was given to another board just now")
     node_id = node_for(c, home_address, board_id)
     for pair in given:
-        pair_id = pair_for(c, node_id, pair.correspondent, revision)
+        pair_id = pair_for(c, node_id, pair.correspondent, revision, pair.role)
         for key in pair.keys:
             _refuse_used_generation(c, pair_id, pair, key)
             mark = fingerprint(fingerprint_key, key.kcn)
@@ -166,6 +174,7 @@ def _check(set_id: bytes, board_id: str, given: Sequence[PairKeys], lifetime: in
     if len({pair.correspondent for pair in given}) != len(given):
         raise BadInputError("a correspondent stands in the set twice")
     for pair in given:
+        checks.role(pair.role)
         checks.address(pair.home_address)
         checks.address(pair.correspondent)
         for key in pair.keys:
@@ -206,15 +215,23 @@ def node_for(c: Connection, home_address: bytes, board_id: str) -> int:
     return int(row.id)
 
 
-def pair_for(c: Connection, node_id: int, correspondent: bytes, revision: int) -> int:
-    """The row of a pair, made where there was none, marked as changed in `revision`."""
+def pair_for(
+    c: Connection, node_id: int, correspondent: bytes, revision: int, role: str = CORRESPONDENT
+) -> int:
+    """The row of a pair, made where there was none, marked as changed in `revision`. Raises
+    RefusedError where the peer is something else to the node."""
     mine = (pairs.c.node_id == node_id) & (pairs.c.correspondent == correspondent)
-    pair_id: int | None = c.scalar(select(pairs.c.id).where(mine))
-    if pair_id is not None:
-        c.execute(update(pairs).where(pairs.c.id == pair_id).values(revision=revision))
-        return pair_id
-    row = {"node_id": node_id, "correspondent": correspondent, "revision": revision}
-    return _new_id(c.execute(insert(pairs).values(row)))
+    found = c.execute(select(pairs.c.id, pairs.c.role).where(mine)).one_or_none()
+    if found is not None:
+        if found.role != role:
+            raise RefusedError(
+                f"{addresses.text(correspondent)} is the node's {found.role} already, and a key "
+                "has one use"
+            )
+        c.execute(update(pairs).where(pairs.c.id == found.id).values(revision=revision))
+        return int(found.id)
+    given = {"node_id": node_id, "correspondent": correspondent}
+    return _new_id(c.execute(insert(pairs).values(**given, revision=revision, role=role)))
 
 
 def _new_id(result: CursorResult[Any]) -> int:

@@ -110,15 +110,15 @@ def retired_keys(c: Connection, address: bytes, since: int = -1) -> list[KeyName
 def live_keys(c: Connection, vault: Vault) -> list[PairKeys]:
     """Every live key as a key file would hold it, one entry a key: nonces may differ."""
     statement = (
-        select(nodes.c.home_address, pairs.c.correspondent, *_key_columns)
+        select(nodes.c.home_address, pairs.c.correspondent, pairs.c.role, *_key_columns)
         .select_from(keys.join(pairs).join(nodes))
         .where(keys.c.state != RETIRED)
         .order_by(pairs.c.id, keys.c.generation)
     )
     reveal = vault.reveal(c)
     return [
-        _key(home_address, correspondent, row, reveal).given(home_address, correspondent)
-        for home_address, correspondent, *row in c.execute(statement)
+        _key(home_address, peer, row, reveal).given(home_address, peer, role)
+        for home_address, peer, role, *row in c.execute(statement)
     ]
 
 
@@ -169,6 +169,7 @@ _pair_columns = (
     nodes.c.home_address,
     pairs.c.correspondent,
     nodes.c.refused,
+    pairs.c.role,
 )
 _key_columns = (
     keys.c.id,
@@ -186,7 +187,7 @@ _key_columns = (
 def _pairs(rows: Iterable[Sequence[Any]], reveal: Reveal) -> Iterable[Pair]:
     width = len(_pair_columns)
     for head, group in groupby(rows, key=lambda row: tuple(row[:width])):
-        pair_id, board_id, home_address, correspondent, refused = head
+        pair_id, board_id, home_address, correspondent, refused, role = head
         live: list[Key] = []
         damaged = None
         try:  # one damaged row is one node's misfortune
@@ -196,7 +197,16 @@ def _pairs(rows: Iterable[Sequence[Any]], reveal: Reveal) -> Iterable[Pair]:
                     live.append(_checked(_key(home_address, correspondent, row[width:], reveal)))
         except (BadInputError, TypeError, ValueError) as error:
             damaged, live = str(error), []
-        yield Pair(pair_id, board_id, home_address, correspondent, refused, tuple(live), damaged)
+        yield Pair(
+            pair_id,
+            board_id,
+            home_address,
+            correspondent,
+            refused,
+            tuple(live),
+            damaged,
+            role=role,
+        )
 
 
 def _checked(key: Key) -> Key:

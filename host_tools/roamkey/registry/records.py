@@ -16,6 +16,9 @@ SENT = "sent"
 CONFIRMED = "confirmed"
 RETIRED = "retired"
 
+#: What the peer of a pair is to the node: its key has one use and no other.
+ROLES = CORRESPONDENT, HOME_AGENT = ("correspondent", "home agent")
+
 
 class AbsentError(BadInputError):
     """There is no registry yet."""
@@ -38,13 +41,15 @@ class GenerationKey:
 
 @dataclass(frozen=True)
 class PairKeys:
-    """What both ends of a pair share. Nonces have 8 to 32 octets."""
+    """What both ends of a pair share. Nonces have 8 to 32 octets. `correspondent`: the peer's
+    address; with a home agent's `role` the keys are those of RFC 4285, the nonces unused."""
 
     home_address: bytes
     correspondent: bytes
     home_nonce: bytes = field(repr=False)
     care_of_nonce: bytes = field(repr=False)
     keys: tuple[GenerationKey, ...]
+    role: str = CORRESPONDENT
 
 
 def pairs_of(credentials: Credentials) -> list[PairKeys]:
@@ -128,7 +133,9 @@ class Key:
     state: str
     last_sequence: int | None
 
-    def given(self, home_address: bytes, correspondent: bytes) -> PairKeys:
+    def given(
+        self, home_address: bytes, correspondent: bytes, role: str = CORRESPONDENT
+    ) -> PairKeys:
         """The same as a key file has it."""
         return PairKeys(
             home_address,
@@ -136,6 +143,7 @@ class Key:
             self.home_nonce,
             self.care_of_nonce,
             (GenerationKey(self.generation, self.kcn),),
+            role,
         )
 
 
@@ -155,6 +163,7 @@ class Pair:
     keys: tuple[Key, ...]
     damaged: str | None = None
     behind: bool = False
+    role: str = CORRESPONDENT
 
 
 @dataclass(frozen=True)
@@ -166,6 +175,7 @@ class MovedPair:
     board_id: str | None
     latest: int
     keys: tuple[Key, ...]
+    role: str = CORRESPONDENT
 
 
 # --- what a correspondent makes of it
@@ -213,6 +223,7 @@ class Bound(NamedTuple):
     endpoint: bytes
     registered_ms: int
     expires_ms: int
+    role: str
 
 
 class NodeState(NamedTuple):

@@ -2,7 +2,7 @@
 
     registry   one row: the revision; the fingerprint key, or, sealed, both keys of the registry
     nodes      a home address, and the board that holds it now
-    pairs      a node and a correspondent address
+    pairs      a node and a correspondent address, or that of its home agent: `role`
     keys       a Kcn of a pair, with all that was provisioned with it
     bindings   where a pair's node is now; at most one row a pair
     seals      the key that opens a sealed board; at most one row a board
@@ -50,7 +50,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from roamkey.registry.records import CONFIRMED, RETIRED, SENT
+from roamkey.registry.records import CONFIRMED, CORRESPONDENT, RETIRED, SENT
 
 __all__ = [
     "CONFIRMED",
@@ -70,7 +70,7 @@ __all__ = [
 
 #: Revisions of these tables (`migrations`), the first one first. A database names its own in
 #: `alembic_version`; one without that table is of the first.
-REVISIONS = ("0001", "0002", "0003", "0004")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005")
 
 metadata = MetaData()
 
@@ -103,6 +103,8 @@ nodes = Table(
     sqlite_autoincrement=True,
 )
 
+# `role`: what the address is to the node. The key of a pair with a home agent is that of RFC 4285
+# (MN-HA); its nonces are there and unused.
 pairs = Table(
     "pairs",
     metadata,
@@ -110,6 +112,8 @@ pairs = Table(
     Column("node_id", ForeignKey("nodes.id"), nullable=False),
     Column("correspondent", LargeBinary(16), nullable=False),
     Column("revision", BigInteger, nullable=False),
+    Column("role", String(13), nullable=False, server_default=CORRESPONDENT),
+    CheckConstraint("role IN ('correspondent', 'home agent')", name="pair_role"),
     UniqueConstraint("node_id", "correspondent"),
     Index("pairs_by_correspondent", "correspondent", "revision"),
     sqlite_autoincrement=True,

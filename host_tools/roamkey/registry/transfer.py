@@ -40,7 +40,7 @@ class Taken:
 def give(c: Connection, vault: Vault, correspondent: bytes) -> list[MovedPair]:
     """All pairs with this correspondent, those without a live key too."""
     statement = (
-        select(keys, nodes.c.home_address, nodes.c.board_id)
+        select(keys, nodes.c.home_address, nodes.c.board_id, pairs.c.role)
         .select_from(keys.join(pairs).join(nodes))
         .where(pairs.c.correspondent == correspondent)
         .order_by(pairs.c.id, keys.c.generation)
@@ -55,7 +55,7 @@ def give(c: Connection, vault: Vault, correspondent: bytes) -> list[MovedPair]:
             secrets = reveal(place, row.kcn, row.home_nonce, row.care_of_nonce)
             kept = (row.lifetime, row.state, row.last_sequence)
             live = (*live, Key(row.id, row.set_id, row.generation, *secrets, *kept))
-        moved = MovedPair(row.home_address, row.board_id, row.generation, live)
+        moved = MovedPair(row.home_address, row.board_id, row.generation, live, row.role)
         found[row.home_address] = moved
     return list(found.values())
 
@@ -140,7 +140,7 @@ class _Import:
             keysets.check_board(self._c, home, board_id)
             return 0
         node_id = keysets.node_for(self._c, home, board_id)
-        return keysets.pair_for(self._c, node_id, self._correspondent, revision)
+        return keysets.pair_for(self._c, node_id, self._correspondent, revision, self._pair.role)
 
     def _compare(self, row: Row[Any], key: Key) -> None:
         """A key that both know goes forward, or stays."""

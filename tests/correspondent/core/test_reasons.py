@@ -15,6 +15,7 @@ from roamkey.correspondent.core import (
     triage,
 )
 from roamkey.correspondent.dataplane import tally
+from roamkey.home_agent.core import cache as home_agent
 
 
 def counted():
@@ -24,9 +25,10 @@ def counted():
         found |= set(re.findall(r'Violation\(\s*"([a-z -]+)"', Path(module.__file__).read_text()))
     assert '"length"' in Path(messages.__file__).read_text()
     found.add("length")  # chosen beside "truncated"
-    for module in (cache, others, routability):
+    for module in (cache, others, routability, home_agent):
         text = Path(module.__file__).read_text()
-        found |= set(re.findall(r'dropped\(\s*inbound, "([A-Za-z -]+)"', text))
+        found |= set(re.findall(r'dropped\(\s*(?:authentic\.)?inbound, "([A-Za-z -]+)"', text))
+        found |= set(re.findall(r'(?:return|or) "([a-z ]+)"\n', text))
     found |= {*encapsulation._CUT, encapsulation.FRAGMENT}
     found |= {
         "a key was entered",
@@ -48,10 +50,11 @@ def test_each_has_its_advice():
     assert counted() - set(reasons.DROPPED) == set()
     assert set(reasons.DROPPED) - counted() == set()
     assert set(reasons.REFUSED) == {
-        *cache._REFUSALS.values(),
+        *home_agent._REASONS.values(),
         *routability.REFUSALS.values(),
     }
-    assert {*reasons.DATA_PLANE, *reasons.PASSED_ON} == set(tally.NAMES)
+    assert set(cache.REFUSALS.items()) <= set(home_agent._REASONS.items())
+    assert {*reasons.DATA_PLANE, *reasons.PASSED_ON} == {*tally.NAMES, tally.OF_THE_LINK}
 
 
 def test_each_advice_is_a_sentence():

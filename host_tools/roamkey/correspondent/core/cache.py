@@ -33,7 +33,7 @@ from mip6.errors import Violation
 from mip6.limits import ADDRESS_OCTETS
 from roamkey.correspondent.core import entries, inside, updates
 from roamkey.correspondent.core.authentic import AuthenticUpdate, authenticate
-from roamkey.correspondent.core.entries import Inbound, Verdict, dropped
+from roamkey.correspondent.core.entries import Inbound, Peer, Verdict, dropped
 from roamkey.correspondent.core.limiter import HomeLimiter, Limiter
 from roamkey.correspondent.core.nodes import Nodes
 from roamkey.correspondent.core.others import Others
@@ -44,7 +44,8 @@ NAT_REFRESH_S = 25  # NATs forget a port after 30 s and more
 
 _INITS = (messages.HOME_TEST_INIT, messages.CARE_OF_TEST_INIT)
 
-_REFUSALS = {
+#: status -> why
+REFUSALS = {
     messages.ADMINISTRATIVELY_PROHIBITED: "refused by the administrator",
     messages.INSUFFICIENT_RESOURCES: "no room for another binding",
     messages.HOME_REGISTRATION_NOT_SUPPORTED: "home registration",
@@ -55,6 +56,8 @@ _REFUSALS = {
 
 class BindingCache(Nodes):
     """The bindings of one correspondent address."""
+
+    _refusal_reasons = REFUSALS
 
     def __init__(
         self,
@@ -145,21 +148,29 @@ class BindingCache(Nodes):
         peer = self._peers.get(home)
         if peer is None:
             return self._judge_stranger(inbound, update, now)
-        if not update.authorized:
-            return dropped(inbound, "authorization data", home)
-        authentic = authenticate(self.correspondent, inbound, update, peer, peer.keys[:1])
-        if authentic is None and len(peer.keys) > 1:
-            if not self._guesses.allow(home, inbound.source, now):
-                return dropped(inbound, "too many guesses", home)
-            authentic = authenticate(self.correspondent, inbound, update, peer, peer.keys[1:])
-        if authentic is None:
-            reason = "a key was entered" if update.nonce_indices else "authenticator"
-            return dropped(inbound, reason, home)
+        authentic = self._authenticate(inbound, update, peer, now)
+        if isinstance(authentic, str):
+            return dropped(inbound, authentic, home)
         confirms = authentic.make_current()
-        status = self._status(authentic)
+        status = self._status(authentic, now)
         if status:
             return self._refuse(authentic, status, confirms, now)
         return self._accept(authentic, confirms, now)
+
+    def _authenticate(
+        self, inbound: Inbound, update: Update, peer: Peer, now: int
+    ) -> AuthenticUpdate | str:
+        """Step 3: the update as a key of the peer verifies it, or why it is dropped."""
+        if not update.authorized:
+            return "authorization data"
+        authentic = authenticate(self.correspondent, inbound, update, peer, peer.keys[:1])
+        if authentic is None and len(peer.keys) > 1:
+            if not self._guesses.allow(peer.home_address, inbound.source, now):
+                return "too many guesses"
+            authentic = authenticate(self.correspondent, inbound, update, peer, peer.keys[1:])
+        if authentic is None:
+            return "a key was entered" if update.nonce_indices else "authenticator"
+        return authentic
 
     def _judge_stranger(self, inbound: Inbound, update: Update, now: int) -> Verdict:
         """An update for a home address that no key is served for."""
@@ -176,15 +187,15 @@ class BindingCache(Nodes):
             return dropped(inbound, "return routability is off", home)
         return self.routability.judge(inbound, update, indices, now)
 
-    def _status(self, authentic: AuthenticUpdate) -> int:
-        """Steps 4 and 5: why an authentic update is refused, or 0."""
+    def _status(self, authentic: AuthenticUpdate, now: int) -> int:
+        """Steps 4 and 5: why an authentic update is refused at `now`, or 0."""
         peer, care_of = authentic.peer, authentic.care_of_address
         last = authentic.key.last_sequence
-        status: int = messages.ACCEPTED
+        status = self._type_status(authentic.flags)
         if last is not None and authentic.sequence <= last:
             status = messages.SEQUENCE_OUT_OF_WINDOW
-        elif authentic.flags & messages.FLAG_HOME_REGISTRATION:
-            status = messages.HOME_REGISTRATION_NOT_SUPPORTED
+        elif status:
+            pass
         elif peer.refused:
             status = messages.ADMINISTRATIVELY_PROHIBITED
         elif authentic.removes:
@@ -194,6 +205,11 @@ class BindingCache(Nodes):
         elif peer.binding is None and self._bound >= self._bindings_max:
             status = messages.INSUFFICIENT_RESOURCES
         return status
+
+    def _type_status(self, flags: int) -> int:
+        """Why an update with these flags isn't for us, or 0."""
+        is_home = flags & messages.FLAG_HOME_REGISTRATION
+        return messages.HOME_REGISTRATION_NOT_SUPPORTED if is_home else messages.ACCEPTED
 
     def _refuse(
         self, authentic: AuthenticUpdate, status: int, confirms: bool, now: int
@@ -207,7 +223,7 @@ class BindingCache(Nodes):
         else:
             key.last_sequence = sequence
         verdict = authentic.verdict(entries.REFUSED, status, 0)
-        verdict.reason = _REFUSALS[status]
+        verdict.reason = self._refusal_reasons[status]
         if confirms or used is not None:
             verdict.change = Change(
                 peer.pair_id, key.key_id, key.generation, used, confirms, None, refused=True

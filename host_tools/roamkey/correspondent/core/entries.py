@@ -51,6 +51,7 @@ ACCEPTED = "accepted"  # a binding was made or replaced
 REMOVED = "removed"  # a binding was removed
 REFUSED = "refused"  # authentic, and answered with a status of 128 or above
 DROPPED = "dropped"  # no answer, but where a Binding Error is due
+WAITING = "waiting"  # authentic, and answered when duplicate address detection is over
 DATA = "data"  # from a bound node, for the upper layers
 KEEPALIVE = "keepalive"  # from a bound node, for a NAT on the way
 TESTED = "tested"  # a Home or Care-of Test Init, and its answer

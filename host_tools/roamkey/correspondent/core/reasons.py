@@ -46,6 +46,8 @@ DROPPED = {
     "daemon uses; without a key it needs return routability, and a home agent.",
     "nonces not recognized": "A node's tokens are too old, or from before this daemon's start: it "
     "was told, and gets new ones by itself.",
+    "not tunnelled": "The node sends data with a Home Address option, which correspondents take: "
+    "to its home agent it goes through the tunnel.",
     "option": "Damaged, or an option that must not be skipped: capture it and look with "
     "`roamkey decode`.",
     "outer source": "Datagrams from an address or port that can't be answered (link-local, "
@@ -76,6 +78,8 @@ DROPPED = {
     "udp socket": "Wrong checksums, or more than could be served: look at the processor's load "
     "and at who sends it.",
     "version": "None: it isn't IPv6.",
+    "waiting already": "None: the same update came twice while its home address is checked for "
+    "duplicates.",
 }
 
 #: authentic updates that were answered with a status of 128 or above: reason -> what to do
@@ -86,10 +90,21 @@ REFUSED = {
     "links, or of another node's care-of address: give it another one, or a key.",
     "home registration": "The board takes this host for its home agent: correct its "
     "correspondent's address.",
-    "no room for another binding": "Raise --bindings-max.",
+    "duplicate address": "Another host of the home link has the node's home address, or asks for "
+    "it: see who answers for it there.",
+    "link-local address": "The node wants its link-local address defended as well (L flag), which "
+    "this home agent doesn't do: let it register without.",
+    "no home registration": "None: the node is not, or no longer, registered, and wants to be "
+    "forgotten.",
+    "no room for another binding": "Raise --bindings-max; of a home agent also more first "
+    "registrations at a time than are checked for duplicates: then none.",
     "no room for return routability": "An eighth of --bindings-max is for nodes without a key, a "
     "quarter of that for one site: raise it, or give the nodes keys.",
+    "not home subnet": "The home address is of no prefix of this home agent's: correct the "
+    "board's home address, or name the prefix with --home-prefix.",
     "refused by the administrator": "As you wished; `refuse` in the registry can be taken back.",
+    "registration type": "The board takes its home agent for a correspondent: correct the role "
+    "that it is provisioned with.",
     "sequence": "A replay, or a board that lost its counter: it moves ahead by itself; if it goes "
     "on with no board about, somebody replays captured packets, in vain.",
 }
@@ -98,8 +113,8 @@ REFUSED = {
 #: the daemon judges such packets, and counts them among its own.
 DATA_PLANE = {
     "busy": "Data come faster than device or network take them: nothing to do unless it goes on.",
-    "destination": "A node sends to another address inside UDP than the correspondent's: nothing "
-    "is forwarded here.",
+    "destination": "A node sends to another address inside UDP than the correspondent's, or "
+    "through a home agent's tunnel to a link-local or multicast one: that isn't forwarded.",
     "encapsulated": "Inside UDP there are no extension headers: a program of this host or of the "
     "node sends them; if neither does, filter the source.",
     "failed": "The kernel would not send: look at the host's routes and firewall.",
@@ -112,6 +127,8 @@ DATA_PLANE = {
     "again: see what its network hands out, and what else is provisioned with that address.",
     "not served": "A program of this host sends to an address behind the device that no node has, "
     "or whose node isn't registered.",
+    "of the link": "None: a neighbour of the home link asked for the node itself, and was "
+    "answered.",
     "protocol": "The node sends another protocol than UDP, TCP or ICMPv6: nothing carries it.",
     "source": "A program of this host sends to a home address from another address than the "
     "correspondent's: let it bind to that one, or leave the choice to the kernel.",

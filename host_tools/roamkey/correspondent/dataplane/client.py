@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from ipaddress import IPv6Address
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import mip6
 import roamkey
@@ -35,11 +35,11 @@ _MESSAGES = 64  # taken at a time
 _HINT = "--no-data-plane serves signalling alone"
 
 
-def _command() -> list[str]:
+def _command(program: str) -> list[str]:
     """A Python that imports from nowhere but where it is told: not from the current folder, which
     may be anybody's (`-P` is of Python 3.11), nor from what the environment names."""
-    program = "import sys; sys.path += sys.argv[4:]; from {} import main; main()"
-    return [sys.executable, "-I", "-c", program.format("roamkey.correspondent.dataplane.process")]
+    text = f"import sys; sys.path += sys.argv[5:]; from {program} import main; main()"
+    return [sys.executable, "-I", "-c", text]
 
 
 def _paths() -> list[str]:
@@ -49,6 +49,13 @@ def _paths() -> list[str]:
     first = 0 if getattr(sys.flags, "safe_path", False) else 1
     given = [path for path in sys.path[first:] if Path(path).is_absolute()]
     return list(dict.fromkeys([*own, *given]))
+
+
+class Kind(NamedTuple):
+    """`program`: the module whose `main` is the process; `told`: what more it has to know."""
+
+    program: str = "roamkey.correspondent.dataplane.process"
+    told: str = ""
 
 
 class DataPlane:
@@ -61,14 +68,29 @@ class DataPlane:
     """
 
     def __init__(
-        self, address: IPv6Address, wait: bool = True, place: Place | None = None
+        self,
+        address: IPv6Address,
+        wait: bool = True,
+        place: Place | None = None,
+        kind: Kind | None = None,
     ) -> None:
         """Start it, and `wait` until it serves; raises SystemRefusedError where the system doesn't
-        allow it. `place`: where our own socket for packets inside UDP is."""
+        allow it. `place`: where our own socket for packets inside UDP is; `kind`: another one's
+        than a correspondent's."""
+        kind = kind or Kind()
+        #: what it said that isn't every data plane's; take it out
+        self.said: deque[tuple[bytes, bytes]] = deque()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
-                [*_command(), str(theirs.fileno()), str(address), str(place or ""), *_paths()],
+                [
+                    *_command(kind.program),
+                    str(theirs.fileno()),
+                    str(address),
+                    str(place or ""),
+                    kind.told,
+                    *_paths(),
+                ],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
@@ -159,6 +181,11 @@ class DataPlane:
         with suppress(OSError):  # full, or too long for a message: lost, as on any way
             self._channel.send(control.PACKET + head + inbound.payload)
 
+    def tell(self, kind: bytes, body: bytes) -> None:
+        """Say something that isn't every data plane's; as bindings, it is never lost."""
+        self._backlog.append(kind + body)
+        self.flush()
+
     def flush(self) -> None:
         """Send what could not be sent before. Bindings are never lost, and never waited for."""
         try:
@@ -207,6 +234,8 @@ class DataPlane:
                 self._is_ready(body)
             elif kind == control.COUNTERS:
                 self.counters = json.loads(body)
+            else:
+                self.said.append((kind, body))
         return unbound
 
     def close(self) -> bool:

@@ -5,6 +5,9 @@ Parameter Problem, though a raw socket took the packet. Nodes ignore that, but i
 riddle in captures. The rule drops exactly these: from our address, about a packet whose first
 extension header is Destination Options.
 
+A home agent has a rule more: what a kernel with a tunnel driver answers to packets of protocol 41
+that none of its tunnels takes (destination unreachable, code 4).
+
 The table's name comes from the address. So a daemon finds what one that was killed left behind.
 """
 
@@ -28,10 +31,12 @@ delete table ip6 {name}
 table ip6 {name} {{
     chain output {{
         type filter hook output priority 0; policy accept;
-        ip6 saddr {address} icmpv6 type parameter-problem @th,112,8 60 drop
+        {rules}
     }}
 }}
 """
+_OPTIONS = "ip6 saddr {address} icmpv6 type parameter-problem @th,112,8 60 drop"
+TUNNEL = "ip6 saddr {address} icmpv6 type destination-unreachable icmpv6 code 4 @th,112,8 41 drop"
 
 
 # linux/netfilter/nfnetlink.h and nf_tables.h
@@ -100,14 +105,14 @@ class Keeper:
 class Firewall:
     """The table of one correspondent address."""
 
-    def __init__(self, address: IPv6Address) -> None:
-        """Nothing is done yet."""
-        self._address = address
+    def __init__(self, address: IPv6Address, *more: str) -> None:
+        """Nothing is done yet. `more`: further rules."""
+        self._rules = "\n        ".join((_OPTIONS, *more)).format(address=address)
         self.name = f"roamkey_{address.packed.hex()}"
 
     def set_up(self) -> str | None:
         """Make the table, in place of one that was left behind; why it can't be, or None."""
-        return _nft(_RULES.format(name=self.name, address=self._address))
+        return _nft(_RULES.format(name=self.name, rules=self._rules))
 
     def is_there(self) -> bool:
         """Whether the table's rule is there."""

@@ -231,13 +231,16 @@ class Forwarder:
                 self._told.counters[tally.SENT] += 1
                 self._told.octets[1] += octets
             else:
-                mtu = max(LEAST_MTU, entry.mtu)
                 offender = bytes(self._view[:octets])
                 self._told.counters[tally.TOO_BIG] += 1
                 entry.squeezed = True
-                os.write(self._device, path_mtu.packet_too_big(entry.home_address, offender, mtu))
+                self._tell_too_big(entry, offender, max(LEAST_MTU, entry.mtu))
         except OSError as error:
             self._told.count(error)
+
+    def _tell_too_big(self, entry: Entry, offender: bytes, mtu: int) -> None:
+        """As if the node had."""
+        os.write(self._device, path_mtu.packet_too_big(entry.home_address, offender, mtu))
 
     def _send_in_fragments(self, entry: Entry, octets: int) -> None:
         body = _ROUTING_HEADS[self._buffer[6]] + self._view[24:octets]

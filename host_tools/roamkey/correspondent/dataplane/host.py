@@ -11,7 +11,12 @@ from contextlib import suppress
 from ipaddress import IPv6Address
 
 from roamkey.correspondent import localaddress
-from roamkey.correspondent.dataplane.routes import PROTOCOL, mtu_for, put_address
+from roamkey.correspondent.dataplane.routes import (
+    NATIVE_OVERHEAD,
+    PROTOCOL,
+    mtu_for,
+    put_address,
+)
 from roamkey.errors import SystemRefusedError
 
 # linux/rtnetlink.h
@@ -35,9 +40,11 @@ _MTU = struct.Struct("16si20x")
 class Host:
     """The kernel's word on one device and one address. Select on it; `close` it."""
 
-    def __init__(self, address: IPv6Address) -> None:
-        """Listen from now on. Raises OSError."""
+    def __init__(self, address: IPv6Address, overhead: int = NATIVE_OVERHEAD) -> None:
+        """Listen from now on. `overhead`: octets around a packet on the native way. Raises
+        OSError."""
         self._address = address
+        self._overhead = overhead
         self._notices = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
         self._notices.setblocking(False)
         self._notices.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
@@ -84,7 +91,7 @@ class Host:
             name = _name_of(index)
             _, flags = _FLAGS.unpack(fcntl.ioctl(self._asks, _GET_FLAGS, _FLAGS.pack(name, 0)))
             if not flags & _LOOPBACK:
-                return state, mtu_for(self._mtu(name))
+                return state, mtu_for(self._mtu(name), self._overhead)
         return state, None
 
     def mend(self, index: int, mtu: int | None, own: bool = False) -> list[str] | None:

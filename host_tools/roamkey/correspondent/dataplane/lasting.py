@@ -7,12 +7,13 @@ left behind is taken over. It is told all bindings anew.
 
 import select
 import time
+from collections import deque
 from collections.abc import Iterable
 from ipaddress import IPv6Address
 from typing import Any
 
 from roamkey.correspondent.core.entries import Inbound
-from roamkey.correspondent.dataplane.client import DataPlane
+from roamkey.correspondent.dataplane.client import DataPlane, Kind
 from roamkey.correspondent.dataplane.firewall import Firewall
 from roamkey.correspondent.encapsulation import Place
 from roamkey.errors import SystemRefusedError
@@ -28,15 +29,20 @@ class LastingPlane:
     """The data plane of one correspondent address. Select on it, then call `receive`; ask for
     `news` once a second. `used`: home addresses that had data; take them out."""
 
-    def __init__(self, address: IPv6Address, place: Place | None = None) -> None:
+    def __init__(
+        self, address: IPv6Address, place: Place | None = None, kind: Kind | None = None
+    ) -> None:
         """Start it; raises SystemRefusedError where the system doesn't allow it.
 
         `place`: where our own socket for packets inside UDP is. Where there is one, and no
-        interface has the address, the device gets it.
+        interface has the address, a correspondent's device gets it. `kind`: as for `DataPlane`.
         """
         self._address = address
         self._place = place
-        self._plane: DataPlane | None = DataPlane(address, place=place)
+        self._kind = kind
+        #: what it said that isn't every data plane's; take it out
+        self.said: deque[tuple[bytes, bytes]] = deque()
+        self._plane: DataPlane | None = DataPlane(address, place=place, kind=kind)
         self._known = self._plane.facts()  # what is told of the device while there is none
         self._news: list[str] = []
         self._select = select.epoll()
@@ -83,6 +89,14 @@ class LastingPlane:
         if self._plane is not None:
             self._plane.deliver(inbound)
 
+    def tell(self, kind: bytes, body: bytes) -> None:
+        """See `DataPlane.tell`; lost where there is none now."""
+        if self._plane is not None:
+            try:
+                self._plane.tell(kind, body)
+            except SystemRefusedError as error:
+                self._lose(str(error))
+
     def receive(self) -> list[Inbound]:
         """See `DataPlane.receive`; it never comes to an end."""
         plane = self._plane
@@ -96,6 +110,8 @@ class LastingPlane:
         finally:
             self.used |= plane.used
             plane.used.clear()
+            self.said += plane.said
+            plane.said.clear()
 
     def news(self) -> list[str]:
         """What the user has to know and wasn't told: a line for each. Looks after the process."""
@@ -129,7 +145,7 @@ class LastingPlane:
         self._started_at = now
         self._restarts += 1
         try:
-            self._plane = DataPlane(self._address, wait=False, place=self._place)
+            self._plane = DataPlane(self._address, wait=False, place=self._place, kind=self._kind)
             self._select.register(self._plane, select.EPOLLIN)
             self._fresh = True
         except (OSError, SystemRefusedError) as error:  # no memory, no descriptors

@@ -31,6 +31,8 @@ _MORE = 1
 class PathMtu:
     """Hears the reports for one address and notes them in the table. `close()` it."""
 
+    octets = _OCTETS  # that matter of a report
+
     def __init__(self, table: Table, address: IPv6Address) -> None:
         """Raises OSError."""
         self._table = table
@@ -51,7 +53,7 @@ class PathMtu:
         """Read what waits; `now` in milliseconds."""
         with contextlib.suppress(BlockingIOError):
             for _ in range(_AT_ONCE):
-                self._note(self._socket.recv(_OCTETS), now)
+                self._note(self._socket.recv(self.octets), now)
 
     def _note(self, report: bytes, now: int) -> None:
         quoted = report[_QUOTED:]

@@ -6,12 +6,14 @@ daemon's to take.
 
 import contextlib
 import json
+import math
 import os
 import select
 import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from ipaddress import IPv6Address
 from typing import Any
@@ -19,7 +21,7 @@ from typing import Any
 from mip6 import packets
 from roamkey.correspondent import buffers, encapsulation, localaddress
 from roamkey.correspondent.clock import boot_ms
-from roamkey.correspondent.dataplane import control, filters, routes, tun
+from roamkey.correspondent.dataplane import control, filters, routes, table, tun
 from roamkey.correspondent.dataplane.firewall import Firewall, Keeper
 from roamkey.correspondent.dataplane.forward import Forwarder
 from roamkey.correspondent.dataplane.host import Host
@@ -40,7 +42,13 @@ _MESSAGES = 16  # from the daemon before packets have their turn
 
 
 class Process:
-    """Device, sockets, routes and firewall of one correspondent address; `run` it."""
+    """Device, sockets, routes and firewall of one correspondent address; `run` it. What another
+    kind of data plane does otherwise stands in methods of its own."""
+
+    _native = table.ROUTED
+    _more_names: tuple[str, ...] = ()  # of what becomes of packets
+    _may_own = True  # the device may have our address
+    _rules: tuple[str, ...] = ()  # of the firewall, beside the usual one
 
     def __init__(
         self, channel: socket.socket, address: IPv6Address, place: Place | None, stack: ExitStack
@@ -53,9 +61,9 @@ class Process:
         # A site without IPv6 has no interface for it; then the device is the one.
         state, _ = localaddress.look(address)
         self._own = state is State.GONE
-        if self._own and place is None:
+        if self._own and (place is None or not self._may_own):
             raise SystemRefusedError(f"{address} {state.value}")
-        self._host = Host(address)
+        self._host = Host(address, self._native.overhead)
         stack.callback(self._host.close)
         self._mended = dict.fromkeys(("device", "link", "mtu", "address"), 0)
         self._poll = select.poll()
@@ -63,24 +71,23 @@ class Process:
         udp = None if place is None else encapsulation.open_socket(place, data=True)
         if udp is not None:
             stack.enter_context(udp)
-        self._table = Table(address, udp)
+        self._table = Table(address, udp, self._native)
         self._open_device()
         stack.callback(self._close_device)
-        self._raw = _open_raw(address)
+        self._raw = self._open_raw(address)
         stack.callback(self._raw.close)
-        self._told = Tally()
+        self._told = Tally(*self._more_names)
         self._inside: Inside | None = None
         if udp is not None:
-            self._inside = Inside(udp, self._table, self._told, self._unbound_inside)
+            self._inside = self._new_inside(udp)
             stack.callback(self._inside.close)
             for one in self._inside.sockets:
                 self._poll.register(one, select.POLLIN)
-        self._forwarder = Forwarder(
-            self._table, self._device, self._raw, self._told, self._unbound, self._inside
-        )
-        self._path_mtu = PathMtu(self._table, address)
+        self._forwarder = self._new_forwarder()
+        self._path_mtu = self._new_path_mtu()
         stack.callback(self._path_mtu.close)
-        firewall = Firewall(address)
+        self._begin_more(stack)
+        firewall = Firewall(address, *self._rules)
         stack.callback(firewall.remove)
         warning = firewall.set_up()
         self._keeper = None
@@ -91,6 +98,51 @@ class Process:
         for readable in (self._channel, self._raw, self._path_mtu, self._host):
             self._poll.register(readable, select.POLLIN)
 
+    # --- what another kind of data plane does otherwise
+
+    def _open_raw(self, address: IPv6Address) -> socket.socket:
+        """Where data from nodes arrive natively."""
+        one = socket.socket(socket.AF_INET6, socket.SOCK_RAW, packets.DESTINATION_OPTIONS)
+        try:
+            buffers.widen(one, _RECEIVE_BUFFER)
+            one.setblocking(False)
+            one.bind((str(address), 0))
+            filters.only_data(one, packets.DESTINATION_OPTIONS)
+        except OSError:
+            one.close()
+            raise
+        return one
+
+    def _new_inside(self, udp: socket.socket) -> Inside:
+        return Inside(udp, self._table, self._told, self._unbound_inside)
+
+    def _new_forwarder(self) -> Forwarder:
+        return Forwarder(
+            self._table, self._device, self._raw, self._told, self._unbound, self._inside
+        )
+
+    def _new_path_mtu(self) -> PathMtu:
+        return PathMtu(self._table, self._address)
+
+    def _begin_more(self, stack: ExitStack) -> None:
+        """Set up what else there is, and have it polled."""
+
+    def _obey_more(self, kind: bytes, body: bytes) -> None:
+        """What else the daemon may say."""
+
+    def _serve_more(self, ready: set[int]) -> None:
+        """Do what else there is to do, where descriptors are `ready`."""
+
+    def _further_facts(self) -> dict[str, Any]:
+        """What else there is to report, in groups of counters."""
+        return {}
+
+    def _wakes_at(self) -> float:
+        """When to serve more at the latest (`time.monotonic()`)."""
+        return math.inf
+
+    # --- the common part
+
     def _facts(self) -> dict[str, Any]:
         return {"interface": self._interface, "mtu": self._mtu, "own_address": self._own}
 
@@ -99,8 +151,11 @@ class Process:
         SystemRefusedError."""
         self._device, self._interface = tun.open_device(_PATTERN)
         try:
-            self._index, self._mtu = routes.set_up(self._interface, self._address, self._own)
-            self._routes = routes.Routes(self._index, self._address)
+            overhead = self._native.overhead
+            self._index, self._mtu = routes.set_up(
+                self._interface, self._address, self._own, overhead
+            )
+            self._routes = routes.Routes(self._index, self._address, overhead)
         except BaseException:
             os.close(self._device)
             self._device = -1
@@ -144,7 +199,7 @@ class Process:
         report_at = time.monotonic() + _REPORT_S
         more = False
         while True:
-            left = min(report_at, self._look_at) - time.monotonic()
+            left = min(report_at, self._look_at, self._wakes_at()) - time.monotonic()
             ready = {fd for fd, _ in poll.poll(0 if more else max(0, left * 1000))}
             if time.monotonic() >= report_at:
                 report_at = time.monotonic() + _REPORT_S
@@ -169,6 +224,7 @@ class Process:
                 self._forwarder.inward(now)
             if self._inside is not None:
                 self._inside.serve(ready, self._device, now)
+            self._serve_more(ready)
             for kind, records in self._offenders.items():
                 self._tell(kind + b"".join(records))
             self._offenders.clear()
@@ -190,6 +246,8 @@ class Process:
             elif kind == control.PACKET:
                 at = control.SOURCE_OCTETS
                 self._forwarder.deliver(body[: at - 1], body[at - 1], body[at:], now)
+            else:
+                self._obey_more(kind, body)
         return True
 
     def _follow(self, records: bytes, now: int) -> None:
@@ -240,7 +298,7 @@ class Process:
         }
         keeper = self._keeper
         found["mended"]["firewall"] = keeper.repaired if keeper else 0
-        facts = self._facts()
+        facts = {**self._facts(), **self._further_facts()}
         if keeper is not None:
             facts["warning"] = keeper.failed
         # Also where nothing has changed: the daemon notices when this process stands still.
@@ -251,23 +309,10 @@ class Process:
             self._channel.send(message)
 
 
-def _open_raw(address: IPv6Address) -> socket.socket:
-    """Where data from nodes arrive."""
-    one = socket.socket(socket.AF_INET6, socket.SOCK_RAW, packets.DESTINATION_OPTIONS)
-    try:
-        buffers.widen(one, _RECEIVE_BUFFER)
-        one.setblocking(False)
-        one.bind((str(address), 0))
-        filters.only_data(one, packets.DESTINATION_OPTIONS)
-    except OSError:
-        one.close()
-        raise
-    return one
-
-
-def main() -> None:
+def main(make: Callable[..., Process] = Process) -> None:
     """Serve the daemon at the other end of the descriptor given, for an address, and at a place
-    for packets inside UDP, if there is one."""
+    for packets inside UDP, if there is one; `make`: of the kind of data plane, which is given what
+    the daemon said beside."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     channel = socket.socket(fileno=int(sys.argv[1]))
@@ -275,7 +320,8 @@ def main() -> None:
     place = encapsulation.parse_place(sys.argv[3]) if sys.argv[3] else None
     with ExitStack() as stack:
         try:
-            Process(channel, IPv6Address(sys.argv[2]), place, stack).run()
+            more = sys.argv[4:5] if sys.argv[4] else ()
+            make(channel, IPv6Address(sys.argv[2]), place, stack, *more).run()
         except (SystemRefusedError, OSError) as error:
             with contextlib.suppress(OSError):
                 channel.send(control.REFUSED + str(error).encode())

@@ -49,13 +49,16 @@ _ATTRIBUTE = struct.Struct("=HH")
 _HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence, port
 
 
-def set_up(interface: str, address: IPv6Address, own: bool = False) -> tuple[int, int]:
+def set_up(
+    interface: str, address: IPv6Address, own: bool = False, overhead: int = NATIVE_OVERHEAD
+) -> tuple[int, int]:
     """Bring the device up with the MTU that leaves room on the way out; its index and that MTU.
 
-    `own`: it gets the address, which no other interface has. Raises SystemRefusedError.
+    `own`: it gets the address, which no other interface has; `overhead`: octets around a packet
+    on the native way. Raises SystemRefusedError.
     """
     with IPRoute() as netlink:
-        mtu = mtu_for(_way_out_mtu(netlink, address))
+        mtu = mtu_for(_way_out_mtu(netlink, address), overhead)
         index = int(netlink.link_lookup(ifname=interface)[0])
         _switch_on(interface)
         netlink.link("set", index=index, mtu=mtu, state="up")
@@ -90,10 +93,9 @@ def _switch_on(interface: str) -> None:
         ) from None
 
 
-def mtu_for(way_out: int) -> int:
+def mtu_for(way_out: int, overhead: int) -> int:
     """The device's MTU, which leaves room on the way out."""
-    mtu: int = max(LEAST_MTU, way_out - packets.EXTENSION_OCTETS)
-    return mtu
+    return max(LEAST_MTU, way_out - overhead)
 
 
 def _way_out_mtu(netlink: IPRoute, address: IPv6Address) -> int:
@@ -108,11 +110,14 @@ def _way_out_mtu(netlink: IPRoute, address: IPv6Address) -> int:
 class Routes:
     """The routes of one device. Changes wait until `flush`; the last for an address counts."""
 
-    def __init__(self, index: int, address: IPv6Address) -> None:
+    def __init__(
+        self, index: int, address: IPv6Address, native_overhead: int = NATIVE_OVERHEAD
+    ) -> None:
         """`index` of the device; `address`: ours, the source that programs get by default."""
+        self._native = native_overhead
         self._requests: dict[tuple[str, int], bytes] = {}
         for what in ("add", "replace", "del"):
-            self._requests[what, NATIVE_OVERHEAD] = _request(what, index, address)
+            self._requests[what, native_overhead] = _request(what, index, address)
         for overhead in (OVERHEAD4, OVERHEAD6):
             metrics = {
                 "mtu": _OUTER_MTU - overhead,
@@ -147,7 +152,7 @@ class Routes:
     def remove(self, home_address: bytes) -> None:
         """There shall be none."""
         if home_address in self._there:
-            self._wanted[home_address] = "del", NATIVE_OVERHEAD
+            self._wanted[home_address] = "del", self._native
         else:
             self._wanted.pop(home_address, None)
 

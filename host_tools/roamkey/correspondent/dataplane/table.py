@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable
 from functools import partial
 from ipaddress import IPv6Address
+from typing import NamedTuple
 
 from mip6 import addresses, packets
 from roamkey.correspondent import encapsulation
@@ -27,6 +28,20 @@ OVERHEAD4 = 20 + packets.UDP_HEADER_OCTETS  # of a packet inside UDP, over IPv4
 OVERHEAD6 = packets.IPV6_HEADER_OCTETS + packets.UDP_HEADER_OCTETS
 
 
+class Native(NamedTuple):
+    """What is put round a packet where a node is reached without UDP: `protocol`: of the socket
+    that sends it; `overhead`: octets more; `body`: where that begins in the buffer; `connects`:
+    each node has a socket of its own, as far as there are any."""
+
+    protocol: int
+    overhead: int
+    body: int
+    connects: bool
+
+
+ROUTED = Native(packets.ROUTING, packets.EXTENSION_OCTETS, NATIVE_BODY, True)
+
+
 class Entry:
     """A bound node. `care_of_text` as recvfrom() spells it, where it is reached natively; else
     `endpoint`, and `outer`: address and port of that, as recvmsg() has them.
@@ -46,6 +61,7 @@ class Entry:
         "key",
         "mtu",
         "mtu_until_ms",
+        "native",
         "outer",
         "overhead",
         "path_mtu",
@@ -56,8 +72,9 @@ class Entry:
         "was_until_ms",
     )
 
-    def __init__(self, home_address: bytes, correspondent: bytes) -> None:
+    def __init__(self, home_address: bytes, correspondent: bytes, native: Native = ROUTED) -> None:
         """Not bound to anything yet."""
+        self.native = native
         self.home_address = home_address
         self.addresses = home_address + correspondent
         self.expires_ms = self.key = self.was_until_ms = 0
@@ -72,7 +89,7 @@ class Entry:
         self.care_of_text = "" if endpoint else care_of_text
         self.endpoint = endpoint
         self.outer: tuple[str, int] | None = None
-        self.overhead, self.body = packets.EXTENSION_OCTETS, NATIVE_BODY
+        self.overhead, self.body = self.native.overhead, self.native.body
         if endpoint:
             address, port, _ = unpack(endpoint)
             self.outer = socket.inet_ntop(socket.AF_INET6, address), port
@@ -110,8 +127,14 @@ class Table:
     """The bound nodes. `by_home`: by home address; `by_flow`: by our address and that one, the
     way both stand in the header of a packet that goes out; `by_endpoint`: those at an endpoint."""
 
-    def __init__(self, address: IPv6Address, udp: socket.socket | None = None) -> None:
+    def __init__(
+        self,
+        address: IPv6Address,
+        udp: socket.socket | None = None,
+        native: Native = ROUTED,
+    ) -> None:
         """`address`: ours; `udp`: what reaches endpoints; none are bound without."""
+        self._native = native
         self._text = str(address)
         self.address = address.packed
         self._udp = udp
@@ -138,7 +161,7 @@ class Table:
         text = "" if endpoint else socket.inet_ntop(socket.AF_INET6, care_of_address)
         entry = self.by_home.get(home_address)
         if entry is None:
-            entry = Entry(home_address, self.address)
+            entry = Entry(home_address, self.address, self._native)
             self.by_home[home_address] = entry
             self.by_flow[self.address + home_address] = entry
         stays = (entry.care_of_text, entry.endpoint) == (text, endpoint)
@@ -173,7 +196,7 @@ class Table:
                 raise OSError(errno.ENOTCONN, "no way inside UDP")
             entry.send = encapsulation.sender(self._udp, entry.endpoint)
             return entry.send
-        if self._connected >= self._sockets_max:
+        if not self._native.connects or self._connected >= self._sockets_max:
             if self._shared is None:
                 self._shared = self._open()
             entry.send = partial(_send_to, self._shared, (entry.care_of_text, 0))
@@ -189,7 +212,7 @@ class Table:
         return one.send
 
     def _open(self) -> socket.socket:
-        one = socket.socket(socket.AF_INET6, socket.SOCK_RAW, packets.ROUTING)
+        one = socket.socket(socket.AF_INET6, socket.SOCK_RAW, self._native.protocol)
         try:
             filters.nothing(one)
             one.setblocking(False)

@@ -33,6 +33,9 @@ NAMES = (
     PROTOCOL,
 )  # fmt: skip
 
+# Of a home agent's tunnel
+OF_THE_LINK = "of the link"  # Neighbour Discovery, which no tunnel carries
+
 _FULL = (errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM)
 
 
@@ -40,9 +43,9 @@ class Tally:
     """`counters`: by the names above; `octets`: of inner packets, inward and outward; `used`:
     home addresses that had data; take them out."""
 
-    def __init__(self) -> None:
-        """Nothing yet."""
-        self.counters = dict.fromkeys(NAMES, 0)
+    def __init__(self, *more: str) -> None:
+        """Nothing yet. `more`: further names."""
+        self.counters = dict.fromkeys((*NAMES, *more), 0)
         self.octets = [0, 0]
         self.used: set[bytes] = set()
 

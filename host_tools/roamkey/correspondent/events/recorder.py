@@ -92,7 +92,7 @@ class Recorder:
                 self._updated(now, verdict)
         elif outcome == entries.DATA:
             self.data(verdict.home_address, now)
-        elif outcome not in (entries.KEEPALIVE, entries.TESTED):
+        elif outcome not in (entries.KEEPALIVE, entries.TESTED, entries.WAITING):
             home = verdict.home_address if len(self._counts) < _COUNTS_MAX else b""
             self._counts[outcome, verdict.reason, home] += 1
 

@@ -1,0 +1,100 @@
+"""`roamkey home-agent run`: the daemon."""
+
+from ipaddress import IPv6Address
+from typing import Annotated
+
+import typer
+
+from roamkey.cli.daemon_options import (
+    BindingsMaxOption,
+    EncapsulationOption,
+    EventsDaysOption,
+    LogFileOption,
+    LogForm,
+    LogOption,
+    MetricsOption,
+    NatRefreshOption,
+    NoEventsOption,
+    NoMetricsOption,
+    Refresh,
+    RefreshOption,
+    address_of,
+    serve,
+    settings_of,
+)
+from roamkey.cli.options import EventsOption, PassphraseOption, RegistryOption
+from roamkey.correspondent import privileges
+from roamkey.correspondent.core.cache import NAT_REFRESH_S
+from roamkey.correspondent.events.recorder import KEEP_DAYS
+from roamkey.home_agent import serving
+from roamkey.home_agent.settings import HomeSettings, link_of, parse_prefix, prefixes_of
+
+
+def run(
+    address: Annotated[
+        IPv6Address,
+        typer.Option(
+            metavar="ADDRESS", parser=address_of, help="The home agent's address to serve."
+        ),
+    ],
+    home_link: Annotated[
+        str | None,
+        typer.Option(
+            metavar="INTERFACE",
+            help="The interface on the home link. Default: the one that has the address.",
+        ),
+    ] = None,
+    home_prefix: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PREFIX",
+            help="A prefix that home addresses may be of; several times for several. Default: "
+            "those of the home link's interface.",
+        ),
+    ] = None,
+    registry: RegistryOption = None,
+    log: LogOption = LogForm.human,
+    bindings_max: BindingsMaxOption = 1_000_000,
+    log_file: LogFileOption = None,
+    refresh: RefreshOption = Refresh.used,
+    metrics: MetricsOption = None,
+    encapsulation: EncapsulationOption = None,
+    nat_refresh: NatRefreshOption = NAT_REFRESH_S,
+    no_metrics: NoMetricsOption = False,
+    events: EventsOption = None,
+    events_days: EventsDaysOption = KEEP_DAYS,
+    no_events: NoEventsOption = False,
+    passphrase_file: PassphraseOption = None,
+) -> None:
+    """Serve an address until SIGTERM (exit code 0) or Ctrl-C (130). Needs CAP_NET_RAW and
+    CAP_NET_ADMIN, and a host that forwards IPv6. Under sudo it goes on as the user who called it,
+    with these rights alone, unless the registry is another's.
+
+    SIGHUP reads the registry anew and reopens the log file.
+    """
+    told = privileges.leave_root(registry)
+    link = home_link or link_of(address)
+    given = tuple(map(parse_prefix, home_prefix or ()))
+    common = settings_of(
+        registry,
+        bindings_max,
+        refresh,
+        metrics,
+        no_metrics,
+        encapsulation,
+        nat_refresh,
+        events,
+        events_days,
+        no_events,
+    )
+    settings = HomeSettings(
+        data_plane=True, home_link=link, home_prefixes=given or prefixes_of(link), **common
+    )
+    serve(
+        lambda open_registry, lines: serving.serve(open_registry, address, lines, settings),
+        registry,
+        passphrase_file,
+        log,
+        log_file,
+        told,
+    )
