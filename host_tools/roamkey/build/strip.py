@@ -20,7 +20,6 @@ HOST_ONLY = {
     "mip6.bindings.states": ("EVENTS", "ACTIONS", "_packed", "rows"),
     "mip6.console.framing": ("cut",),
     "mip6.console.params": ("new_keys_of", "parameters_of", "reach_of"),
-    "mip6.keys": ("home_agent_authenticator", "verify_home_agent"),
     "mip6.messages": ("with_checksum", "_Writer", "Message.encode"),
     "mip6.packets": ("parse", "routing_header"),
 }
