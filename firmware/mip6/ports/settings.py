@@ -14,7 +14,7 @@ import errno
 
 _ROOM = "/proc/sys/net/ipv6/conf/"
 _OPTIMISTIC = "optimistic_dad"
-_SETTINGS = (_OPTIMISTIC, "use_optimistic")
+_SETTINGS = ("optimistic_dad", "use_optimistic")
 _OFF = "0"
 _OURS = "2"
 #: Names of interfaces that are another room, or none.
