@@ -164,6 +164,9 @@ class Settings:
     def give_back(self, name):
         pass
 
+    def renamed(self, before, name):
+        pass
+
 
 class Routers:
     """Nobody is asked."""

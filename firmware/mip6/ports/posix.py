@@ -261,7 +261,7 @@ class Port:
     def _take_link(self, link: "Link", name: str, up: bool, changes: int) -> None:
         if link.name != name and link.name:  # renamed: what was told bears the old name
             link.up = False
-            self._settings.give_back(link.name)
+            self._settings.renamed(link.name, name)
             self._follow(link)
         if link.up and up and link.changes != changes:  # it failed so shortly that nobody said so
             self._take_link(link, name, False, changes)

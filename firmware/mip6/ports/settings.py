@@ -79,6 +79,14 @@ class Settings:
             except OSError:  # the interface is gone, and its settings with it
                 pass
 
+    def renamed(self, before: str, name: str) -> None:
+        """An interface has another name, by which it is none until it is taken."""
+        if before in self._taken:
+            self._taken.discard(before)
+            self._taken.add(name)
+        self.give_back(name)
+        self._refused.pop(before, None)
+
     def give_all_back(self) -> None:
         """The end."""
         for name in list(self._taken):
