@@ -11,12 +11,15 @@ supervisor over a socket of its own, an octet at a time:
     R  machine.reset(); never continues
 """
 
+import builtins
 import io
 import sys
 
 import machine
 import micropython
 import vfs
+
+_SETTINGS = "/proc/sys/"
 
 
 class Flash:
@@ -79,6 +82,18 @@ def mount(flash, read_size, prog_size):
     vfs.mount(files, "/")
 
 
+def show_settings(host):
+    """The settings of the kernel stay the host's, for they are the uplinks'; in no listing."""
+    inside = builtins.open
+
+    def opened(name, *how, **more):
+        if isinstance(name, str) and name.startswith(_SETTINGS):
+            return host.open(name, how[0] if how else "r")
+        return inside(name, *how, **more)
+
+    builtins.open = opened
+
+
 def report(error):
     """Print a traceback without this file's own frames, as hardware prints it."""
     text = io.StringIO()
@@ -125,6 +140,7 @@ def run(scope):
     machine._unique_id = unique_id
     machine._cause = cause
     mount(flash, read_size, prog_size)
+    show_settings(host)
     sys.path[:] = ["", ".frozen", "/lib"]
     sys.argv.clear()
     del sys.modules["_virtual_board"]
