@@ -5,9 +5,9 @@
     data, (address, port) = await socket.recv()
 
 `sendto` and `recvfrom` are the same without waiting. Before a binding exists (at the start, for
-a round trip after each move) a datagram waits in a buffer of `waiting` datagrams, or is refused
-where that is 0 or full: an application that sends old readings late says 8, one that wants only
-fresh ones says 0. Nothing else is kept, and all that is dropped is counted.
+a round trip after a move whose old uplink is gone) a datagram waits in a buffer of `waiting`
+datagrams, or is refused where that is 0 or full: an application that sends old readings late says
+8, one that wants only fresh ones says 0. Nothing else is kept, and all that is dropped is counted.
 """
 
 import asyncio
