@@ -84,15 +84,21 @@ def test_the_native_way_comes_first_and_the_next_after_350_ms():
     assert sent == [(0, ways.NATIVE), (350, ways.UDP6), (700, ways.UDP4)]
 
 
-def known(address=COA2, **how):
-    """A node that had answers, and has moved at 10,000 ms; it and what it sent within a second."""
+def known(network="net", **how):
+    """A node that had answers on "net", and gets another address at 10,000 ms; it and what it sent
+    within a second."""
     bindings, cn, _ = bound(ways.NATIVE, **how)
-    bindings.attach(address, 10000, IPV4, "another")
+    bindings.attach(COA2, 10000, IPV4, network)
     sent, now = [], 10000
     while now <= 11000:
         sent += [(now - 10000, kind, update) for kind, update in kinds(bindings, now)]
         now = bindings.wakes_at()
     return bindings, cn, sent
+
+
+def test_on_an_unknown_network_the_ways_are_tried_in_turn():
+    _, _, sent = known("another")
+    assert [(at, kind) for at, kind, _ in sent] == [(0, ways.NATIVE), (350, ways.UDP4)]
 
 
 def test_where_answers_came_before_the_first_retransmission_goes_by_both_ways():

@@ -340,8 +340,8 @@ class Binding:
         """Old updates on their way are forgotten; the next goes as soon as the rate allows.
 
         Where the binding is good the way in use comes first, twice, but for one that is better and
-        is tried again now and then. Where answers came before, one that doesn't was lost, or a way
-        leads nowhere: then both of two are tried.
+        is tried again now and then. On a network where the first of two had answers before, one
+        that doesn't come was lost, most likely: then both are tried.
         """
         found = self._owner.ways.of(self.index)
         self._tries = self._twice = 0
@@ -358,7 +358,7 @@ class Binding:
             found = first + [way for way in found if way not in first]
         else:
             self.way = found[0] if found else None
-            self._both = len(found) == 2 and self.pace.prompt > 0
+            self._both = len(found) == 2 and self._owner.ways.passes(found[0][0])
             self._twice = int(self._both)
             self._better_pause = _BETTER_WAY
             self._better_at = now + _BETTER_WAY
