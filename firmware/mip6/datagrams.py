@@ -5,9 +5,9 @@
     data, (address, port) = await socket.recv()
 
 `sendto` and `recvfrom` are the same without waiting. Before a binding exists (at the start, for
-a round trip after each move) a datagram waits in a buffer of `waiting` datagrams, or is refused
-where that is 0 or full: an application that sends old readings late says 8, one that wants only
-fresh ones says 0. Nothing else is kept, and all that is dropped is counted.
+a round trip after a move whose old uplink is gone) a datagram waits in a buffer of `waiting`
+datagrams, or is refused where that is 0 or full: an application that sends old readings late says
+8, one that wants only fresh ones says 0. Nothing else is kept, and all that is dropped is counted.
 """
 
 import asyncio
@@ -158,7 +158,7 @@ class Socket:
         datagram = packets.udp(bindings.home_address, address, self.port, port, data)
         taken = self._node.send_data(bindings.carry(address, packets.UDP, datagram))
         self.counts["sent" if taken else "unsent"] += 1
-        if bindings.care_of != self._from:
+        if bindings.care_of != self._from and bindings.settled(address):
             self._from = bindings.care_of
             bindings.emit("data", address, None)
         return True

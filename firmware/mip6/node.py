@@ -202,6 +202,8 @@ class Node:
         moved = address != bindings.care_of
         if moved:
             bindings.valid_until = self.uplinks.valid_until(address)
+            if bindings.care_of is not None:
+                bindings.overlaps = self.uplinks.overlaps(bindings.care_of, uplink, self.now())
         elif ipv4 == bindings.ways.ipv4:
             return
         network = uplink if self._named() else _network_of(address)
@@ -360,6 +362,8 @@ class Node:
     def address_gone(self, uplink: str, address: bytes) -> None:
         """An address can't be used any more."""
         self.uplinks.gone(uplink, address, self.now())
+        if self.bindings is not None:
+            self.bindings.left(address)
         self.attend()
         if self.bindings is not None:
             self.bindings.forget(address)

@@ -202,6 +202,7 @@ class PathCheck:
         if binding.state == states.BOUND:
             binding.feed(states.REFRESH, now)
         binding.ways = [way]
+        binding.pace.prompt = 0  # of other ways: a trial is two updates, each may take a second
         binding.transmit_at = binding.pace.begin(False, now)
         sent, unsent = binding.pace.sent, node.unsent
         node.attend()

@@ -196,6 +196,14 @@ def bound_then(address):
     return scene
 
 
+def moved_beside_the_uplink_of_before():
+    """Data go on by it as long as its binding lasts."""
+    scene = bound()
+    scene.bindings.overlaps = True
+    scene.attach(COA2)
+    return scene
+
+
 REACH = (unkeyed, detached, registering, bound, refreshing, refused, unsupported, blocked,
          exhausted, returning, home, closing, closed, barred)  # fmt: skip
 
@@ -322,7 +330,7 @@ def delete(scene, before, following):
 def send(scene, before, following):
     (update,) = scene.sent
     assert update.sequence == before["next"] == counter_of(scene.keystore, 0).peek - 1
-    assert scene.binding.transmit_at >= scene.now + 1000
+    assert scene.binding.transmit_at >= scene.now + 350
 
 
 def accept(scene, before, following):
@@ -346,6 +354,7 @@ def jump(scene, before, following):
 def lapse(scene, before, following):
     assert scene.binding.expires_at is None
     assert scene.binding.transmit_at is not None
+    assert not scene.bindings.reaches(scene.cn.address)
 
 
 def slow(scene, before, following):
@@ -402,6 +411,8 @@ def reach(state, event):
     answers = (states.ACCEPTED, states.REJECTED, states.BARRING, states.BEHIND)
     if state == states.BOUND and event in answers:
         return bound_by_the_first_of_two()
+    if state == states.REGISTERING and event == states.EXPIRED:
+        return moved_beside_the_uplink_of_before()
     scene = bound_then(REACH_BACK[state]) if event == states.BACK else REACH[state]()
     if event == states.UNRECOGNIZED:
         scene.binding.heard_at = NEVER

@@ -8,14 +8,16 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
-from support.daemons import ADDRESS, CLI, Daemon, Visitor, plane_of
+from support.daemons import ADDRESS, CLI, Daemon, Visitor, plane_of, run_cli
 from support.roaming import HOME, Roaming, need_tun, result
 
 from mip6 import packets
 from roamkey.correspondent.dataplane import client, tun
+from roamkey.correspondent.dataplane.table import GRACE_MS
 from roamkey.waiting import until
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(120)]
@@ -140,6 +142,54 @@ def data_of(node, option=None):
     """A UDP datagram of a node to port 7, from its first extension header on."""
     option = option or packets.home_address_option(node.home, packets.UDP)
     return option + packets.udp(node.home, node.correspondent, 5, 7, b"data")
+
+
+def test_data_under_way_when_a_node_moves_are_taken_for_a_moment(lab_network, scene):
+    """From where it was bound before, under the same key, and from nowhere else; not for long."""
+    need_tun()
+    node = scene.node(0x100)
+    daemon = Daemon(lab_network, scene.path, data_plane=True)
+    daemon.ready()
+    before = Visitor(lab_network, "visited1")
+    after = Visitor(lab_network, "visited1", "2001:db8:1::a", stays=True)
+    never = Visitor(lab_network, "visited1", "2001:db8:1::bad", stays=True)
+    program = lab_network.namespace("correspondent").socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    program.bind((ADDRESS, 7))
+    program.settimeout(30)
+
+    def send(visitor):
+        visitor.sockets[packets.DESTINATION_OPTIONS].sendto(data_of(node), (ADDRESS, 0))
+
+    def is_refused(visitor):
+        send(visitor)
+        _, error = visitor.receive(packets.MOBILITY)
+        return (error[2], error[6], error[8:24]) == (7, 1, node.home)
+
+    before.exchange(node, node.update(0, before.address))
+    after.exchange(node, node.update(1, after.address))
+    for visitor in (before, after, before):
+        send(visitor)
+        assert program.recvfrom(100)[0] == b"data"
+    assert is_refused(never)
+    time.sleep(GRACE_MS / 1000)
+    assert is_refused(before)
+    send(after)
+    assert program.recvfrom(100)[0] == b"data"
+    after.exchange(node, node.update(2, after.address, lifetime=0), removes=True)
+    assert is_refused(before) and is_refused(after)  # at once, where there is no binding any more
+    program.settimeout(0.5)
+    with pytest.raises(TimeoutError):
+        program.recvfrom(100)
+    wait_until(lambda: told(lab_network)["delivered"] == 4)
+    assert told(lab_network)["late"] == 2
+    assert daemon.end()[0] == 0
+
+
+def told(network):
+    """What `status` says of the data plane's packets."""
+    code, out, _ = run_cli(network, "status", "--json")
+    assert code == 0
+    return json.loads(out)[0]["data_plane"]["packets"]
 
 
 def test_data_are_believed_from_the_bound_address_alone(lab_network, scene):

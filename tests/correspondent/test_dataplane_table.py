@@ -81,6 +81,61 @@ def endpoint(number, port=5000):
     return address(number) + port.to_bytes(2, "big") + CN.packed
 
 
+HOME = address(1, 0xA)
+FIRST, SECOND, THIRD = "2001:db8:1::1", "2001:db8:2::1", "2001:db8:3::1"
+UNTIL = 1_000_000
+
+
+def at(table, text, key=1, now=1000, until=UNTIL):
+    """Bind the node there; its entry."""
+    table.bind(HOME, IPv6Address(text).packed, until, b"", key, now)
+    return table.by_home[HOME]
+
+
+def test_what_is_under_way_when_a_node_moves_is_taken_for_three_seconds():
+    table = Table(CN)
+    at(table, FIRST)
+    entry = at(table, SECOND)
+    assert entry.was_at(FIRST, 1000) and entry.was_at(FIRST, 3999)
+    assert not entry.was_at(FIRST, 4000)
+    assert not entry.was_at(THIRD, 1000), "nobody else's"
+    at(table, SECOND, now=3500)  # a renewal changes nothing
+    assert entry.was_at(FIRST, 3999) and not entry.was_at(FIRST, 4000)
+    at(table, THIRD, now=3600)
+    assert entry.was_at(SECOND, 3600) and not entry.was_at(FIRST, 3600), "one, the last"
+    back = at(table, SECOND, now=3700)
+    assert back.was_at(THIRD, 3700) and not back.was_at(SECOND, 3700)
+
+
+def test_not_under_another_key_nor_when_it_was_over_nor_after_home():
+    table = Table(CN)
+    at(table, FIRST)
+    entry = at(table, SECOND, key=2)
+    assert not entry.was_at(FIRST, 1000), "the key of before may be a thief's"
+    at(table, THIRD, key=2)
+    assert entry.was_at(SECOND, 1000)
+    at(table, THIRD, key=3)  # new keys in the same place
+    assert not entry.was_at(SECOND, 1000)
+    at(table, FIRST, key=3, until=1500)
+    at(table, SECOND, key=3, now=1500)
+    assert not entry.was_at(FIRST, 1500), "its lifetime was over"
+    at(table, THIRD, key=3, now=1600, until=1700)
+    assert entry.was_at(SECOND, 1699) and not entry.was_at(SECOND, 1700), "no longer than itself"
+    table.unbind(HOME)
+    assert not at(table, SECOND, key=3).was_at(THIRD, 1000)
+
+
+def test_an_endpoint_that_was_left_is_no_care_of_address():
+    table = Table(CN, FakeUdp([]))
+    table.bind(HOME, bytes(16), UNTIL, endpoint(1), 1, 1000)
+    entry = at(table, SECOND)
+    place = (str(IPv6Address(address(1))), 5000)
+    assert entry.was_at(place, 1000) and not entry.was_at(place[0], 1000)
+    assert not entry.was_at((place[0], 5001), 1000)
+    table.bind(HOME, bytes(16), UNTIL, endpoint(2), 1, 1100)
+    assert entry.was_at(SECOND, 1100) and not entry.was_at((SECOND, 5000), 1100)
+
+
 class FakeUdp(FakeSocket):
     def sendmsg(self, octets, ancillary, _, to):
         ((_, _, info),) = ancillary

@@ -49,10 +49,11 @@ def plane_of(daemon):
 
 
 class Visitor:
-    """A node's raw sockets on one of the laboratory's networks."""
+    """A node's raw sockets on one of the laboratory's networks. `stays`: it is there already."""
 
-    def __init__(self, network, lan, address=None):
-        network.attach("board", "wlan0", lan, dad=False)
+    def __init__(self, network, lan, address=None, stays=False):
+        if not stays:
+            network.attach("board", "wlan0", lan, dad=False)
         care_of = network.wait_for_address("board", "wlan0", lan)
         namespace = network.namespace("board")
         if address:

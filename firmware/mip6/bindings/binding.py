@@ -27,8 +27,8 @@ _BLOCKED_PAUSE = const(32000)
 _UNPROVEN_GAP = const(10000)  # between updates that unauthenticated messages may cause
 _MARGIN_MAX = const(60000)  # refresh so long before the end: room for five retransmissions
 
-_ANOTHER_WAY = const(350)  # without an answer, or twice the round trip known, up to
-_ANOTHER_WAY_MAX = const(3000)
+_ANOTHER_WAY = const(350)  # without an answer, where no round trip is known
+_TOGETHER = const(100)  # updates that left so close to each other, and their answers
 _BETTER_WAY = const(3600000)  # between trials of one that was silent; doubled up to
 _BETTER_WAY_MAX = const(86400000)
 KEEPALIVE_S = const(25)  # where the correspondent names no other
@@ -68,8 +68,11 @@ class Binding:
         # by which data go, once it was accepted; before that, the first to be tried
         self.way: "Way | None" = None
         self.ways: list[Way] = []  # of this series, in their order
+        # by which data went before a move; while REGISTERING they go on, for its uplink is there
+        self.before: "Way | None" = None
         self._tries = 0  # updates in this series
         self._twice = 0  # how many ways from the first on are tried twice
+        self._both = False
         self._better_at = now + _BETTER_WAY
         self._better_pause = _BETTER_WAY
         self._told = ways.NATIVE  # the kind of way that was told of last
@@ -112,6 +115,19 @@ class Binding:
     def usable(self) -> bool:
         """Whether data may go over the optimized route."""
         return self.state == states.BOUND or self.state == states.REFRESHING
+
+    @property
+    def data_way(self) -> "Way | None":
+        """By which data may go now; None: they wait. Between two uplinks (make before break) that
+        is the old one, until the correspondent accepted the new one."""
+        if self.usable:
+            return self.way
+        return self.before if self.state == states.REGISTERING else None
+
+    def left(self, address: bytes) -> None:
+        """An address is gone: no data leave from it any more."""
+        if self.before is not None and self.before[1] == address:
+            self.before = None
 
     def feed(self, event: int, now: int, what: object = None) -> None:
         """Let an event of states.py happen; raises Misuse, and then nothing has changed."""
@@ -163,6 +179,8 @@ class Binding:
         if self._tries < len(self.ways) + self._twice and self.sequence is not None:
             at = self.pace.sent_at(self.sequence)
             self.transmit_at = at if at is None else self.pace.allowed(at)
+        if self.sequence is not None:
+            self.pace.recall(self.sequence)
         if self.generation is not None and self.sequence is not None:
             self._unused = (self.generation, self.sequence)
             self._owner.keystore.budget.spend(self.index, -1)
@@ -222,6 +240,7 @@ class Binding:
             self.ways = [way for way in self.ways if way in found]
             self._tries = len(self.ways)
             self._twice = 0
+            self._both = False
             self.ways += news
             self.way = self.way if self.way in self.ways else self.ways[0]
             self.why = None if self.why == NO_WAY else self.why
@@ -321,10 +340,12 @@ class Binding:
         """Old updates on their way are forgotten; the next goes as soon as the rate allows.
 
         Where the binding is good the way in use comes first, twice, but for one that is better and
-        is tried again now and then.
+        is tried again now and then. On a network where the first of two had answers before, one
+        that doesn't come was lost, most likely: then both are tried.
         """
         found = self._owner.ways.of(self.index)
         self._tries = self._twice = 0
+        self._both = False
         if self.usable and self.way in found:
             first = [self.way]
             best = self._owner.ways.by_merit(self.index)[0]
@@ -337,6 +358,8 @@ class Binding:
             found = first + [way for way in found if way not in first]
         else:
             self.way = found[0] if found else None
+            self._both = len(found) == 2 and self._owner.ways.passes(found[0][0])
+            self._twice = int(self._both)
             self._better_pause = _BETTER_WAY
             self._better_at = now + _BETTER_WAY
         self.ways = found
@@ -350,13 +373,19 @@ class Binding:
 
     def _choose(self, now: int) -> None:
         """The way of the next update: one after the other soon, from the first on; then, after a
-        retransmission's pause, all of them again."""
+        retransmission's pause, all of them again. With `_both` the other way and the first one
+        together are the first retransmission."""
         at = self._tries
         self._tries = at + 1
-        way = self.ways[(at - self._twice if at else 0) % len(self.ways)]
         self.pace.soon = 0
-        if at >= self._twice and way != self.ways[-1]:
-            self.pace.soon = min(max(_ANOTHER_WAY, 2 * (self.round_trip or 0)), _ANOTHER_WAY_MAX)
+        if self._both and at < 3 and len(self.ways) == 2:
+            way = self.ways[at & 1]
+            if at < 2:
+                self.pace.soon = 1 if at else self.pace.prompt
+        else:
+            way = self.ways[(at - self._twice if at else 0) % len(self.ways)]
+            if at >= self._twice and way != self.ways[-1]:
+                self.pace.soon = self.pace.prompt or _ANOTHER_WAY
         if way != self._aimed:
             self._aim(way, now)
         if self._held is not None and (self.deleting or self._held[0] != way):
@@ -372,12 +401,23 @@ class Binding:
 
     def _register(self, now: int, what: "Any") -> None:
         self.deleting = False
-        if self.way not in self._owner.ways.of(self.index):
+        self._hold_on()
+        if self.before is None and self.way not in self._owner.ways.of(self.index):
             self.expires_at = None
         self._begin(now)
 
+    def _hold_on(self) -> None:
+        """Have data go on as they go now, if the node has another uplink than before beside it."""
+        overlaps = self._owner.overlaps
+        if self.usable:
+            self.before = self.way if overlaps else None
+        elif self.state == states.AT_HOME or self.state == states.RETURNING:
+            self.before = (ways.NATIVE, self._owner.home_address, None, 0) if overlaps else None
+            self.expires_at = None  # plain data need no binding
+
     def _delete(self, now: int, what: "Any") -> None:
         self.deleting = True
+        self.before = None
         self._begin(now)
         self.expires_at = self._may_exist_until
 
@@ -430,14 +470,17 @@ class Binding:
         """Have data go the way that brought the answer.
 
         Of several updates the correspondent believes the last: where one is on its way that left
-        later by another way, it is told once more.
+        later by another way, it is told once more; but where that is a better one, and left just
+        behind, its own answer is about to be there.
         """
         way = self.pace.way_of(message.sequence)
-        last = self.pace.later(message.sequence)
+        last, apart = self.pace.later(message.sequence)
         assert way is not None  # update_list.py: the answer is to one that is awaited
         self.round_trip = round_trip
+        self.pace.took(round_trip)
         if last is not None and last != way:
-            self.refresh_at = now
+            better = way in self.ways and last in self.ways[: self.ways.index(way)]
+            self.refresh_at = now + (_TOGETHER if better and apart < _TOGETHER else 0)
         if way[0] != self._told:
             self._told = way[0]
             self._owner.emit("way", self.correspondent, ways.NAMES[way[0]])
@@ -453,7 +496,7 @@ class Binding:
         self.keepalive_at = now + self._keepalive if way[2] and self._keepalive else None
 
     def _refuse(self, now: int, what: "Any") -> None:
-        self.expires_at = self.refresh_at = self._held = None
+        self.expires_at = self.refresh_at = self._held = self.before = None
         self._acknowledged = False
         self._slow(now, what)
 
@@ -466,7 +509,7 @@ class Binding:
         self._jumped = True
 
     def _lapse(self, now: int, what: "Any") -> None:
-        self.expires_at = self._held = None
+        self.expires_at = self._held = self.before = None
         self._acknowledged = False
         if self.transmit_at is None:
             self._begin(now)
@@ -488,7 +531,7 @@ class Binding:
             self.retry_at = now + _UNSUPPORTED_PAUSE
 
     def _stop(self, now: int, what: "Any") -> None:
-        self.expires_at = self.refresh_at = self.retry_at = None
+        self.expires_at = self.refresh_at = self.retry_at = self.before = None
         self._halt()
 
     def _unbind(self, now: int, what: "Any") -> None:

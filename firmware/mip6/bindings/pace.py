@@ -1,6 +1,9 @@
 """When the updates to one correspondent may go, and which of them await an answer.
 
-RFC 6275 sections 11.7 (retransmission), 11.8 (rate limit) and 12 (the numbers).
+RFC 6275 sections 11.7 (retransmission), 11.8 (rate limit) and 12 (the numbers). Where it is known
+how long an answer takes, the first retransmission waits no longer than that asks for; the backoff
+goes on from there. RFC 6298 says how round trips are smoothed; an answer tells by its number which
+update it answers, so every one counts, after a retransmission too.
 """
 
 from ..compat import const
@@ -13,6 +16,8 @@ if TYPE_CHECKING:
 _FIRST_TIMEOUT = const(1500)  # ms: no binding there yet
 _TIMEOUT = const(1000)  # ms
 _TIMEOUT_MAX = const(32000)  # ms
+_PROMPT = const(350)  # ms, at least: three a second, with the round trip of a quick way
+_PROMPT_MAX = const(3000)  # ms, however long somebody held answers back
 _AT_MAX = const(8)  # updates; whoever hears nothing that long asks ever more seldom, up to
 _SLOWEST = const(3600000)  # ms
 _UPDATES_PER_SECOND = const(3)
@@ -25,11 +30,13 @@ class Pace:
     """Times in milliseconds. `sent`: how many updates went out in all. `unanswered`: how many of
     this series, since `since`, and nothing was heard. `soon`: after how many milliseconds the next
     goes by another way; 0: what follows the update noted next is a retransmission. Where nothing
-    is heard for long there is no hurry any more.
+    is heard for long there is no hurry any more. `prompt`: how long an answer may take before a
+    retransmission, by the round trips known; 0 before the first of them. It outlives moves.
     """
 
     def __init__(self) -> None:
-        self.sent = self.unanswered = self.since = self.soon = 0
+        self.sent = self.unanswered = self.since = self.soon = self.prompt = 0
+        self._trip = self._variation = 0  # eighths and quarters of milliseconds
         self._patience = _AT_MAX
         self._timeout = _FIRST_TIMEOUT
         self._recent = [_NEVER] * _UPDATES_PER_SECOND
@@ -43,7 +50,7 @@ class Pace:
         `first`: whether the correspondent holds no binding yet. Earlier updates are given up.
         """
         self.give_up()
-        self._timeout = _FIRST_TIMEOUT if first else _TIMEOUT
+        self._timeout = self.prompt or (_FIRST_TIMEOUT if first else _TIMEOUT)
         self._patience = _AT_MAX
         return self.allowed(now)
 
@@ -69,6 +76,7 @@ class Pace:
             self.since = now
         self.unanswered += 1
         if self.soon and self._timeout < _TIMEOUT_MAX:
+            self._timeout = max(self._timeout, 2 * self.soon)  # that is a retransmission, too
             return max(now + self.soon, min(self._recent) + 1000)
         following = max(now + self._timeout, min(self._recent) + 1000)
         if self._timeout < _TIMEOUT_MAX:
@@ -91,10 +99,34 @@ class Pace:
             return self._ways[self._numbers.index(sequence)]
         return None
 
-    def later(self, sequence: int) -> "Way | None":
-        """The way of the last update, where its answer is awaited and it isn't this one."""
+    def later(self, sequence: int) -> "tuple[Way | None, int]":
+        """The way of the last update, where its answer is awaited and it isn't this one, and how
+        many milliseconds after this one it left; (None, 0) else."""
         last = max(self._numbers)
-        return self.way_of(last) if last > sequence else None
+        at, then = self.sent_at(last), self.sent_at(sequence)
+        if last <= sequence or at is None or then is None:
+            return None, 0
+        return self.way_of(last), at - then
+
+    def took(self, milliseconds: int) -> None:
+        """An answer came so long after its update (RFC 6298 section 2)."""
+        trip = min(milliseconds, _PROMPT_MAX)
+        if self.prompt:
+            off = trip - self._trip // 8
+            self._trip += off
+            self._variation += abs(off) - self._variation // 4
+        else:
+            self._trip = 8 * trip
+            self._variation = 2 * trip
+        wanted = max(self._trip // 4, self._trip // 8 + self._variation)
+        # What was slow once, on another network maybe, isn't waited for longer than the unknown.
+        wanted = min(wanted, max(_TIMEOUT, 2 * trip))
+        self.prompt = min(max(_PROMPT, wanted), _PROMPT_MAX)
+
+    def recall(self, sequence: int) -> None:
+        """The update with this number never left: another one may have it."""
+        if sequence in self._numbers:
+            self._numbers[self._numbers.index(sequence)] = -1
 
     def answered(self, sequence: int) -> None:
         """The update with this number was answered: answers to earlier ones are none any more."""

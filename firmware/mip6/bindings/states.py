@@ -6,7 +6,7 @@ The states (RFC 6275 sections 11.1 and 11.7):
                 is sent.
 `detached`      There is no care-of address. The correspondent may still hold an older binding.
 `registering`   The correspondent was not heard to accept the present care-of address; an update is
-                on its way or due. Data waits.
+                on its way or due. Data waits, or goes by the uplink of before while that is there.
 `bound`         The correspondent accepted the present care-of address; the lifetime runs. Data
                 flows.
 `refreshing`    As bound, and an update that renews the binding is on its way or due.
@@ -153,6 +153,7 @@ _TABLE = _packed([
         [LOST, STOP, DETACHED],
         [SHUTDOWN, DELETE, CLOSING],
         [TRANSMIT, SEND, REGISTERING],
+        [EXPIRED, LAPSE, REGISTERING],
         [ACCEPTED, ACCEPT, BOUND],
         [REJECTED, REFUSE, REFUSED],
         [BARRING, BAR, BARRED],

@@ -73,6 +73,8 @@ class BindingUpdateList:
         self.emit = emit
         self.closing = False
         self.valid_until: int | None = None  # of the address in use, milliseconds; None: for ever
+        # whether the address in use stays usable, on another uplink, beside what `attach` is told
+        self.overlaps = False
         self._reply: "Outgoing | None" = None  # an error that is due to somebody
         self._complained_at = _NEVER
         self._drawn: Binding | None = None  # whose update next_packet gave last
@@ -119,6 +121,7 @@ class BindingUpdateList:
         for binding in self.bindings:
             back = binding.holds(care_of_address, now) and states.knows(binding.state, states.BACK)
             binding.attach(states.BACK if back else self.attachment, now, moved)
+        self.overlaps = False
 
     def again(self, now: int) -> None:
         """What found no way, or no answer, may find one now."""
@@ -151,6 +154,11 @@ class BindingUpdateList:
         if care_of_address != self.home_address:
             for binding in self.bindings:
                 binding.prepare(care_of_address)
+
+    def left(self, address: bytes) -> None:
+        """An address is gone: nothing leaves from it any more. `forget` follows."""
+        for binding in self.bindings:
+            binding.left(address)
 
     def forget(self, care_of_address: bytes) -> None:
         """An address is gone."""
@@ -222,7 +230,15 @@ class BindingUpdateList:
                 binding.feed(states.REQUESTED, now)
 
     def reaches(self, destination: bytes) -> bool:
-        """Whether data can go there: the node is at home, or bound at this correspondent."""
+        """Whether data can go there: the node is at home, bound at this correspondent, or was on
+        an uplink that is still there."""
+        if self.attachment == states.HOME:
+            return True
+        binding = self.find(destination)
+        return binding is not None and binding.data_way is not None
+
+    def settled(self, destination: bytes) -> bool:
+        """Whether data go there from where the node is now."""
         if self.attachment == states.HOME:
             return True
         binding = self.find(destination)
@@ -237,8 +253,11 @@ class BindingUpdateList:
         if self.attachment == states.HOME:
             return self.home_address, destination, protocol, payload
         binding = self.find(destination)
-        assert binding is not None and binding.way is not None
-        _, care_of, outer, port = binding.way
+        way = None if binding is None else binding.data_way
+        assert way is not None
+        _, care_of, outer, port = way
+        if care_of == self.home_address:
+            return care_of, destination, protocol, payload
         if outer is not None:
             octets = len(payload)
             if octets >= packets.KEEPALIVE_OCTETS - packets.IPV6_HEADER_OCTETS:
@@ -297,6 +316,9 @@ class BindingUpdateList:
         binding = self.find(packet.source)
         if binding is None:
             raise Violation("unknown correspondent", "a datagram from a stranger")
+        before = binding.before
+        if before is not None and before[2] == outer and before[3] == port:
+            return
         if not any(way[2] == outer and way[3] == port for way in binding.ways):
             raise Violation("endpoint", "a datagram from elsewhere than the correspondent")
 
@@ -399,6 +421,8 @@ class BindingUpdateList:
         if message.home_address != self.home_address:
             raise Violation("not for the home address", "Binding Error for another home address")
         if message.status == messages.UNKNOWN_BINDING:
+            if binding.state == states.REGISTERING:
+                binding.before = None  # the correspondent takes nothing from there any more
             self._unproven(binding, states.UNKNOWN, now)
         elif message.status == messages.UNRECOGNIZED_MESSAGE:
             self._refuse_proven(binding)

@@ -151,6 +151,14 @@ class Uplinks:
             if entry.address == address or beside:
                 entry.silences = entry.silent_until = 0
 
+    def overlaps(self, address: bytes, uplink: str, now: int) -> bool:
+        """Whether an address is usable on another uplink than this one, and not found silent: data
+        may go on by it while this one is registered."""
+        return any(
+            entry.address == address and entry.uplink != uplink and entry.silent_until <= now
+            for entry in self._entries
+        )
+
     def beside(self, address: bytes) -> bool:
         """Whether the uplink of an IPv6 address has another: a router of elsewhere, maybe."""
         uplinks = self._uplinks_of(address)

@@ -90,8 +90,9 @@ class Network(Resources):
         self._namespaces: dict[str, Namespace] = {}
         self._ports: dict[tuple[str, str], str] = {}
         self._stations: dict[tuple[str, str], int] = {}
-        #: just before an interface of a node was given its IPv4 address (s since the epoch)
+        #: just before an interface of a node got its IPv4 address, its carrier (s since the epoch)
         self.given: dict[tuple[str, str], float] = {}
+        self.carriers: dict[tuple[str, str], float] = {}
         self._processes: list[subprocess.Popen[Any]] = []
         self._numbers = itertools.count(1)
         self._cables = itertools.count(1)
@@ -141,6 +142,7 @@ class Network(Resources):
         namespace.set_ipv6(interface, disable_ipv6=1, accept_dad=int(dad), dad_transmits=int(dad))
         switch.set_bridge(port, f"br-{network}")
         switch.set_up(port)
+        self.carriers[node, interface] = time.time()
         namespace.set_up(interface)
         switch.wait_until_forwarding(port)
         namespace.set_ipv6(interface, disable_ipv6=0)

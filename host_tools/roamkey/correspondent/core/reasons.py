@@ -100,7 +100,7 @@ DATA_PLANE = {
     "there.",
     "version": "None: it isn't IPv6.",
 }
-PASSED_ON = ("delivered", "sent", "no binding")
+PASSED_ON = ("delivered", "late", "sent", "no binding")
 
 _TABLES = {"dropped": DROPPED, "refused": REFUSED, "data plane": DATA_PLANE}
 _UNKNOWN = "Unknown to this version: see whether daemon and command are of the same."

@@ -137,9 +137,10 @@ class DataPlane:
                 binding.care_of_address,
                 binding.endpoint or control.NATIVE,
                 binding.expires_ms - AHEAD_MS,
+                binding.key_id,
             )
             if binding
-            else control.BINDING.pack(home, _GONE, control.NATIVE, 0)
+            else control.BINDING.pack(home, _GONE, control.NATIVE, 0, 0)
             for home, binding in changed
         ]
         for at in range(0, len(records), control.RECORDS):

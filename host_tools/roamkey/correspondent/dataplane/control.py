@@ -22,8 +22,8 @@ USED = b"H"  # home addresses that received or sent data since the last such mes
 COUNTERS = b"C"  # JSON: the counters of `tally.Tally`, since the beginning
 
 # Home address, care-of address, endpoint (zeros: reached natively), when it is over (by
-# `clock.boot_ms`; 0: gone)
-BINDING = struct.Struct(f"!16s16s{ENDPOINT_OCTETS}sQ")
+# `clock.boot_ms`; 0: gone), which key it was made under (its row in the registry)
+BINDING = struct.Struct(f"!16s16s{ENDPOINT_OCTETS}sQQ")
 NATIVE = bytes(ENDPOINT_OCTETS)
 OFFENDER = struct.Struct("!16s24s")  # source, and the Destination Options header
 # Endpoint, and so many octets of the packet inside, its length made to fit: what answers it is no

@@ -147,9 +147,11 @@ class Forwarder:
                 home = bytes(view[24:40])
                 entry = by_home.get(home)
                 if entry is None or entry.care_of_text != source[0] or entry.expires_ms <= now:
-                    counters[tally.UNBOUND] += 1
-                    self._unbound(source[0], bytes(view[16:40]))
-                    continue
+                    if entry is None or not entry.was_at(source[0], now):
+                        counters[tally.UNBOUND] += 1
+                        self._unbound(source[0], bytes(view[16:40]))
+                        continue
+                    counters[tally.LATE] += 1
                 pack_into(
                     buffer, 0, _VERSION, octets - 24, buffer[16], _HOP_LIMIT, entry.addresses
                 )

@@ -122,9 +122,11 @@ class Inside:
                     continue
                 entry = by_home.get(bytes(view[_HOME]))
                 if entry is None or entry.outer != source[:2] or entry.expires_ms <= now:
-                    counters[tally.UNBOUND] += 1
-                    self._tell_unbound(octets, ancillary[0][2], source)
-                    continue
+                    if entry is None or not entry.was_at(source[:2], now):
+                        counters[tally.UNBOUND] += 1
+                        self._tell_unbound(octets, ancillary[0][2], source)
+                        continue
+                    counters[tally.LATE] += 1
                 if kind == packets.UDP and view[_PORT] == port:
                     counters[tally.LOOP] += 1  # an endpoint at a home address
                     continue

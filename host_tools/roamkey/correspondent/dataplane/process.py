@@ -186,20 +186,20 @@ class Process:
                 return False
             kind, body = message[:1], message[1:]
             if kind == control.BINDINGS:
-                self._follow(body)
+                self._follow(body, now)
             elif kind == control.PACKET:
                 at = control.SOURCE_OCTETS
                 self._forwarder.deliver(body[: at - 1], body[at - 1], body[at:], now)
         return True
 
-    def _follow(self, records: bytes) -> None:
-        for home, care_of, endpoint, expires_ms in control.BINDING.iter_unpack(records):
+    def _follow(self, records: bytes, now: int) -> None:
+        for home, care_of, endpoint, expires_ms, key in control.BINDING.iter_unpack(records):
             if not expires_ms:
                 self._table.unbind(home)
                 self._routes.remove(home)
                 continue
             endpoint = b"" if endpoint == control.NATIVE else endpoint
-            moved = self._table.bind(home, care_of, expires_ms, endpoint)
+            moved = self._table.bind(home, care_of, expires_ms, endpoint, key, now)
             if moved is None:
                 continue
             if moved.squeezed:

@@ -20,6 +20,8 @@ _SEND_BUFFER = 4 << 20
 LEAST_MTU = 1280  # RFC 8200 section 5: every way takes as much
 _ANY_MTU = 1 << 16
 _MTU_FORGOTTEN_MS = 600_000
+#: For so long what was under way from where a node was before is taken, too.
+GRACE_MS = 3000
 NATIVE_BODY = 16  # in the buffer: see `forward`
 OVERHEAD4 = 20 + packets.UDP_HEADER_OCTETS  # of a packet inside UDP, over IPv4
 OVERHEAD6 = packets.IPV6_HEADER_OCTETS + packets.UDP_HEADER_OCTETS
@@ -31,7 +33,7 @@ class Entry:
 
     `send`: takes what goes to it, from `body` on in the buffer; None without a socket. `mtu`: the
     longest packet of a program that goes there whole; `squeezed`: one was told so; `overhead`: how
-    much longer a packet becomes.
+    much longer a packet becomes. `key`: which one the binding was made under.
     """
 
     __slots__ = (
@@ -41,6 +43,7 @@ class Entry:
         "endpoint",
         "expires_ms",
         "home_address",
+        "key",
         "mtu",
         "mtu_until_ms",
         "outer",
@@ -49,13 +52,16 @@ class Entry:
         "send",
         "socket",
         "squeezed",
+        "was",
+        "was_until_ms",
     )
 
     def __init__(self, home_address: bytes, correspondent: bytes) -> None:
         """Not bound to anything yet."""
         self.home_address = home_address
         self.addresses = home_address + correspondent
-        self.expires_ms = 0
+        self.expires_ms = self.key = self.was_until_ms = 0
+        self.was: str | tuple[str, int] | None = None
         self.socket: socket.socket | None = None
         self.send: Callable[[bytes | memoryview], int] | None = None
         self.squeezed = False
@@ -73,6 +79,18 @@ class Entry:
             self.overhead = OVERHEAD4 if addresses.is_ipv4(address) else OVERHEAD6
             self.body = 0
         self.widen()
+
+    def leave(self, key: int, now: int) -> None:
+        """It is about to be somewhere else, as was told under `key`: what it sent before is taken
+        for a moment, where it said both under one key, and the binding of before wasn't over."""
+        self.was = None
+        if self.key == key and now < self.expires_ms:
+            self.was = self.outer or self.care_of_text
+            self.was_until_ms = min(now + GRACE_MS, self.expires_ms)
+
+    def was_at(self, source: str | tuple[str, int], now: int) -> bool:
+        """Whether it was there a moment ago: at a care-of address, or an address and port."""
+        return self.was == source and now < self.was_until_ms and now < self.expires_ms
 
     def widen(self) -> None:
         """Nothing is known of the way any more."""
@@ -105,17 +123,29 @@ class Table:
         self.by_endpoint: dict[bytes, set[Entry]] = {}
 
     def bind(
-        self, home_address: bytes, care_of_address: bytes, expires_ms: int, endpoint: bytes = b""
+        self,
+        home_address: bytes,
+        care_of_address: bytes,
+        expires_ms: int,
+        endpoint: bytes = b"",
+        key: int = 0,
+        now: int = 0,
     ) -> Entry | None:
-        """Note where a node is; its entry if it is somewhere else than before, else None."""
+        """Note where a node is; its entry if it is somewhere else than before, else None.
+
+        `key`: which one it said that under.
+        """
         text = "" if endpoint else socket.inet_ntop(socket.AF_INET6, care_of_address)
         entry = self.by_home.get(home_address)
         if entry is None:
             entry = Entry(home_address, self.address)
             self.by_home[home_address] = entry
             self.by_flow[self.address + home_address] = entry
-        entry.expires_ms = expires_ms
-        if (entry.care_of_text, entry.endpoint) == (text, endpoint):
+        stays = (entry.care_of_text, entry.endpoint) == (text, endpoint)
+        if not stays or entry.key != key:
+            entry.leave(key, now)
+        entry.expires_ms, entry.key = expires_ms, key
+        if stays:
             return None
         self._hang_up(entry)
         entry.place(text, endpoint)

@@ -5,6 +5,7 @@ import errno
 from roamkey.correspondent import encapsulation
 
 DELIVERED = "delivered"  # inward, into the kernel
+LATE = "late"  # inward, from where the node was a moment ago: delivered, too
 SENT = "sent"  # outward
 UNBOUND = "no binding"
 SOURCE = "source"  # outward, from another address of this host than ours
@@ -27,7 +28,7 @@ DESTINATION = "destination"  # inside, another one than ours
 PROTOCOL = "protocol"  # inside, neither UDP nor TCP nor ICMPv6
 
 NAMES = (
-    DELIVERED, SENT, UNBOUND, SOURCE, LOOP, TOO_BIG, BUSY, FAILED, NOT_SERVED, TRUNCATED,
+    DELIVERED, LATE, SENT, UNBOUND, SOURCE, LOOP, TOO_BIG, BUSY, FAILED, NOT_SERVED, TRUNCATED,
     IP_OPTIONS, UDP_CHECKSUM, LENGTH, VERSION, HOP_LIMIT, FRAGMENT, ENCAPSULATED, DESTINATION,
     PROTOCOL,
 )  # fmt: skip
