@@ -83,7 +83,7 @@ def mount(flash, read_size, prog_size):
 
 
 def show_settings(host):
-    """The settings of the kernel stay the host's, for they are the uplinks'; in no listing."""
+    """In a network of its own the settings of the kernel are the board's; in no listing."""
     inside = builtins.open
 
     def opened(name, *how, **more):
@@ -129,7 +129,7 @@ def run(scope):
     micropython.kbd_intr(-1)
     image, terminal, *numbers = sys.argv[1:]
     unique_id = bytes.fromhex(numbers.pop())
-    control, blocks, block_size, read_size, prog_size, cause, with_main = map(int, numbers)
+    control, blocks, block_size, read_size, prog_size, cause, with_main, own = map(int, numbers)
     host = vfs.VfsPosix()
     flash = Flash(host.open(image, "r+b"), blocks, block_size)
     # A session leader's first terminal becomes its controlling one: when the supervisor dies, by
@@ -140,7 +140,8 @@ def run(scope):
     machine._unique_id = unique_id
     machine._cause = cause
     mount(flash, read_size, prog_size)
-    show_settings(host)
+    if own:
+        show_settings(host)
     sys.path[:] = ["", ".frozen", "/lib"]
     sys.argv.clear()
     del sys.modules["_virtual_board"]
