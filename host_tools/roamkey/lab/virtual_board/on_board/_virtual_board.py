@@ -19,7 +19,7 @@ import machine
 import micropython
 import vfs
 
-_SETTINGS = "/proc/sys/"
+_SETTINGS = "/proc/sys/net/ipv6/conf/"
 
 
 class Flash:
