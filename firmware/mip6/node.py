@@ -202,6 +202,7 @@ class Node:
         moved = address != bindings.care_of
         if moved:
             bindings.valid_until = self.uplinks.valid_until(address)
+            bindings.uplink = uplink
         elif ipv4 == bindings.ways.ipv4:
             return
         network = uplink if self._named() else _network_of(address)
