@@ -138,13 +138,11 @@ class _ByData:
     def _longest_silence(self, begin: float, end: float) -> int | None:
         """The datagram with which the longest silence between `begin` and `end` ends."""
         arrivals = self._arrivals
-        at = bisect_left(arrivals, begin)
+        at = max(1, bisect_left(arrivals, begin))
         found: int | None = None
-        while 0 < at < len(arrivals):
+        while at < len(arrivals) and arrivals[at - 1] < end:
             if found is None or self._before(at) > self._before(found):
                 found = at
-            if arrivals[at] >= end:
-                break
             at += 1
         return found
 
