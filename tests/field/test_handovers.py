@@ -5,6 +5,7 @@ Times are milliseconds since the board's boot 1 began; the way takes ten millise
 
 import json
 import random
+from pathlib import Path
 
 import pytest
 import samples
@@ -111,6 +112,19 @@ def test_the_gap_of_a_return_home_is_the_silence_and_not_what_follows(logs):
     assert home.gap_ms == 7150 - 4930 - 100
     assert home.link_up_to_datagram_ms == pytest.approx(2100, abs=home.error_ms)
     assert home.network_ms == 2090 and home.radio_ms == 50
+
+
+def test_a_walk_that_was_recorded_was_silent_as_long_as_it_had_no_address():
+    """Both returns home waited two seconds for an address (data/README.md)."""
+    made = report.make(folder.read(Path(__file__).parent / "data" / "returns"))
+    handovers = made.nodes[0].handovers
+    assert [one.why for one in handovers] == ["start"] + ["move", "move", "home"] * 2
+    for one in handovers[1:]:
+        assert one.silence_ms >= one.usable_ms - one.left_ms
+        assert one.gap_ms == pytest.approx(one.silence_ms - 100, abs=10)
+        felt = one.radio_ms + one.link_up_to_datagram_ms
+        assert felt - 25 <= one.silence_ms <= felt + 125  # what is on its way, and an interval
+    assert all(one.gap_ms > 1_900 for one in handovers if one.why == "home")
 
 
 def test_the_same_from_the_correspondent_alone(logs):
