@@ -13,7 +13,7 @@ from roamkey.field.values import NATIVE
 PHASES = (
     ("link down", "link lost → link up: scan and join"),
     ("router", "link up → router heard"),
-    ("address", "router heard (link up, where the address was known before) → address usable"),
+    ("address", "router heard (else link up) → address usable"),
     ("send", "address usable → first update sent"),
     ("again", "updates sent again"),
     ("there", "update sent → accepted"),
