@@ -248,6 +248,15 @@ def test_a_name_with_blanks_and_a_station_without_names_in_down(logs):
     assert (moved.phases()["link down"], moved.phases()["router"]) == (300, 20)
 
 
+def test_signal_strength_may_be_told_behind_an_address_that_was_there_at_once(logs):
+    logs.board([
+        "0 boot 1 1 0", "10 link cafe up", "11 signal -60", *registered(100, ONE, 0, uplink="cafe"),
+        "5000 link hotel up", *registered(5004, TWO, 1, uplink="hotel"), "5030 signal -71",
+    ])  # fmt: skip
+    logs.told((110, 0, ONE), (5014, 1, TWO))
+    assert [one.signal_dbm for one in logs.handovers()] == [-60, -71]
+
+
 def test_a_router_that_is_heard_behind_a_remembered_address_took_no_time(logs):
     logs.board(begun(
         "5000 link wlan0 down", "5000 detached", "5200 link wlan0 up",

@@ -94,7 +94,7 @@ class Follower:
     def _link(self, ms: int, detail: tuple[str, ...], boot: int) -> None:
         name = " ".join(detail[:-1]) or _NOBODY
         if detail[-1:] == ("up",):
-            self._links[name], self._newest = ms, name
+            self._links[name], self._newest, self._signal = ms, name, None
             self._routers.pop(name, None)
             self._used.discard(name)
         elif detail[-1:] == ("down",):
@@ -119,6 +119,8 @@ class Follower:
     def _heard_signal(self, ms: int, detail: tuple[str, ...], boot: int) -> None:
         if is_number(detail[:1]):
             self._signal = int(detail[0])
+            if self._place is not None and self._place.signal is None:
+                self._place.signal = self._signal  # of a link whose address was there at once
 
     def _detached(self, ms: int, detail: tuple[str, ...], boot: int) -> None:
         self._lose(ms)
