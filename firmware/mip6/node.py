@@ -202,10 +202,10 @@ class Node:
         moved = address != bindings.care_of
         if moved:
             bindings.valid_until = self.uplinks.valid_until(address)
-            bindings.uplink = uplink
         elif ipv4 == bindings.ways.ipv4:
             return
         network = uplink if self._named() else _network_of(address)
+        bindings.uplink = uplink
         bindings.attach(address, now, ipv4, network)
         if moved:
             for port in self.sockets:
