@@ -80,6 +80,7 @@ class Socket:
         are no octets, no address, no port; ValueError for a text that is no address.
         """
         address, port = self._checked(data, destination)
+        self._late = False
         if self._send(address, port, data):
             return
         if len(self._waiting) >= self._waiting_max:
@@ -90,6 +91,7 @@ class Socket:
     async def send(self, data: bytes, destination: tuple[str | bytes, int]) -> None:
         """Send octets to (address, port); returns once they left. Raises as `sendto`."""
         address, port = self._checked(data, destination)
+        self._late = False
         sent = self._send(address, port, data)
         while not sent:
             self._moved.clear()
@@ -97,7 +99,6 @@ class Socket:
             self._check_open()
             self._late = True
             sent = self._send(address, port, data)
-            self._late = False
 
     def recvfrom(self) -> tuple[bytes, tuple[str, int]]:
         """(octets, (address, port)) of a datagram that came; raises OSError(EAGAIN) for none."""
@@ -133,7 +134,6 @@ class Socket:
             entry = self._waiting.pop(0)  # one over which something fails is lost
             if not self._done_with(*entry):
                 self._waiting.append(entry)
-        self._late = False
         self._moved.set()
 
     def _done_with(self, address: bytes, port: int, data: bytes) -> bool:
