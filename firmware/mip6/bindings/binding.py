@@ -307,8 +307,7 @@ class Binding:
         """The prepared keys of the generation in use."""
         generation, kcn = self._owner.keystore.current(self.index)
         if self.keys is None or generation != self.generation:
-            if self.generation is not None:
-                self._owner.emit("generation", self.correspondent, generation)
+            self._owner.emit("generation", self.correspondent, generation)
             peer = self._peer
             assert kcn is not None
             self.keys = updates.PreparedKeys(

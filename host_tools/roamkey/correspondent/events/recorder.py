@@ -92,7 +92,9 @@ class Recorder:
             before = previous if kind == kinds.MOVED else None
             self._update(now, kind, verdict, verdict.care_of_address, before)
         elif outcome == entries.REMOVED:
-            self._update(now, kinds.REMOVED, verdict, None, verdict.previous or None)
+            self._gaps.removed(verdict.home_address)
+            care_of = verdict.care_of_address
+            self._update(now, kinds.REMOVED, verdict, care_of, verdict.previous or None)
         elif outcome == entries.DATA:
             self.data(verdict.home_address, now)
         elif outcome != entries.KEEPALIVE:
@@ -268,7 +270,7 @@ def _move(nodes: dict[bytes, _Row], event: _Row) -> None:
     """What holds for a node after an event: a row of `NODE_FIELDS`."""
     at, kind, home, care_of, _, sequence, generation, lifetime, _, _, _, way, endpoint = event
     if kind == kinds.REMOVED:
-        way = endpoint = None
+        care_of = way = endpoint = None
     row = nodes.get(home)
     updates, moves = row[7:9] if row else (0, 0)
     if kind == kinds.EXPIRED:
