@@ -21,7 +21,8 @@ _TAP = 0x0002 | 0x1000  # IFF_TAP, IFF_NO_PI
 _FRAME_OCTETS_MAX = 1518
 _WAITING_MAX = 32  # frames; what a busy board doesn't fetch is lost, as in the real chip
 _NO_NETWORKS = 3  # status of CYW43_EV_SET_SSID where no such network is in reach
-_SSID_AT = bus.SDPCM_HEADER_LEN + bus.IOCTL_HEADER_LEN
+_SSID_AT = _VARIABLE_AT = bus.SDPCM_HEADER_LEN + bus.IOCTL_HEADER_LEN
+_GROUPS = b"mcast_list\0"  # the variable of multicast addresses that pass the chip's filter
 
 DEFAULT_NETWORK = bus._FAKE_AP_SSID.decode()
 
@@ -50,6 +51,7 @@ class Air(bus.GSPIBus):  # type: ignore[misc]
         self._networks = {name.encode(): descriptor for name, descriptor in networks.items()}
         self._lost: set[bytes] = set()
         self._wanted = b""
+        self._groups = self._answer = b""
         self._joined: bytes | None = None
         for name, descriptor in self._networks.items():
             if descriptor is not None:
@@ -69,6 +71,7 @@ class Air(bus.GSPIBus):  # type: ignore[misc]
 
     def power_off(self) -> None:
         self._joined = None
+        self._groups = b""
         super().power_off()
 
     # The wired side
@@ -98,7 +101,21 @@ class Air(bus.GSPIBus):  # type: ignore[misc]
         # The name stands as a 32-bit length and 32 octets in the request to join.
         octets = int.from_bytes(data[_SSID_AT : _SSID_AT + 4], "little")
         self._wanted = bytes(data[_SSID_AT + 4 : _SSID_AT + 4 + octets])
+        self._answer = b""
+        if data[_VARIABLE_AT:].startswith(_GROUPS):
+            if data[bus.SDPCM_HEADER_LEN] == bus.WLC_SET_VAR & 0xFF:
+                self._groups = bytes(data[_VARIABLE_AT + len(_GROUPS) :])
+            self._answer = self._groups
         super()._write_wlan(data)
+
+    def _build_ioctl_success_response(
+        self, request_id: int, response_len: int, *, response_prefix: bytes = b""
+    ) -> bytes:
+        """The driver reads the filter before it changes it: the real chip remembers."""
+        answer: bytes = super()._build_ioctl_success_response(
+            request_id, response_len, response_prefix=response_prefix or self._answer
+        )
+        return answer
 
     def _queue_scan_events(self) -> None:
         for number, name in enumerate(self._networks):
