@@ -11,10 +11,10 @@ elsewhere              it is lost, and back it leads to another router
 replugged              it stays, and from one moment to the next leads to another router
 ipv4                   as `move`, in networks without IPv6: DHCP, updates inside UDP
 
-Of each, medians and the worst in milliseconds: lost_to_down (the access point is lost until the
-board says so; the start is exact to a tenth of a second), down_to_up, up_to_router,
-up_to_attached, up_to_update, update_to_acknowledged, lost_to_update; `numbers`: sequence numbers
-used, the most.
+Of each, medians and the worst in milliseconds: down_to_up (the board knows that the link is down,
+which takes it up to 100 ms, until the other one is up), up_to_router, up_to_attached,
+up_to_update, update_to_acknowledged, down_to_update, begun_to_update (from what was done to the
+board; exact to two tenths of a second); `numbers`: sequence numbers used, the most.
 """
 
 import argparse
@@ -49,6 +49,7 @@ _HOME_ADDRESS = "2001:db8:a::1:77"
 _WAIT_S = 600.0  # on the wall
 _STAY_S = 4.0  # in a network, by the board's clock
 _PATIENCE = "60"
+_EARLY_MS = 150  # the emulator's clock is ahead of the board's by what its boot ROM takes
 
 UP_TO_UPDATE_MS = 300  # at most, where a router answers at once
 ELSEWHERE_MS = 3000
@@ -191,7 +192,7 @@ def roam(rig: Rig, counts: Mapping[str, int]) -> tuple[list[Marks], list[dict[st
 
 def phases(start: float, end: float, events: list[dict[str, Any]]) -> dict[str, float]:
     """What happened in this time, in ms: see the top of this file."""
-    within = [event for event in events if start - 100 <= event["ms"] < end]
+    within = [event for event in events if start - _EARLY_MS <= event["ms"] < end - _EARLY_MS]
     found: dict[str, float] = {}
 
     def first(name: str, kind: str, word: str = "", after: str = "") -> None:
@@ -211,18 +212,18 @@ def phases(start: float, end: float, events: list[dict[str, Any]]) -> dict[str, 
     first("update", "update", after="attached")
     first("acknowledged", "acknowledged", after="update")
     found["numbers"] = sum(event["kind"] == "update" for event in within)
-    found["lost"] = start
+    found["begun"] = start
     return found
 
 
 _SPANS = (
-    ("lost_to_down", "lost", "down"),
     ("down_to_up", "down", "up"),
     ("up_to_router", "up", "router"),
     ("up_to_attached", "up", "attached"),
     ("up_to_update", "up", "update"),
     ("update_to_acknowledged", "update", "acknowledged"),
-    ("lost_to_update", "lost", "update"),
+    ("down_to_update", "down", "update"),
+    ("begun_to_update", "begun", "update"),
 )
 
 
@@ -275,8 +276,8 @@ def missed(found: Mapping[str, Any]) -> list[str]:
         if kind in found and found[kind]["up_to_update"]["worst"] > UP_TO_UPDATE_MS:
             failed.append(f"{kind}.up_to_update")
     for kind in ("elsewhere", "replugged"):
-        if kind in found and found[kind]["lost_to_update"]["worst"] > ELSEWHERE_MS:
-            failed.append(f"{kind}.lost_to_update")
+        if kind in found and found[kind]["begun_to_update"]["worst"] > ELSEWHERE_MS:
+            failed.append(f"{kind}.begun_to_update")
         if kind in found and found[kind]["numbers"] > NUMBERS:
             failed.append(f"{kind}.numbers")
     return failed

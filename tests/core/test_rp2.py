@@ -785,8 +785,8 @@ def test_a_neighbour_that_advertises_ever_new_prefixes_has_us_join_anew_seldom()
 
     def each(scene, at):
         wlan = scene.wlan
-        if at // 5000 != wlan.turn:
-            wlan.turn = at // 5000
+        if at // 8000 != wlan.turn:
+            wlan.turn = at // 8000
             wlan.routers["a"] = ["2001:DB8:%x::5" % (wlan.turn + 1)]
             wlan.advertise()
 
