@@ -1,4 +1,4 @@
-"""What a move costs on a Pico W, by its own clock: `make size`, or with `--uf2 FILE`.
+"""What a move costs on a Pico W, by its own clock: `make handover-pico-w`.
 
 Real firmware in the emulator, the real correspondent; phases from the board's event log, which
 counts milliseconds of its own clock. Emulated cycles are exact and joining takes no time, so these
@@ -311,8 +311,8 @@ def main() -> int:
     parser.add_argument("--moves", type=int, default=10)
     arguments = parser.parse_args()
     if not arguments.uf2:
-        print("pico_w_handover: needs firmware: PICO_W_UF2=RPI_PICO_W.uf2 make size")
-        return 0
+        print("pico_w_handover: needs firmware: PICO_W_UF2=RPI_PICO_W.uf2 make handover-pico-w")
+        return 2
     sandbox.ensure()
     uf2, moves = Path(arguments.uf2), arguments.moves
     counts = {"move": moves, "back": moves // 2, "elsewhere": moves // 2, "replugged": moves // 2}
