@@ -25,7 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -58,10 +58,11 @@ NUMBERS = 2
 
 @dataclass
 class Marks:
-    """Moves of one kind: when each began, by the board's clock in ms, and what came of it."""
+    """Moves of one kind: when each began, and when all were over, by the board's clock in ms."""
 
     kind: str
     at: list[float] = field(default_factory=list)
+    over: list[float] = field(default_factory=list)
 
 
 class Rig:
@@ -156,6 +157,8 @@ def roam(rig: Rig, counts: Mapping[str, int]) -> tuple[list[Marks], list[dict[st
                 rig.stay()
             else:
                 rig.bound(since)
+        rig.stay()
+        marks.over.append(rig.now_ms())
         done.append(marks)
 
     here = ["visited1", "visited2"]  # joined, and the other one
@@ -172,18 +175,19 @@ def roam(rig: Rig, counts: Mapping[str, int]) -> tuple[list[Marks], list[dict[st
 
     def elsewhere(number: int) -> None:
         board.lose_network(here[0])
-        rig.plug(here[0], here[number % 2 == 0])
+        rig.plug(here[0], here[1 - number % 2])
         board.regain_network(here[0])
 
     def replugged(number: int) -> None:
-        rig.plug(here[0], here[number % 2 == 0])
+        rig.plug(here[0], here[1 - number % 2])
 
     do("move", counts.get("move", 0), move)
     board.lose_network(here[1])
     do("back", counts.get("back", 0), back)
     do("elsewhere", counts.get("elsewhere", 0), elsewhere)
-    rig.plug(here[0], here[0])
     if counts.get("elsewhere", 0) % 2:
+        rig.plug(here[0], here[0])
+        rig.stay()
         rig.stay()
     do("replugged", counts.get("replugged", 0), replugged)
     rig.stay()
@@ -227,10 +231,14 @@ _SPANS = (
 )
 
 
-def judge(marks: Marks, events: list[dict[str, Any]]) -> dict[str, Any]:
-    """The figures of one kind of move."""
-    ends = [*marks.at[1:], float("inf")]
-    seen = [phases(at, end, events) for at, end in zip(marks.at, ends, strict=True)]
+def judge(
+    marks: Marks, everything: Sequence[float], events: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """The figures of one kind of move. `everything`: when anything began."""
+    seen = []
+    for at in marks.at:
+        end = min((other for other in everything if other > at), default=float("inf"))
+        seen.append(phases(at, end, events))
     found: dict[str, Any] = {"moves": len(seen)}
     for name, begin, end in _SPANS:
         values = [one[end] - one[begin] for one in seen if begin in one and end in one]
@@ -266,7 +274,9 @@ def measure(
     if os.environ.get("EVENTS"):
         Path(os.environ["EVENTS"]).write_text("".join(json.dumps(e) + "\n" for e in events))
     first = next(event["ms"] for event in events if event["kind"] == "update")
-    return {"power_to_update_ms": first, **{m.kind: judge(m, events) for m in done if m.at}}
+    everything = [at for marks in done for at in (*marks.at, *marks.over)]
+    found = {marks.kind: judge(marks, everything, events) for marks in done if marks.at}
+    return {"power_to_update_ms": first, **found}
 
 
 def missed(found: Mapping[str, Any]) -> list[str]:

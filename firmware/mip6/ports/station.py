@@ -63,6 +63,7 @@ _BARREN_MS = const(15000)  # without an address
 _SILENT_MS = const(2500)  # updates go unanswered: the interface is made anew, once
 _SILENCE_MS = const(8000)  # the network is of no use
 _DOUBT_MS = const(600)  # routers answer within half a second
+_FIRST_MS = const(1000)  # so those that come after this came later
 _AGAIN_MS = const(60000)  # between looks round from a network that is of no use
 _SHUN_MAX_MS = const(3600000)
 _REJOINS = const(8)  # at once, because of new addresses; then one in
@@ -438,7 +439,7 @@ class Station:
         if self._addresses:
             if not self._retire_step:
                 self._retire_at = max(at + _ASK_MS, self._free_at)
-            if self._kept or at - self._up_at >= _SOON_MS:
+            if self._kept or at - self._up_at >= _FIRST_MS:
                 self._newcomer = entry
                 self._doubt_until = None
         self._addresses.append(entry)
