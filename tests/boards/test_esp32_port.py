@@ -20,7 +20,7 @@ LINK_LOCAL = addresses.parse("fe80::1")
 FIRST = addresses.parse("2001:db8:1::5")
 SECOND = addresses.parse("2001:db8:2::5")
 PEER = addresses.parse("2001:db8:c::2")
-TENTATIVE, PREFERRED, DEPRECATED = 0x08, 0x30, 0x10
+TENTATIVE, PREFERRED, DEPRECATED, DUPLICATED = 0x08, 0x30, 0x10, 0x40
 LIFE = (1800, 3600)
 
 
@@ -96,6 +96,13 @@ class Radio:
 
     def addresses(self):
         return list(self.table)
+
+    def take(self, octets):
+        self.calls.append(("take", octets))
+        self.table = [
+            (entry[0], PREFERRED) + entry[2:] if entry[0] == octets else entry
+            for entry in self.table
+        ]
 
     def remove(self, octets):
         self.table = [entry for entry in self.table if entry[0] != octets]
@@ -494,11 +501,9 @@ async def roam(radio, port, sink):
     await eventually(lambda: ("solicit",) in radio.calls)
     assert ("connect", "attic", "secret") in radio.calls  # priority 0
     radio.table.append((FIRST, TENTATIVE) + LIFE)
-    await asyncio.sleep(0.3)
-    assert sink.told == []  # not while duplicate address detection runs
-    radio.table[1] = (FIRST, PREFERRED) + LIFE
-    await eventually(lambda: sink.told)
+    await eventually(lambda: sink.told)  # while duplicate address detection runs
     assert sink.told == [("usable", "attic", 0, FIRST)]
+    assert ("take", LINK_LOCAL) in radio.calls and ("take", FIRST) in radio.calls
 
     assert port.send(FIRST, PEER, 60, b"update")
     assert not port.send(SECOND, PEER, 60, b"update")
@@ -508,6 +513,15 @@ async def roam(radio, port, sink):
     watch.stream.queue.append(packet(PEER, FIRST, packets.ROUTING, b"an answer"))
     watch.function()
     assert sink.told[1:] == [(PEER, FIRST, packets.ROUTING, b"an answer")]
+
+    radio.table[1] = (FIRST, DUPLICATED) + LIFE
+    await eventually(lambda: ("gone", "attic", FIRST) in sink.told)
+    assert not port.send(FIRST, PEER, 60, b"update")
+    assert list(port.faults.values()) == [1]
+    port.faults.clear()
+    radio.table[1] = (FIRST, PREFERRED) + LIFE
+    await eventually(lambda: sink.told[-1] == ("usable", "attic", 0, FIRST))
+    sink.told.clear()
 
     radio.in_reach.remove("attic")
     radio.losses += 1

@@ -29,6 +29,7 @@
 
 #define IP6_OCTETS (16)
 #define ROUTER_SOLICITATION_OCTETS (8) // RFC 4861 section 4.1, without options
+#define NEIGHBOR_SOLICITATION_OCTETS (24) // section 4.3, without options
 #define ND6_HOP_LIMIT (255)
 
 // What the event task writes and Python reads: words of their own, each written by one task.
@@ -112,33 +113,65 @@ static esp_err_t remove_address(void *context) {
     return ESP_OK;
 }
 
+// In lwIP's task: send a message of ICMPv6 that is zeros but for its type and what follows.
+static esp_err_t send_icmp6(struct netif *netif, const ip6_addr_t *source,
+    ip6_addr_t *destination, uint8_t type, const uint8_t *target, size_t octets) {
+    struct pbuf *p = pbuf_alloc(PBUF_IP, octets, PBUF_RAM);
+    if (p == NULL) {
+        return ESP_ERR_NO_MEM;
+    }
+    uint8_t *message = p->payload;
+    memset(message, 0, octets);
+    message[0] = type;
+    if (target != NULL) {
+        memcpy(message + octets - IP6_OCTETS, target, IP6_OCTETS);
+    }
+    ip6_addr_assign_zone(destination, IP6_MULTICAST, netif);
+    uint16_t checksum = ip6_chksum_pseudo(p, IP6_NEXTH_ICMP6, p->tot_len, source, destination);
+    memcpy(message + 2, &checksum, sizeof(checksum));
+
+    err_t result =
+        ip6_output_if_src(p, source, destination, ND6_HOP_LIMIT, 0, IP6_NEXTH_ICMP6, netif);
+    pbuf_free(p);
+    return result == ERR_OK ? ESP_OK : result == ERR_MEM ? ESP_ERR_NO_MEM : ESP_FAIL;
+}
+
 // In lwIP's task: send one Router Solicitation. lwIP sends its own each fourth second only.
 static esp_err_t send_solicitation(void *context) {
     struct netif *netif = netif_of(context);
     if (netif == NULL || !netif_is_up(netif)) {
         return ESP_ERR_INVALID_STATE;
     }
-    struct pbuf *p = pbuf_alloc(PBUF_IP, ROUTER_SOLICITATION_OCTETS, PBUF_RAM);
-    if (p == NULL) {
-        return ESP_ERR_NO_MEM;
-    }
-    uint8_t *message = p->payload;
-    memset(message, 0, ROUTER_SOLICITATION_OCTETS);
-    message[0] = ICMP6_TYPE_RS;
-
     const ip6_addr_t *source = IP6_ADDR_ANY6; // RFC 4861 section 4.1: while none is usable
     if (ip6_addr_isvalid(netif_ip6_addr_state(netif, 0))) {
         source = netif_ip6_addr(netif, 0);
     }
     ip6_addr_t routers;
     ip6_addr_set_allrouters_linklocal(&routers);
-    ip6_addr_assign_zone(&routers, IP6_MULTICAST, netif);
-    uint16_t checksum = ip6_chksum_pseudo(p, IP6_NEXTH_ICMP6, p->tot_len, source, &routers);
-    memcpy(message + 2, &checksum, sizeof(checksum));
+    return send_icmp6(netif, source, &routers, ICMP6_TYPE_RS, NULL, ROUTER_SOLICITATION_OCTETS);
+}
 
-    err_t result = ip6_output_if_src(p, source, &routers, ND6_HOP_LIMIT, 0, IP6_NEXTH_ICMP6, netif);
-    pbuf_free(p);
-    return result == ERR_OK ? ESP_OK : result == ERR_MEM ? ESP_ERR_NO_MEM : ESP_FAIL;
+// In lwIP's task: use the tentative address in addresses[0] from now on, and ask the neighbours
+// for it (RFC 4429, RFC 4862 section 5.4.2). Where one has it lwIP hears its answer, and marks the
+// address as a duplicate. Its lifetimes stay: nothing but the state is touched.
+static esp_err_t take_address(void *context) {
+    request_t *request = context;
+    struct netif *netif = netif_of(request->station);
+    if (netif == NULL || !netif_is_up(netif)) {
+        return ESP_ERR_INVALID_STATE;
+    }
+    const uint8_t *octets = request->addresses[0].octets;
+    for (int i = 0; i < LWIP_IPV6_NUM_ADDRESSES; i++) {
+        if (ip6_addr_istentative(netif_ip6_addr_state(netif, i))
+            && memcmp(netif_ip6_addr(netif, i)->addr, octets, IP6_OCTETS) == 0) {
+            netif_ip6_addr_set_state(netif, i, IP6_ADDR_PREFERRED); // joins its multicast group
+            ip6_addr_t group;
+            ip6_addr_set_solicitednode(&group, netif_ip6_addr(netif, i)->addr[3]);
+            return send_icmp6(netif, IP6_ADDR_ANY6, &group, ICMP6_TYPE_NS, octets,
+                NEIGHBOR_SOLICITATION_OCTETS);
+        }
+    }
+    return ESP_OK; // it is gone, or has passed
 }
 
 // These two are called by the event task: they must raise no Python exception. ESP-IDF's own
@@ -246,8 +279,7 @@ static mp_obj_t ip6sta_addresses(void) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_0(ip6sta_addresses_obj, ip6sta_addresses);
 
-// remove(octets): drop an address other than the link-local one.
-static mp_obj_t ip6sta_remove(mp_obj_t octets_in) {
+static mp_obj_t with_address(esp_netif_callback_fn function, mp_obj_t octets_in) {
     mp_buffer_info_t octets;
     mp_get_buffer_raise(octets_in, &octets, MP_BUFFER_READ);
     if (octets.len != IP6_OCTETS) {
@@ -255,8 +287,19 @@ static mp_obj_t ip6sta_remove(mp_obj_t octets_in) {
     }
     request_t request = { .station = get_station() };
     memcpy(request.addresses[0].octets, octets.buf, IP6_OCTETS);
-    raise_unless_ok(in_lwip(remove_address, &request));
+    raise_unless_ok(in_lwip(function, &request));
     return mp_const_none;
+}
+
+// take(octets): use a tentative address now, and ask the neighbours for it.
+static mp_obj_t ip6sta_take(mp_obj_t octets_in) {
+    return with_address(take_address, octets_in);
+}
+static MP_DEFINE_CONST_FUN_OBJ_1(ip6sta_take_obj, ip6sta_take);
+
+// remove(octets): drop an address other than the link-local one.
+static mp_obj_t ip6sta_remove(mp_obj_t octets_in) {
+    return with_address(remove_address, octets_in);
 }
 static MP_DEFINE_CONST_FUN_OBJ_1(ip6sta_remove_obj, ip6sta_remove);
 
@@ -272,6 +315,7 @@ static const mp_rom_map_elem_t ip6sta_globals_table[] = {
     { MP_ROM_QSTR(MP_QSTR_start), MP_ROM_PTR(&ip6sta_start_obj) },
     { MP_ROM_QSTR(MP_QSTR_link), MP_ROM_PTR(&ip6sta_link_obj) },
     { MP_ROM_QSTR(MP_QSTR_addresses), MP_ROM_PTR(&ip6sta_addresses_obj) },
+    { MP_ROM_QSTR(MP_QSTR_take), MP_ROM_PTR(&ip6sta_take_obj) },
     { MP_ROM_QSTR(MP_QSTR_remove), MP_ROM_PTR(&ip6sta_remove_obj) },
     { MP_ROM_QSTR(MP_QSTR_solicit), MP_ROM_PTR(&ip6sta_solicit_obj) },
 };

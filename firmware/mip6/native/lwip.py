@@ -148,22 +148,12 @@ class Sender:
         self._octets = bytearray(_OCTETS_MAX)
         self._view = memoryview(self._octets)
         self._octets[0] = 0x60
+        self._octets[7] = _HOP_LIMIT
         self._destination: bytes | None = None
-        self._route: bytes | None = None
+        self._source: bytes | None = None
 
-    def send(
-        self,
-        source: bytes,
-        destination: bytes,
-        next_header: int,
-        payload: "Octets",
-        hop_limit: int = _HOP_LIMIT,
-        route: bytes | None = None,
-    ) -> None:
-        """Send; raises OSError (EMSGSIZE, no route, no memory).
-
-        `route`: the address by which lwIP chooses the interface, where it isn't the source.
-        """
+    def send(self, source: bytes, destination: bytes, next_header: int, payload: "Octets") -> None:
+        """Send; raises OSError (EMSGSIZE, no route, no memory)."""
         octets = len(payload)
         end = packets.IPV6_HEADER_OCTETS + octets
         if end > _OCTETS_MAX:
@@ -172,22 +162,21 @@ class Sender:
         buffer[4] = octets >> 8
         buffer[5] = octets & 255
         buffer[6] = next_header
-        buffer[7] = hop_limit
         buffer[8:24] = source
         if destination != self._destination:
             buffer[24:40] = destination
             self._place = (addresses.text(destination), 0)
             self._destination = bytes(destination)
         self._view[packets.IPV6_HEADER_OCTETS : end] = payload
-        self._leave_by(route or source)
+        self._leave_by(source)
         self.socket.sendto(self._view[:end], self._place)
 
     def _leave_by(self, address: bytes) -> None:
-        """Bind to an address; the PCB's own bind() knows only IPv4."""
-        if address != self._route:
+        """Bind to an address, by which lwIP chooses the interface; bind() knows only IPv4."""
+        if address != self._source:
             for at in range(0, 16, 4):
                 self._mem32[self._pcb + at] = int.from_bytes(address[at : at + 4], "little")
-            self._route = bytes(address)
+            self._source = bytes(address)
 
     def close(self) -> None:
         """Give the socket back: one of four."""

@@ -28,6 +28,10 @@ _UP = const(3)
 _JOINING = const(1)
 _FAILED = const(-1)
 
+# IP6_ADDR_* of lwIP
+_TENTATIVE = const(0x08)
+_DUPLICATED = const(0x40)
+
 _LEFT_MS = const(300)  # how long to wait for the word that the association has ended
 _STEP_MS = const(10)
 
@@ -51,7 +55,8 @@ class Interface:
     """The Wi-Fi station, as far as Station looks at the Pico W's WLAN. `wlan`: network.WLAN.
 
     ESP-IDF drops addresses, routers and neighbours when an association ends. Whether there is one
-    tells ip6sta: WLAN.status() waits for IPv4 and shows the failure before last.
+    tells ip6sta: WLAN.status() waits for IPv4 and shows the failure before last. An address that
+    lwIP has just formed is used at once, as on the Pico W: see cyw43.py and ip6sta.take().
     """
 
     def __init__(self, wlan: "WLAN", ip6sta: "Ip6Sta") -> None:
@@ -60,6 +65,8 @@ class Interface:
         self._losses = 0
         self._trying = False
         self._marked: str | None = None  # see ipconfig
+        self._states = b""  # of the addresses, as last seen
+        self.duplicated = False  # whether a neighbour has one of ours
 
     def active(self, on: bool) -> None:
         """Switch on or off."""
@@ -71,17 +78,28 @@ class Interface:
             self._wait_until_left()
         self._trying = False
 
+    def renew(self, quick: bool) -> None:
+        """Off and on again. Not joined then."""
+        self.active(False)
+        self.active(True)
+        self._states = b""
+
     def scan(self) -> "list[tuple[Any, ...]]":
         """What is in reach, as network.WLAN tells it."""
         return self._wlan.scan()
 
-    def connect(self, ssid: str, password: str | None) -> None:
-        """Begin to join."""
+    def connect(
+        self, ssid: str, password: str | None, at: "tuple[bytes, int] | None" = None
+    ) -> None:
+        """Begin to join. `at`: by this access point alone, its address and channel."""
         if self._trying:  # the driver takes no second order while it carries out the first
             self.disconnect()
         self._losses = self._ip6sta.link()[1]
         self._trying = True
-        self._wlan.connect(ssid, password)
+        if at is None:
+            self._wlan.connect(ssid, password)
+        else:
+            self._wlan.connect(ssid, password, bssid=at[0])
 
     def disconnect(self) -> None:
         """Leave; returns when the association has ended."""
@@ -103,6 +121,37 @@ class Interface:
         if up:
             return _UP
         return _JOINING if self._trying and losses == self._losses else _FAILED
+
+    def eager(self, on: bool) -> None:
+        """Nothing: how ESP-IDF saves power is the firmware's setting."""
+
+    def solicit(self) -> None:
+        """Ask the routers for an advertisement. Raises OSError."""
+        self._ip6sta.solicit()
+
+    def hurry(self) -> bool:
+        """Use at once what lwIP has formed; whether the table of addresses changed since."""
+        table = self._ip6sta.addresses()
+        states = bytes([entry[1] for entry in table])
+        if states == self._states:
+            return False
+        for octets, state, _, _ in table:
+            if state & _TENTATIVE:
+                self._ip6sta.take(octets)
+        self._states = bytes([entry[1] for entry in self._ip6sta.addresses()])
+        self.duplicated = _DUPLICATED in self._states
+        return True
+
+    def prove(self) -> None:
+        """Nothing: ip6sta.take() has asked the neighbours."""
+
+    def heard(self) -> bool:
+        """Not told: an address says so."""
+        return False
+
+    def doubt(self) -> bool:
+        """No: nothing is left of the network before."""
+        return False
 
     def ipconfig(self, key: str | None = None, **set_to: "Any") -> "Any":
         """`"addr6"`: the addresses, link-local ones left out: (text, state, preferred, valid).
@@ -138,6 +187,8 @@ class StockInterface:
     It counts as joined once DHCP gave an address: nothing tells of the association before that.
     """
 
+    duplicated = False
+
     def __init__(self, wlan: "WLAN") -> None:
         self._wlan = wlan
 
@@ -147,15 +198,25 @@ class StockInterface:
         if on:
             self._wlan.config(reconnects=0)
 
+    def renew(self, quick: bool) -> None:
+        """Off and on again."""
+        self.active(False)
+        self.active(True)
+
     def scan(self) -> "list[tuple[Any, ...]]":
         """What is in reach, as network.WLAN tells it."""
         return self._wlan.scan()
 
-    def connect(self, ssid: str, password: str | None) -> None:
-        """Begin to join."""
+    def connect(
+        self, ssid: str, password: str | None, at: "tuple[bytes, int] | None" = None
+    ) -> None:
+        """Begin to join. `at`: by this access point alone, its address and channel."""
         if self._wlan.isconnected():
             self._wlan.disconnect()
-        self._wlan.connect(ssid, password)
+        if at is None:
+            self._wlan.connect(ssid, password)
+        else:
+            self._wlan.connect(ssid, password, bssid=at[0])
 
     def disconnect(self) -> None:
         """Leave."""
@@ -172,6 +233,20 @@ class StockInterface:
     def ipconfig(self, key: str | None = None, **set_to: "Any") -> "Any":
         """`"addr4"`: (address, netmask); `"addr6"`: none."""
         return self._wlan.ipconfig(key) if key == "addr4" else []
+
+    def hurry(self) -> bool:
+        """No: there is no IPv6 here, nor any of what follows."""
+        return False
+
+    heard = doubt = hurry
+
+    def solicit(self) -> None:
+        """Nothing."""
+
+    prove = solicit
+
+    def eager(self, on: bool) -> None:
+        """Nothing: see Interface."""
 
 
 class Port(WifiPort):
@@ -197,10 +272,6 @@ class Port(WifiPort):
         self._ip6sta = _ip6sta()
         wlan = network.WLAN(network.STA_IF)
         return StockInterface(wlan) if self._ip6sta is None else Interface(wlan, self._ip6sta)
-
-    def _ask_routers(self) -> None:
-        if self._ip6sta is not None:
-            self._ip6sta.solicit()
 
     def _unfed(self, feed: "Callable[[], object]", begins: bool) -> None:
         import machine

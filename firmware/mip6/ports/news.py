@@ -16,17 +16,18 @@ def moved(told: "int | None", until: "int | None", at: int) -> bool:
 
 
 class Ration:
-    """Of what a neighbour can cause: 64 at once, then one in ten seconds."""
+    """Of what a neighbour can cause: so many at once, then one in so many milliseconds."""
 
-    def __init__(self) -> None:
-        self._left = _LINES
+    def __init__(self, most: int = _LINES, every: int = _EVERY) -> None:
+        self._left = self._most = most
+        self._every = every
         self._since = 0
 
     def take(self, at: int) -> bool:
         """Whether there is one left. `at`: milliseconds."""
-        gained = (at - self._since) // _EVERY
-        self._since += gained * _EVERY
-        self._left = min(_LINES, self._left + gained)
+        gained = (at - self._since) // self._every
+        self._since += gained * self._every
+        self._left = min(self._most, self._left + gained)
         if self._left:
             self._left -= 1
             return True

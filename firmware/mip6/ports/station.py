@@ -1,10 +1,15 @@
 """A Wi-Fi station over lwIP: joins the best network in reach and knows its usable addresses.
 
 What lwIP does, and what is done about it here:
+- an address waits a second or two for duplicate address detection. It is used at once, and the
+  neighbours are asked meanwhile, where `nic` can do that;
+- it solicits routers only each fourth second: they are asked as soon as the link is up, and again
+  until one was heard;
 - it keeps addresses, routers and neighbours when the link goes. Before another network is joined
-  the interface is made anew; a network that comes back finds its addresses, usable at once;
+  the interface is made anew; a network that comes back finds its addresses, usable at once. It
+  may be another network of that name: where a new address comes and no router renews those
+  before, the interface is made anew, too, and once where updates bring no answer;
 - IPv4 is DHCP's business, which stands beside: one address, told as the IPv4-mapped one;
-- it solicits routers only each fourth second: `solicit` is called as soon as the link is up;
 - the Pico W's has room for two global addresses and forms no third. Where there are two, routers
   are asked twice now and then: one that none renewed, though the newest was, is dropped;
 - WLAN.isconnected() waits for IPv4: the link is told by status().
@@ -15,10 +20,12 @@ stayed with.
 """
 
 import asyncio
+import errno
 
 from ..addresses import is_autoip, parse
 from ..clock import now
 from ..compat import const
+from .news import Ration
 
 TYPE_CHECKING = const(False)
 
@@ -36,20 +43,32 @@ _UP = (2, 3)  # without and with an IPv4 address
 # IP6_ADDR_* of lwIP
 _VALID = const(0x10)  # this bit: duplicate address detection passed, maybe deprecated
 _PREFERRED = const(0x30)
-_LIFE_MAX = const(0x3FFFFFFF)  # seconds: MicroPython tells longer ones as negative
+_LIFE_MAX = const(0x3FFFFFFF)  # seconds
+_FOR_EVER = const(0xFFFFFFFF)
 
 _NO_IPV4 = "0.0.0.0"
 
 _LOOK_MS = const(100)
+_LOOK_SOON_MS = const(20)  # while joining, and for a while after
+_SOON_MS = const(5000)
+_ASK_SOON_MS = const(500)  # from one solicitation to the next, doubled
+_SOLICITATIONS = const(3)  # RFC 4861 section 10; lwIP's own follow
+_HEARD_MS = const(7900)  # lwIP's third has not left before: none left to send tells of a router
 _JOIN_MS = const(15000)
+_JOIN_AT_MS = const(4000)  # by one access point, before any of the name will do
 _PAUSE_MS = const(2000)  # after a round over all networks; doubled up to
 _PAUSE_MAX_MS = const(32000)
 _ERRORS_MAX = const(20)  # of the interface, in a row, before it is made anew
 _BARREN_MS = const(15000)  # without an address
-_SILENCE_MS = const(8000)  # updates go unanswered: the fourth leaves ten seconds after the first
+_SILENT_MS = const(2500)  # updates go unanswered: the interface is made anew, once
+_SILENCE_MS = const(8000)  # the network is of no use
+_DOUBT_MS = const(600)  # routers answer within half a second
+_FIRST_MS = const(1000)  # so those that come after this came later
 _AGAIN_MS = const(60000)  # between looks round from a network that is of no use
 _SHUN_MAX_MS = const(3600000)
-_ASK_MS = const(4000)  # routers answer within half a second, but each three seconds only
+_REJOINS = const(8)  # at once, because of new addresses; then one in
+_REJOIN_MS = const(60000)
+_ASK_MS = const(4000)
 _RETIRE_MS = const(15000)  # between looks for what nobody renews; doubled up to
 _RETIRE_MAX_MS = const(3600000)
 
@@ -83,30 +102,38 @@ def _ipv4_address(text: str, at: int) -> _Address | None:
 
 
 class Station:
-    """`nic`: network.WLAN(STA_IF). `solicit()`: ask for routers, now. `changed()`: `network`, or
-    what `usable()` tells, may have changed. `fault(error)`: an OSError of `nic`.
+    """`nic`: network.WLAN(STA_IF), as protocols.Nic has it. `changed()`: `network`, `heard`, or
+    what `usable()` tells, may have changed. `fault(error)`: an OSError of `nic`; EADDRINUSE for
+    an address that a neighbour has.
 
-    `network`: the one joined, or None. `ipv4`: whether an IPv4 address is of any use.
+    `network`: the one joined, or None. `heard`: whether a router was heard since. `ipv4`: whether
+    an IPv4 address is of any use.
     """
 
     def __init__(
         self,
         nic: "Nic",
-        solicit: "Callable[[], None]",
         changed: "Callable[[], None]",
         fault: "Callable[[OSError], None]",
     ) -> None:
         self._nic = nic
-        self._solicit = solicit
         self._changed = changed
         self._fault = fault
         self._known: list[WifiNetwork] = []
         self._news = False  # `_known` was replaced
         self._last: str | None = None  # the name of the network whose traces lwIP holds
+        self._broken = False  # the interface failed, or was never up
+        self._again: "WifiNetwork | None" = None  # to be joined next, whatever else is in reach
+        self._reach: dict[bytes, tuple[bytes, int]] = {}  # name -> (access point, channel)
         self._listed: Any = None
         self._addresses: list[_Address] = []  # oldest first
         self._ipv4: _Address | None = None
         self.ipv4 = False
+        self._newcomer: _Address | None = None  # not to be used until the others were asked for
+        self._rejoins = Ration(_REJOINS, _REJOIN_MS)
+        self._doubt_until: int | None = None
+        self._kept = False
+        self._settle_at = self._ask_at = self._asks = self._list_at = self._up_at = 0
         self._retire_at: int | None = None
         self._retire_step = self._free_at = self._routers_asked_at = 0
         self._retire_hold = _RETIRE_MS
@@ -115,6 +142,7 @@ class Station:
         self._asked_at: int | None = None  # since when updates go unanswered
         self._anew = False  # joined anew since
         self.network: "WifiNetwork | None" = None
+        self.heard = False
 
     def use(self, known: "list[WifiNetwork]") -> None:
         """Join these networks from now on (best first); another one is left."""
@@ -126,7 +154,11 @@ class Station:
         """The addresses that can be used."""
         if self.network is None:
             return []
-        found = [entry for entry in self._addresses if entry.state & _VALID]
+        found = [
+            entry
+            for entry in self._addresses
+            if entry.state & _VALID and entry is not self._newcomer
+        ]
         if self._ipv4 is not None and self.ipv4:
             found.append(self._ipv4)
         return found
@@ -151,24 +183,44 @@ class Station:
         except (OSError, TypeError, ValueError):
             return None
 
+    def solicit(self) -> None:
+        """Ask for a Router Advertisement now: lwIP itself may take four seconds to."""
+        try:
+            self._nic.solicit()
+        except OSError as error:
+            self._fault(error)
+
     async def run(self) -> None:
         """Join and stay, for ever."""
-        self.network = self.address = None  # after a failure all is told anew
+        self.network = None  # after a failure all is told anew
         while True:
             try:
                 network = await self._join()
-                self.network = network
-                self._listed = self._asked_at = None
-                self._patience = now() + _BARREN_MS
-                self._changed()
-                self._solicit()
+                self._arrive(network, now())
                 await self._stay(network)
             except OSError as error:
                 self._fault(error)
-                self._last = None
+                self._broken = True
                 await asyncio.sleep(_PAUSE_MS / 1000)
             self.network = None
+            self.heard = False
             self._changed()
+
+    def _arrive(self, network: "WifiNetwork", at: int) -> None:
+        """The link is up."""
+        self.network = network
+        self.heard = False
+        self._listed = self._asked_at = self._newcomer = None
+        self._patience = at + _BARREN_MS
+        self._up_at = self._list_at = at
+        self._settle_at = at + _SOON_MS
+        self._kept = bool(self._addresses)  # of this network, or of another one of that name
+        if self._kept:
+            self._nic.doubt()
+        self._changed()
+        self._asks = 1
+        self._ask_at = at + _ASK_SOON_MS
+        self.solicit()
 
     # Joining
 
@@ -187,11 +239,17 @@ class Station:
 
     def _candidates(self) -> "list[WifiNetwork]":
         """What to try, in order. A scan blocks for a second or two: only where it can tell."""
+        again, self._again = self._again, None
+        if again is not None and again in self._known:
+            return [again]
+        self._reach = {}
         if len(self._known) < 2:
             return self._known
         try:
             self._nic.active(True)
-            return _in_order(self._known, self._nic.scan(), self._late(now()))
+            scanned = self._nic.scan()
+            self._reach = _strongest(scanned)
+            return _in_order(self._known, scanned, self._late(now()))
         except OSError as error:
             self._fault(error)
             return self._known
@@ -201,30 +259,38 @@ class Station:
         return {name: until for name, (until, _) in self._shunned.items() if until > at}
 
     async def _try(self, network: "WifiNetwork") -> bool:
+        """Join: by the access point that a scan found, if that works, else as the chip likes."""
+        at = self._reach.get(network.ssid.encode())
+        if at is not None and await self._try_at(network, at):
+            return True
+        return await self._try_at(network, None)
+
+    async def _try_at(self, network: "WifiNetwork", at: "tuple[bytes, int] | None") -> bool:
         nic = self._nic
         try:
-            if network.ssid != self._last:
+            if self._broken or network.ssid != self._last:
                 self._forget()
-            nic.connect(network.ssid, network.password)
+            nic.eager(True)
+            nic.connect(network.ssid, network.password, at)
         except OSError as error:
             self._fault(error)
+            self._broken = True
             return False
         self._last = network.ssid
-        until = now() + _JOIN_MS
+        until = now() + (_JOIN_MS if at is None else _JOIN_AT_MS)
         while now() < until:
             status = nic.status()
             if status in _UP:
                 return True
             if status != _JOINING:  # refused, or not there
                 return False
-            await asyncio.sleep(_LOOK_MS / 1000)
+            await asyncio.sleep(_LOOK_SOON_MS / 1000)
         return False
 
     def _forget(self) -> None:
         """Make the interface anew: without addresses, routers and neighbours of elsewhere."""
-        self._nic.active(False)
-        self._nic.active(True)
-        self._nic.ipconfig(autoconf6=True)
+        self._nic.renew(not self._broken)
+        self._broken = False
         self._addresses = []
         self._ipv4 = None
         self._retire_at = None
@@ -246,12 +312,33 @@ class Station:
                 self._fault(error)
                 errors += 1
             if errors > _ERRORS_MAX:
-                self._last = None
+                self._broken = True
                 return
-            if self._useless(network, at):
+            if self._elsewhere(network, at) or self._useless(network, at):
                 break
-            await asyncio.sleep(_LOOK_MS / 1000)
+            soon = at < self._settle_at or self._newcomer is not None
+            await asyncio.sleep((_LOOK_SOON_MS if soon else _LOOK_MS) / 1000)
         self._nic.disconnect()
+
+    def _elsewhere(self, network: "WifiNetwork", at: int) -> bool:
+        """Whether to join anew, since lwIP holds what belongs to another network of that name: it
+        would go on sending to a router that isn't there, for half a minute and more."""
+        if self._newcomer is not None and at >= (self._doubt_until or at):
+            self._newcomer = None
+            if len(self._addresses) > 1 and self._rejoins.take(at):
+                self._start_anew(network)
+                return True
+            self._changed()
+        silent = self._asked_at is not None and at - self._asked_at > _SILENT_MS
+        if silent and not self._anew:
+            self._anew = True
+            self._start_anew(network)
+            return True
+        return False
+
+    def _start_anew(self, network: "WifiNetwork") -> None:
+        self._last = None
+        self._again = network
 
     def _useless(self, network: "WifiNetwork", at: int) -> bool:
         """Whether to leave a network that gives no address, or brings no answer."""
@@ -259,16 +346,12 @@ class Station:
         if at < self._patience or (self.usable() and not silent):
             return False
         self._patience = at + _AGAIN_MS
-        if silent and not self._anew:
-            # lwIP may send to a router of elsewhere. It keeps one for half a minute and more
-            # though the access point led us to another network, and can't be told to forget it.
-            self._anew = True
-        elif self._another(network, at) or (silent and network.ssid not in self._late(at)):
+        if self._another(network, at) or (silent and network.ssid not in self._late(at)):
             times = self._shunned.get(network.ssid, (0, 0))[1]
             until = at + min(_AGAIN_MS << times, _SHUN_MAX_MS)
             self._shunned[network.ssid] = (until, min(times + 1, 6))
         else:
-            self._solicit()
+            self.solicit()
             return False
         self._last = None
         return True
@@ -290,6 +373,36 @@ class Station:
 
     def _look(self, at: int) -> None:
         """See which addresses there are, and whether nobody renews one any more."""
+        nic = self._nic
+        if nic.hurry() or at >= self._list_at:
+            self._list_at = at + _LOOK_MS
+            if nic.duplicated:
+                nic.duplicated = False
+                self._fault(OSError(errno.EADDRINUSE))
+            self._list(at)
+            if self._newcomer is not None and self._doubt_until is None:
+                self._doubt_others(at)
+        nic.prove()
+        if self._settle_at:
+            self._settle(at)
+        if self._retire_at is not None and at >= self._retire_at:
+            self._retire(at)
+
+    def _settle(self, at: int) -> None:
+        """The link is new: have a router heard soon."""
+        if not self.heard:
+            if self._nic.heard() and at - self._up_at < _HEARD_MS:
+                self.heard = True
+                self._changed()
+            elif self._asks < _SOLICITATIONS and at >= self._ask_at:
+                self._ask_at = at + (_ASK_SOON_MS << self._asks)
+                self._asks += 1
+                self.solicit()
+        if at >= self._settle_at and (self.heard or at - self._up_at >= _HEARD_MS):
+            self._settle_at = 0
+            self._nic.eager(False)
+
+    def _list(self, at: int) -> None:
         ipv4 = self._nic.ipconfig("addr4")[0]
         if ipv4 != (self._ipv4.text if self._ipv4 else _NO_IPV4):
             self._ipv4 = _ipv4_address(ipv4, at)
@@ -299,8 +412,6 @@ class Station:
             self._listed = listed
             self._take(listed, at)
             self._changed()
-        if self._retire_at is not None and at >= self._retire_at:
-            self._retire(at)
 
     def _take(self, listed: "Any", at: int) -> None:
         """`listed`: tuples of text, state, preferred and valid lifetime (s); link-local first."""
@@ -309,16 +420,39 @@ class Station:
         self._addresses = [entry for entry in self._addresses if entry.text in present]
         for text in present:
             if not any(entry.text == text for entry in self._addresses):
-                if self._addresses and not self._retire_step:
-                    self._retire_at = max(at + _ASK_MS, self._free_at)
-                self._addresses.append(_Address(text, at))
+                self._add(_Address(text, at), at)
         for entry in self._addresses:
             _, entry.state, life, valid = present[entry.text]
+            valid &= _FOR_EVER  # MicroPython tells the longest as negative
             if life > entry.life or valid > entry.valid:
                 entry.renewed = at
+                self.heard = True
+                if entry is not self._newcomer:  # the network that we know is there
+                    self._newcomer = None
             entry.life, entry.valid = life, valid
         if had and not self.usable():
             self._patience = max(self._patience, at + _BARREN_MS)
+
+    def _add(self, entry: "_Address", at: int) -> None:
+        """An address is there. Beside those that lwIP had before the link came up, or for a while,
+        it may be another network's than theirs: that is asked first."""
+        if self._addresses:
+            if not self._retire_step:
+                self._retire_at = max(at + _ASK_MS, self._free_at)
+            if self._kept or at - self._up_at >= _FIRST_MS:
+                self._newcomer = entry
+                self._doubt_until = None
+        self._addresses.append(entry)
+
+    def _doubt_others(self, at: int) -> None:
+        """Ask whether the addresses before the newcomer are still advertised."""
+        self._doubt_until = at + _DOUBT_MS
+        if self._nic.doubt():
+            self._list(at)  # with the lifetimes that a renewal is seen by
+            self.solicit()
+        else:
+            self._newcomer = None
+            self._changed()
 
     def _retire(self, at: int) -> None:
         """Ask the routers twice, then drop the first address that none renewed meanwhile, if one
@@ -329,9 +463,11 @@ class Station:
         elif self._retire_step < 2:
             if not self._retire_step:
                 self._routers_asked_at = at
+                if self._nic.doubt():
+                    self._list(at)
             self._retire_step += 1
             self._retire_at = at + _ASK_MS
-            self._solicit()
+            self.solicit()
         else:
             self._retire_step = 0
             self._retire_at = self._free_at = at + self._retire_hold
@@ -344,6 +480,18 @@ class Station:
                         self._nic.ipconfig(addr6=entry.text)
                         self._nic.ipconfig(addr6=None)
                         return
+
+
+def _strongest(scanned: "list[tuple[Any, ...]]") -> "dict[bytes, tuple[bytes, int]]":
+    """Of each name the access point with the strongest signal: (its address, its channel)."""
+    found: dict[bytes, tuple[bytes, int]] = {}
+    signal: dict[bytes, int] = {}
+    for entry in scanned:
+        name = bytes(entry[0])
+        if name and entry[3] > signal.get(name, -1000) and len(entry[1]) == 6:
+            signal[name] = entry[3]
+            found[name] = bytes(entry[1]), entry[2]
+    return found
 
 
 def _in_order(

@@ -1,8 +1,7 @@
 """A board over lwIP: one Wi-Fi uplink, UDP, and raw IPv6. What rp2.py and esp32.py share.
 
-lwIP tells nothing by itself, so the interface is looked at ten times a second: an address is seen
-at most 100 ms after duplicate address detection passed (which lwIP takes one to two seconds for),
-for less than one percent of the processor.
+lwIP tells nothing by itself, so the interface is looked at: each 20 ms while a network is joined
+and for five seconds after, then ten times a second, for less than one percent of the processor.
 """
 
 import asyncio
@@ -40,7 +39,7 @@ class WifiPort:
 
     A platform says: `protocols` to receive, `_open_sender()`, `_open_receiver(protocol)` (OSError
     with a text where the firmware lacks raw IPv6), `_interface()` (what Station calls `nic`),
-    `_ask_routers()`, `_unfed(feed, begins)`: for a while nobody feeds the watchdog as usual.
+    `_unfed(feed, begins)`: for a while nobody feeds the watchdog as usual.
     """
 
     udp = named = True
@@ -51,7 +50,6 @@ class WifiPort:
         def _open_sender(self) -> Sender: ...
         def _open_receiver(self, protocol: int) -> Receiver: ...
         def _interface(self) -> Nic: ...
-        def _ask_routers(self) -> None: ...
         def _unfed(self, feed: Callable[[], object], begins: bool) -> None: ...
 
     def __init__(self, store: "Store | None" = None) -> None:
@@ -67,11 +65,12 @@ class WifiPort:
         self.why = "no keys yet"
         self._outside: dict[bool, Outside] = {}  # for IPv4 or not
         self._outside_port = random_port()  # one a start
-        self._station = Station(self._interface(), self._solicit, self._tell, self._fault)
+        self._station = Station(self._interface(), self._tell, self._fault)
         # address -> (uplink, preferred, when it ends in ms or None)
         self._told: dict[bytes, tuple[str, bool, int | None]] = {}
         self._noted: str | None = None  # the network that the log has us in
         self._ration = Ration()
+        self._heard = self._lost = False  # a router, as the log has it; a packet that found none
         self._lost_at = 0
 
     def use(self, native: bool, ipv4: bool) -> None:
@@ -184,7 +183,8 @@ class WifiPort:
             at = now()
             if at - self._lost_at >= _LOST_MS:  # a neighbour said that there is no router, maybe
                 self._lost_at = at
-                self._solicit()
+                self._station.solicit()
+            self._lost = True
             return False
         if packets.MOBILITY in (next_header, payload[_NEXT_HEADER if inside else 0]):
             self._station.asked()
@@ -216,23 +216,17 @@ class WifiPort:
             if feed is not None:
                 self._unfed(feed, False)
 
-    def _solicit(self) -> None:
-        """Ask for a Router Advertisement now: lwIP itself may take four seconds to."""
-        try:
-            self._ask_routers()
-        except OSError as error:
-            self._fault(error)
-
     def _tell(self) -> None:
         """Tell of new addresses before the old ones' end: the node needn't stand without one."""
         network, at = self._station.network, now()
         name = None if network is None else network.ssid
-        if name != self._noted:
+        news = name != self._noted
+        if news:
             self._noted = name
-            if self._ration.take(at):
+            self._heard = False
+            news = self._ration.take(at)
+            if news:
                 self.note("link", "down" if name is None else name + " up")
-                if name is not None:
-                    self.note("signal", self._station.signal())
         gone = set(self._told)
         for entry in self._station.usable():
             assert network is not None
@@ -247,6 +241,17 @@ class WifiPort:
                 )
         for address in gone:
             self._sink.address_gone(self._told.pop(address)[0], address)
+        if name is None:
+            return
+        if news:
+            self.note("signal", self._station.signal())
+        if self._station.heard and not self._heard:
+            self._heard = True
+            if self._ration.take(at):
+                self.note("router", name)
+            if self._lost:
+                self._lost = False
+                self._sink.way_open()
 
     def _drain(self, receiver: "Receiver | Outside") -> None:
         for _ in range(_BURST):

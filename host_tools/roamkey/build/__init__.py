@@ -37,7 +37,7 @@ _LINUX = tuple(
 )
 _WIFI = tuple(f"/lib/mip6/ports/{name}" for name in ("outside", "station", "wifi"))
 _IN_FLASH = "/lib/mip6/inplace/"  # of bytecode that is copied into RAM: frozen one isn't
-_RP2 = ("/lib/mip6/native/lwip", "/lib/mip6/ports/rp2", _IN_FLASH)
+_RP2 = ("/lib/mip6/native/lwip", "/lib/mip6/ports/cyw43", "/lib/mip6/ports/rp2", _IN_FLASH)
 _ESP32 = ("/lib/mip6/native/esp", *(f"/lib/mip6/ports/{name}" for name in ("esp32", "retained")))
 _SHIM = ("/lib/hashlib/",)
 _NEEDLESS = {
