@@ -133,10 +133,13 @@ def test_the_kernels_settings_are_put_back(lab: Lab, interpreter: str) -> None:
     lab.network.attach("board", "wlan0", "visited1")  # plugged in later
     assert until(lambda: settings(board, "wlan0") == [2, 2], TIMEOUT_S, 0.02)
     board.set_ipv6("wlan0", optimistic_dad=1)  # the owner's meanwhile
+    board.set_down("eth0")
+    board._ask("link", "set", index=board.index("eth0"), ifname="lan")  # an uplink no more
+    assert until(lambda: settings(board, "lan") == [0, 1], TIMEOUT_S, 0.02)
     node.say("stop")
     assert node.process.wait(30) == 0
-    assert are([0, 1], [0, 0])
     assert settings(board, "wlan0") == [1, 0]
+    assert settings(board, "lan") == [0, 1] and settings(board, "eth1") == [0, 0]
     for scope in ("all", "default"):
         assert settings(board, scope) == [0, 0]
 
