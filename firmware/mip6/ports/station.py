@@ -150,6 +150,11 @@ class Station:
         self._news = True
         self._shunned = {}
 
+    def use_ipv4(self, of_use: bool) -> None:
+        """Whether an IPv4 address is of any use from now on."""
+        self.ipv4 = of_use
+        self._listed = None  # what is there is told again
+
     def usable(self) -> "list[_Address]":
         """The addresses that can be used."""
         if self.network is None:
