@@ -436,6 +436,7 @@ class Station:
                     self._newcomer = None
             entry.life, entry.valid = life, valid
         if had and not self.usable():
+            self._asked_at = None  # whoever has a duplicate's answers, we don't
             self._patience = max(self._patience, at + _BARREN_MS)
 
     def _add(self, entry: "_Address", at: int) -> None:
