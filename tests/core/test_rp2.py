@@ -623,6 +623,18 @@ def test_without_memory_a_packet_is_lost_and_never_the_port():
         assert len(heard) == 1
 
 
+def test_an_ipv4_address_that_is_there_is_told_when_keys_come_that_want_it():
+    port = _Port()
+    port.use(True, False)
+    port._station._nic.addr4 = "10.0.0.5"
+    port.see(0)
+    port._station._list(0)
+    assert port.told == []
+    port.use(True, True)
+    port._station._list(0)
+    assert [told[0] for told in port.told] == ["a"]
+
+
 def test_an_ipv4_address_counts_where_it_leads_somewhere():
     port = _Port()
     station = port._station
@@ -739,11 +751,14 @@ def test_routers_that_say_nothing_are_asked_again_and_not_for_ever():
 
 def test_a_duplicate_is_given_up_and_counted():
     def each(scene, at):
+        if scene.usable() and scene.station._asked_at is None:
+            scene.station.asked()
         if at > 200 and not scene.wlan.duplicates:
             scene.wlan.duplicates.add(_ONE[0])
             scene.wlan.advertise()
 
-    scene = _nimbly(_KNOWN[:1], 5, {"a": [_ONE[0]]}, each)
+    scene = _nimbly(_KNOWN[:1], 60, {"a": [_ONE[0]]}, each)
+    assert len(scene.wlan.joined) == 1
     assert ("a", ["2001:db8:1::5"]) in scene.told and scene.told[-1] == ("a", [])
     assert scene.faults and all(error.args[0] == errno.EADDRINUSE for error in scene.faults)
 

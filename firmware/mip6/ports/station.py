@@ -150,6 +150,11 @@ class Station:
         self._news = True
         self._shunned = {}
 
+    def use_ipv4(self, of_use: bool) -> None:
+        """Whether an IPv4 address is of any use from now on."""
+        self.ipv4 = of_use
+        self._listed = None  # what is there is told again
+
     def usable(self) -> "list[_Address]":
         """The addresses that can be used."""
         if self.network is None:
@@ -431,6 +436,7 @@ class Station:
                     self._newcomer = None
             entry.life, entry.valid = life, valid
         if had and not self.usable():
+            self._asked_at = None  # whoever has a duplicate's answers, we don't
             self._patience = max(self._patience, at + _BARREN_MS)
 
     def _add(self, entry: "_Address", at: int) -> None:

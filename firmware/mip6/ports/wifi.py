@@ -77,7 +77,7 @@ class WifiPort:
         """Have raw IPv6 or not from now on, where this firmware has it; `ipv4`: whether an address
         of that kind is of any use. Raises OSError where all sockets are in use."""
         self._wanted = native
-        self._station.ipv4 = ipv4
+        self._station.use_ipv4(ipv4)
         if not native:
             self._close_native()
             self.why = "switched off"
