@@ -92,6 +92,7 @@ class BindingUpdateList:
         self.drops: dict[str, int] = {}
         self.emit = emit
         self.closing = False
+        self.uplink: str | None = None  # that the address in use is on, for the log
         self.valid_until: int | None = None  # of the address in use, milliseconds; None: for ever
         # whether the address in use stays usable, on another uplink, beside what `attach` is told
         self.overlaps = False
@@ -152,7 +153,7 @@ class BindingUpdateList:
             return
         self.care_of = care_of_address
         if moved:
-            self.emit("attached", care_of_address, None)
+            self.emit("attached", care_of_address, self.uplink)
         for binding in self.bindings:
             back = binding.holds(care_of_address, now) and states.knows(binding.state, states.BACK)
             binding.attach(states.BACK if back else self.attachment, now, moved)
