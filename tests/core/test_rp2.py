@@ -625,12 +625,12 @@ def test_without_memory_a_packet_is_lost_and_never_the_port():
 
 def test_an_ipv4_address_that_is_there_is_told_when_keys_come_that_want_it():
     port = _Port()
-    port.use(True, False)
+    port.use(True, False, None)
     port._station._nic.addr4 = "10.0.0.5"
     port.see(0)
     port._station._list(0)
     assert port.told == []
-    port.use(True, True)
+    port.use(True, True, None)
     port._station._list(0)
     assert [told[0] for told in port.told] == ["a"]
 
