@@ -8,7 +8,15 @@ from ipaddress import IPv6Address
 
 import pytest
 from json_output import checked
-from support.home_network import AGENT_TEXT, Agent, Away, connect_ipv4, node_of, ping
+from support.home_network import (
+    AGENT_TEXT,
+    Agent,
+    Away,
+    against_tunnel,
+    connect_ipv4,
+    node_of,
+    ping,
+)
 from support.homes import AGENT
 
 from mip6 import messages, packets
@@ -24,12 +32,12 @@ pytestmark = [pytest.mark.lab, pytest.mark.timeout(180)]
 class Home:
     """Everything: agent, node, network."""
 
-    def __init__(self, network, scene):
+    def __init__(self, network, scene, mtu=1452):
         self.network, self.scene = network, scene
         self.node = node_of(scene)
         self.agent = Agent(network, scene.path)
         self.ready = self.agent.start()
-        self.away = Away(network, self.node)
+        self.away = Away(network, self.node, mtu)
         self.text = self.away.home
 
     def packets(self):
@@ -97,6 +105,23 @@ def test_inside_udp(home, way):
     assert ping(network, "correspondent", home.text) == 3
     code, _, err = home.agent.end()
     assert (code, err) == (0, "")
+
+
+@pytest.mark.parametrize(("way", "least"), [("native", 1280), ("udp6", 1400), ("udp4", 1400)])
+def test_a_narrow_way_is_found_out(lab_network, scene, way, least):
+    """A router on the way to the node says so to the home agent; senders are told by that. (Inside
+    UDP what the node sends may not come in fragments.)"""
+    home = Home(lab_network, scene, mtu=1340)
+    away, network = home.away, home.network
+    outer = connect_ipv4(home)
+    away.open(way, outer)
+    assert away.register().status == 0
+    for name, interface in (("router", "visited1"), (away.name, away.uplink)):
+        namespace = network.namespace(name)
+        namespace._ask("link", "set", index=namespace.index(interface), mtu=least)
+    for octets in (1400, 1232, 2000):  # 1232: a packet of 1280 octets, which every way must take
+        assert ping(network, "correspondent", home.text, octets, 8) >= 4, octets
+    assert home.agent.end()[0] == 0
 
 
 def test_a_neighbour_that_has_the_address(home):
@@ -226,6 +251,13 @@ def test_forged_packets_pass_nowhere(home):
     assert facts["packets"]["accepted"] == 1 and facts["bindings"] == 1
     checked("home-agent-drops", home.agent.ask("drops"))
     assert home.agent.end()[0] == 0
+
+
+def test_nothing_comes_out_of_the_tunnel_that_the_node_did_not_send(lab_network, tmp_path):
+    tally = against_tunnel(5_000, lab_network, tmp_path / "tunnel.sqlite")
+    assert (tally["believed"], tally["crashes"]) == (0, 0), tally
+    assert tally["reasons"]["no binding"] > 2_000
+    assert {"truncated", "length", "version"} <= set(tally["reasons"]), tally
 
 
 def test_neighbours_are_told_and_answered(home):
