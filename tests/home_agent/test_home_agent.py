@@ -303,7 +303,7 @@ def test_a_host_that_forwards_nothing_is_told(lab_network, scene):
 @pytest.mark.parametrize(
     ("more", "line"),
     [
-        (["--home-link", "eth7"], "home link eth7"),
+        (["--home-link", "eth7"], "no interface 'eth7'"),
         (["--home-prefix", "2001:db8:a::"], "is no prefix for home addresses"),
         (["--home-prefix", "nonsense/64"], "is no prefix for home addresses"),
     ],
