@@ -1,10 +1,12 @@
 """The home agent at work, on the laboratory's home link: real kernels, sockets and neighbours."""
 
 import json
+import os
 import signal
 import socket
 import time
 from ipaddress import IPv6Address
+from pathlib import Path
 
 import pytest
 from json_output import checked
@@ -211,6 +213,24 @@ def test_nothing_stays_after_kill_and_all_goes_on_after_a_start(home):
     assert away.register().status == 0
     assert home.agent.end()[0] == 0
     assert not _device(home)
+
+
+def test_a_tunnel_process_that_ends_is_followed_by_another(home):
+    """And that one holds the addresses again; who registers meanwhile waits for it."""
+    network, away = home.network, home.away
+    away.open("native")
+    assert away.register().status == 0
+    pid = home.agent.process.pid
+    (plane,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    os.kill(int(plane), signal.SIGKILL)
+    assert "no data plane" in home.agent.event("trouble")["detail"]
+    other = node_of(home.scene, 0x78)
+    first = other.update(0, IPv6Address(away.care_of).packed)
+    away.peer.say(send=first.payload.hex())
+    assert until(lambda: ping(network, "correspondent", home.text) == 3 or None, 30)
+    while home.agent.event("accepted")["home_address"] != str(IPv6Address(other.home)):
+        pass
+    assert home.agent.end()[0] == 0
 
 
 def test_forged_packets_pass_nowhere(home):
