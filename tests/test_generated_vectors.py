@@ -9,7 +9,7 @@ import pytest
 FOLDER = Path(__file__).parent / "vectors"
 
 
-@pytest.mark.parametrize("name", ["encapsulated", "routability"])
+@pytest.mark.parametrize("name", ["encapsulated", "exchanges", "routability"])
 def test_the_file_is_what_the_generator_prints(name: str) -> None:
     # -S: without what is installed; the generator's own folder is all that it can import from.
     command = [sys.executable, "-E", "-S", str(FOLDER / f"make_{name}.py")]

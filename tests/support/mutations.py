@@ -19,7 +19,7 @@ from roamkey.registry import SENT, Key, Pair
 
 _FOLDER = Path(__file__).parents[1] / "vectors"
 VECTORS = json.loads((_FOLDER / "mobility-vectors.json").read_text())
-ENCAPSULATED = json.loads((_FOLDER / "encapsulated-vectors.json").read_text())
+ENCAPSULATED = json.loads((_FOLDER / "exchanges.json").read_text())
 
 _HEADERS = (0, 17, 43, 44, 58, 59, 60, 135, 255)
 _EDGES = (0, 1, 4, 7, 8, 16, 127, 128, 254, 255)

@@ -86,7 +86,11 @@ class Nodes:
 
     def is_keyed(self, home_address: bytes) -> bool:
         """Whether a key was entered for a home address and not taken back."""
-        return any(home_address in them for them in (self._peers, self._behind, self._barred))
+        return (
+            home_address in self._peers
+            or home_address in self._behind
+            or home_address in self._barred
+        )
 
     def host_has(self, own: frozenset[bytes], links: frozenset[Link] = frozenset()) -> None:
         """These are the addresses of our host from now on, and the prefixes on its links: no node
