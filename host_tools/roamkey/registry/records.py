@@ -4,6 +4,7 @@ Addresses are 16 octets, instants milliseconds since 1970, lifetimes seconds. Se
 every repr.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -52,8 +53,8 @@ class PairKeys:
     role: str = CORRESPONDENT
 
 
-def pairs_of(credentials: Credentials) -> list[PairKeys]:
-    """A board's set as the registry takes it."""
+def pairs_of(credentials: Credentials, home_agents: Collection[bytes] = ()) -> list[PairKeys]:
+    """A board's set as the registry takes it. `home_agents`: the peers that are such."""
     return [
         PairKeys(
             credentials.home_address,
@@ -61,6 +62,7 @@ def pairs_of(credentials: Credentials) -> list[PairKeys]:
             peer.home_nonce,
             peer.care_of_nonce,
             tuple(GenerationKey(number, kcn) for number, kcn in peer.generations),
+            HOME_AGENT if peer.correspondent in home_agents else CORRESPONDENT,
         )
         for peer in credentials.peers
     ]
