@@ -191,7 +191,9 @@ class _Scene:
         self.wlan = _Wlan()
         self.told = []
         self.faults = []
-        self.station = station.Station(self.wlan, self._changed, self.faults.append)
+        self.station = station.Station(
+            self.wlan, self._changed, self.faults.append, self.wlan.scan
+        )
         self.station.use(_read(known))
 
     @property
@@ -621,6 +623,28 @@ def test_without_memory_a_packet_is_lost_and_never_the_port():
         receiver.socket.waiting.append(_packet(80))
         port._drain(receiver)
         assert len(heard) == 1
+
+
+def test_whatever_stops_all_else_for_long_is_no_reason_for_the_watchdog():
+    port = _Port()
+    port.watchdog = None
+    port._unfed = lambda feed, begins: port.told.append((feed, begins))
+    port._scan()
+    assert port.told == []
+    port.watchdog = feed = object()
+    port._scan()
+    assert port.told == [(feed, True), (feed, False)]
+
+    def refuse():
+        raise OSError(5)
+
+    port.told.clear()
+    port._nic.scan = refuse
+    try:
+        port._scan()
+    except OSError:
+        pass
+    assert port.told == [(feed, True), (feed, False)]
 
 
 def test_an_ipv4_address_that_is_there_is_told_when_keys_come_that_want_it():

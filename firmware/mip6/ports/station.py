@@ -102,9 +102,9 @@ def _ipv4_address(text: str, at: int) -> _Address | None:
 
 
 class Station:
-    """`nic`: network.WLAN(STA_IF), as protocols.Nic has it. `changed()`: `network`, `heard`, or
-    what `usable()` tells, may have changed. `fault(error)`: an OSError of `nic`; EADDRINUSE for
-    an address that a neighbour has.
+    """`nic`: network.WLAN(STA_IF), as protocols.Nic has it; `scan()`: its scan. `changed()`:
+    `network`, `heard`, or what `usable()` tells, may have changed. `fault(error)`: an OSError of
+    `nic`; EADDRINUSE for an address that a neighbour has.
 
     `network`: the one joined, or None. `heard`: whether a router was heard since. `ipv4`: whether
     an IPv4 address is of any use.
@@ -115,8 +115,10 @@ class Station:
         nic: "Nic",
         changed: "Callable[[], None]",
         fault: "Callable[[OSError], None]",
+        scan: "Callable[[], list[tuple[Any, ...]]]",
     ) -> None:
         self._nic = nic
+        self._scan = scan
         self._changed = changed
         self._fault = fault
         self._known: list[WifiNetwork] = []
@@ -252,7 +254,7 @@ class Station:
             return self._known
         try:
             self._nic.active(True)
-            scanned = self._nic.scan()
+            scanned = self._scan()
             self._reach = _strongest(scanned)
             return _in_order(self._known, scanned, self._late(now()))
         except OSError as error:
@@ -366,7 +368,7 @@ class Station:
         if len(self._known) < 2:
             return False
         try:
-            names = [bytes(entry[0]) for entry in self._nic.scan()]
+            names = [bytes(entry[0]) for entry in self._scan()]
         except OSError as error:
             self._fault(error)
             return False
