@@ -192,7 +192,7 @@ class _Scene:
         self.told = []
         self.faults = []
         self.station = station.Station(
-            self.wlan, self._changed, self.faults.append, self.wlan.scan
+            self.wlan, self._changed, self.faults.append, lambda: self.wlan.scan()
         )
         self.station.use(_read(known))
 

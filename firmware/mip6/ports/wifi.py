@@ -208,7 +208,7 @@ class WifiPort:
         lwIP's own call stops all else, for ten seconds and more where no server answers.
         """
         try:
-            return self._at_length(feed, look_up, name, ipv6, ipv4)
+            return self._at_length(feed, look_up, name, ipv6, ipv4)  # type: ignore[no-any-return]
         except OSError:
             self._count("name")
             return []
@@ -216,7 +216,7 @@ class WifiPort:
     def _scan(self) -> "list[tuple[Any, ...]]":
         """What is in reach. The driver's own call stops all else, for ten seconds where the chip
         says nothing."""
-        return self._at_length(self._sink.watchdog, self._nic.scan)
+        return self._at_length(self._sink.watchdog, self._nic.scan)  # type: ignore[no-any-return]
 
     def _at_length(
         self, feed: "Callable[[], object] | None", call: "Callable[..., Any]", *arguments: "Any"
