@@ -824,14 +824,14 @@ def test_a_neighbour_that_advertises_ever_new_prefixes_has_us_join_anew_seldom()
 
     def each(scene, at):
         wlan = scene.wlan
-        if at // 8000 != wlan.turn:
-            wlan.turn = at // 8000
+        if at // 2000 != wlan.turn:
+            wlan.turn = at // 2000
             wlan.routers["a"] = ["2001:DB8:%x::5" % (wlan.turn + 1)]
             wlan.advertise()
 
     _Nimble.turn = 0
     scene = _nimbly(_KNOWN[:1], 3600, {"a": [_ONE[0]]}, each)
-    assert 8 <= len(scene.wlan.joined) < 8 + 60 + 2
+    assert 64 <= len(scene.wlan.joined) < 64 + 360 + 2  # of 1,800 prefixes
     assert scene.told[-1][0] == "a"
 
 

@@ -56,7 +56,8 @@ _SOLICITATIONS = const(3)  # RFC 4861 section 10; lwIP's own follow
 _HEARD_MS = const(7900)  # lwIP's third has not left before: none left to send tells of a router
 _JOIN_MS = const(15000)
 _JOIN_AT_MS = const(4000)  # by one access point, before any of the name will do
-_PAUSE_MS = const(2000)  # after a round over all networks; doubled up to
+_PAUSE_MS = const(2000)  # after an error
+_PAUSE_SOON_MS = const(250)  # after a round over all networks; doubled up to
 _PAUSE_MAX_MS = const(32000)
 _ERRORS_MAX = const(20)  # of the interface, in a row, before it is made anew
 _BARREN_MS = const(15000)  # without an address
@@ -66,8 +67,8 @@ _DOUBT_MS = const(600)  # routers answer within half a second
 _FIRST_MS = const(1000)  # so those that come after this came later
 _AGAIN_MS = const(60000)  # between looks round from a network that is of no use
 _SHUN_MAX_MS = const(3600000)
-_REJOINS = const(8)  # at once, because of new addresses; then one in
-_REJOIN_MS = const(60000)
+_REJOINS = const(64)  # at once, because of new addresses; then one in
+_REJOIN_MS = const(10000)
 _ASK_MS = const(4000)
 _RETIRE_MS = const(15000)  # between looks for what nobody renews; doubled up to
 _RETIRE_MAX_MS = const(3600000)
@@ -232,7 +233,7 @@ class Station:
     # Joining
 
     async def _join(self) -> "WifiNetwork":
-        pause = _PAUSE_MS
+        pause = _PAUSE_SOON_MS
         while True:
             self._news = False
             for network in self._candidates():
