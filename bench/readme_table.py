@@ -79,13 +79,20 @@ def handover(found: dict) -> list[tuple[str, str, str]]:
 def pico_w_handover(found: dict) -> list[tuple[str, str, str]]:
     """Rows on moves of a Pico W (emulated), by its own clock."""
     rows = []
-    for kind, what in (
-        ("move", "Pico W, emulated: link up → update sent, another network"),
-        ("elsewhere", "the same, another router behind the same SSID, after a gap"),
-        ("replugged", "another router behind the same SSID, no gap: router changed → update sent"),
+    for kind, what, span in (
+        ("move", "Pico W, emulated: link up → update sent, another network", "up_to_update"),
+        (
+            "elsewhere",
+            "link lost → update sent, another router behind the same SSID",
+            "down_to_update",
+        ),
+        (
+            "replugged",
+            "the router behind an SSID replaced, no link lost → update sent",
+            "begun_to_update",
+        ),
     ):
         if kind in found:
-            span = "lost_to_update" if kind == "replugged" else "up_to_update"
             told, moves = found[kind][span], found[kind]["moves"]
             rows.append(
                 (

@@ -87,6 +87,8 @@ class Memory(Protocol):
 class Sink(Protocol):
     """Whom a port tells what happens: node.Node."""
 
+    watchdog: Callable[[], object] | None
+
     def address_usable(
         self,
         uplink: str,

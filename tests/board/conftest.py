@@ -23,7 +23,7 @@ from mip6.keystore.keystore import Keystore
 from mip6.maintenance import networklist
 from roamkey.board.serial_client import SerialClient
 from roamkey.build import files_for
-from roamkey.lab.board import VirtualBoard
+from roamkey.lab.board import ESP32, VirtualBoard
 from roamkey.registry import Registry
 
 
@@ -179,8 +179,11 @@ class Port:
 
 @pytest.fixture
 def virtual(tmp_path: Path) -> Iterator[VirtualBoard]:
-    """A running board with the agent on it, without keys and without uplinks."""
-    with VirtualBoard(tmp_path / "board.img") as board:
+    """A running board with the agent's sources on it, without keys and without uplinks.
+
+    With room for another agent beside them: a flash as an ESP32 has it.
+    """
+    with VirtualBoard(tmp_path / "board.img", geometry=ESP32) as board:
         board.install({**files_for("linux"), "/lib/mip6/ports/posix.py": _NO_UPLINKS})
         board.start()
         yield board

@@ -214,6 +214,8 @@ class Store:
 
 
 class Sink:
+    watchdog = None
+
     def __init__(self):
         self.told = []
 

@@ -191,7 +191,9 @@ class _Scene:
         self.wlan = _Wlan()
         self.told = []
         self.faults = []
-        self.station = station.Station(self.wlan, self._changed, self.faults.append)
+        self.station = station.Station(
+            self.wlan, self._changed, self.faults.append, lambda: self.wlan.scan()
+        )
         self.station.use(_read(known))
 
     @property
@@ -623,6 +625,28 @@ def test_without_memory_a_packet_is_lost_and_never_the_port():
         assert len(heard) == 1
 
 
+def test_whatever_stops_all_else_for_long_is_no_reason_for_the_watchdog():
+    port = _Port()
+    port.watchdog = None
+    port._unfed = lambda feed, begins: port.told.append((feed, begins))
+    port._scan()
+    assert port.told == []
+    port.watchdog = feed = object()
+    port._scan()
+    assert port.told == [(feed, True), (feed, False)]
+
+    def refuse():
+        raise OSError(5)
+
+    port.told.clear()
+    port._nic.scan = refuse
+    try:
+        port._scan()
+    except OSError:
+        pass
+    assert port.told == [(feed, True), (feed, False)]
+
+
 def test_an_ipv4_address_that_is_there_is_told_when_keys_come_that_want_it():
     port = _Port()
     port.use(True, False, None)
@@ -800,14 +824,14 @@ def test_a_neighbour_that_advertises_ever_new_prefixes_has_us_join_anew_seldom()
 
     def each(scene, at):
         wlan = scene.wlan
-        if at // 8000 != wlan.turn:
-            wlan.turn = at // 8000
+        if at // 2000 != wlan.turn:
+            wlan.turn = at // 2000
             wlan.routers["a"] = ["2001:DB8:%x::5" % (wlan.turn + 1)]
             wlan.advertise()
 
     _Nimble.turn = 0
     scene = _nimbly(_KNOWN[:1], 3600, {"a": [_ONE[0]]}, each)
-    assert 8 <= len(scene.wlan.joined) < 8 + 60 + 2
+    assert 64 <= len(scene.wlan.joined) < 64 + 360 + 2  # of 1,800 prefixes
     assert scene.told[-1][0] == "a"
 
 

@@ -244,7 +244,9 @@ def test_a_process_that_ends_is_followed_by_another(roaming, how):
         before = plane_of(daemon)
         os.kill(before, how)
         trouble = "" if times > 1 else daemon.event("trouble")["detail"]
-        assert times > 1 or ("no data plane" in trouble and f"signal {how.value}" in trouble)
+        # A machine with much to do takes its time to say how it ended.
+        known = f"signal {how.value}" in trouble or "it hung up" in trouble
+        assert times > 1 or ("no data plane" in trouble and known)
         facts = plane(network)
         assert "data_plane" in facts and facts["pid"] == daemon.process.pid
         assert "no data plane" in facts["last_trouble"] or facts["data_plane"]["running"]

@@ -177,7 +177,7 @@ class Outside(Receiver):
 
 
 class Radio:
-    """The interface: two networks, the first until MOVED. As network.WLAN of the Pico W.
+    """The interface: two networks, the first until MOVED. As ports/cyw43.py of the Pico W.
 
     The second has IPv4, too, and passes no native packets.
     """
@@ -185,11 +185,35 @@ class Radio:
     def __init__(self, world):
         self._world = world
         self.joined = None
+        self.duplicated = False
 
     def active(self, on):
         self._world.call("nic.active")
         if not on:
             self.joined = None
+
+    def renew(self, quick):
+        self._world.call("nic.renew")
+        self.joined = None
+
+    def eager(self, on):
+        self._world.call("nic.eager")
+
+    def hurry(self):
+        self._world.call("nic.hurry")
+        return False
+
+    def prove(self):
+        self._world.call("nic.prove")
+
+    def solicit(self):
+        self._world.call("socket.send")
+
+    def heard(self):
+        return self.joined in self.reach()
+
+    def doubt(self):
+        return False
 
     def scan(self):
         self._world.call("nic.scan")
@@ -198,7 +222,7 @@ class Radio:
     def reach(self):
         return ["attic"] if virtual[0] - virtual[1] < MOVED else ["cellar"]
 
-    def connect(self, ssid, password):
+    def connect(self, ssid, password, at=None):
         self._world.call("nic.connect")
         self.joined = ssid
 
@@ -246,9 +270,6 @@ class Port(wifi.WifiPort):
 
     def _interface(self):
         return self.radio
-
-    def _ask_routers(self):
-        self.world.call("socket.send")
 
     def close(self):
         self.world.call("socket.close")

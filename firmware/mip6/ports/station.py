@@ -56,7 +56,8 @@ _SOLICITATIONS = const(3)  # RFC 4861 section 10; lwIP's own follow
 _HEARD_MS = const(7900)  # lwIP's third has not left before: none left to send tells of a router
 _JOIN_MS = const(15000)
 _JOIN_AT_MS = const(4000)  # by one access point, before any of the name will do
-_PAUSE_MS = const(2000)  # after a round over all networks; doubled up to
+_PAUSE_MS = const(2000)  # after an error
+_PAUSE_SOON_MS = const(250)  # after a round over all networks; doubled up to
 _PAUSE_MAX_MS = const(32000)
 _ERRORS_MAX = const(20)  # of the interface, in a row, before it is made anew
 _BARREN_MS = const(15000)  # without an address
@@ -66,8 +67,8 @@ _DOUBT_MS = const(600)  # routers answer within half a second
 _FIRST_MS = const(1000)  # so those that come after this came later
 _AGAIN_MS = const(60000)  # between looks round from a network that is of no use
 _SHUN_MAX_MS = const(3600000)
-_REJOINS = const(8)  # at once, because of new addresses; then one in
-_REJOIN_MS = const(60000)
+_REJOINS = const(64)  # at once, because of new addresses; then one in
+_REJOIN_MS = const(10000)
 _ASK_MS = const(4000)
 _RETIRE_MS = const(15000)  # between looks for what nobody renews; doubled up to
 _RETIRE_MAX_MS = const(3600000)
@@ -102,9 +103,9 @@ def _ipv4_address(text: str, at: int) -> _Address | None:
 
 
 class Station:
-    """`nic`: network.WLAN(STA_IF), as protocols.Nic has it. `changed()`: `network`, `heard`, or
-    what `usable()` tells, may have changed. `fault(error)`: an OSError of `nic`; EADDRINUSE for
-    an address that a neighbour has.
+    """`nic`: network.WLAN(STA_IF), as protocols.Nic has it; `scan()`: its scan. `changed()`:
+    `network`, `heard`, or what `usable()` tells, may have changed. `fault(error)`: an OSError of
+    `nic`; EADDRINUSE for an address that a neighbour has.
 
     `network`: the one joined, or None. `heard`: whether a router was heard since. `ipv4`: whether
     an IPv4 address is of any use.
@@ -115,8 +116,10 @@ class Station:
         nic: "Nic",
         changed: "Callable[[], None]",
         fault: "Callable[[OSError], None]",
+        scan: "Callable[[], list[tuple[Any, ...]]]",
     ) -> None:
         self._nic = nic
+        self._scan = scan
         self._changed = changed
         self._fault = fault
         self._known: list[WifiNetwork] = []
@@ -230,7 +233,7 @@ class Station:
     # Joining
 
     async def _join(self) -> "WifiNetwork":
-        pause = _PAUSE_MS
+        pause = _PAUSE_SOON_MS
         while True:
             self._news = False
             for network in self._candidates():
@@ -252,7 +255,7 @@ class Station:
             return self._known
         try:
             self._nic.active(True)
-            scanned = self._nic.scan()
+            scanned = self._scan()
             self._reach = _strongest(scanned)
             return _in_order(self._known, scanned, self._late(now()))
         except OSError as error:
@@ -366,7 +369,7 @@ class Station:
         if len(self._known) < 2:
             return False
         try:
-            names = [bytes(entry[0]) for entry in self._nic.scan()]
+            names = [bytes(entry[0]) for entry in self._scan()]
         except OSError as error:
             self._fault(error)
             return False

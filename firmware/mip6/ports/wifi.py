@@ -20,6 +20,7 @@ TYPE_CHECKING = const(False)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from ..protocols import Nic, Octets, Receiver, Sender, Sink, Store
 
@@ -65,7 +66,8 @@ class WifiPort:
         self.why = "no keys yet"
         self._outside: dict[bool, Outside] = {}  # for IPv4 or not
         self._outside_port = random_port()  # one a start
-        self._station = Station(self._interface(), self._tell, self._fault)
+        self._nic = self._interface()
+        self._station = Station(self._nic, self._tell, self._fault, self._scan)
         # address -> (uplink, preferred, when it ends in ms or None)
         self._told: dict[bytes, tuple[str, bool, int | None]] = {}
         self._noted: str | None = None  # the network that the log has us in
@@ -211,16 +213,28 @@ class WifiPort:
 
         lwIP's own call stops all else, for ten seconds and more where no server answers.
         """
-        if feed is not None:
-            self._unfed(feed, True)
         try:
-            return look_up(name, ipv6, ipv4)
+            return self._at_length(feed, look_up, name, ipv6, ipv4)  # type: ignore[no-any-return]
         except OSError:
             self._count("name")
             return []
+
+    def _scan(self) -> "list[tuple[Any, ...]]":
+        """What is in reach. The driver's own call stops all else, for ten seconds where the chip
+        says nothing."""
+        return self._at_length(self._sink.watchdog, self._nic.scan)  # type: ignore[no-any-return]
+
+    def _at_length(
+        self, feed: "Callable[[], object] | None", call: "Callable[..., Any]", *arguments: "Any"
+    ) -> "Any":
+        """Call what may take longer than the watchdog waits."""
+        if feed is None:
+            return call(*arguments)
+        self._unfed(feed, True)
+        try:
+            return call(*arguments)
         finally:
-            if feed is not None:
-                self._unfed(feed, False)
+            self._unfed(feed, False)
 
     def _tell(self) -> None:
         """Tell of new addresses before the old ones' end: the node needn't stand without one."""
