@@ -143,8 +143,8 @@ class Registry:
     ) -> None:
         """Add a set that is about to go to a board, in state `sent`.
 
-        `set_id`: 8 octets; `given`: all of the same home address; `lifetime`: the longest binding
-        to grant, in seconds; `fresh`: the home address is to be one that nobody has or had. Raises
+        `set_id`: 8 octets; `given`: all of the same home address, peers without a key too;
+        `lifetime`: the longest binding to grant, in seconds; `fresh`: the home address is to be one that nobody has or had. Raises
         BadInputError for what is out of range, and RefusedError where the home address belongs to
         another board (TakenError: it isn't fresh), a Kcn is or was in use, or a generation isn't
         above the pair's latest.
@@ -335,7 +335,8 @@ class Registry:
             return questions.live_keys(c, self.vault)
 
     def entries_of_set(self, set_id: bytes) -> list[SetEntry]:
-        """What is public of a set's keys, in the order in which they were added."""
+        """What is public of a set's keys, in the order in which they were added; then of its peers
+        without a key."""
         with self.reading() as c:
             return questions.entries_of_set(c, set_id)
 
