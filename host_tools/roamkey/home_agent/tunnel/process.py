@@ -70,9 +70,9 @@ class TunnelProcess(process.Process):
         stack.callback(self._home_link.close)
         self._poll.register(self._home_link, select.POLLIN)
 
-    def _follow(self, records: bytes) -> None:
-        super()._follow(records)
-        for home, _, _, expires_ms in BINDING.iter_unpack(records):
+    def _follow(self, records: bytes, now: int) -> None:
+        super()._follow(records, now)
+        for home, _, _, expires_ms, _ in BINDING.iter_unpack(records):
             (self._home_link.hold if expires_ms else self._home_link.let_go)(home)
 
     def _obey_more(self, kind: bytes, body: bytes) -> None:
