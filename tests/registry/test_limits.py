@@ -63,7 +63,7 @@ def credentials(kinds=(Credentials, Peer), **wanted):
             (name, least - 1, False),
             (name, most + 1, False),
         )
-        # A lone peer without a key is what a board may hold, though nobody provisions it with that.
+        # A lone peer without a key is what a board may hold; nobody provisions it with that.
         if case[:2] != ("generations", 0)
     ],
 )

@@ -231,7 +231,9 @@ def _captured(capture: Path) -> Iterator[tuple[float, int, str]]:
             octets = frame[_ETHERNET:]
             try:
                 packet = packets.parse(octets)
-                if packet.protocol == packets.UDP and packet.payload[2:4] == (4191).to_bytes(2, "big"):
+                if packet.protocol == packets.UDP and packet.payload[2:4] == (4191).to_bytes(
+                    2, "big"
+                ):
                     source, packet = packet.source, packets.parse_encapsulated(packet.payload[8:])
                 else:
                     source = packet.source

@@ -182,9 +182,7 @@ def _give(
     home_address = here.home_address
     own = _refuse_conflicts(registry, identity, home_address, replace)
     credentials = here.make(
-        {
-            peer: registry.next_generation(home_address, peer) for peer in here.keyed
-        }
+        {peer: registry.next_generation(home_address, peer) for peer in here.keyed}
     )
     failure = _send(
         registry,

@@ -77,7 +77,9 @@ class Plan:
                 "give one for each correspondent and generation"
             )
         if self.home_address is not None and self.home_address in self.peers:
-            raise BadInputError(f"the home address is given as a {self.role(self.home_address)} too")
+            raise BadInputError(
+                f"the home address is given as a {self.role(self.home_address)} too"
+            )
         others = self.correspondents + self.routability
         if self.home_agent in others:
             raise BadInputError("the home agent is given as a correspondent too")
@@ -158,7 +160,9 @@ def next_keys(registry: Registry, identity: Identity, generations: int) -> tuple
             "provision it with --replace"
         )
     if not any(peer.generations for peer in peers.values()):
-        raise RefusedError(f"board {identity.board} knows no peer by a key: there is none to change")
+        raise RefusedError(
+            f"board {identity.board} knows no peer by a key: there is none to change"
+        )
     agent = next((e.correspondent for e in entries if e.role == HOME_AGENT), None)
     made = Credentials(
         os.urandom(SET_ID_OCTETS),

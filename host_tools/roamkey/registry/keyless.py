@@ -56,9 +56,7 @@ def confirm(c: Connection, set_id: bytes, board_id: str, first: int) -> Sequence
     the set's first key, or its place where it has none."""
     c.execute(update(keyless).where(_of(set_id)).values(state=CONFIRMED))
     of_board = select(nodes.c.id).where(nodes.c.board_id == board_id)
-    earlier = (
-        keyless.c.node_id.in_(of_board) & (keyless.c.after_key < first) & ~_of(set_id)
-    )
+    earlier = keyless.c.node_id.in_(of_board) & (keyless.c.after_key < first) & ~_of(set_id)
     own = c.scalar(select(func.min(keyless.c.id)).where(_of(set_id)))
     if own is not None:  # sets without a key, one after another, have the same place
         earlier &= keyless.c.id < own

@@ -135,8 +135,8 @@ def withdraw(c: Connection, set_id: bytes) -> None:
     c.execute(delete(keys).where(keys.c.set_id == set_id))
     without_keys = ~exists().where(keys.c.pair_id == pairs.c.id)
     c.execute(delete(pairs).where(pairs.c.id.in_(touched), without_keys))
-    used = exists().where(pairs.c.node_id == nodes.c.id) | keyless.has_node
-    c.execute(delete(nodes).where(nodes.c.id.in_(node_ids), ~used))
+    left = exists().where(pairs.c.node_id == nodes.c.id) | keyless.has_node
+    c.execute(delete(nodes).where(nodes.c.id.in_(node_ids), ~left))
     _free_nodes(c, node_ids)
 
 

@@ -95,7 +95,7 @@ def pairs_for_correspondent(
 def knows_correspondent(c: Connection, address: bytes) -> bool:
     """See `Registry.knows_correspondent`."""
     site = sites.find(c)
-    if site is not None and site.correspondent == address:
+    if site is not None and address in (site.correspondent, site.home_agent):
         return True
     found = select(pairs.c.id).where(pairs.c.correspondent == address).limit(1)
     return c.scalar(found) is not None

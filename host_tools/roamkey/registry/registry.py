@@ -144,9 +144,10 @@ class Registry:
         """Add a set that is about to go to a board, in state `sent`.
 
         `set_id`: 8 octets; `given`: all of the same home address, peers without a key too;
-        `lifetime`: the longest binding to grant, in seconds; `fresh`: the home address is to be one that nobody has or had. Raises
-        BadInputError for what is out of range, and RefusedError where the home address belongs to
-        another board (TakenError: it isn't fresh), a Kcn is or was in use, or a generation isn't
+        `lifetime`: the longest binding to grant, in seconds; `fresh`: the home address is to be
+        one that nobody has or had. Raises BadInputError for what is out of range, and RefusedError
+        where the home address belongs to another board (TakenError: it isn't fresh), a Kcn is or
+        was in use, or a generation isn't
         above the pair's latest.
         """
         try:
@@ -315,7 +316,8 @@ class Registry:
             return questions.pairs_for_correspondent(c, self.vault, address, since, home_addresses)
 
     def knows_correspondent(self, address: bytes) -> bool:
-        """Whether it is the site's correspondent, or any board was ever provisioned for it."""
+        """Whether it is the site's correspondent or home agent, or any board was ever given keys
+        for it."""
         with self.reading() as c:
             return questions.knows_correspondent(c, address)
 

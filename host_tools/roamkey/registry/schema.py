@@ -187,8 +187,8 @@ seals = Table(
     CheckConstraint("state IN ('sent', 'confirmed')", name="seal_state"),
 )
 
-# `home_prefix`: with zeros behind its length. `reach`: JSON, a list of texts "address:port"; that of
-# the home agent likewise. `home_agent`: NULL where the site has none.
+# `home_prefix`: with zeros behind its length. `reach`: JSON, a list of texts "address:port",
+# `home_agent_reach` likewise. `home_agent`: NULL where the site has none.
 sites = Table(
     "sites",
     metadata,
