@@ -57,8 +57,8 @@ def init(registry: Registry, wanted: Wanted, force: bool = False) -> tuple[Site,
         raise RefusedError(
             f"the site is there, with correspondent {addresses.text(before.correspondent)}"
             + (f", home agent {agent}" if agent else "")
-            + f" and home prefix {before.home_prefix}: --force makes another one (boards keep what "
-            "they were given until they are provisioned anew)"
+            + f" and home prefix {before.home_prefix}: --force makes another one (boards keep "
+            "what they were given until they are provisioned anew)"
         )
     if made == before:
         return made, THERE
