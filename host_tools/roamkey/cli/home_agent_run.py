@@ -27,7 +27,13 @@ from roamkey.correspondent import privileges
 from roamkey.correspondent.core.cache import NAT_REFRESH_S
 from roamkey.correspondent.events.recorder import KEEP_DAYS
 from roamkey.home_agent import serving
-from roamkey.home_agent.settings import HomeSettings, link_of, parse_prefix, prefixes_of
+from roamkey.home_agent.settings import (
+    HomeSettings,
+    link_of,
+    named_link,
+    parse_prefix,
+    prefixes_of,
+)
 
 
 def run(
@@ -73,7 +79,7 @@ def run(
     SIGHUP reads the registry anew and reopens the log file.
     """
     told = privileges.leave_root(registry)
-    link = home_link or link_of(address)
+    link = link_of(address) if home_link is None else named_link(home_link)
     given = tuple(map(parse_prefix, home_prefix or ()))
     common = settings_of(
         registry,

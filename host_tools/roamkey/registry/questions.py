@@ -13,7 +13,16 @@ from roamkey.errors import BadInputError
 from roamkey.registry import checks, keyless, sites, versions
 from roamkey.registry.encryption import Place
 from roamkey.registry.marks import KeyName
-from roamkey.registry.records import RETIRED, Key, KeySet, Node, Pair, PairKeys, SetEntry
+from roamkey.registry.records import (
+    CORRESPONDENT,
+    RETIRED,
+    Key,
+    KeySet,
+    Node,
+    Pair,
+    PairKeys,
+    SetEntry,
+)
 from roamkey.registry.schema import bindings, keys, nodes, pairs, registry
 from roamkey.registry.vault import Reveal, Vault
 
@@ -95,10 +104,10 @@ def pairs_for_correspondent(
 def knows_correspondent(c: Connection, address: bytes) -> bool:
     """See `Registry.knows_correspondent`."""
     site = sites.find(c)
-    if site is not None and address in (site.correspondent, site.home_agent):
+    if site is not None and site.correspondent == address:
         return True
-    found = select(pairs.c.id).where(pairs.c.correspondent == address).limit(1)
-    return c.scalar(found) is not None
+    mine = (pairs.c.correspondent == address) & (pairs.c.role == CORRESPONDENT)
+    return c.scalar(select(pairs.c.id).where(mine).limit(1)) is not None
 
 
 def retired_keys(c: Connection, address: bytes, since: int = -1) -> list[KeyName]:

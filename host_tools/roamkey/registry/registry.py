@@ -316,8 +316,7 @@ class Registry:
             return questions.pairs_for_correspondent(c, self.vault, address, since, home_addresses)
 
     def knows_correspondent(self, address: bytes) -> bool:
-        """Whether it is the site's correspondent or home agent, or any board was ever given keys
-        for it."""
+        """Whether it is the site's correspondent, or any board was ever given keys for it as one."""
         with self.reading() as c:
             return questions.knows_correspondent(c, address)
 
