@@ -316,7 +316,8 @@ class Registry:
             return questions.pairs_for_correspondent(c, self.vault, address, since, home_addresses)
 
     def knows_correspondent(self, address: bytes) -> bool:
-        """Whether it is the site's correspondent, or any board was ever given keys for it as one."""
+        """Whether it is the site's correspondent, or any board was ever given keys for it as for
+        one."""
         with self.reading() as c:
             return questions.knows_correspondent(c, address)
 
