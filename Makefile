@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-pico-w size lint format fuzz bench screenshots docs clean
+.PHONY: help venv demo test test-pico-w size handover-pico-w lint format fuzz bench screenshots docs clean
 
 help: ## print these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -45,6 +45,10 @@ size: $(STAMP) ## octets and flash of the agent; with PICO_W_UF2, PICO_W_FROZEN_
 	@test -z "$$PICO_W_UF2$$PICO_W_FROZEN_UF2" || $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	  --editable '.[dev,pico-w]'
 	$(BIN)/python bench/footprint.py
+
+handover-pico-w: $(STAMP) ## moves of an emulated Pico W in phases; PICO_W_UF2 names the firmware (a quarter of an hour)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,pico-w]'
+	$(BIN)/python bench/pico_w_handover.py
 
 fuzz: $(STAMP) ## power cuts, failing flash, lossy moves, noise, damaged files, everything at once (long)
 	$(BIN)/python bench/cuts.py

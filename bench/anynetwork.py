@@ -31,10 +31,11 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-from handover import ONE_WAY_MS, advertisements
+from handover import ONE_WAY_MS
 from results import update
 from rich.console import Console
 from rich.table import Table
+from support.handovers import advertisements  # bench/scripts.py finds it
 
 from mip6 import packets
 from mip6.errors import Violation

@@ -1,4 +1,4 @@
-"""Print the README's table of numbers from what the benches left in bench/out (Markdown).
+"""Print the README's headline and numbers from what the benches left in bench/out (Markdown).
 
 `make bench fuzz size` first; a figure whose bench did not run is left out. `--check` compares
 README.md instead: exit code 1 where it names other numbers than the table printed here.
@@ -12,6 +12,11 @@ from results import OUT
 
 README = Path(__file__).parents[1] / "README.md"
 
+# Phases of bench/handover.py
+_ROUTER, _ADDRESS = "link up → router heard", "router heard → address announced"
+_UPDATE = "address usable → update on the link"
+_BOUND, _DATAGRAM = "update on the link → bound", "bound → first datagram heard"
+
 
 def read(name: str) -> dict:
     """What a bench left, or nothing."""
@@ -19,15 +24,77 @@ def read(name: str) -> dict:
     return json.loads(path.read_text()) if path.exists() else {}
 
 
+def headline(found: dict) -> str:
+    """What a user feels of a move, and whose part of it is which: the README's first number."""
+    felt, phases = found["link_up_to_datagram_ms"], found["phases_ms"]
+    waits = phases[_ROUTER] + phases[_ADDRESS]
+    way = phases[_BOUND] + phases[_DATAGRAM]
+    pico = read("pico_w_handover")
+    on_pico = ""
+    if pico:
+        told = pico["move"]["up_to_update"]["median"]
+        on_pico = f" On an emulated Pico W, by its own clock, the update leaves after {told} ms."
+    return (
+        f"**On Linux {felt['median']:.0f} ms from a new network's link to the first datagram that "
+        f"the correspondent's program hears** (median of {found['moves']} moves, "
+        f"{felt['p95']:.0f} ms at the 95th percentile, {found['one_way_ms']:g} ms one way, "
+        f"duplicate address detection on): kernel and router {waits:.1f} ms, the agent "
+        f"{phases[_UPDATE]:.1f} ms, three times the way and a commit to disk {way:.1f} ms."
+        + on_pico
+    )
+
+
 def handover(found: dict) -> list[tuple[str, str, str]]:
     """Rows of (what, measured, beside)."""
+    felt, lossy = found["link_up_to_datagram_ms"], found["loss10"]["link_up_to_datagram_ms"]
+    bound, phases = found["link_up_to_bound_ms"], found["phases_ms"]
+    overlap = found["make_before_break"]
     return [
         (
-            f"new address usable → correspondent bound, {found['one_way_ms']:g} ms one way",
-            f"{found['median_ms']:.1f} ms (median of {found['moves']} moves)",
+            f"link up → first datagram heard, {found['one_way_ms']:g} ms one way",
+            f"{felt['median']:.1f} ms (median of {found['moves']} moves), 95 % within "
+            f"{felt['p95']:.1f} ms",
+            f"kernel and router {phases[_ROUTER] + phases[_ADDRESS]:.1f}, agent "
+            f"{phases[_UPDATE]:.1f}, way and disk {phases[_BOUND] + phases[_DATAGRAM]:.1f} ms",
+        ),
+        (
+            "the same, every tenth packet lost each way",
+            f"{lossy['median']:.1f} ms, 95 % within {lossy['p95']:.1f} ms",
+            "",
+        ),
+        (
+            f"datagrams lost where two uplinks overlap, {overlap['moves']} moves",
+            f"{overlap['datagrams_lost']} of {overlap['said']:,}, both directions",
+            "",
+        ),
+        ("link up → correspondent bound", f"{bound['median']:.1f} ms", ""),
+        (
+            "of that signalling: address usable → bound",
+            f"{found['signalling_ms']:.1f} ms",
             f"{found['return_routability_ms']:.1f} ms: the least that return routability needs",
-        )
+        ),
     ]
+
+
+def pico_w_handover(found: dict) -> list[tuple[str, str, str]]:
+    """Rows on moves of a Pico W (emulated), by its own clock."""
+    rows = []
+    for kind, what in (
+        ("move", "Pico W, emulated: link up → update sent, another network"),
+        ("elsewhere", "the same, another router behind the same SSID, after a gap"),
+        ("replugged", "another router behind the same SSID, no gap: router changed → update sent"),
+    ):
+        if kind in found:
+            span = "lost_to_update" if kind == "replugged" else "up_to_update"
+            told, moves = found[kind][span], found[kind]["moves"]
+            rows.append(
+                (
+                    what,
+                    f"{told['median']} ms, {told['worst']} at worst ({moves} moves)",
+                    f"{found[kind]['numbers']} sequence numbers at most",
+                )
+            )
+    return rows
 
 
 def anynetwork(found: dict) -> list[tuple[str, str, str]]:
@@ -150,7 +217,9 @@ def footprint(found: dict) -> list[tuple[str, str, str]]:
 def table() -> str:
     """The whole table, as far as its benches ran."""
     lines = ["| what | measured | beside, in the same run |", "|---|---|---|"]
-    for rows in (handover, anynetwork, cuts, wear, correspondent, provisioning, footprint):
+    for rows in (
+        handover, pico_w_handover, anynetwork, cuts, wear, correspondent, provisioning, footprint,
+    ):  # fmt: skip
         found = read(rows.__name__)
         if found:
             lines += [f"| {' | '.join(row)} |" for row in rows(found)]
@@ -159,11 +228,13 @@ def table() -> str:
 
 def main() -> int:
     """Print the table, or check the README against it."""
+    found = read("handover")
+    first = [headline(found)] if found else []
     if "--check" not in sys.argv:
-        print(table())
+        print(*first, table(), sep="\n\n")
         return 0
     readme = README.read_text()
-    missing = [line for line in table().splitlines() if line not in readme]
+    missing = [line for line in [*first, *table().splitlines()] if line not in readme]
     for line in missing:
         print("not in README.md:", line, file=sys.stderr)
     return bool(missing)

@@ -5,9 +5,9 @@
     data, (address, port) = await socket.recv()
 
 `sendto` and `recvfrom` are the same without waiting. Before a binding exists (at the start, for
-a round trip after each move) a datagram waits in a buffer of `waiting` datagrams, or is refused
-where that is 0 or full: an application that sends old readings late says 8, one that wants only
-fresh ones says 0. Nothing else is kept, and all that is dropped is counted.
+a round trip after a move whose old uplink is gone) a datagram waits in a buffer of `waiting`
+datagrams, or is refused where that is 0 or full: an application that sends old readings late says
+8, one that wants only fresh ones says 0. Nothing else is kept, and all that is dropped is counted.
 """
 
 import asyncio
@@ -66,6 +66,7 @@ class Socket:
         self._received: list[tuple[bytes, tuple[str, int]]] = []  # (data, (address, port))
         self._arrived = asyncio.Event()
         self._moved = asyncio.Event()  # set whenever the way may have become free
+        self._late = False  # whether what is being sent had to wait for a way
         # text -> octets of addresses, as the application writes them
         self._named: dict[str, bytes] = {}
         self._texts: dict[bytes, str] = {}  # and back
@@ -80,6 +81,7 @@ class Socket:
         that is no address.
         """
         address, port = self._checked(data, destination)
+        self._late = False
         if self._send(address, port, data):
             return
         if len(self._waiting) >= self._waiting_max:
@@ -90,10 +92,14 @@ class Socket:
     async def send(self, data: bytes, destination: tuple[str | bytes, int]) -> None:
         """Send octets to (address, port); returns once they left. Raises as `sendto`."""
         address, port = self._checked(data, destination)
-        while not self._send(address, port, data):
+        self._late = False
+        sent = self._send(address, port, data)
+        while not sent:
             self._moved.clear()
             await self._moved.wait()
             self._check_open()
+            self._late = True
+            sent = self._send(address, port, data)
 
     def recvfrom(self) -> tuple[bytes, tuple[str, int]]:
         """(octets, (address, port)) of a datagram that came; raises OSError(EAGAIN) for none."""
@@ -124,6 +130,7 @@ class Socket:
 
     def flush(self) -> None:
         """The way may be free: send what waits."""
+        self._late = True
         for _ in range(len(self._waiting)):
             entry = self._waiting.pop(0)  # one over which something fails is lost
             if not self._done_with(*entry):
@@ -161,7 +168,7 @@ class Socket:
         self.counts["sent" if taken else "unsent"] += 1
         if bindings.care_of != self._from and bindings.settled(address):
             self._from = bindings.care_of
-            bindings.emit("data", address, None)
+            bindings.emit("data", address, "waited" if self._late else "new")
         return True
 
     def _checked(self, data: bytes, destination: tuple[str | bytes, int]) -> tuple[bytes, int]:

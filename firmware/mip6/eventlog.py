@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _BLOCK = const(1024)  # octets
 _BLOCKS = const(32)
-_WAITING_SLOTS = const(72)  # four for an event that no line tells of yet
+_WAITING_SLOTS = const(112)  # four for an event that no line tells of yet
 _LINE = const(900)  # octets; a longer one, or one of other alphabets, is cut
 _SAVE_MS = const(8000)
 _AGAIN_MS = const(60000)  # after a write that failed

@@ -1,8 +1,7 @@
 """From Kcn to the authenticator: tokens, Kbm, and the MAC of a Mobility Header.
 
 Sources: RFC 6275 sections 5.2.4 to 5.2.6 and 6.2.7; draft-ietf-mip6-precfgkbm section 2 (later
-RFC 4449); RFC 4285 section 5 for what a home agent is told. A `|` in a docstring is concatenation.
-Addresses are 16 octets in network order.
+RFC 4449). A `|` in a docstring is concatenation. Addresses are 16 octets in network order.
 
 HMAC-SHA1 costs four runs of SHA-1's block function, two of them over the key alone. Where a key is
 used again, `hmac_key` prepares it once and the functions here take the prepared form as well.
@@ -24,8 +23,6 @@ AUTHENTICATOR_OCTETS = const(12)  # First(96, MAC), RFC 6275 section 6.2.7
 
 _SHA1_BLOCK = const(64)
 _AUTHORIZATION_OPTION = b"\x05\x0c"  # type and length of Binding Authorization Data
-MN_HA_OPTION = b"\x09\x11\x01"  # type, length, subtype; then SPI and authenticator
-SPI_OF_GENERATION_0 = const(256)  # RFC 4285 section 5.1 reserves 0 to 255; one a generation
 _CHECKSUM_AT = const(4)
 _NO_CHECKSUM = b"\x00\x00"
 _OCTETS = (bytes, bytearray, memoryview)
@@ -166,10 +163,10 @@ def authenticator(
     header = memoryview(mobility_header)
     if len(header) < 20 or bytes(header[-14:-12]) != _AUTHORIZATION_OPTION:
         raise ValueError("the message does not end with Binding Authorization Data")
-    return _mac(kbm, care_of_address, correspondent, header)
+    return mac(kbm, care_of_address, correspondent, header)
 
 
-def _mac(
+def mac(
     key: "HmacKey | Octets", care_of_address: bytes, other: bytes, header: memoryview
 ) -> bytes:
     """First(96, HMAC-SHA1(key, care-of address | other address | header without its last 12
@@ -200,46 +197,6 @@ def verify(
     """
     try:
         expected = authenticator(kbm, care_of_address, correspondent, mobility_header)
-    except ValueError:
-        return False
-    return equal(expected, bytes(memoryview(mobility_header)[-AUTHENTICATOR_OCTETS:]))
-
-
-def home_agent_authenticator(
-    key: "HmacKey | Octets",
-    care_of_address: bytes,
-    home_address: bytes,
-    mobility_header: "Octets",
-) -> bytes:
-    """The 12 octets of the MN-HA authentication option that ends `mobility_header`.
-
-    First(96, HMAC-SHA1(key, care-of address | home address | MH data)), RFC 4285 section 5.1: MH
-    data is the Mobility Header up to and including the option's SPI, its checksum zero. Header
-    Len is that of the complete message, as it is sent. The RFC doesn't say which care-of address;
-    here it is the one being registered, as in RFC 6275 section 6.2.7.
-    `key`: octets of the MN-HA key, or their `hmac_key`; addresses: 16 octets; `mobility_header`:
-    the complete message, whose checksum and last 12 octets don't matter. Raises ValueError where
-    the message doesn't end with that option.
-    """
-    header = memoryview(mobility_header)
-    if len(header) < 28 or bytes(header[-19:-16]) != MN_HA_OPTION:
-        raise ValueError("the message does not end with the MN-HA authentication option")
-    return _mac(key, care_of_address, home_address, header)
-
-
-def verify_home_agent(
-    key: "HmacKey | Octets",
-    care_of_address: bytes,
-    home_address: bytes,
-    mobility_header: "Octets",
-) -> bool:
-    """Whether the MN-HA authenticator that ends `mobility_header` is right, in constant time.
-
-    Arguments as for `home_agent_authenticator`; a message that doesn't end with the option isn't
-    authentic.
-    """
-    try:
-        expected = home_agent_authenticator(key, care_of_address, home_address, mobility_header)
     except ValueError:
         return False
     return equal(expected, bytes(memoryview(mobility_header)[-AUTHENTICATOR_OCTETS:]))

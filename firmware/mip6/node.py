@@ -223,6 +223,7 @@ class Node:
         elif ipv4 == bindings.ways.ipv4:
             return
         network = uplink if self._named() else _network_of(address)
+        bindings.uplink = uplink
         bindings.attach(address, now, ipv4, network)
         if moved:
             for port in self.sockets:

@@ -24,3 +24,11 @@ def test_the_way_in_use_its_round_trip_and_what_went_unanswered(capsys) -> None:
 def test_agents_of_before_and_sealed_boards_say_no_way(capsys) -> None:
     status._show_node({"state": "away", "bindings": [{"state": "bound"}]})
     assert "way" not in capsys.readouterr().out.replace("away", "")
+
+
+def test_why_addresses_wait(capsys) -> None:
+    node = {"state": "away", "waits": "eth0: this machine forwards packets, so its kernel doesn't"}
+    status._show_node(node)
+    assert f"after duplicate detection ({node['waits']})\n" in capsys.readouterr().out
+    status._show_node({**node, "waits": ""})
+    assert "detection" not in capsys.readouterr().out

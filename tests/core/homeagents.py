@@ -3,6 +3,7 @@
 from peer import HOME, NONCE1, NONCE2, MemoryStore, kcn
 
 from mip6 import addresses, keys, messages, packets
+from mip6.homeagent import authenticator as mn_ha
 from mip6.keystore.keyset import Credentials, Peer
 from mip6.keystore.keystore import Keystore
 
@@ -65,7 +66,7 @@ class HomeAgent:
         kind, data = message.options[-1]
         assert kind == messages.AUTHENTICATION and data[0] == 1
         generation = int.from_bytes(data[1:5], "big") - 256
-        assert keys.verify_home_agent(self.keys[generation], source, HOME, header)
+        assert mn_ha.verify(self.keys[generation], source, HOME, header)
         return Read(packet, message, generation, outer)
 
     def answer(self, update, status=0, lifetime=None, sequence=None, key=None):
@@ -85,9 +86,7 @@ class HomeAgent:
         ).encode()
         if self.keys:
             key = key or self.keys[update.generation]
-            header = header[:-12] + keys.home_agent_authenticator(
-                key, update.care_of, HOME, header
-            )
+            header = header[:-12] + mn_ha.authenticator(key, update.care_of, HOME, header)
         return routed(AGENT, header, update.care_of, update.outer)
 
 

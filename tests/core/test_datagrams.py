@@ -67,6 +67,29 @@ def test_home_address_option_out_and_routing_header_in():
     play(scene, Port())
 
 
+def test_the_log_says_whether_the_first_datagram_from_a_place_had_to_wait():
+    async def scene(node, port):
+        told = []
+        node.bindings.emit = lambda *event: told.append(event) if event[0] == "data" else None
+        socket = datagrams.bind(node, 5005)
+        socket.sendto(b"waits", PLACE)
+        node.address_usable("eth0", 0, COA1)
+        await asyncio.sleep(0.05)
+        socket.sendto(b"second", PLACE)
+        node.address_gone("eth0", COA1)
+        sending = asyncio.create_task(socket.send(b"waits too", PLACE))
+        await asyncio.sleep(0.01)
+        node.address_usable("eth0", 0, COA2)
+        await sending
+        node.address_gone("eth0", COA2)
+        node.address_usable("eth0", 0, COA1)
+        await asyncio.sleep(0.05)
+        socket.sendto(b"at once", PLACE)
+        assert told == [("data", CN, "waited"), ("data", CN, "waited"), ("data", CN, "new")]
+
+    play(scene, Port())
+
+
 def test_waits_for_the_binding_and_follows_moves():
     async def scene(node, port):
         socket = datagrams.bind(node, 5005, waiting=3)

@@ -1,7 +1,9 @@
 """The event log: lines of text in blocks, over resets, full rings and failing stores."""
 
+from peer import CN, COA1, COA2, Correspondent, drain, keystore, receive
 from stores import MemoryStore
 
+from mip6.bindings.update_list import BindingUpdateList
 from mip6.eventlog import EventLog
 
 COA = b"\x20\x01\x0d\xb8\x00\x01" + bytes(9) + b"\x07"
@@ -87,6 +89,36 @@ def test_a_flood_within_a_second_is_bounded():
         log.emit("update", COA, number)
     log.write_lines()
     assert len(log.tell(None)["text"]) <= 1024 and log.block <= 4
+
+
+def test_a_move_with_four_correspondents_fits_into_a_second():
+    clock = Clock()
+    log = started(MemoryStore(), clock)
+    peers = [CN[:15] + bytes([number]) for number in range(4)]
+    bindings = BindingUpdateList(keystore(correspondents=peers), 0, log.emit)
+    for care_of, now in ((COA1, 0), (COA2, 10000)):
+        log.write_lines()
+        log.clear()
+        begun = log.block
+        log.add("link", "down")
+        bindings.detach(now)
+        for kind, text in (("link", "bistro up"), ("signal", -61), ("router", "bistro")):
+            log.add(kind, text)
+        bindings.uplink = "bistro"
+        bindings.attach(care_of, now)
+        for number, packet in enumerate(drain(bindings, now)):
+            cn = Correspondent(peers[number])
+            receive(bindings, cn.answer(cn.read(packet)), now + 40)
+        log.emit("data", peers[0], "waited")
+    newest = log.tell(None)["block"]
+    text = "\n".join([log.tell(number)["text"] for number in range(begun, newest + 1)])
+    assert "attached 2001:db8:2::100 bistro" in text and text.endswith("waited")
+    kinds = [line.split(" ")[1] for line in text.split("\n")]
+    found = {kind: kinds.count(kind) for kind in kinds if kind != "boot"}
+    assert found == {
+        "link": 2, "signal": 1, "router": 1, "detached": 1, "attached": 1, "update": 4,
+        "acknowledged": 4, "state": 12, "data": 1,
+    }  # fmt: skip
 
 
 def test_a_store_that_fails_or_is_torn_costs_events_and_nothing_else():

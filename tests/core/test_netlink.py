@@ -162,9 +162,15 @@ class Settings:
     """The kernel's, left alone."""
 
     def take(self, name):
-        pass
+        return True
 
     def give_back(self, name):
+        return True
+
+    def renamed(self, before, name):
+        pass
+
+    def forget(self, name):
         pass
 
 

@@ -55,10 +55,14 @@ def answer(which, init, index=7):
     )
 
 
+def heard(procedure, which, init, index=7):
+    return procedure.receive(which, answer(which, init, index).encode())
+
+
 def finished(now=0):
     procedure = begun(now)
     for which, init in drain(procedure, now):
-        assert procedure.receive(answer(which, init, 7 + which))
+        assert heard(procedure, which, init, 7 + which)
     return procedure
 
 
@@ -97,12 +101,12 @@ def test_what_nobody_answers_is_repeated_under_the_same_cookie_ever_more_seldom(
     now = 0
     for _ in range(9):
         sent = dict(drain(procedure, now))
-        cookies.add(sent[CARE_OF])
+        cookies.add(bytes(sent[CARE_OF]))
         times.append(procedure.wakes_at(True, True) - now)
         now = procedure.wakes_at(True, True)
     assert times == [1000, 2000, 4000, 8000, 16000, 32000, 32000, 32000, 32000]
     assert len(cookies) == 1
-    assert procedure.receive(answer(CARE_OF, cookies.pop()))  # however late
+    assert heard(procedure, CARE_OF, cookies.pop())  # however late
 
 
 def test_a_token_is_as_old_as_its_first_question():
@@ -110,7 +114,7 @@ def test_a_token_is_as_old_as_its_first_question():
     first = dict(drain(procedure, 0))
     drain(procedure, 1000)
     for which in (HOME, CARE_OF):
-        procedure.receive(answer(which, first[which]))
+        heard(procedure, which, first[which])
     assert procedure.ready(209999)
     assert not procedure.ready(210000)
 
@@ -120,18 +124,18 @@ def test_answers_to_nothing_count_for_nothing():
     sent = dict(drain(procedure, 0))
     wrong = answer(HOME, sent[HOME])
     wrong.home_init_cookie = b"\xff" * 8
-    assert not procedure.receive(wrong)
-    assert not procedure.receive(answer(HOME, sent[HOME][:8] + sent[CARE_OF][8:]))
-    right = answer(HOME, sent[HOME])
-    assert procedure.receive(right)
-    assert not procedure.receive(right)  # again
+    assert not procedure.receive(HOME, wrong.encode())
+    assert not heard(procedure, HOME, sent[HOME][:8] + sent[CARE_OF][8:])
+    right = answer(HOME, sent[HOME]).encode()
+    assert procedure.receive(HOME, right)
+    assert not procedure.receive(HOME, right)  # again
     assert not procedure.ready(10)
 
 
 def test_an_answer_before_the_question_left_is_none():
     procedure = begun()
     guessed = messages.Message(messages.CARE_OF_TEST, care_of_init_cookie=(2).to_bytes(8, "big"))
-    assert not procedure.receive(guessed)
+    assert not procedure.receive(CARE_OF, guessed.encode())
 
 
 def test_a_move_keeps_the_home_token_and_tests_the_new_address_alone():
@@ -142,7 +146,7 @@ def test_a_move_keeps_the_home_token_and_tests_the_new_address_alone():
     procedure.want(500)
     sent = drain(procedure, 500)
     assert [which for which, _ in sent] == [CARE_OF]
-    procedure.receive(answer(*sent[0]))
+    heard(procedure, sent[0][0], sent[0][1])
     assert procedure.ready(600)
 
 
@@ -168,7 +172,7 @@ def test_the_home_token_is_renewed_while_it_serves():
     ((which, init),) = drain(procedure, 150000)
     assert which == HOME
     assert procedure.can_delete(160000)  # the old one goes on serving
-    procedure.receive(answer(which, init))
+    heard(procedure, which, init)
     assert procedure.can_delete(150000 + 209999)
 
 
@@ -190,5 +194,5 @@ def test_nothing_is_sent_after_the_end():
     sent = dict(drain(procedure, 0))
     procedure.cease()
     assert drain(procedure, 100000) == []
-    assert not procedure.receive(answer(HOME, sent[HOME]))
+    assert not heard(procedure, HOME, sent[HOME])
     assert procedure.wakes_at(True, True) is None

@@ -8,6 +8,7 @@ from receiver import octets
 
 from mip6 import addresses, keys, messages, packets
 from mip6.errors import Violation
+from mip6.homeagent import authenticator as mn_ha
 
 VECTORS = load_routability()
 TESTS = [v for v in VECTORS if "cookie" in v]
@@ -45,7 +46,7 @@ def verifies(v, header):
     """Whether the authenticator that ends a message is right, under the vector's key."""
     key, care_of = octets(v["key"]), addresses.parse(v["coa"])
     if "spi" in v:
-        return keys.verify_home_agent(key, care_of, addresses.parse(v["hoa"]), header)
+        return mn_ha.verify(key, care_of, addresses.parse(v["hoa"]), header)
     return keys.verify(key, care_of, addresses.parse(v["peer"]), header)
 
 
@@ -69,7 +70,7 @@ def test_every_message_reads_as_its_vector_says():
         if "spi" in v:
             kind, data = message.options[-1]
             assert kind == messages.AUTHENTICATION and len(data) == 17 and data[0] == 1
-            assert int.from_bytes(data[1:5], "big") == v["spi"] == keys.SPI_OF_GENERATION_0
+            assert int.from_bytes(data[1:5], "big") == v["spi"] == mn_ha.SPI_OF_GENERATION_0
 
 
 def test_every_test_message_is_built_octet_for_octet():
@@ -134,7 +135,7 @@ def test_every_signed_message_is_built_octet_for_octet():
         header = messages.Message(like.kind, options, **fields).encode()
         key, care_of = keys.hmac_key(octets(v["key"])), addresses.parse(v["coa"])
         if "spi" in v:
-            mac = keys.home_agent_authenticator(key, care_of, addresses.parse(v["hoa"]), header)
+            mac = mn_ha.authenticator(key, care_of, addresses.parse(v["hoa"]), header)
         else:
             mac = keys.authenticator(key, care_of, addresses.parse(v["peer"]), header)
         assert hexlify(header[:-12] + mac).decode() == v["mh_checksum_zero"], v["name"]
@@ -202,7 +203,7 @@ def test_home_agent_authenticator_refuses_wrong_sizes_and_other_options():
     home, key = bytes(16), bytes(20)
     option = (messages.AUTHENTICATION, bytes((1,)) + bytes(16))
     good = messages.Message(messages.BINDING_UPDATE, [option]).encode()
-    assert len(good) == 32 and len(keys.home_agent_authenticator(key, home, home, good)) == 12
+    assert len(good) == 32 and len(mn_ha.authenticator(key, home, home, good)) == 12
     other = (messages.AUTHENTICATION, bytes((2,)) + bytes(16))  # MN-AAA
     for header in (
         messages.Message(messages.BINDING_UPDATE, [other]).encode(),
@@ -213,7 +214,7 @@ def test_home_agent_authenticator_refuses_wrong_sizes_and_other_options():
         good[:27],
         b"",
     ):
-        raises(ValueError, keys.home_agent_authenticator, key, home, home, header)
-        assert not keys.verify_home_agent(key, home, home, header)
-    raises(ValueError, keys.home_agent_authenticator, key, home[:4], home, good)
-    raises(ValueError, keys.home_agent_authenticator, key, home, home[:4], good)
+        raises(ValueError, mn_ha.authenticator, key, home, home, header)
+        assert not mn_ha.verify(key, home, home, header)
+    raises(ValueError, mn_ha.authenticator, key, home[:4], home, good)
+    raises(ValueError, mn_ha.authenticator, key, home, home[:4], good)

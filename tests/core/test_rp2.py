@@ -3,6 +3,7 @@
 # ruff: noqa: RUF005 (MicroPython has no stars in displays)
 
 import asyncio
+import errno
 import json
 import sys
 
@@ -622,6 +623,18 @@ def test_without_memory_a_packet_is_lost_and_never_the_port():
         assert len(heard) == 1
 
 
+def test_an_ipv4_address_that_is_there_is_told_when_keys_come_that_want_it():
+    port = _Port()
+    port.use(True, False, None)
+    port._station._nic.addr4 = "10.0.0.5"
+    port.see(0)
+    port._station._list(0)
+    assert port.told == []
+    port.use(True, True, None)
+    port._station._list(0)
+    assert [told[0] for told in port.told] == ["a"]
+
+
 def test_an_ipv4_address_counts_where_it_leads_somewhere():
     port = _Port()
     station = port._station
@@ -636,3 +649,225 @@ def test_an_ipv4_address_counts_where_it_leads_somewhere():
         station._nic.addr4 = text
         station._list(0)
         assert station.usable() == []
+
+
+class _Nimble(_Radio):
+    """Networks whose routers answer at once, seen as on the Pico W: an interface that uses
+    addresses as they are formed, and lwIP's habits as its sources say.
+
+    `routers`: by network, the addresses' text that its routers advertise now.
+    """
+
+    def __init__(self, clock):
+        _Radio.__init__(self, clock)
+        self.routers = {}
+        self.here = None
+        self.router = None  # whether one was heard
+        self.answering = True
+        self.solicited = []
+        self.duplicates = set()
+        self.renewals = []
+
+    def renew(self, quick):
+        self.renewals.append(quick)
+        self.addr6 = []
+
+    def connect(self, ssid, password, at):
+        _Wlan.connect(self, ssid, password, at)
+        if ssid in self.in_reach:
+            self.joined.append((self.clock.at, ssid))
+            self.here, self.router = ssid, False
+
+    def solicit(self):
+        self.solicited.append(self.clock.at)
+        if self.answering:
+            self.advertise()
+
+    def advertise(self):
+        """A router's turn: lifetimes are renewed, addresses formed where there is room."""
+        for text in self.routers.get(self.here, ()):
+            self.router = True
+            rest = [entry for entry in self.addr6 if entry[0] != text]
+            if len(rest) < 2:
+                state = 0x40 if text in self.duplicates else 0x30
+                self.addr6 = rest + [(text, state, 1800, 3600)]
+
+    def hurry(self):
+        return True
+
+    def heard(self):
+        return self.router
+
+    def doubt(self):
+        self.addr6 = [(text, state, life, valid - 60) for text, state, life, valid in self.addr6]
+        return True
+
+    def ipconfig(self, *keys, **values):
+        if keys == ("addr6",):
+            self.duplicated = any(entry[1] == 0x40 for entry in self.addr6)
+            return [entry for entry in self.addr6 if entry[1] & 0x10]
+        return _Wlan.ipconfig(self, *keys, **values)
+
+
+def _nimbly(known, until, routers, each=None):
+    """As `_live`, with a `_Nimble`; `routers`: by network, the texts of their addresses."""
+    with _Clock() as clock:
+        scene = _Scene(known)
+        scene.wlan = scene.station._nic = _Nimble(clock)
+        scene.wlan.in_reach = list(routers)
+        scene.wlan.routers = routers
+
+        async def main():
+            task = asyncio.create_task(scene.station.run())
+            while clock.at < 1000 * until:
+                await asyncio.sleep(0)
+                if each is not None:
+                    each(scene, clock.at)
+            task.cancel()
+
+        asyncio.run(main())
+    return scene
+
+
+def test_an_address_is_told_as_soon_as_a_router_was_heard():
+    scene = _nimbly(_KNOWN[:1], 30, {"a": [_ONE[0]]})
+    assert scene.told[-1] == ("a", ["2001:db8:1::5"]) and scene.station.heard
+    assert scene.wlan.solicited == [0] and scene.wlan.renewals == [True]
+    assert scene.asked("eager") == [("eager", True), ("eager", False)]
+
+
+def test_routers_that_say_nothing_are_asked_again_and_not_for_ever():
+    scene = _nimbly(_KNOWN[:1], 14, {"a": []})
+    assert scene.wlan.solicited == [0, 500, 1500] and not scene.station.heard
+
+    def each(scene, at):
+        if at > 10000 and not scene.wlan.routers["a"]:
+            scene.wlan.routers["a"] = [_ONE[0]]
+            scene.wlan.advertise()
+
+    scene = _nimbly(_KNOWN[:1], 14, {"a": []}, each)
+    assert scene.usable() == ["2001:db8:1::5"] and len(scene.wlan.joined) == 1
+
+
+def test_a_duplicate_is_given_up_and_counted():
+    def each(scene, at):
+        if scene.usable() and scene.station._asked_at is None:
+            scene.station.asked()
+        if at > 200 and not scene.wlan.duplicates:
+            scene.wlan.duplicates.add(_ONE[0])
+            scene.wlan.advertise()
+
+    scene = _nimbly(_KNOWN[:1], 60, {"a": [_ONE[0]]}, each)
+    assert len(scene.wlan.joined) == 1
+    assert ("a", ["2001:db8:1::5"]) in scene.told and scene.told[-1] == ("a", [])
+    assert scene.faults and all(error.args[0] == errno.EADDRINUSE for error in scene.faults)
+
+
+def test_behind_the_same_name_another_router_is_soon_found():
+    """The link may have gone between, or not; lwIP keeps the old router, so we join anew."""
+    for lost in (False, True):
+
+        def each(scene, at, lost=lost):
+            wlan = scene.wlan
+            if at > 20000 and wlan.routers["a"] != [_TWO[0]]:
+                wlan.routers["a"] = [_TWO[0]]
+                if lost:
+                    wlan._status = 0
+                else:
+                    wlan.advertise()
+
+        scene = _nimbly(_KNOWN[:1], 60, {"a": [_ONE[0]]}, each)
+        assert scene.usable() == ["2001:db8:2::5"]
+        assert 20000 < scene.wlan.joined[-1][0] < 23500
+        assert len(scene.wlan.joined) == 2 + lost and len(scene.wlan.renewals) == 2
+        both = ["2001:db8:1::5", "2001:db8:2::5"]
+        assert ("a", both) not in scene.told  # no update is spent on the address that is of no use
+
+
+def test_two_routers_on_one_link_are_no_reason_to_join_anew():
+    def each(scene, at):
+        if at > 20000 and len(scene.wlan.routers["a"]) < 2:
+            scene.wlan.routers["a"] = [_ONE[0], _TWO[0]]
+            scene.wlan.advertise()
+
+    scene = _nimbly(_KNOWN[:1], 60, {"a": [_ONE[0]]}, each)
+    assert scene.usable() == ["2001:db8:1::5", "2001:db8:2::5"]
+    assert len(scene.wlan.joined) == 1
+
+
+def test_a_neighbour_that_advertises_ever_new_prefixes_has_us_join_anew_seldom():
+    """The router itself says nothing: nobody can be told from a neighbour."""
+
+    def each(scene, at):
+        wlan = scene.wlan
+        if at // 8000 != wlan.turn:
+            wlan.turn = at // 8000
+            wlan.routers["a"] = ["2001:DB8:%x::5" % (wlan.turn + 1)]
+            wlan.advertise()
+
+    _Nimble.turn = 0
+    scene = _nimbly(_KNOWN[:1], 3600, {"a": [_ONE[0]]}, each)
+    assert 8 <= len(scene.wlan.joined) < 8 + 60 + 2
+    assert scene.told[-1][0] == "a"
+
+
+def test_updates_without_an_answer_have_us_join_anew_soon_and_once():
+    def each(scene, at):
+        if at > 30000:
+            scene.station.asked()
+
+    scene = _nimbly(_KNOWN[:1], 45, {"a": [_ONE[0]]}, each)
+    assert [name for _, name in scene.wlan.joined] == ["a", "a"]
+    assert 32000 < scene.wlan.joined[1][0] < 33500
+
+
+def test_a_network_is_joined_by_the_access_point_that_a_scan_found():
+    scanned = [
+        (b"a", b"aaaaa1", 1, -70, 0, 1),
+        (b"a", b"aaaaa2", 6, -40, 0, 1),
+        (b"b", b"bbbbb1", 11, -60, 0, 1),
+        (b"", b"hidden", 3, -20, 0, 1),
+    ]
+    assert station._strongest(scanned) == {b"a": (b"aaaaa2", 6), b"b": (b"bbbbb1", 11)}
+    with _Clock() as clock:
+        scene = _Scene(_KNOWN)
+        wlan = scene.wlan = scene.station._nic = _Radio(clock)
+        wlan.in_reach = ["a"]
+        wlan.scan = lambda: scanned
+        tried = []
+        join = wlan.connect
+
+        def connect(ssid, password, at):
+            tried.append(at)
+            join(ssid if at is None else "moved", password, at)
+
+        wlan.connect = connect
+
+        async def main():
+            task = asyncio.create_task(scene.station.run())
+            while clock.at < 1000:
+                await asyncio.sleep(0)
+            task.cancel()
+
+        asyncio.run(main())
+    assert tried[:2] == [(b"aaaaa2", 6), None]  # it isn't there any more: by name
+    assert wlan.joined == [(0, "a")]
+
+
+def test_a_router_is_noted_once_for_each_time_that_the_link_comes_up():
+    port = _Port()
+    opened = []
+    port.way_open = lambda: opened.append(1)
+    for _ in range(2):
+        port._station.heard = False
+        port.see(0)
+        port._station.heard = True
+        port.see(0, _ONE)
+        port.see(0, _ONE, _TWO)
+        port.see(None)
+    assert [line for line in port.lines if line[0] == "router"] == [("router", "a")] * 2
+    assert not opened
+    port._lost = True  # a packet found no router meanwhile
+    port._station.heard = True
+    port.see(0, _ONE)
+    assert opened == [1]

@@ -84,6 +84,56 @@ def test_the_native_way_comes_first_and_the_next_after_350_ms():
     assert sent == [(0, ways.NATIVE), (350, ways.UDP6), (700, ways.UDP4)]
 
 
+def known(network="net", **how):
+    """A node that had answers on "net", and gets another address at 10,000 ms; it and what it sent
+    within a second."""
+    bindings, cn, _ = bound(ways.NATIVE, **how)
+    bindings.attach(COA2, 10000, IPV4, network)
+    sent, now = [], 10000
+    while now <= 11000:
+        sent += [(now - 10000, kind, update) for kind, update in kinds(bindings, now)]
+        now = bindings.wakes_at()
+    return bindings, cn, sent
+
+
+def test_on_an_unknown_network_the_ways_are_tried_in_turn():
+    _, _, sent = known("another")
+    assert [(at, kind) for at, kind, _ in sent] == [(0, ways.NATIVE), (350, ways.UDP4)]
+
+
+def test_where_answers_came_before_the_first_retransmission_goes_by_both_ways():
+    _, _, sent = known()
+    assert [(at, kind) for at, kind, _ in sent] == [
+        (0, ways.NATIVE), (350, ways.UDP4), (351, ways.NATIVE),
+    ]  # fmt: skip
+    _, _, sent = known(reach=[("2001:db8:99::1", 4191), ("192.0.2.1", 4191)])
+    assert [(at, kind) for at, kind, _ in sent] == [
+        (0, ways.NATIVE), (350, ways.UDP6), (700, ways.UDP4),
+    ]  # fmt: skip
+
+
+def test_of_two_that_left_together_the_answer_by_the_better_way_is_awaited():
+    bindings, cn, sent = known()
+    left = bindings.find(CN).pace.sent
+    receive(bindings, cn.answer(sent[1][2], nat=0), 10392)
+    assert way_of(bindings) == ways.UDP4 and kinds(bindings, 10392) == []
+    receive(bindings, cn.answer(sent[2][2]), 10394)  # the correspondent believes the last
+    assert way_of(bindings) == ways.NATIVE
+    assert kinds(bindings, 11500) == [] and bindings.find(CN).pace.sent == left
+
+
+def test_where_the_second_answer_is_lost_the_correspondent_is_told_once_more():
+    bindings, cn, sent = known()
+    receive(bindings, cn.answer(sent[1][2], nat=0), 10392)
+    now = bindings.wakes_at()
+    while not (again := kinds(bindings, now)):
+        now = bindings.wakes_at()
+    ((kind, update),) = again
+    assert (now, kind) == (11000, ways.UDP4) and bindings.reaches(CN)
+    receive(bindings, cn.answer(update, nat=0), 11040)
+    assert state(bindings) == "bound" and way_of(bindings) == ways.UDP4
+
+
 def test_never_more_than_three_updates_a_second():
     reach = [("192.0.2.%d" % last, 4191) for last in range(1, 5)]
     bindings, _ = node(reach=reach)

@@ -63,7 +63,8 @@ def test_bound_refreshed_moved_removed_expired(tmp_path):
         "previous": "2001:db8:1::100", "sequence": 2, "generation": 0, "lifetime_s": 400,
         "way": "native",
     }  # fmt: skip
-    assert "care_of_address" not in events[3] and events[3]["previous"] == "2001:db8:2::100"
+    assert events[3]["care_of_address"] == "2001:db8:a::100"  # at home; elsewhere it says farewell
+    assert events[3]["previous"] == "2001:db8:2::100"
     (node,) = nodes
     assert (node["state"], node["sequence"], node["updates"], node["moves"]) == (
         "expired",
@@ -241,6 +242,9 @@ def test_gaps():
     assert gaps.data(HOME, 1_600) is None
     gaps.registered(HOME, 9_000, False)  # back after a power cut
     assert gaps.data(HOME, 9_500) == 7_900
+    gaps.removed(HOME)  # at home data flow, unseen here
+    gaps.registered(HOME, 90_000, False)
+    assert gaps.data(HOME, 90_100) is None
 
 
 def test_instants():

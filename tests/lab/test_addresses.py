@@ -106,6 +106,8 @@ def test_an_address_is_used_before_its_detection_is_over(lab: Lab, interpreter: 
     assert node.status()["waits"] == ""
     print(f"waiting {slow}, at once {quick} s")
     assert statistics.median(quick) < min(slow) / 3
+    # With the link's own address, not 100 ms after it; on a busy machine, two times of five.
+    assert sorted(quick)[1] < 0.09
 
 
 def test_the_kernels_settings_are_put_back(lab: Lab, interpreter: str) -> None:
@@ -131,10 +133,13 @@ def test_the_kernels_settings_are_put_back(lab: Lab, interpreter: str) -> None:
     lab.network.attach("board", "wlan0", "visited1")  # plugged in later
     assert until(lambda: settings(board, "wlan0") == [2, 2], TIMEOUT_S, 0.02)
     board.set_ipv6("wlan0", optimistic_dad=1)  # the owner's meanwhile
+    board.set_down("eth0")
+    board._ask("link", "set", index=board.index("eth0"), ifname="lan")  # an uplink no more
+    assert until(lambda: settings(board, "lan") == [0, 1], TIMEOUT_S, 0.02)
     node.say("stop")
     assert node.process.wait(30) == 0
-    assert are([0, 1], [0, 0])
     assert settings(board, "wlan0") == [1, 0]
+    assert settings(board, "lan") == [0, 1] and settings(board, "eth1") == [0, 0]
     for scope in ("all", "default"):
         assert settings(board, scope) == [0, 0]
 
@@ -156,7 +161,7 @@ def test_an_address_that_another_has_is_given_up(quick_lab: Lab, interpreter: st
     other = lab.network.namespace("other")
     other.add_address("eth0", f"{ADDRESS}/64")
     with switch_tap(lab, "eth0") as seen:
-        node = lab.node(interpreter, ["eth0", "wlan0"])
+        node = lab.node(interpreter, ["eth0", "wlan0"], sensor=True)
         bound_at(cn, PREFIX["visited2"])
         lab.network.move("board", "eth0", "visited1")
         given_up(lab, node, seen)
@@ -181,8 +186,11 @@ def given_up(lab: Lab, node: Talker, seen: tap.Tap) -> None:
     heard = advertisements(lab)
     time.sleep(4.0)
     assert advertisements(lab) - heard >= 2
+    before = len(node.seen)
     status = node.status()
     assert status["state"] == "detached" and not status["uplinks"]
+    told = [line["event"][0] for line in node.seen[before:] if "event" in line]
+    assert "attached" not in told
     assert said_from(seen, ADDRESS, since) == []
 
 
@@ -234,7 +242,7 @@ def test_an_address_in_use_that_another_has(quick_lab: Lab, interpreter: str) ->
     lab.network.attach("other", "eth0", "visited1", dad=False)
     Claimant(lab.network.namespace("other"), ADDRESS, 0.3)
     with switch_tap(lab, "eth0") as seen:
-        node = lab.node(interpreter, ["eth0", "wlan0"])
+        node = lab.node(interpreter, ["eth0", "wlan0"], sensor=True)
         bound_at(cn, PREFIX["visited2"])
         lab.network.move("board", "eth0", "visited1")
         assert bound_at(cn, PREFIX["visited1"])["care_of"] == ADDRESS

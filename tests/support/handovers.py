@@ -11,7 +11,7 @@ import struct
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ ONE_WAY_MS = 20.0
 PORT = 7001  # as in speaking_app.py
 APP = Path(__file__).parents[1] / "lab" / "speaking_app.py"
 NETWORKS = ("visited1", "visited2")
-STAY_S = 0.6  # in each network: of updates there are three a second at most
+STAY_S = 1.1  # in each network, once bound: of updates there are three a second at most
 SETTLING_S = 0.2  # until what is on its way has arrived
 
 _EVERY_S = 0.01
@@ -40,6 +40,8 @@ _ETHERNET = 14
 _ICMPV6_TYPE_AT = _ETHERNET + packets.IPV6_HEADER_OCTETS
 _ROUTER_ADVERTISEMENT = b"\x86"
 _FRAMES = 4096
+_INSIDE = packets.ENCAPSULATION_PORT.to_bytes(2, "big")
+_CORRESPONDENT = addresses.parse(CORRESPONDENT_ADDRESS)
 
 Heard = tuple[float, int]
 
@@ -167,6 +169,14 @@ class Travel(Resources):
         )  # fmt: skip
         return link_up, usable.time, update.time, bound.time
 
+    def wait_until_bound_to(self, lan: str, since: float) -> None:
+        """Wait until a binding to an address there is accepted."""
+        start = self.network.lans[lan].start
+        self.scene.wire.wait_for(
+            lambda signal: signal.is_acceptance and signal.care_of_address.startswith(start),
+            since, _WITHIN_S,
+        )  # fmt: skip
+
     def joins(self, moves: int) -> list[Join]:
         """Move to and fro between two networks, one uplink for both, so often."""
         self.attach(UPLINK, NETWORKS[1])
@@ -184,19 +194,13 @@ class Travel(Resources):
         return self._with_datagrams(found)
 
     def _with_datagrams(self, joins: list[Join]) -> list[Join]:
-        """What the capture says of where a datagram came from, and the socket of when."""
-        sources = datagrams_of(self.scene.capture)
+        """The capture says when a datagram left, and the socket when it was heard."""
+        left = dict(_captured(self.scene.capture))
         heard = list(self.listener.seen)
         return [
-            Join(
-                join.link_up, join.heard, join.announced, join.updated, join.bound,
-                min(
-                    at for at, number in heard
-                    if at > join.link_up and sources[number][0] > join.bound
-                ),
-            )
+            replace(join, accepted=min(at for at, number in heard if left[number] > join.bound))
             for join in joins
-        ]  # fmt: skip
+        ]
 
     def status(self) -> dict[str, Any]:
         """What the board's program tells."""
@@ -218,32 +222,20 @@ def first(times: Iterable[float], since: float) -> float:
     return next(at for at in times if at > since)
 
 
-def datagrams_of(capture: Path) -> dict[int, tuple[float, str]]:
-    """(when it came to the link, from which address) by number, of the board's datagrams."""
-    return {number: (at, source) for at, number, source in _captured(capture)}
-
-
-def _captured(capture: Path) -> Iterator[tuple[float, int, str]]:
+def _captured(capture: Path) -> Iterator[tuple[int, float]]:
+    """(number, when it came to the link) of the board's datagrams, native ones and inside UDP."""
     with capture.open("rb") as file:
         for at, frame in records(file):
             if frame[12:14] != b"\x86\xdd":
                 continue
-            octets = frame[_ETHERNET:]
             try:
-                packet = packets.parse(octets)
-                if packet.protocol == packets.UDP and packet.payload[2:4] == (4191).to_bytes(
-                    2, "big"
-                ):
-                    source, packet = packet.source, packets.parse_encapsulated(packet.payload[8:])
-                else:
-                    source = packet.source
+                packet = packets.parse(frame[_ETHERNET:])
+                if packet.protocol == packets.UDP and packet.payload[2:4] == _INSIDE:
+                    packet = packets.parse_encapsulated(packet.payload[8:])
             except Violation:
                 continue
             if packet.protocol == packets.UDP and packet.destination == _CORRESPONDENT:
-                yield at, int(bytes(packet.payload[8:])), addresses.text(source)
-
-
-_CORRESPONDENT = addresses.parse(CORRESPONDENT_ADDRESS)
+                yield int(bytes(packet.payload[8:])), at
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:
@@ -254,3 +246,80 @@ def spread(values: Sequence[float]) -> dict[str, float]:
         "p95": round(ranked[math.ceil(0.95 * len(ranked)) - 1], 1),
         "worst": round(ranked[-1], 1),
     }
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Datagrams that a program on one end said and the other never heard: `up` from the board,
+    `down` to it; while two uplinks overlapped, and at the other one's end, which nobody told."""
+
+    moves: int
+    up: int
+    down: int
+    cut_up: int
+    cut_down: int
+    said: int  # both ways, in all
+
+
+def overlapping(folder: Path, moves: int) -> Losses:
+    """Have a better uplink come beside the one in use, so often; it goes again meanwhile.
+
+    Each comes with a new name, as another cable would: one that leaves soon after it came, again
+    and again, has to wait before it is preferred.
+    """
+    with Travel(folder) as travel:
+        network, listener = travel.network, travel.listener
+        travel.attach(UPLINK, NETWORKS[1])
+        listener.wait_after(time.time())
+        windows = []
+        with Speaker(listener) as speaker:
+            time.sleep(STAY_S)
+            since = time.time()
+            for number in range(moves):
+                began = time.time()
+                interface = f"eth{number // 2}"
+                *_, bound = travel.attach(interface, NETWORKS[0])
+                listener.wait_after(bound + 2 * ONE_WAY_MS / 1000)
+                time.sleep(SETTLING_S)
+                windows.append((began, time.time()))
+                time.sleep(SETTLING_S)  # what is heard of the window is heard before it is cut
+                left = time.time()
+                network.detach(BOARD, interface)
+                travel.wait_until_bound_to(NETWORKS[1], left)
+                time.sleep(STAY_S)
+        time.sleep(SETTLING_S)
+        return _losses(travel, speaker, windows, since)
+
+
+def _losses(
+    travel: Travel, speaker: Speaker, windows: list[tuple[float, float]], since: float
+) -> Losses:
+    told = travel.status()
+    heard = {number: at for at, number in travel.listener.seen}
+    first_heard = min(number for number, at in heard.items() if at > since)
+    last_heard = max(heard)
+    missing_up = [n for n in range(first_heard, last_heard) if n not in heard]
+    times_up = [_about(heard, number) for number in missing_up]
+    times_down = [
+        speaker.said[number]
+        for began, ended in told["missing"]
+        for number in range(began, ended)
+    ]  # fmt: skip
+    times_down += speaker.said[told["heard"] + 1 :]
+
+    def overlap(at: float) -> bool:
+        return any(began <= at <= ended for began, ended in windows)
+
+    up, down = sum(map(overlap, times_up)), sum(map(overlap, times_down))
+    return Losses(
+        len(windows), up, down, len(times_up) - up, len(times_down) - down,
+        last_heard - first_heard + len(speaker.said),
+    )  # fmt: skip
+
+
+def _about(heard: dict[int, float], missing: int) -> float:
+    """When a number that nobody heard was said: as the one before it was heard, less the way."""
+    before = missing
+    while before not in heard:
+        before -= 1
+    return heard[before] - ONE_WAY_MS / 1000

@@ -3,6 +3,7 @@
 from ipaddress import IPv6Address, IPv6Network
 
 from mip6 import keys, messages, packets
+from mip6.homeagent import authenticator as mn_ha
 from roamkey.correspondent.core.entries import Inbound
 from roamkey.correspondent.core.responder import Responder
 from roamkey.correspondent.store import Store
@@ -81,7 +82,7 @@ class HomeNode(MobileNode):
         assert packet.protocol == packets.MOBILITY and packet.checksum_ok()
         header = bytes(packet.payload)
         kcn = self.kcns[generation]
-        assert keys.verify_home_agent(kcn, care_of, self.home, header)
+        assert mn_ha.verify(kcn, care_of, self.home, header)
         message = messages.decode(header)
         assert message.kind == messages.BINDING_ACKNOWLEDGEMENT
         kinds = [kind for kind, _ in message.options if kind not in (messages.PAD1, messages.PADN)]

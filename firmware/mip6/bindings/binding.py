@@ -29,6 +29,7 @@ _UNPROVEN_GAP = const(10000)  # between updates that unauthenticated messages ma
 _MARGIN_MAX = const(60000)  # refresh so long before the end: room for five retransmissions
 
 _ANOTHER_WAY = const(350)  # without an answer, where no round trip is known
+_TOGETHER = const(100)  # updates that left so close to each other, and their answers
 _BETTER_WAY = const(3600000)  # between trials of one that was silent; doubled up to
 _BETTER_WAY_MAX = const(86400000)
 KEEPALIVE_S = const(25)  # where the correspondent names no other
@@ -74,6 +75,7 @@ class Binding:
         self.before: "Way | None" = None
         self._tries = 0  # updates in this series
         self._twice = 0  # how many ways from the first on are tried twice
+        self._both = False
         self._better_at = now + _BETTER_WAY
         self._better_pause = _BETTER_WAY
         self._told = ways.NATIVE  # the kind of way that was told of last
@@ -248,6 +250,7 @@ class Binding:
             self.ways = [way for way in self.ways if way in found]
             self._tries = len(self.ways)
             self._twice = 0
+            self._both = False
             self.ways += news
             self.way = self.way if self.way in self.ways else self.ways[0]
             self.why = None if self.why == NO_WAY else self.why
@@ -356,8 +359,7 @@ class Binding:
         return self.keys
 
     def _tell_generation(self, generation: int) -> None:
-        if self.generation is not None:
-            self._owner.emit("generation", self.correspondent, generation)
+        self._owner.emit("generation", self.correspondent, generation)
         self.generation = generation
 
     def _aim(self, way: "Way", now: int) -> None:
@@ -384,10 +386,12 @@ class Binding:
         """Old updates on their way are forgotten; the next goes as soon as the rate allows.
 
         Where the binding is good the way in use comes first, twice, but for one that is better and
-        is tried again now and then.
+        is tried again now and then. On a network where the first of two had answers before, one
+        that doesn't come was lost, most likely: then both are tried.
         """
         found = self._owner.ways.of(self.index)
         self._tries = self._twice = 0
+        self._both = False
         if self.usable and self.way in found:
             first = [self.way]
             best = self._owner.ways.by_merit(self.index)[0]
@@ -400,6 +404,8 @@ class Binding:
             found = first + [way for way in found if way not in first]
         else:
             self.way = found[0] if found else None
+            self._both = len(found) == 2 and self._owner.ways.passes(found[0][0])
+            self._twice = int(self._both)
             self._better_pause = _BETTER_WAY
             self._better_at = now + _BETTER_WAY
         self.ways = found
@@ -413,13 +419,19 @@ class Binding:
 
     def _choose(self, now: int) -> None:
         """The way of the next update: one after the other soon, from the first on; then, after a
-        retransmission's pause, all of them again."""
+        retransmission's pause, all of them again. With `_both` the other way and the first one
+        together are the first retransmission."""
         at = self._tries
         self._tries = at + 1
-        way = self.ways[(at - self._twice if at else 0) % len(self.ways)]
         self.pace.soon = 0
-        if at >= self._twice and way != self.ways[-1]:
-            self.pace.soon = self.pace.prompt or _ANOTHER_WAY
+        if self._both and at < 3 and len(self.ways) == 2:
+            way = self.ways[at & 1]
+            if at < 2:
+                self.pace.soon = 1 if at else self.pace.prompt
+        else:
+            way = self.ways[(at - self._twice if at else 0) % len(self.ways)]
+            if at >= self._twice and way != self.ways[-1]:
+                self.pace.soon = self.pace.prompt or _ANOTHER_WAY
         if way != self._aimed:
             self._aim(way, now)
         if self._held is not None and (self.deleting or self._held[0] != way):
@@ -501,15 +513,17 @@ class Binding:
         """Have data go the way that brought the answer.
 
         Of several updates the correspondent believes the last: where one is on its way that left
-        later by another way, it is told once more.
+        later by another way, it is told once more; but where that is a better one, and left just
+        behind, its own answer is about to be there.
         """
         way = self.pace.way_of(message.sequence)
-        last = self.pace.later(message.sequence)
+        last, apart = self.pace.later(message.sequence)
         assert way is not None  # update_list.py: the answer is to one that is awaited
         self.round_trip = round_trip
         self.pace.took(round_trip)
         if last is not None and last != way:
-            self.refresh_at = now
+            better = way in self.ways and last in self.ways[: self.ways.index(way)]
+            self.refresh_at = now + (_TOGETHER if better and apart < _TOGETHER else 0)
         if way[0] != self._told:
             self._told = way[0]
             self._owner.emit("way", self.correspondent, ways.NAMES[way[0]])

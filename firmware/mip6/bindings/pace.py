@@ -99,10 +99,14 @@ class Pace:
             return self._ways[self._numbers.index(sequence)]
         return None
 
-    def later(self, sequence: int) -> "Way | None":
-        """The way of the last update, where its answer is awaited and it isn't this one."""
+    def later(self, sequence: int) -> "tuple[Way | None, int]":
+        """The way of the last update, where its answer is awaited and it isn't this one, and how
+        many milliseconds after this one it left; (None, 0) else."""
         last = max(self._numbers)
-        return self.way_of(last) if last > sequence else None
+        at, then = self.sent_at(last), self.sent_at(sequence)
+        if last <= sequence or at is None or then is None:
+            return None, 0
+        return self.way_of(last), at - then
 
     def took(self, milliseconds: int) -> None:
         """An answer came so long after its update (RFC 6298 section 2)."""

@@ -92,6 +92,7 @@ class BindingUpdateList:
         self.drops: dict[str, int] = {}
         self.emit = emit
         self.closing = False
+        self.uplink: str | None = None  # that the address in use is on, for the log
         self.valid_until: int | None = None  # of the address in use, milliseconds; None: for ever
         # whether the address in use stays usable, on another uplink, beside what `attach` is told
         self.overlaps = False
@@ -152,7 +153,7 @@ class BindingUpdateList:
             return
         self.care_of = care_of_address
         if moved:
-            self.emit("attached", care_of_address, None)
+            self.emit("attached", care_of_address, self.uplink)
         for binding in self.bindings:
             back = binding.holds(care_of_address, now) and states.knows(binding.state, states.BACK)
             binding.attach(states.BACK if back else self.attachment, now, moved)
@@ -304,7 +305,7 @@ class BindingUpdateList:
         binding = self.find(destination)
         way = None if binding is None or binding is self.home_agent else binding.data_way
         if way is None:
-            return self._through_home_agent(destination, protocol, payload)
+            return self.by_home_way(destination, protocol, payload)
         _, care_of, outer, port = way
         if care_of == self.home_address:
             return care_of, destination, protocol, payload
@@ -320,21 +321,6 @@ class BindingUpdateList:
             self._options[protocol] = option
         return care_of, destination, packets.DESTINATION_OPTIONS, option + payload
 
-    def _through_home_agent(
-        self, destination: bytes, protocol: int, payload: "Octets"
-    ) -> "Outgoing":
-        """A whole packet in a packet to the home agent (RFC 6275 section 11.3.1)."""
-        agent = self.home_agent
-        assert agent is not None and agent.data_way is not None
-        _, care_of, outer, port = agent.data_way
-        octets = len(payload)
-        whole = packets.ipv6_header(self.home_address, destination, protocol, octets) + payload
-        if outer is None:
-            return care_of, agent.correspondent, packets.IPV6, whole
-        if octets >= packets.KEEPALIVE_OCTETS - packets.IPV6_HEADER_OCTETS:
-            self._carrying = agent
-        return care_of, outer, packets.ENCAPSULATED + port, whole
-
     def has_home_way(self) -> bool:
         """Whether packets may leave from the home address to anybody: at home, or through the
         home agent."""
@@ -346,7 +332,11 @@ class BindingUpdateList:
         """A packet that leaves that way; only while there is one."""
         if self.attachment == states.HOME:
             return self.home_address, destination, protocol, payload
-        return self._through_home_agent(destination, protocol, payload)
+        agent = self.home_agent
+        assert agent is not None
+        if len(payload) >= packets.KEEPALIVE_OCTETS - packets.IPV6_HEADER_OCTETS:
+            self._carrying = agent
+        return agent.carry(destination, protocol, payload)
 
     def carried(self, now: int) -> None:
         """What `carry` made has left. It takes the place of a keepalive where it is as long as the
@@ -384,7 +374,9 @@ class BindingUpdateList:
                     packet, source, next_header - packets.ENCAPSULATED
                 )
             elif tunnelled:
-                packet = self._unwrap(source, payload)
+                if self.home_agent is None:
+                    raise Violation("tunnel", "a packet in a packet, and no home agent")
+                packet = self.home_agent.unwrap(source, payload)
             else:
                 packet = packets.parse_payload(next_header, payload, source, destination)
             if packet.protocol != packets.MOBILITY:
@@ -401,20 +393,11 @@ class BindingUpdateList:
         if binding is not None and _comes(binding, outer, port):
             return False
         agent = self.home_agent
-        if agent is not None and _may_pass_on(agent) and _comes(agent, outer, port):
+        if agent is not None and agent.passes_on() and _comes(agent, outer, port):
             return True
         if binding is None:
             raise Violation("unknown correspondent", "a datagram from a stranger")
         raise Violation("endpoint", "a datagram from elsewhere than the correspondent")
-
-    def _unwrap(self, source: bytes, payload: "Octets") -> "packets.Packet":
-        """The packet in a packet from the home agent (RFC 6275 section 11.3.3)."""
-        agent = self.home_agent
-        if agent is None or source != agent.correspondent:
-            raise Violation("tunnel", "a packet in a packet, and not from the home agent")
-        if not _may_pass_on(agent):
-            raise Violation("tunnel", "a packet in a packet, and no binding at the home agent")
-        return packets.parse(payload)
 
     def _data(self, packet: "packets.Packet") -> "packets.Packet":
         """Data are the user's if they were sent to the home address, and by who they say: with no
@@ -440,7 +423,7 @@ class BindingUpdateList:
         if binding is None:
             raise Violation("unknown correspondent", "mobility message from a stranger")
         if binding.procedure is not None and message.kind in _TESTS:
-            self._tested(binding, packet, message, tunnelled, now)
+            binding.tested(packet, tunnelled, now)  # type: ignore[attr-defined]  # it has one
             return
         if tunnelled:
             raise Violation("unexpected", "signalling through the home agent")
@@ -455,26 +438,6 @@ class BindingUpdateList:
             self._unproven(binding, states.REQUESTED, now)
         else:
             raise Violation("unexpected", "a message that a mobile node doesn't take")
-
-    def _tested(
-        self,
-        binding: "Binding",
-        packet: "packets.Packet",
-        message: "messages.Message",
-        tunnelled: bool,
-        now: int,
-    ) -> None:
-        """A Home Test comes through the home agent, to the home address; a Care-of Test to the
-        care-of address, and nothing is between (RFC 6275 section 11.6.2)."""
-        if message.kind == messages.HOME_TEST:
-            there = packet.logical_destination == self.home_address
-            there = there and (tunnelled or self.attachment == states.HOME)
-        else:
-            there = packet.logical_destination == self.care_of and not tunnelled
-        if not there:
-            raise Violation("unexpected", "a test's answer by another way than the test's")
-        if not binding.tested(message, now):  # type: ignore[attr-defined]  # it has a procedure
-            raise Violation("cookie", "a test's answer that nobody asked for")
 
     def _complain(
         self, packet: "packets.Packet", whole: "tuple[int, Octets]", reason: str, now: int
@@ -606,8 +569,3 @@ def _comes(binding: "Binding", outer: bytes, port: int) -> bool:
     if before is not None and before[2] == outer and before[3] == port:
         return True
     return any(way[2] == outer and way[3] == port for way in binding.ways)
-
-
-def _may_pass_on(agent: "Binding") -> bool:
-    """Whether the home agent may hold a binding: the answer that says so may be on its way."""
-    return agent.data_way is not None or agent.state == states.REGISTERING

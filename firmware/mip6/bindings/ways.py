@@ -63,6 +63,7 @@ class Ways:
         self._asked: dict[str, tuple[int, int]] = {}  # name -> (when to ask again, pause)
         self._won: list[tuple[str, int]] = []  # (network, kind), the latest last
         self._found: list[list[Way] | None] = [None] * len(peers)  # what `of` gave
+        self._passed: dict[str, int] = {}  # network -> the kind that had the last answer there
         self._reached: dict[int, list[tuple[int, bytes, int]]] = {}  # see _places
         for index, peer in enumerate(peers):
             reach: list[tuple[str, int]] = []
@@ -100,6 +101,10 @@ class Ways:
                 ways = self._in_order(ways)
             self._found[index] = ways
         return ways
+
+    def passes(self, kind: int) -> bool:
+        """Whether ways of this kind had the last answer on the network of now, since the start."""
+        return self._passed.get(self.network) == kind
 
     def _in_order(self, ways: "list[Way]") -> "list[Way]":
         """What won on this network last time comes first."""
@@ -146,6 +151,9 @@ class Ways:
 
     def answered(self, index: int, way: "Way") -> None:
         """An answer came by this way to correspondent `index`, on the network of now."""
+        if len(self._passed) >= _NETWORKS_MAX and self.network not in self._passed:
+            self._passed.clear()
+        self._passed[self.network] = way[0]
         for host, port in self._reach[index]:
             known = self._known[host]
             if host in self._names and port == way[3] and way[2] in known:

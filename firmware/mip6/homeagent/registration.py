@@ -10,17 +10,19 @@ believed whatever it, or anybody in its name, says (`keyed`). Its numbers are ke
 memory alone: there is no key whose life they guard.
 """
 
-from .. import keys, messages
+from .. import keys, messages, packets
 from ..bindings import states, updates
 from ..bindings.binding import Binding
 from ..compat import const
+from ..errors import Violation
+from . import authenticator as mn_ha
 
 TYPE_CHECKING = const(False)
 
 if TYPE_CHECKING:
     from ..bindings.update_list import BindingUpdateList
     from ..keystore.keyset import Peer
-    from ..protocols import HmacKey, Octets
+    from ..protocols import HmacKey, Octets, Outgoing
 
 _NUMBERS = const(65536)
 _NO_MAC = bytes(keys.AUTHENTICATOR_OCTETS)
@@ -77,20 +79,57 @@ class HomeRegistration(Binding):
                 self._tell_generation(generation)
                 assert key is not None
                 self.keys = _Key(key)  # type: ignore[assignment]  # as above
-                spi = keys.SPI_OF_GENERATION_0 + generation
+                spi = mn_ha.SPI_OF_GENERATION_0 + generation
                 self.update = updates.Update(
                     self._owner.home_address,
                     self.correspondent,
                     messages.FLAG_HOME_REGISTRATION,
-                    keys.MN_HA_OPTION + spi.to_bytes(4, "big"),
+                    mn_ha.OPTION + spi.to_bytes(4, "big"),
                     self._owner.home_address,
                 )
         return self.keys  # type: ignore[return-value]  # made above, or from the start on
 
     def _proves(self, key: "HmacKey", care_of_address: bytes, header: "Octets") -> bool:
-        return not self.keyed or keys.verify_home_agent(
+        return not self.keyed or mn_ha.verify(
             key, care_of_address, self._owner.home_address, header
         )
+
+    # The tunnel
+
+    def carry(self, destination: bytes, protocol: int, payload: "Octets") -> "Outgoing":
+        """A whole packet in a packet to the home agent (RFC 6275 section 11.3.1); only while
+        `data_way` is there."""
+        assert self.data_way is not None
+        _, care_of, outer, port = self.data_way
+        whole = packets.ipv6_header(self._owner.home_address, destination, protocol, len(payload))
+        whole += payload
+        if outer is None:
+            return care_of, self.correspondent, packets.IPV6, whole
+        return care_of, outer, packets.ENCAPSULATED + port, whole
+
+    def unwrap(self, source: bytes, payload: "Octets") -> "packets.Packet":
+        """The packet in a packet from an address (RFC 6275 section 11.3.3). Raises Violation."""
+        if source != self.correspondent:
+            raise Violation("tunnel", "a packet in a packet, and not from the home agent")
+        if not self.passes_on():
+            raise Violation("tunnel", "a packet in a packet, and no binding at the home agent")
+        octets = memoryview(payload)
+        if len(octets) < packets.IPV6_HEADER_OCTETS or octets[0] >> 4 != 6:
+            raise Violation("tunnel", "no packet in a packet")
+        end = packets.IPV6_HEADER_OCTETS + (octets[4] << 8 | octets[5])
+        if end > len(octets):
+            raise Violation("truncated", "a packet in a packet shorter than it says")
+        return packets.parse_payload(
+            octets[6],
+            octets[packets.IPV6_HEADER_OCTETS : end],
+            bytes(octets[8:24]),
+            bytes(octets[24:40]),
+            octets[7],
+        )
+
+    def passes_on(self) -> bool:
+        """Whether it may hold a binding: the answer that says so may be on its way."""
+        return self.data_way is not None or self.state == states.REGISTERING
 
     # Numbers of a home agent without a key
 

@@ -256,7 +256,7 @@ class Port:
             if link is not None:
                 link.up = False
                 self._home.gone(link)
-                self._settings.give_back(link.name)
+                self._settings.forget(link.name)
                 self._follow(link)
             return
         link = self._links.get(index)
@@ -289,7 +289,7 @@ class Port:
     def _take_link(self, link: "Link", name: str, up: bool, changes: int) -> None:
         if link.name != name and link.name:  # renamed: what was told bears the old name
             link.up = False
-            self._settings.give_back(link.name)
+            self._settings.renamed(link.name, name)
             self._follow(link)
         if link.up and up and link.changes != changes:  # it failed so shortly that nobody said so
             self._take_link(link, name, False, changes)
@@ -297,8 +297,8 @@ class Port:
         serves = self._priority(name) is not None
         if link.up != up and serves and self._ration.take(now()):
             self.note("link", name + (" up" if up else " down"))
-        if serves and (link.name != name or link.up != up):
-            self._settings.take(name)
+        if link.name != name or link.up != up:
+            self._set(name)
         if link.up and not up:
             link.failed()
             link.is_home = False
@@ -306,6 +306,12 @@ class Port:
         link.name, link.up = name, up
         if came:
             self._ask(link)
+
+    def _set(self, name: str) -> None:
+        """Have an interface's settings as they should be."""
+        serves = self._priority(name) is not None
+        if not (self._settings.take(name) if serves else self._settings.give_back(name)):
+            self._again()
 
     def _heard(self, link: "Link") -> None:
         """A router advertises on a link."""
@@ -338,7 +344,7 @@ class Port:
         for index, link in list(self._links.items()):
             if index not in seen:
                 link.up = False
-                self._settings.give_back(link.name)
+                self._settings.forget(link.name)
                 del self._links[index]
             for address in list(link.usable):
                 if (index, address) not in seen:
@@ -406,8 +412,7 @@ class Port:
         except OSError as error:  # gone again
             self._fault(error)
             _shut(sockets, watches)
-            if self._retrying is None:
-                self._retrying = asyncio.create_task(self._retry())
+            self._again()
             return False
         self._open[address] = _Open(link.name, sockets, watches)
         return True
@@ -418,14 +423,21 @@ class Port:
             return ()
         return _WITH_TUNNEL[:-1] if self._home.address is None else _WITH_TUNNEL
 
+    def _again(self) -> None:
+        """Where an address couldn't be used, or a setting not made, look once more soon."""
+        if self._retrying is None:
+            self._retrying = asyncio.create_task(self._retry())
+
     async def _retry(self) -> None:
-        """Where an address could not be used, look once more soon."""
         await asyncio.sleep(_AGAIN_S)
-        self._retrying = None
         try:
+            for link in self._links.values():
+                self._set(link.name)  # once more, not for ever
+            self._retrying = None
             for link in list(self._links.values()):
                 self._follow(link)
         except Exception as error:
+            self._retrying = None
             self._sink.failed(error)
 
     def _close(self, address: bytes) -> None:

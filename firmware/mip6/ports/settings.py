@@ -14,7 +14,7 @@ import errno
 
 _ROOM = "/proc/sys/net/ipv6/conf/"
 _OPTIMISTIC = "optimistic_dad"
-_SETTINGS = (_OPTIMISTIC, "use_optimistic")
+_SETTINGS = ("optimistic_dad", "use_optimistic")
 _OFF = "0"
 _OURS = "2"
 #: Names of interfaces that are another room, or none.
@@ -38,17 +38,21 @@ class Settings:
         self._refused: dict[str, str] = {}  # interface -> why it can't be
         self._taken: set[str] = set()
 
-    def take(self, name: str) -> None:
-        """An interface is an uplink: have its addresses used at once, where we may."""
+    def take(self, name: str) -> bool:
+        """An interface is an uplink: have its addresses used at once, where we may. Whether that
+        is all: after a new name the settings may take a moment to appear."""
         if name in _ROOMS_OF_OTHERS or "/" in name:
-            return
+            return True
         why = self._switch_on(name)
+        if why and name in self._taken:
+            return False
         if why and not _detects(name):
             why = ""
         if why:
             self._refused[name] = why
         else:
             self._refused.pop(name, None)
+        return True
 
     def _switch_on(self, name: str) -> str:
         """Why not, or nothing."""
@@ -66,23 +70,37 @@ class Settings:
         self._taken.add(name)
         return ""
 
-    def give_back(self, name: str) -> None:
-        """It is one no more: what we set is as it was, what others set meanwhile stays."""
+    def give_back(self, name: str) -> bool:
+        """It is none, or no more: what we set is as it was, what others set meanwhile stays.
+        Whether that is all, as above."""
         self._refused.pop(name, None)
         if name not in self._taken:
-            return
-        self._taken.discard(name)
-        for setting in _SETTINGS:
-            try:
+            return True
+        try:
+            for setting in _SETTINGS:
                 if _read(name, setting) == _OURS:
                     _write(name, setting, _OFF)
-            except OSError:  # the interface is gone, and its settings with it
-                pass
+        except OSError:
+            return False
+        self._taken.discard(name)
+        return True
+
+    def renamed(self, before: str, name: str) -> None:
+        """An interface has another name: it is taken, or given back, by that one."""
+        if before in self._taken:
+            self._taken.add(name)
+        self.forget(before)
+
+    def forget(self, name: str) -> None:
+        """An interface is gone, and its settings with it."""
+        self._taken.discard(name)
+        self._refused.pop(name, None)
 
     def give_all_back(self) -> None:
         """The end."""
         for name in list(self._taken):
             self.give_back(name)
+        self._taken.clear()
         self._refused.clear()
 
     def text(self) -> str:

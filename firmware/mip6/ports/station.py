@@ -63,7 +63,7 @@ _BARREN_MS = const(15000)  # without an address
 _SILENT_MS = const(2500)  # updates go unanswered: the interface is made anew, once
 _SILENCE_MS = const(8000)  # the network is of no use
 _DOUBT_MS = const(600)  # routers answer within half a second
-_FRESH_MS = const(3000)  # but each three seconds only: what was renewed since isn't doubted
+_FIRST_MS = const(1000)  # so those that come after this came later
 _AGAIN_MS = const(60000)  # between looks round from a network that is of no use
 _SHUN_MAX_MS = const(3600000)
 _REJOINS = const(8)  # at once, because of new addresses; then one in
@@ -132,6 +132,7 @@ class Station:
         self._newcomer: _Address | None = None  # not to be used until the others were asked for
         self._rejoins = Ration(_REJOINS, _REJOIN_MS)
         self._doubt_until: int | None = None
+        self._kept = False
         self._settle_at = self._ask_at = self._asks = self._list_at = self._up_at = 0
         self._retire_at: int | None = None
         self._retire_step = self._free_at = self._routers_asked_at = 0
@@ -148,6 +149,11 @@ class Station:
         self._known = known
         self._news = True
         self._shunned = {}
+
+    def use_ipv4(self, of_use: bool) -> None:
+        """Whether an IPv4 address is of any use from now on."""
+        self.ipv4 = of_use
+        self._listed = None  # what is there is told again
 
     def usable(self) -> "list[_Address]":
         """The addresses that can be used."""
@@ -213,9 +219,8 @@ class Station:
         self._patience = at + _BARREN_MS
         self._up_at = self._list_at = at
         self._settle_at = at + _SOON_MS
-        for entry in self._addresses:  # of this network, or of another one of that name
-            entry.renewed = at - _FRESH_MS
-        if self._addresses:
+        self._kept = bool(self._addresses)  # of this network, or of another one of that name
+        if self._kept:
             self._nic.doubt()
         self._changed()
         self._asks = 1
@@ -431,15 +436,16 @@ class Station:
                     self._newcomer = None
             entry.life, entry.valid = life, valid
         if had and not self.usable():
+            self._asked_at = None  # whoever has a duplicate's answers, we don't
             self._patience = max(self._patience, at + _BARREN_MS)
 
     def _add(self, entry: "_Address", at: int) -> None:
-        """An address is there. Where none of those before was renewed lately it may be another
-        network's than theirs: that is asked first."""
+        """An address is there. Beside those that lwIP had before the link came up, or for a while,
+        it may be another network's than theirs: that is asked first."""
         if self._addresses:
             if not self._retire_step:
                 self._retire_at = max(at + _ASK_MS, self._free_at)
-            if all(at - one.renewed >= _FRESH_MS for one in self._addresses):
+            if self._kept or at - self._up_at >= _FIRST_MS:
                 self._newcomer = entry
                 self._doubt_until = None
         self._addresses.append(entry)

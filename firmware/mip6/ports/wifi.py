@@ -79,7 +79,7 @@ class WifiPort:
         packets in packets, too. Raises OSError where all sockets are in use."""
         tunnel = home is not None
         self._wanted = native
-        self._station.ipv4 = ipv4
+        self._station.use_ipv4(ipv4)
         if not native or tunnel != self._tunnel:
             self._close_native()
         self._tunnel = tunnel

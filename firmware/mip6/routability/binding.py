@@ -15,6 +15,7 @@ from .. import keys, messages, packets
 from ..bindings import states, updates
 from ..bindings.binding import Binding
 from ..compat import const
+from ..errors import Violation
 from .procedure import CARE_OF, HOME, Procedure
 
 TYPE_CHECKING = const(False)
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 _NUMBERS = const(65536)
 _LIFETIME_MAX = const(420)  # seconds: MAX_RR_BINDING_LIFETIME, RFC 6275 section 12
+_KIND_AT = const(2)  # in the Mobility Header
 _INDICES_AT = const(14)  # in the Mobility Header: behind the option's type and length
 _NO_INDICES = bytes((messages.NONCE_INDICES, 4, 0, 0, 0, 0))
 
@@ -100,21 +102,34 @@ class RoutedBinding(Binding):
         self._drew_test = True
         source = owner.home_address if which == HOME else self.procedure.care_of
         assert source is not None
-        message = messages.with_checksum(message, source, self.correspondent)
+        value = packets.checksum(source, self.correspondent, packets.MOBILITY, message)
+        message[messages.CHECKSUM_AT] = value >> 8
+        message[messages.CHECKSUM_AT + 1] = value & 255
         if which == CARE_OF:
             return source, self.correspondent, packets.MOBILITY, message
         return owner.by_home_way(self.correspondent, packets.MOBILITY, message)
 
-    def tested(self, message: "messages.Message", now: int) -> bool:
-        """Take a Home Test or a Care-of Test; whether it answers what was asked."""
-        if not self.procedure.receive(message):
-            return False
+    def tested(self, packet: "packets.Packet", tunnelled: bool, now: int) -> None:
+        """Take a Home Test or a Care-of Test. Raises Violation where nobody asked for it.
+
+        A Home Test comes through the home agent, to the home address; a Care-of Test to the
+        care-of address, and nothing is between (RFC 6275 section 11.6.2).
+        """
+        owner = self._owner
+        home = packet.payload[_KIND_AT] == messages.HOME_TEST
+        if home:
+            there = packet.logical_destination == owner.home_address
+            there = there and (tunnelled or owner.attachment == states.HOME)
+        else:
+            there = packet.logical_destination == self.procedure.care_of and not tunnelled
+        if not there:
+            raise Violation("unexpected", "a test's answer by another way than the test's")
+        if not self.procedure.receive(HOME if home else CARE_OF, packet.payload):
+            raise Violation("cookie", "a test's answer that nobody asked for")
         self.heard_at = now
         self._aimed = None  # the next update is made under other tokens
         self._waiting = False
-        home = message.kind == messages.HOME_TEST
-        self._owner.emit("tested", self.correspondent, "home" if home else "care-of")
-        return True
+        owner.emit("tested", self.correspondent, "home" if home else "care-of")
 
     def wakes_at(self) -> int | None:
         """As Binding.wakes_at."""

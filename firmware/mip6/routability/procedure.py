@@ -23,7 +23,7 @@ TYPE_CHECKING = const(False)
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..protocols import HmacKey
+    from ..protocols import HmacKey, Octets
 
 # Milliseconds
 _TOKEN = const(210000)  # MAX_TOKEN_LIFETIME, section 12
@@ -34,6 +34,12 @@ _APART = const(334)  # MAX_UPDATE_RATE: three a second
 _NEVER = const(-10000000)
 
 _COOKIE_OCTETS = const(8)
+
+# Offsets in a Home Test and a Care-of Test (sections 6.1.5 and 6.1.6)
+_INDEX_AT = const(6)
+_COOKIE_AT = const(8)
+_TOKEN_AT = const(16)
+_END = const(24)
 
 HOME = const(0)
 CARE_OF = const(1)
@@ -166,7 +172,7 @@ class Procedure:
         if test.token is not None and now - test.made_at >= _RENEWED:
             test.begin(now, self._random)
 
-    def run(self, now: int, tunnel: bool) -> "tuple[int, bytes] | None":
+    def run(self, now: int, tunnel: bool) -> "tuple[int, bytearray] | None":
         """(HOME or CARE_OF, message without its checksum) that is due, or None. `tunnel`: whether
         there is a way through the home agent."""
         for which in (HOME, CARE_OF):
@@ -175,8 +181,9 @@ class Procedure:
             if at is not None and now >= at and (tunnel or which == CARE_OF):
                 test.note(now)
                 kind = messages.HOME_TEST_INIT if which == HOME else messages.CARE_OF_TEST_INIT
-                head = bytes((packets.NO_NEXT_HEADER, 1, kind, 0, 0, 0, 0, 0))
-                return which, head + test.cookie
+                message = bytearray((packets.NO_NEXT_HEADER, 1, kind, 0, 0, 0, 0, 0))
+                message.extend(test.cookie)
+                return which, message
         return None
 
     def wakes_at(self, tunnel: bool, keep: bool) -> int | None:
@@ -193,15 +200,10 @@ class Procedure:
                 soonest = at
         return soonest
 
-    def receive(self, message: "messages.Message") -> bool:
-        """Take a Home Test or a Care-of Test; whether it answers what was asked. The caller has
-        seen that it came to the address that it speaks of, and from the correspondent."""
-        if message.kind == messages.HOME_TEST:
-            return self._tests[HOME].take(
-                message.home_init_cookie, message.home_nonce_index, message.home_keygen_token
-            )
-        return self._tests[CARE_OF].take(
-            message.care_of_init_cookie,
-            message.care_of_nonce_index,
-            message.care_of_keygen_token,
-        )
+    def receive(self, which: int, header: "Octets") -> bool:
+        """Take a Home Test (HOME) or a Care-of Test (CARE_OF), a whole message; whether it answers
+        what was asked. The caller has seen that it came to the address that it speaks of, and from
+        the correspondent."""
+        index = header[_INDEX_AT] << 8 | header[_INDEX_AT + 1]
+        cookie = bytes(header[_COOKIE_AT:_TOKEN_AT])
+        return self._tests[which].take(cookie, index, bytes(header[_TOKEN_AT:_END]))

@@ -79,6 +79,13 @@ def _summarize(made: reports.Report) -> None:
         if one is not None:
             values = (one.median, one.p95, one.worst)
             table.add_row(title, str(one.count), *(f"{value:,.0f}" for value in values))
+    for why, one in made.kinds.items() if len(made.kinds) > 1 else ():
+        if one is not None:
+            values = (one.median, one.p95, one.worst)
+            table.add_row(
+                f"Link up → first datagram, {reports.WHY[why]}", str(one.count),
+                *(f"{value:,.0f}" for value in values),
+            )  # fmt: skip
     for way, one in made.ways.items() if tuple(made.ways) != (NATIVE,) else ():
         if one is not None:
             values = (one.median, one.p95, one.worst)
@@ -86,6 +93,8 @@ def _summarize(made: reports.Report) -> None:
                 f"Signalling, {way}", str(one.count), *(f"{value:,.0f}" for value in values)
             )
     Console(highlight=False).print(table)
+    if made.headline:
+        typer.echo(made.headline)
     if made.loss.sent:
         lost = made.loss
         typer.echo(f"datagrams lost: {lost.lost} of {lost.sent} ({lost.percent:.1f} %)")

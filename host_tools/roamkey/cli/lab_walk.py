@@ -8,6 +8,7 @@ import typer
 
 from roamkey.cli.output import fresh_folder
 from roamkey.errors import BoardError
+from roamkey.field import folder, report
 from roamkey.lab import sandbox
 from roamkey.lab.walk import script as scripts
 from roamkey.lab.walk.run import Walk
@@ -46,4 +47,7 @@ def walk(
     except TimeoutError as error:
         raise BoardError(f"{error} (see {out / 'correspondent.log'})") from error
     if not quiet:
+        felt = report.make(folder.read(out)).headline
+        if felt:
+            typer.echo(felt)
         typer.echo(f"the walk's logs are in {out}: roamkey field report {out}")

@@ -13,6 +13,7 @@ from typing import Any
 
 from mip6 import keys, messages, packets
 from mip6.addresses import IPV4_MAPPED
+from mip6.homeagent import authenticator as mn_ha
 from roamkey.decode.outer import Outer
 from roamkey.decode.tokens import Tokens
 from roamkey.registry.records import PairKeys
@@ -243,9 +244,7 @@ def _signed(pair: PairKeys, who: Parties, packet: packets.Packet, message: Any) 
     due = _forms_due(message, who)
     for key in pair.keys:
         if message.options[-1][0] == messages.AUTHENTICATION:
-            if keys.verify_home_agent(
-                key.kcn, who.care_of_address, who.home_address, packet.payload
-            ):
+            if mn_ha.verify(key.kcn, who.care_of_address, who.home_address, packet.payload):
                 return Authenticity(RIGHT, key.generation, by=HOME_AGENT_KEY)
             continue
         home = keys.home_keygen_token(key.kcn, who.home_address, pair.home_nonce)

@@ -124,17 +124,19 @@ def as_lines(log: BoardLog) -> str:
 
 
 def merge(objects: Iterable[dict[str, Any]], name: str) -> list[BoardLog]:
-    """The logs in objects of such files, one for each board. Raises BadInputError (`name`)."""
-    logs: dict[str, BoardLog] = {}
+    """The logs in objects of such files, one for each board and home address. Raises BadInputError
+    (`name`).
+
+    Asked over the air a board doesn't say which it is: then it is the one that had the address.
+    """
+    logs: dict[tuple[str, str | None], BoardLog] = {}
     current: BoardLog | None = None
     try:
         for one in objects:
             if one["type"] == "board":
                 board = values.text(one["board"])
                 home_address = one["home_address"] and values.address(one["home_address"])
-                current = logs.setdefault(home_address or board, BoardLog(board, home_address))
-                if board != home_address:
-                    current.board = board
+                current = logs.setdefault((board, home_address), BoardLog(board, home_address))
             elif current is None:
                 raise BadInputError(f"{name}: an event before the line that names its board")
             elif one["type"] == "clock":
@@ -150,10 +152,37 @@ def merge(objects: Iterable[dict[str, Any]], name: str) -> list[BoardLog]:
                 boot, ms = values.integer(one["boot"]), values.integer(one["ms"])
                 detail = tuple(values.word(word) for word in one["detail"])
                 current.events.append(Event(boot, ms, values.text(one["kind"]), detail))
-        for log in logs.values():
+        found = _of_boards(list(logs.values()))
+        for log in found:
             unique = dict.fromkeys(log.events)  # of one millisecond, in the order of the log
             log.events = sorted(unique, key=lambda event: (event.boot, event.ms))
             log.clocks = sorted(set(log.clocks))
     except (KeyError, TypeError, ValueError):
         raise BadInputError(f"{name}: not a board's log") from None
-    return list(logs.values())
+    return _each_event_once(found)
+
+
+def _of_boards(logs: list[BoardLog]) -> list[BoardLog]:
+    """The logs, what was asked over the air being part of the board's own."""
+    found = [log for log in logs if log.board != log.home_address]
+    for log in logs:
+        if log.board == log.home_address:
+            owners = [one for one in found if one.home_address == log.home_address]
+            if len(owners) == 1:
+                owners[0].events += log.events
+                owners[0].clocks += log.clocks
+            else:
+                found.append(log)
+    return found
+
+
+def _each_event_once(logs: list[BoardLog]) -> list[BoardLog]:
+    """A board that got another home address told its events of before under that one, too: they
+    are of the address that it had when they were first told."""
+    logs.sort(key=lambda log: max(((one.boot, one.ms) for one in log.events), default=(0, 0)))
+    seen: dict[str, set[Event]] = {}
+    for log in logs:
+        before = seen.setdefault(log.board, set())
+        log.events = [one for one in log.events if one.kind == _BOOT or one not in before]
+        before.update(log.events)
+    return logs

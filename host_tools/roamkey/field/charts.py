@@ -14,10 +14,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from roamkey.field import bars
 from roamkey.field import palette as colours
-from roamkey.field.handovers import PHASES, Handover
+from roamkey.field.handovers import Handover
 from roamkey.field.palette import Palette
-from roamkey.field.report import MEASURES, WHY, Node, Report
+from roamkey.field.report import SHOWN, WHY, Node, Report
 from roamkey.field.shown import BARS_MAX, LANES_MAX, POINTS_MAX, costly, networks_of, thinned
 from roamkey.field.values import NATIVE
 
@@ -28,11 +29,10 @@ _STYLE: Any = {
     "font.family": ["DejaVu Sans"], "font.size": 8.5, "svg.fonttype": "none", "svg.hashsalt": "r",
     "axes.linewidth": 0.6, "hatch.linewidth": 0.6,
 }  # fmt: skip
-SPREAD_COLOURS = {"total": "n2", "signalling": "there", "gap": "n4"}
-_COST = ("down", "address", "send", "again", "there", "back")
-_SIGNALLING = _COST[2:]
-_KEYS = {"link down": "down"}
-
+SPREAD_COLOURS = {
+    "link_up_to_datagram": "n2", "radio": "down", "network": "address", "roamkey": "roamkey",
+    "gap": "n4",
+}  # fmt: skip
 Draw = Callable[[Report, Palette, bool], Figure]
 
 
@@ -190,7 +190,7 @@ def _draw_losses(axes: Axes, report: Report, palette: Palette) -> None:
 
 
 def costs(report: Report, palette: Palette, narrow: bool) -> Figure:
-    """The phases of every handover: from the lost link on, and the signalling alone."""
+    """Every handover: from the lost link to data, by whose part it is; the signalling alone."""
     found = costly(report)
     shown = [one for _, _, one in found]
     height = max(1.8, 0.215 * len(shown) + 0.75)
@@ -202,9 +202,9 @@ def costs(report: Report, palette: Palette, narrow: bool) -> Figure:
         figure, axes = pyplot.subplots(
             1, 2, figsize=(WIDE, height + 0.5), layout="constrained", sharey=True
         )
-    titles = ("Link lost → acknowledged", "Address usable → acknowledged")
-    for one, keys, title in zip(axes, (_COST, _SIGNALLING), titles, strict=True):
-        _draw_bars(one, shown, palette, keys)
+    titles = ("Link lost → first datagram", "Address usable → acknowledged")
+    for one, lengths, title in zip(axes, (bars.parts, bars.signalling), titles, strict=True):
+        bars.draw(one, shown, palette, lengths)
         one.set_title(title, loc="left", fontsize=9, color=palette["ink"])
         unanswered = any(handover.acknowledged_ms is None for handover in shown)
         note = " († never acknowledged)" if unanswered else ""
@@ -215,12 +215,11 @@ def costs(report: Report, palette: Palette, narrow: bool) -> Figure:
     for one in axes:
         one.set_yticks(range(len(shown)), labels)
     handles = [
-        Patch(color=palette[_KEYS.get(name, name)], label=text)
-        for _, _, name, text in PHASES
-        if _KEYS.get(name, name) in _COST
+        Patch(color=palette[colour], label=words)
+        for colour, words in (*bars.COST.items(), *bars.SIGNALLING.items())
     ]
     figure.legend(
-        handles=handles, ncols=1 if narrow else 3, loc="outside lower left", frameon=False,
+        handles=handles, ncols=1 if narrow else 2, loc="outside lower left", frameon=False,
         labelcolor=palette["ink"], handlelength=1, handleheight=0.9,
     )  # fmt: skip
     return figure
@@ -232,54 +231,13 @@ def _label(report: Report, node: Node, number: int, one: Handover) -> str:
     return f"{node.name}: {number} {where}" if len(report.nodes) > 1 else f"{number}  {where}"
 
 
-def _draw_bars(
-    axes: Axes, shown: Sequence[Handover], palette: Palette, keys: Sequence[str]
-) -> None:
-    rows = [
-        [
-            (key, one.phases()[name])
-            for _, _, name, _ in PHASES
-            for key in [_KEYS.get(name, name)]
-            if key in keys
-        ]
-        for one in shown
-    ]
-    totals = [sum(length or 0 for _, length in row) for row in rows]
-    limit = _limit(totals)
-    for index, row in enumerate(rows):
-        left = 0.0
-        for key, length in row:
-            length = length or 0.0
-            shown_length = max(0.0, min(length, limit - left))
-            axes.barh(index, shown_length, left=left, height=0.66, color=palette[key], lw=0)
-            left += shown_length
-        beyond = totals[index] > limit
-        text = f"{totals[index]:,.0f}" + (" →" if beyond else "")
-        text += "" if shown[index].acknowledged_ms is not None else " †"
-        axes.annotate(
-            text, (left, index), xytext=(3, 0), textcoords="offset points", va="center",
-            fontsize=7.5, color=palette["alarm" if beyond else "soft"],
-        )  # fmt: skip
-    axes.set_xlim(0, limit * 1.14)
-    axes.set_ylim(len(rows) - 0.4, -0.6)
-    axes.grid(axis="x", color=palette["line"], lw=0.6)
-    axes.set_axisbelow(True)
-
-
-def _limit(totals: list[float]) -> float:
-    """Where bars end: at the longest, unless few are far longer than the rest."""
-    ordered = sorted(totals) or [1.0]
-    usual = ordered[(len(ordered) - 1) * 3 // 4] * 2.2
-    return max(1.0, usual if ordered[-1] > 1.8 * usual else ordered[-1])
-
-
 # How they spread
 
 
 def spreads(report: Report, palette: Palette, narrow: bool) -> Figure:
     """The share of handovers that took no longer, for each measure."""
     figure, axes = pyplot.subplots(figsize=(NARROW if narrow else WIDE, 2.9), layout="constrained")
-    for key, title, _ in MEASURES:
+    for key, title, _ in SHOWN:
         colour = palette[SPREAD_COLOURS[key]]
         cumulative(axes, report.measured(key), colour, "-", title)
         spread = report.spreads[key]

@@ -19,7 +19,7 @@ from roamkey.field import charts, page, report
 from roamkey.field.figures import Spread
 from roamkey.field.handovers import PHASES
 from roamkey.field.palette import Palette
-from roamkey.field.report import MEASURES, Report
+from roamkey.field.report import MEASURES, SHOWN, Report
 from roamkey.field.values import NATIVE, WAYS
 
 _EXACT_MAX = 500
@@ -108,7 +108,7 @@ def render(first: Report, second: Report) -> str:
 def _tiles(first: Report, second: Report) -> str:
     tiles = []
     ours, theirs = first.spreads, second.spreads
-    for key, title, _ in MEASURES:
+    for key, title, _ in SHOWN:
         one, other = ours[key], theirs[key]
         if one is None or other is None:
             continue
@@ -124,7 +124,7 @@ def _tiles(first: Report, second: Report) -> str:
 def _table(first: Report, second: Report) -> str:
     ours, theirs = first.spreads, second.spreads
     named = [(key, title) for key, title, _ in MEASURES]
-    named += [(f"phase {name}", what) for _, _, name, what in PHASES]
+    named += [(f"phase {name}", what) for name, what in PHASES]
     rows = []
     for key, title in named:
         one, other = ours[key], theirs[key]
@@ -158,7 +158,7 @@ def _draw_against(second: Report) -> charts.Draw:
         figure, axes = pyplot.subplots(
             figsize=(charts.NARROW if narrow else charts.WIDE, 3.0), layout="constrained"
         )
-        for key, title, _ in MEASURES:
+        for key, title, _ in SHOWN:
             for walk, style in ((first, "-"), (second, (0, (3, 1.6)))):
                 charts.cumulative(
                     axes, walk.measured(key), palette[charts.SPREAD_COLOURS[key]], style,

@@ -2,20 +2,17 @@
 
 import ipaddress
 import math
-from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import accumulate, pairwise
+from itertools import pairwise
 
 from roamkey.field.folder import Datagram, Told
-from roamkey.field.handovers import Handover
 
 USES = 1 << 16  # of a key: sequence numbers
 _SHOWN = 40  # characters of what should be an address
 _RESTART = 16  # a number so much lower than the last: the sender began anew
 _JUMP = 1_000_000  # as much higher: nobody loses so many in a row, so it is no loss
-_AROUND_MS = 10_000.0  # a gap that ends later than this after an acceptance isn't the handover's
 
 
 @dataclass(frozen=True)
@@ -129,35 +126,6 @@ def lost_at(found: Sequence[Gap], most: int) -> list[float]:
         for gap in found[:most]
         for place in range(min(gap.lost, each))
     )
-
-
-def attribute(
-    handovers: Sequence[Handover], data: Sequence[Datagram], told: Sequence[Told]
-) -> None:
-    """Give each handover its gap in the data, and the datagrams lost from then to the next."""
-    arrivals = [one.at_ms for one in data]
-    missing = gaps(data)
-    begins = [gap.begin_ms for gap in missing]
-    longest = list(accumulate((gap.end_ms for gap in missing), max))
-    said = [one for one in told if one.outcome == "gap"]
-    times = [one.at_ms for one in said]
-    for index, handover in enumerate(handovers):
-        accepted = handover.accepted_ms
-        following = handovers[index + 1].at_ms if index + 1 < len(handovers) else math.inf
-        if accepted is None:
-            continue
-        soon = min(accepted + _AROUND_MS, following)
-        if arrivals:
-            after = bisect_left(arrivals, accepted)
-            begin = arrivals[after - 1] if after else accepted
-            if after and after < len(arrivals) and arrivals[after] < soon:
-                handover.gap_ms = arrivals[after] - begin
-            some = missing[bisect_left(longest, begin) : bisect_left(begins, following)]
-            handover.lost = sum(gap.between(begin, following) for gap in some)
-        else:
-            at = bisect_left(times, accepted)
-            ms = said[at].gap_ms if at < len(said) and times[at] < soon else None
-            handover.gap_ms = None if ms is None else float(ms)
 
 
 @dataclass(frozen=True)

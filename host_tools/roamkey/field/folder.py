@@ -6,7 +6,8 @@ Any file that ends in .json, .jsonl or .log may lie there; each says by its cont
     a correspondent's    its log (`correspondent run --log json`), or its recorded events
                          (`correspondent events --json`)
     data                 lines {"at_ms", "home_address", "number"}: numbered datagrams, as they
-                         arrived at the correspondent; numbers begin anew when the sender does
+                         arrived at the correspondent; numbers begin anew when the sender does;
+                         maybe "care_of_address", from which it came
     walk                 "walk.json": names of networks and what a script did, for captions
 
 Other files are left alone.
@@ -41,12 +42,18 @@ _EVENT_KINDS = {
 
 @dataclass(frozen=True)
 class Told:
-    """What a correspondent says. `outcome`: accepted, removed, refused, expired, gap, dropped."""
+    """What a correspondent says. `outcome`: accepted, removed, refused, expired, gap, dropped.
+
+    `care_of_address` of what was removed: the home address where the node is at home, another one
+    where it said farewell there; None where the record doesn't say (those of release 0.1.0).
+    """
 
     at_ms: int
     outcome: str
     home_address: str
+    correspondent: str | None = None
     care_of_address: str | None = None
+    previous: str | None = None
     sequence: int | None = None
     generation: int | None = None
     lifetime_s: int | None = None
@@ -58,7 +65,9 @@ class Told:
 
 # Fields that an event may have, and what may stand in them.
 _KNOWN: dict[str, Callable[[object], Any]] = {
+    "correspondent": values.address,
     "care_of_address": values.address,
+    "previous": values.address,
     "sequence": values.integer,
     "generation": values.integer,
     "lifetime_s": values.integer,
@@ -75,6 +84,7 @@ class Datagram:
 
     at_ms: float
     number: int
+    care_of_address: str | None = None
 
 
 @dataclass
@@ -103,16 +113,18 @@ def read(folder: Path) -> Walk:
         if path.name == "walk.json":
             _take_script(walk, path)
             continue
+        correspondent: str | None = None  # whose log it is
         for one in _objects(path):
             try:
                 if one.get("type") in ("board", "clock", "event"):
                     board_objects.append(one)
                 elif "number" in one and "at_ms" in one:
-                    arrived = Datagram(values.instant(one["at_ms"]), values.integer(one["number"]))
                     home_address = values.address(one.get("home_address"))
-                    walk.data.setdefault(home_address, []).append(arrived)
+                    walk.data.setdefault(home_address, []).append(_datagram(one))
+                elif one.get("event") == "ready" and "address" in one:
+                    correspondent = values.address(one["address"])
                 elif _is_one_of(one.get("event"), _LOG_OUTCOMES) and "home_address" in one:
-                    told.append(_from_log(one))
+                    told.append(_from_log(one, correspondent))
                 elif _is_one_of(one.get("kind"), _EVENT_KINDS) and "home_address" in one:
                     recorded.append(_from_event(one))
             except (ValueError, OverflowError):
@@ -128,17 +140,32 @@ def read(folder: Path) -> Walk:
 
 
 def _united(log: list[Told], recorded: list[Told]) -> list[Told]:
-    """What both tell of counts once: numbers are never used twice, so they name an update."""
-    known = {(one.home_address, one.generation, one.sequence, one.outcome) for one in log}
+    """What both tell of counts once, as does what two copies of a record tell: a number is never
+    used twice under one key, so both name an update. A log may not say whose it is."""
+    known = {_update(one, one.correspondent) for one in log}
     extra = [
         one
         for one in recorded
         if one.sequence is None
-        or (one.home_address, one.generation, one.sequence, one.outcome) not in known
+        or (_update(one, one.correspondent) not in known and _update(one, None) not in known)
     ]
     if log:
         extra = [one for one in extra if one.outcome != "expired"]
-    return sorted([*log, *extra], key=lambda one: (one.at_ms, one.sequence or 0))
+    unique = dict.fromkeys([*log, *extra])
+    return sorted(unique, key=lambda one: (one.at_ms, one.sequence or 0))
+
+
+def _update(one: Told, correspondent: str | None) -> tuple[object, ...]:
+    return one.home_address, correspondent, one.generation, one.sequence, one.outcome
+
+
+def _datagram(one: dict[str, Any]) -> Datagram:
+    care_of = one.get("care_of_address")
+    return Datagram(
+        values.instant(one["at_ms"]),
+        values.integer(one["number"]),
+        None if care_of is None else values.address(care_of),
+    )
 
 
 def _objects(path: Path) -> Iterator[dict[str, Any]]:
@@ -204,7 +231,8 @@ def _is_one_of(value: object, known: Container[str]) -> bool:
     return isinstance(value, str) and value in known
 
 
-def _from_log(one: dict[str, Any]) -> Told:
+def _from_log(one: dict[str, Any], correspondent: str | None) -> Told:
+    one = {"correspondent": correspondent, **one}
     at = datetime.fromisoformat(values.text(one.get("time")).replace("Z", "+00:00"))
     return _told(one, round(values.instant(at.timestamp() * 1000)), one["event"])
 

@@ -10,7 +10,7 @@ from roamkey.field import charts, shown, values
 from roamkey.field import palette as colours
 from roamkey.field.figures import USES, Spread
 from roamkey.field.handovers import PHASES, Handover
-from roamkey.field.report import MEASURES, WHY, Report
+from roamkey.field.report import MEASURES, SHOWN, WHY, Report
 from roamkey.field.values import NATIVE
 
 _DASH = "–"
@@ -146,8 +146,8 @@ def _tiles(report: Report) -> str:
     moves, loss, error = report.moves, report.loss, report.clock_error_ms
     again = sum(max(0, one.updates - 1) for one in moves)
     tiles = [
+        *(_spread_tile(title, spreads[key]) for key, title, _ in SHOWN),
         tile("Handovers", str(len(moves)), "", f"{again} updates sent again"),
-        *(_spread_tile(title, spreads[key]) for key, title, _ in MEASURES),
     ]
     if loss.sent:
         tiles.append(
@@ -181,12 +181,17 @@ def _spread_table(report: Report) -> str:
     rows = []
     spreads = report.spreads
     named = [(key, title, what) for key, title, what in MEASURES]
-    named += [(f"phase {name}", "", what) for _, _, name, what in PHASES]
+    named += [(f"phase {name}", "", what) for name, what in PHASES]
     for key, title, what in named:
         one = spreads[key]
         figures = (one.median, one.p95, one.worst) if one else (None, None, None)
         text = f"{title}: {what}" if title else what
         rows.append([text, str(one.count if one else 0), *(number(value) for value in figures)])
+    for why, spread in report.kinds.items() if len(report.kinds) > 1 else ():
+        count = str(spread.count if spread else 0)
+        figures = (spread.median, spread.p95, spread.worst) if spread else (None, None, None)
+        text = f"Link up → first datagram, {WHY[why]}"
+        rows.append([text, count, *(number(value) for value in figures)])
     for way, spread in report.ways.items() if tuple(report.ways) != (NATIVE,) else ():
         count = str(sum(one.way == way for one in report.moves))
         figures = (spread.median, spread.p95, spread.worst) if spread else (None, None, None)
@@ -196,10 +201,10 @@ def _spread_table(report: Report) -> str:
 
 
 def _handover_table(report: Report) -> str:
-    names = [name for _, _, name, _ in PHASES]
+    names = [name for name, _ in PHASES]
     head = [
-        "#", "why", "network", "way", "at s", "sequence", "updates", *names, "signalling", "total",
-        "gap", "lost", "clock ±", "care-of address",
+        "#", "why", "network", "way", "at s", "sequence", "updates", *names,
+        "link up → datagram", "gap", "lost", "clock ±", "care-of address",
     ]  # fmt: skip
     if any(one.signal_dbm is not None for one in report.moves):
         head.append("dBm")
@@ -221,8 +226,7 @@ def _row(report: Report, one: Handover, names: Sequence[str]) -> list[str]:
         number(one.sequence),
         number(one.updates or None),
         *(number(phases[name]) for name in names),
-        number(one.signalling_ms),
-        number(one.total_ms),
+        number(one.link_up_to_datagram_ms),
         number(one.gap_ms),
         number(one.lost),
         number(one.error_ms),
@@ -277,15 +281,18 @@ def _notes(report: Report) -> str:
             "A power cut costs the events of the last ten seconds."
         )
     contradicted = sum(
-        alignment.contradicted
-        for node in report.nodes
-        for alignment in node.joined.alignments.values()
+        alignment.contradicted for node in report.nodes for _, alignment in node.joined.alignments
     )
     if contradicted:
         lines.append(
             f"Starts whose clock contradicts the correspondent’s: {contradicted}. One of them was "
             "set meanwhile, or drifts by more than 100 ppm: there the clock error stated doesn’t "
             "hold, nor do “there” and “back”."
+        )
+    if not report.moves_with_data and any(one.gap_ms is not None for one in report.moves):
+        lines.append(
+            "Data gaps are as the correspondent recorded them, without numbers of datagrams: what "
+            "the application keeps between two is in them."
         )
     if unaligned:
         lines.append(f"Starts without a clock, left out of the time line: {unaligned}.")

@@ -4,22 +4,34 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
-from roamkey.field import figures
+from roamkey.errors import BadInputError
+from roamkey.field import figures, silences
+from roamkey.field.boardlog import BoardLog
 from roamkey.field.figures import Gap, KeyUse, Loss, Spread
 from roamkey.field.folder import Datagram, Told, Walk
-from roamkey.field.handovers import PHASES, Handover, Joined, join
+from roamkey.field.handovers import PHASES, Handover
+from roamkey.field.joined import Joined, join
 from roamkey.field.values import WAYS
 
-WHY = {"start": "start", "power": "power back", "move": "move", "home": "return home"}
+#: Why a node registered. After a power cut or a reset (power) it is no handover.
+WHY = {"start": "start", "power": "restart", "move": "move", "home": "return home"}
+HANDOVERS = ("move", "home")
 
 _LOST_SHOWN = 2_000
 
 #: What is spread over all handovers: key, title, what it is.
 MEASURES = (
-    ("total", "Interruption", "link lost → acknowledgement at the board"),
+    ("link_up_to_datagram", "Link up → first datagram", "accepted at the correspondent"),
+    ("radio", "Radio", "link lost → link up"),
+    ("network", "Network", "link up → address usable: router and address"),
+    ("roamkey", "roamkey", "address usable → first datagram: update, answer, data"),
+    ("gap", "Data gap", "the longest silence at the correspondent, less the usual interval"),
+    ("link_up_to_bound", "Link up → bound", "update accepted at the correspondent"),
     ("signalling", "Signalling", "address usable → acknowledgement at the board"),
-    ("gap", "Data gap", "last datagram before → first after, at the correspondent"),
+    ("total", "Link lost → acknowledged", "acknowledgement at the board"),
 )
+#: Those that are drawn, and stand at the top of the page.
+SHOWN = MEASURES[:5]
 
 
 @dataclass
@@ -46,8 +58,8 @@ class Node:
 
     @property
     def moves(self) -> list[Handover]:
-        """All but the first registration ever: what there is to compare."""
-        return [one for one in self.handovers if one.why != "start"]
+        """The handovers proper: neither the first registration ever, nor those of restarts."""
+        return [one for one in self.handovers if one.why in HANDOVERS]
 
 
 @dataclass
@@ -62,8 +74,13 @@ class Report:
 
     @cached_property
     def moves(self) -> list[Handover]:
-        """The handovers of all nodes, starts left out."""
+        """The handovers of all nodes, starts and restarts left out."""
         return [handover for node in self.nodes for handover in node.moves]
+
+    @property
+    def moves_with_data(self) -> bool:
+        """Whether any silence could be told from how the application speaks anyhow."""
+        return any(one.interval_ms is not None for one in self.moves)
 
     @property
     def clock_error_ms(self) -> float | None:
@@ -75,9 +92,7 @@ class Report:
     def by_host(self) -> bool:
         """Whether a boot could only be aligned by the host's clock."""
         return any(
-            alignment.by_host
-            for node in self.nodes
-            for alignment in node.joined.alignments.values()
+            alignment.by_host for node in self.nodes for _, alignment in node.joined.alignments
         )
 
     @property
@@ -88,13 +103,35 @@ class Report:
         )
 
     def measured(self, key: str) -> list[float]:
-        """One of `MEASURES` of every handover that has it, in ascending order.
-
-        How long power was off is no property of handovers: after a cut only signalling counts.
-        """
-        chosen = [one for one in self.moves if one.why != "power" or key == "signalling"]
-        values = [getattr(one, f"{key}_ms") for one in chosen]
+        """One of `MEASURES` of every handover that has it, in ascending order."""
+        values = [getattr(one, f"{key}_ms") for one in self.moves]
         return sorted(value for value in values if value is not None)
+
+    @cached_property
+    def kinds(self) -> dict[str, Spread | None]:
+        """By why a node registered: the spread from the link up to the first datagram."""
+        known = [one for node in self.nodes for one in node.handovers if one.why != "start"]
+        return {
+            why: figures.spread(one.link_up_to_datagram_ms for one in known if one.why == why)
+            for why in WHY
+            if any(one.why == why for one in known)
+        }
+
+    @property
+    def headline(self) -> str:
+        """What users felt, and whose part of it is what; "" where nothing tells."""
+        whole = self.spreads["link_up_to_datagram"]
+        if whole is None:
+            return ""
+        parts = [
+            f"{key} {'–' if found is None else format(found.median, ',.0f')}"
+            for key in ("network", "roamkey", "radio")
+            for found in [self.spreads[key]]
+        ]
+        return (
+            f"link up → first datagram: median {whole.median:,.0f} ms, 95th {whole.p95:,.0f}, "
+            f"worst {whole.worst:,.0f}; of the median {parts[0]}, {parts[1]}; before it {parts[2]}"
+        )
 
     @cached_property
     def ways(self) -> dict[str, Spread | None]:
@@ -111,15 +148,18 @@ class Report:
         """The measures of `MEASURES` and each phase, over all moves."""
         phases = [one.phases() for one in self.moves]
         found = {key: figures.spread(self.measured(key)) for key, _, _ in MEASURES}
-        for _, _, name, _ in PHASES:
+        for name, _ in PHASES:
             found[f"phase {name}"] = figures.spread(one[name] for one in phases)
         return found
 
 
 def make(walk: Walk) -> Report:
-    """Judge what was read from a folder."""
+    """Judge what was read from a folder. Raises BadInputError where nobody has a home address."""
     homes: dict[str, str] = {}
-    logs = {log.home_address: log for log in walk.boards if log.home_address}
+    logs: dict[str, list[BoardLog]] = {}
+    for log in walk.boards:
+        if log.home_address:
+            logs.setdefault(log.home_address, []).append(log)
     for address in [*logs, *(one.home_address for one in walk.told)]:
         if address is not None and address not in homes:
             homes[address] = f"board {len(homes) + 1}"
@@ -130,16 +170,19 @@ def make(walk: Walk) -> Report:
     for address, name in homes.items():
         told = told_of.get(address, [])
         data = walk.data.get(address, [])
-        joined = join(logs.get(address), told, address)
-        figures.attribute(joined.handovers, data, told)
+        joined = join(logs.get(address, []), told, address, data)
+        missing = figures.gaps(data)
+        silences.attribute(joined.handovers, data, told, missing)
         for handover in joined.handovers:
             handover.network = figures.network_of(handover.care_of_address, walk.networks)
         nodes.append(
             Node(
-                name, joined, told, data, figures.loss(data), figures.gaps(data),
+                name, joined, told, data, figures.loss(data), missing,
                 figures.key_use(told),
             )
         )  # fmt: skip
+    if not nodes:
+        raise BadInputError(f"{walk.name}: no log names a home address")
     instants = [at for node in nodes for at in _instants(node)]
     return Report(walk.name, nodes, min(instants), max(instants), walk.steps)
 
@@ -162,6 +205,7 @@ def plain(report: Report) -> dict[str, Any]:
         "clock_by_host": report.by_host,
         "loss": {**asdict(report.loss), "percent": report.loss.percent},
         "spreads": spreads,
+        "kinds": {why: asdict(one) if one else None for why, one in report.kinds.items()},
         "ways": {way: asdict(one) if one else None for way, one in report.ways.items()},
         "steps": report.steps,
         "nodes": [_plain_node(node) for node in report.nodes],
@@ -175,34 +219,39 @@ def _plain_node(node: Node) -> dict[str, Any]:
         "home_address": node.joined.home_address,
         "loss": {**asdict(node.loss), "percent": node.loss.percent},
         "keys": [{**asdict(key), "skipped": key.skipped} for key in node.keys],
-        "clock": {
-            str(boot): {
-                "by_host": alignment.by_host,
-                "contradicted": alignment.contradicted,
-            }
-            for boot, alignment in node.joined.alignments.items()
-        },
+        "clock": _plain_clocks(node),
         "boots_without_a_clock": node.joined.unaligned,
         "signal": [{"at_ms": at, "dbm": dbm} for at, dbm in node.joined.signal],
         "handovers": [_plain_handover(one) for one in node.handovers],
     }
 
 
+def _plain_clocks(node: Node) -> dict[str, dict[str, bool]]:
+    """By boot; of boards that had a home address one after the other, what holds for any."""
+    found: dict[str, dict[str, bool]] = {}
+    for boot, alignment in node.joined.alignments:
+        one = found.setdefault(str(boot), {"by_host": False, "contradicted": False})
+        one["by_host"] |= alignment.by_host
+        one["contradicted"] |= alignment.contradicted
+    return found
+
+
 def _plain_handover(one: Handover) -> dict[str, Any]:
     return {
         **vars(one),
         "on_board": one.on_board,
-        "signalling_ms": one.signalling_ms,
-        "total_ms": one.total_ms,
+        **{f"{key}_ms": getattr(one, f"{key}_ms") for key, _, _ in MEASURES},
         "phases": one.phases(),
     }
 
 
 COLUMNS = (
-    "node", "home_address", "number", "why", "network", "way", "care_of_address", "boot",
-    "generation", "first_sequence", "sequence", "updates", "error_ms", "left_ms", "joined_ms",
-    "usable_ms", "first_ms", "sent_ms", "accepted_ms", "acknowledged_ms", "data_ms",
-    "signalling_ms", "total_ms", "gap_ms", "lost", "signal_dbm",
+    "node", "home_address", "number", "why", "network", "uplink", "way", "care_of_address",
+    "correspondent", "boot", "generation", "first_sequence", "sequence", "updates", "error_ms",
+    "left_ms", "joined_ms", "router_ms", "usable_ms", "first_ms", "sent_ms", "accepted_ms",
+    "acknowledged_ms", "data_ms", "arrived_ms", "sensor_ms", "link_up_to_datagram_ms", "radio_ms",
+    "network_ms", "roamkey_ms", "link_up_to_bound_ms", "signalling_ms", "total_ms", "silence_ms",
+    "interval_ms", "gap_ms", "lost", "signal_dbm",
 )  # fmt: skip
 
 

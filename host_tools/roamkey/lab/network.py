@@ -90,9 +90,8 @@ class Network(Resources):
         self._namespaces: dict[str, Namespace] = {}
         self._ports: dict[tuple[str, str], str] = {}
         self._stations: dict[tuple[str, str], int] = {}
-        #: just before an interface of a node was given its IPv4 address (s since the epoch)
+        #: just before an interface of a node got its IPv4 address, its carrier (s since the epoch)
         self.given: dict[tuple[str, str], float] = {}
-        #: just before an interface of a node got its carrier (s since the epoch)
         self.carriers: dict[tuple[str, str], float] = {}
         self._processes: list[subprocess.Popen[Any]] = []
         self._numbers = itertools.count(1)

@@ -26,6 +26,11 @@ class Gaps:
         if moved or had_moved or now - last >= _SILENCE_MS:
             self._open[home_address] = before, moved or had_moved
 
+    def removed(self, home_address: bytes) -> None:
+        """The node is at home, or shuts down: what flows until it is bound again isn't known."""
+        self._last.pop(home_address, None)
+        self._open.pop(home_address, None)
+
     def data(self, home_address: bytes, now: int) -> int | None:
         """Data flowed; the gap that ends with them, or None."""
         gap = None

@@ -8,7 +8,8 @@ apply:
     correspondent     our address
     kind              one of the kinds below
     home_address      the node; where nothing was authenticated, who the sender said it is
-    care_of_address   where the node is, or was until now
+    care_of_address   where the node is, or was until now; of what was removed the home address
+                      itself: the node is at home, any other: it shuts down there
     previous          where it was before, where that is known and another place
     sequence, generation, lifetime_s   of the Binding Update; no generation: return routability
     count             how many there were: drops and refusals are gathered for a second

@@ -158,9 +158,12 @@ class Recorder:
         return self._strangers <= _NAMED_MAX
 
     def _updated(self, now: int, verdict: Verdict) -> None:
-        kind, care_of, before = kinds.REMOVED, None, verdict.previous or None
-        if verdict.outcome == entries.ACCEPTED:
-            kind, care_of = kinds.BOUND, verdict.care_of_address
+        kind, care_of = kinds.REMOVED, verdict.care_of_address
+        before = verdict.previous or None
+        if verdict.outcome == entries.REMOVED:
+            self._gaps.removed(verdict.home_address)
+        else:
+            kind = kinds.BOUND
             if before:
                 kind = kinds.REFRESHED if before == care_of else kinds.MOVED
             before = before if kind == kinds.MOVED else None
@@ -279,7 +282,7 @@ def _move(nodes: dict[bytes, _Row], event: _Row) -> None:
     """What holds for a node after an event: a row of `NODE_FIELDS`."""
     at, kind, home, care_of, _, sequence, generation, lifetime, _, _, _, way, endpoint = event
     if kind == kinds.REMOVED:
-        way = endpoint = None
+        care_of = way = endpoint = None
     row = nodes.get(home)
     updates, moves = row[7:9] if row else (0, 0)
     if kind == kinds.EXPIRED:

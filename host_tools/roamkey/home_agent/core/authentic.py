@@ -7,6 +7,7 @@ costs more than one HMAC.
 
 from mip6 import keys, messages
 from mip6.errors import Violation
+from mip6.homeagent import authenticator as mn_ha
 from mip6.limits import LIFETIME_UNIT_S
 from roamkey.correspondent.core import replies
 from roamkey.correspondent.core.authentic import AuthenticUpdate
@@ -31,7 +32,7 @@ class HomeUpdate(AuthenticUpdate):
         whose endpoints could follow (RFC 6275 section 6.1.8)."""
         if not replies.is_unicast(self.inbound.source):
             return None
-        spi = (keys.SPI_OF_GENERATION_0 + self.key.generation).to_bytes(_SPI_OCTETS, "big")
+        spi = (mn_ha.SPI_OF_GENERATION_0 + self.key.generation).to_bytes(_SPI_OCTETS, "big")
         mac = bytes(keys.AUTHENTICATOR_OCTETS)
         options = [(messages.AUTHENTICATION, _SUBTYPE_HOME_AGENT + spi + mac)]
         if replies.is_behind_nat(self.inbound, self.care_of_address):
@@ -44,7 +45,7 @@ class HomeUpdate(AuthenticUpdate):
             lifetime=lifetime // LIFETIME_UNIT_S,
         ).encode()
         home = self.peer.home_address
-        mac = keys.home_agent_authenticator(self.key.prepared, self.care_of_address, home, header)
+        mac = mn_ha.authenticator(self.key.prepared, self.care_of_address, home, header)
         header = messages.with_checksum(header[: -len(mac)] + mac, correspondent, home)
         return replies.back(correspondent, self.inbound, home, header)
 
@@ -63,14 +64,14 @@ def authenticate(inbound: Inbound, update: Update, peer: Peer) -> HomeUpdate | N
     """The update as the key that its SPI names verifies it."""
     generation = (
         int.from_bytes(bytes(update.header[_SPI_AT : _SPI_AT + _SPI_OCTETS]), "big")
-        - keys.SPI_OF_GENERATION_0
+        - mn_ha.SPI_OF_GENERATION_0
     )
     key = next((one for one in peer.keys if one.generation == generation), None)
     if key is None:
         return None
     home = peer.home_address
     care_of = update.alternate or inbound.source
-    if not keys.verify_home_agent(key.prepared, care_of, home, update.header):
+    if not mn_ha.verify(key.prepared, care_of, home, update.header):
         return None
     removes = not update.lifetime or care_of == home
     # Every home registration is answered: RFC 6275 section 10.3.1 and 10.3.2.

@@ -179,7 +179,8 @@ class Story:
         usable = self._usable(network, left)
         if restore:
             first = self._wire.wait_for(lambda s: s.is_update, left, _WAIT_S)
-            # However slow the correspondent: the next update comes a second after the first.
+            # However slow the correspondent: two updates come 350 ms after the first, and their
+            # answers are lost, too; the next comes a second after it.
             time.sleep(max(0.0, first.time + _LOST_S - time.time()))
             self._network.set_loss(0)
         self._registered(left, usable.time, reason)

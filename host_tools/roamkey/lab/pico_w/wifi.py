@@ -22,6 +22,9 @@ _FRAME_OCTETS_MAX = 1518
 _WAITING_MAX = 32  # frames; what a busy board doesn't fetch is lost, as in the real chip
 _NO_NETWORKS = 3  # status of CYW43_EV_SET_SSID where no such network is in reach
 _SSID_AT = bus.SDPCM_HEADER_LEN + bus.IOCTL_HEADER_LEN
+_GROUPS = b"mcast_list\0"  # the variable of multicast addresses that pass the chip's filter
+_JOIN = b"join\0"  # a join by access point: name, parameters of scanning, its address
+_BSSID_AT = 4 + 32 + 20
 
 DEFAULT_NETWORK = bus._FAKE_AP_SSID.decode()
 
@@ -50,6 +53,7 @@ class Air(bus.GSPIBus):  # type: ignore[misc]
         self._networks = {name.encode(): descriptor for name, descriptor in networks.items()}
         self._lost: set[bytes] = set()
         self._wanted = b""
+        self._groups = self._answer = b""
         self._joined: bytes | None = None
         for name, descriptor in self._networks.items():
             if descriptor is not None:
@@ -69,6 +73,7 @@ class Air(bus.GSPIBus):  # type: ignore[misc]
 
     def power_off(self) -> None:
         self._joined = None
+        self._groups = b""
         super().power_off()
 
     # The wired side
@@ -95,31 +100,58 @@ class Air(bus.GSPIBus):  # type: ignore[misc]
     # The wireless side
 
     def _write_wlan(self, data: bytes) -> None:
-        # The name stands as a 32-bit length and 32 octets in the request to join.
-        octets = int.from_bytes(data[_SSID_AT : _SSID_AT + 4], "little")
-        self._wanted = bytes(data[_SSID_AT + 4 : _SSID_AT + 4 + octets])
+        request = bytes(data[_SSID_AT:])
+        joins = request.startswith(_JOIN)
+        self._wanted = _name(request.removeprefix(_JOIN))
+        self._answer = b""
+        if request.startswith(_GROUPS):
+            if data[bus.SDPCM_HEADER_LEN] == bus.WLC_SET_VAR & 0xFF:
+                self._groups = request.removeprefix(_GROUPS)
+            self._answer = self._groups
         super()._write_wlan(data)
+        if joins:
+            bssid = request.removeprefix(_JOIN)[_BSSID_AT : _BSSID_AT + 6]
+            if bssid != self._bssid(self._wanted):
+                self._wanted = b""
+            self._queue_join_events()
+
+    def _build_ioctl_success_response(
+        self, request_id: int, response_len: int, *, response_prefix: bytes = b""
+    ) -> bytes:
+        """The driver reads the filter before it changes it: the real chip remembers."""
+        answer: bytes = super()._build_ioctl_success_response(
+            request_id, response_len, response_prefix=response_prefix or self._answer
+        )
+        return answer
 
     def _queue_scan_events(self) -> None:
-        for number, name in enumerate(self._networks):
+        for name in self._networks:
             if name not in self._lost:
                 self.queue_rx_packet(
                     self._build_async_event(
                         bus.CYW43_EV_ESCAN_RESULT,
                         bus.CYW43_STATUS_PARTIAL,
-                        scan_result=self._found(number, name),
+                        scan_result=self._found(name),
                     )
                 )
         self.queue_rx_packet(
             self._build_async_event(bus.CYW43_EV_ESCAN_RESULT, bus.CYW43_STATUS_SUCCESS)
         )
 
-    def _found(self, number: int, name: bytes) -> bytes:
+    def _found(self, name: bytes) -> bytes:
         result = bytearray(self._build_scan_result_bytes())
-        result[25] = number + 1  # the last octet of the base station's address
+        result[20:26] = self._bssid(name)
         result[30] = len(name)
         result[31:63] = name.ljust(32, b"\0")
         return bytes(result)
+
+    def _bssid(self, name: bytes) -> bytes:
+        """An access point's address; empty for a network that there isn't."""
+        if name not in self._networks:
+            return b""
+        first = bytearray(self._build_scan_result_bytes()[20:26])
+        first[5] = 1 + list(self._networks).index(name)
+        return bytes(first)
 
     def _queue_join_events(self) -> None:
         if self._wanted in self._networks and self._wanted not in self._lost:
@@ -128,6 +160,11 @@ class Air(bus.GSPIBus):  # type: ignore[misc]
         else:
             self._joined = None
             self.queue_rx_packet(self._build_async_event(bus.CYW43_EV_SET_SSID, _NO_NETWORKS))
+
+
+def _name(octets: bytes) -> bytes:
+    """A network's name as a request has it: its length in 32 bits, and 32 octets."""
+    return octets[4 : 4 + int.from_bytes(octets[:4], "little")]
 
 
 class Chip(Cyw43439):  # type: ignore[misc]

@@ -70,6 +70,7 @@ class Interpreter:
             geometry.prog_size,
             cause,
             int(with_main),
+            int(setup.spawn is not subprocess.Popen),  # a network of its own: its settings, too
         )
         argv = [setup.interpreter, *heap, "-i", str(_START), str(setup.flash.path.resolve())]
         argv += [os.ttyname(terminal), *map(str, numbers), setup.unique_id.hex()]

@@ -166,6 +166,13 @@ class Walk:
                 walker.board.power_on()
             for walker in chosen:
                 self._wait_until_heard(walker, back)
+        elif step.kind == "reboot":
+            self._note(started, "reboot", chosen, "starts anew")
+            for walker in chosen:
+                with SerialClient(walker.board.port) as client:
+                    client.reboot()
+            for walker in chosen:
+                self._wait_until_heard(walker, started)
         else:
             self._note(started, "move", chosen, step.network)
             for walker in chosen:
@@ -211,13 +218,15 @@ class Walk:
             raise TimeoutError(f"{walker.name} did not register from {network}")
 
     def _wait_until_heard(self, walker: Walker, since: float) -> None:
-        """A board that comes back registers from where it was."""
+        """A board that comes back registers from where it was; a farewell is no registration."""
         log = self._out / "correspondent.log"
 
         def heard() -> bool:
             for line in reversed(log.read_text().splitlines()):
                 if f'"home_address": "{walker.home_address}"' in line and '"sequence"' in line:
-                    return _stamp(line) >= since
+                    away = f'"care_of_address": "{walker.home_address}"' not in line
+                    farewell = '"event": "removed"' in line and away
+                    return not farewell and _stamp(line) >= since
             return False
 
         if not until(heard, _BOUND_S, _PAUSE_S):

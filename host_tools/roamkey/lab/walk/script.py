@@ -25,6 +25,9 @@ board = 1               # whom it is about; all boards if left out
 cut_s = 0.5             # power is gone for so long
 
 [[step]]
+reboot = true           # over its console: it has its binding removed, and starts anew
+
+[[step]]
 loss_percent = 10.0     # and, or
 delay_ms = 60.0
 
@@ -63,13 +66,14 @@ else:
 BOARDS_MAX = 32
 _SECONDS_MAX = 3600.0
 _WORDS = {"name", "boards", "seed", "every_s", "dad", "way", "network", "reach", "step"}
-_KINDS = {"move", "cut_s", "leave", "forget", "loss_percent", "delay_ms"}
+_KINDS = {"move", "cut_s", "reboot", "leave", "forget", "loss_percent", "delay_ms"}
 _REACH = (CORRESPONDENT_ADDRESS, CORRESPONDENT_IPV4)
 
 
 @dataclass(frozen=True)
 class Step:
-    """One step. `kind`: move, cut, leave, forget or way; `boards`: numbers from 1, none: all."""
+    """One step. `kind`: move, cut, reboot, leave, forget or way; `boards`: numbers from 1, none:
+    all of them."""
 
     kind: str
     stay_s: float
@@ -209,8 +213,9 @@ def _step(step: Any, number: int, boards: int, networks: Sequence[str]) -> Step:
         return Step("move", stay, whom, network=step["move"])
     if "cut_s" in step:
         return Step("cut", stay, whom, cut_s=_number(step, "cut_s", 0, 0, _SECONDS_MAX, where))
-    if "leave" in step:
-        return Step("leave", stay, whom)
+    for kind in ("reboot", "leave"):
+        if kind in step:
+            return Step(kind, stay, whom)
     if "forget" in step:
         return Step("forget", stay)
     return Step(

@@ -82,17 +82,16 @@ def mount(flash, read_size, prog_size):
     vfs.mount(files, "/")
 
 
-def lend_settings(host):
-    """Have the kernel's settings of interfaces be files on the board, as they are for an agent on
-    Linux: they are the namespace's, which the board has for itself."""
-    flash_open = builtins.open
+def show_settings(host):
+    """In a network of its own the settings of the kernel are the board's; in no listing."""
+    inside = builtins.open
 
-    def open_either(name, mode="r", **how):
+    def opened(name, *how, **more):
         if isinstance(name, str) and name.startswith(_SETTINGS):
-            return host.open(name, mode)
-        return flash_open(name, mode, **how)
+            return host.open(name, how[0] if how else "r")
+        return inside(name, *how, **more)
 
-    builtins.open = open_either
+    builtins.open = opened
 
 
 def report(error):
@@ -130,7 +129,7 @@ def run(scope):
     micropython.kbd_intr(-1)
     image, terminal, *numbers = sys.argv[1:]
     unique_id = bytes.fromhex(numbers.pop())
-    control, blocks, block_size, read_size, prog_size, cause, with_main = map(int, numbers)
+    control, blocks, block_size, read_size, prog_size, cause, with_main, own = map(int, numbers)
     host = vfs.VfsPosix()
     flash = Flash(host.open(image, "r+b"), blocks, block_size)
     # A session leader's first terminal becomes its controlling one: when the supervisor dies, by
@@ -141,7 +140,8 @@ def run(scope):
     machine._unique_id = unique_id
     machine._cause = cause
     mount(flash, read_size, prog_size)
-    lend_settings(host)
+    if own:
+        show_settings(host)
     sys.path[:] = ["", ".frozen", "/lib"]
     sys.argv.clear()
     del sys.modules["_virtual_board"]
