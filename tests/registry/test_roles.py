@@ -43,9 +43,9 @@ def test_a_home_agent_is_no_correspondent(registry):
 
 
 def test_a_boards_set_has_its_home_agents_key_beside_the_others():
-    plan = Plan(HOME, (PEER, OTHER), LIFETIME)
+    plan = Plan(HOME, (OTHER,), LIFETIME, home_agent=PEER)
     credentials = plan.make({PEER: 0, OTHER: 0})
-    found = {one.correspondent: one.role for one in pairs_of(credentials, {PEER})}
+    found = {one.correspondent: one.role for one in pairs_of(credentials)}
     assert found == {PEER: HOME_AGENT, OTHER: CORRESPONDENT}
 
 
