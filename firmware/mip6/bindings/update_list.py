@@ -425,7 +425,11 @@ class BindingUpdateList:
         if binding.procedure is not None and message.kind in _TESTS:
             binding.tested(packet, tunnelled, now)  # type: ignore[attr-defined]  # it has one
             return
-        if tunnelled:
+        if tunnelled and not (
+            binding.procedure is not None
+            and binding.deleting
+            and message.kind == messages.BINDING_ACKNOWLEDGEMENT
+        ):
             raise Violation("unexpected", "signalling through the home agent")
         if message.kind == messages.BINDING_ERROR:
             self._binding_error(binding, packet, message, now)
