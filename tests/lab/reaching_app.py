@@ -18,10 +18,11 @@ class App:
         self._socket = datagrams.bind(node, _PORT, waiting=8)
 
     def say(self, data, to):
+        """It may wait for a binding; where there is no room, it is lost."""
         try:
             self._socket.sendto(data, to)
-        except OSError:  # there is no way yet, and no room to wait
-            pass
+        except OSError:
+            return
 
     async def echo(self):
         while True:

@@ -54,7 +54,9 @@ class Journey(Travel):
             if not here.conditions.ipv6 and there["keyless"] is None:
                 there.pop("keyless")  # return routability is native; data take the tunnel
             wrong = {
-                one: where for one, where in there.items() if where is None or not here.holds(where)
+                one: where
+                for one, where in there.items()
+                if where is None or not here.holds(where)
             }
         return wrong
 

@@ -124,8 +124,8 @@ def read(octets: bytes) -> "Iterator[tuple[Any, ...]]":
     deprecated (RFC 4862 section 5.5.4); `valid`: seconds, None for ever; `news`: it happened now,
     an advertisement maybe, and isn't just the answer to what we asked.
     `up`: switched on, with a carrier, no loopback; `changes`: how often the carrier came
-    or went (0 before Linux 3.15), for of a short failure the kernel may tell no more than that; `MAC`: as many octets as a link-layer
-    address has there, none maybe.
+    or went (0 before Linux 3.15), for of a short failure the kernel may tell no more than that;
+    `MAC`: as many octets as a link-layer address has there, none maybe.
     Other messages, and what is cut short, are passed over.
     """
     at = 0
