@@ -155,6 +155,16 @@ def test_home_again_the_home_agent_is_told():
     assert state(bindings) == "home"
 
 
+def test_a_home_agent_that_forgot_already_has_let_go():
+    bindings, agent, _ = registered()
+    bindings.attach(HOME, 5000)
+    update = agent.read(drain(bindings, 5000)[0])
+    receive(bindings, agent.answer(update, status=messages.NOT_HOME_AGENT, key=kcn(CN)), 5010)
+    assert state(bindings) == "returning"
+    receive(bindings, agent.answer(update, status=messages.NOT_HOME_AGENT), 5020)
+    assert state(bindings) == "home"
+
+
 def test_behind_a_nat_the_same_goes_inside_udp():
     bindings = node(udp=True, reach=[("198.51.100.1", 4191)])
     bindings.attach(IPV4, 0)

@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from mip6 import messages, packets
+from roamkey.correspondent.dataplane import tun
 from roamkey.lab.conditions import Conditions
 from roamkey.lab.demo.chart import draw
 from roamkey.lab.demo.facts import CAFE, Facts, Handover, Replay, check
@@ -157,9 +158,12 @@ def test_the_whole_story(tmp_path: Path):
 
     lines = io.StringIO()
     nat = nft_program() is not None or bool(os.environ.get("CI"))
-    with Network(networks={CAFE: Conditions("ipv4")} if nat else None) as network:
+    home_agent = tun.refusal() is None
+    cafe = {CAFE: Conditions("ipv4")} if nat else None
+    with Network(networks=cafe, home_agent=home_agent) as network:
         story = Story(tmp_path, network, Timeline(Console(file=lines, soft_wrap=True)))
         signals = story.run()
     assert check(story.facts, signals) == []
     assert "still bound to" in lines.getvalue()
+    assert ("return routability: bound to 2001:db8:2:" in lines.getvalue()) == home_agent
     assert ("192.168.3.11 is 203.0.113.1 outside" in lines.getvalue()) == nat

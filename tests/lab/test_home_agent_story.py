@@ -32,7 +32,7 @@ def test_the_whole_story(tmp_path):
     """Away, to another network, behind a NAT, home, away again, and through a power cut."""
     with Journey(tmp_path) as journey:
         for lan in ("visited1", "visited2", "cafe", HOME, "visited1"):
-            journey.scene.move(lan)
+            journey.scene.move(lan, dad=True)
             check(journey, lan)
             if lan in ("visited2", "cafe"):
                 journey.lose_power(WITHIN_S)
@@ -50,7 +50,7 @@ def test_everybody_is_reached_after_each_of_many_moves(tmp_path):
         lan = None
         for _ in range(MOVES):
             lan = chance.choice([one for one in KINDS if one != lan])
-            journey.scene.move(lan)
+            journey.scene.move(lan, dad=bool(chance.getrandbits(1)))
             journey.settle(lan, WITHIN_S)
             journey.reached(lan, WITHIN_S)
         node = journey.scene.status()["node"]

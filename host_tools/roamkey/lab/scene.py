@@ -87,13 +87,14 @@ class Scene(Resources):
             self.keyless.start()
             self.home_agent.start()
 
-    def move(self, network: str, timeout: float = 15.0) -> Usable:
-        """Take the board to a network; its new address and when that became usable.
+    def move(self, network: str, timeout: float = 15.0, *, dad: bool = False) -> Usable:
+        """Take the board to a network; its new address and when that became usable. `dad`: with
+        duplicate address detection, as the kernel does it.
 
         Raises TimeoutError where no address came within `timeout` seconds.
         """
         left = time.time()
-        self.network.move(BOARD, UPLINK, network, dad=False)
+        self.network.move(BOARD, UPLINK, network, dad=dad)
         return self.watch.wait_for(self.network.lans[network].start, left, timeout)
 
     def binding(self) -> dict[str, Any] | None:
