@@ -16,6 +16,8 @@ from roamkey.lab.demo.timeline import Timeline
 from roamkey.lab.namespaces import NFT_MISSING, nft_program
 from roamkey.lab.network import Network
 
+_SHORT = {HOME_AGENT_TEXT: "home agent", KEYLESS_TEXT: "without key"}
+
 
 def run(out: Path) -> None:
     """Tell the story, draw the chart, judge. Raises DemoError if a step did not happen.
@@ -73,7 +75,7 @@ def _summarize(timeline: Timeline, facts: Facts) -> None:
     timeline.table(
         f"Handovers ({ONE_WAY_MS:g} ms one way)",
         ["why", "network", "way", "sequence", "join ms", "signalling ms"]
-        + [f"{peer} ms" for peer in peers],
+        + [f"{_SHORT[peer]} ms" for peer in peers],
         rows,
     )
 
