@@ -558,7 +558,7 @@ def test_parts_add_up(logs):
 
 
 def test_what_return_routability_waited_for_is_a_phase(logs):
-    """Its tests, from the address on; what was tested elsewhere, or is renewed, isn't waited for."""
+    """Its tests, from the address on; what was tested elsewhere, or is renewed, is none."""
     logs.board(begun(
         f"3000 tested {PEER} home", f"3001 tested {PEER} care-of",
         "5000 link wlan0 down", "5000 detached", "5200 link wlan0 up",
