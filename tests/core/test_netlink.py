@@ -25,6 +25,7 @@ def message(kind, body, flags=0):
 
 
 FOR_EVER = 0xFFFFFFFF
+MAC = b"\2\0\0\0\0\7"
 
 
 def address_message(
@@ -48,7 +49,7 @@ def address_message(
 def link_message(kind=16, flags=0x10043, name=b"eth0", index=3, changes=2):
     """RTM_NEWLINK or RTM_DELLINK."""
     body = struct.pack(NATIVE + "BBHiII", 0, 0, 1, index, flags, 0)
-    body += attribute(3, name + b"\0") + attribute(4, bytes(4))
+    body += attribute(1, MAC) + attribute(3, name + b"\0") + attribute(4, bytes(4))
     return message(kind, body + attribute(35, struct.pack(NATIVE + "I", changes)))
 
 
@@ -113,10 +114,10 @@ def test_addresses_that_never_are_care_of_addresses():
 
 
 def test_links():
-    assert list(netlink.read(link_message())) == [(netlink.LINK, 3, "eth0", True, 2)]
+    assert list(netlink.read(link_message())) == [(netlink.LINK, 3, "eth0", True, 2, MAC)]
     for flags in (0x43, 0x10042, 0x1004B):  # no carrier, switched off, loopback
         assert list(netlink.read(link_message(flags=flags))) == [
-            (netlink.LINK, 3, "eth0", False, 2)
+            (netlink.LINK, 3, "eth0", False, 2, MAC)
         ]
     assert list(netlink.read(link_message(kind=17))) == [(netlink.NO_LINK, 3)]
 
@@ -406,3 +407,32 @@ def test_a_default_route_of_ipv4_is_news():
 
     assert list(netlink.read(route(2, 0))) == [(netlink.ROUTE, 7)]
     assert list(netlink.read(route(2, 24))) == list(netlink.read(route(10, 0))) == []
+
+
+class Told:
+    """The kernel, as far as it is told."""
+
+    def __init__(self):
+        self.octets = []
+
+    def tell(self, octets):
+        self.octets.append(octets)
+
+
+def test_the_home_address_is_used_at_home_whoever_defends_it():
+    port = Port("eth0")
+    port._home.address = place(1)
+    port._kernel = told = Told()
+    port.hear(link_message())
+    assert port.hear(advertised(1, flags=0x44)) == []  # asked about: somebody answers, maybe
+    kinds = [struct.unpack(NATIVE + "H", one[4:6])[0] for one in told.octets]
+    bits = [one[17] for one in told.octets]
+    assert (kinds, bits) == ([21, 21, 20], [64, 128, 128])
+    assert told.octets[-1][18] == 0x02 and told.octets[-1][-16:] == place(1)
+    gone = address_message(kind=21, flags=0x44, address=place(1))
+    assert port.hear(gone, address_message(flags=0x82, address=place(1))) == [
+        ("eth0", 1, True, None)
+    ]
+    told.octets.clear()
+    port.hear(advertised(1, flags=0x44))  # a moment later, after the link was down
+    assert len(told.octets) == 3

@@ -2,8 +2,8 @@
 
 The states (RFC 6275 sections 11.1 and 11.7):
 
-`unkeyed`       No Kcn was provisioned for the peer. Return routability isn't built yet, so nothing
-                is sent.
+`unkeyed`       No Kcn was provisioned for the peer, and no home agent, which return routability
+                needs: nothing is sent.
 `detached`      There is no care-of address. The correspondent may still hold an older binding.
 `registering`   The correspondent was not heard to accept the present care-of address; an update is
                 on its way or due. Data waits, or goes by the uplink of before while that is there.
@@ -17,6 +17,8 @@ The states (RFC 6275 sections 11.1 and 11.7):
 `exhausted`     Every number of every generation is used. Only new keys help.
 `returning`     The node is at home; the correspondent is being told to forget the binding.
 `home`          The node is at home and the correspondent holds no binding. Data flows plainly.
+                Where no way leads to a correspondent without a key, `returning` and `home` mean
+                that the home agent stands for the node: data flow through it.
 `closing`       The node shuts down; the correspondent is being told to forget the binding.
 `closed`        The end. Nothing more is sent.
 `barred`        The correspondent said that it takes no updates from here (status 129, 131): none

@@ -425,7 +425,11 @@ class BindingUpdateList:
         if binding.procedure is not None and message.kind in _TESTS:
             binding.tested(packet, tunnelled, now)  # type: ignore[attr-defined]  # it has one
             return
-        if tunnelled:
+        if tunnelled and not (
+            binding.procedure is not None
+            and binding.deleting
+            and message.kind == messages.BINDING_ACKNOWLEDGEMENT
+        ):
             raise Violation("unexpected", "signalling through the home agent")
         if message.kind == messages.BINDING_ERROR:
             self._binding_error(binding, packet, message, now)
@@ -483,6 +487,8 @@ class BindingUpdateList:
         else:
             fresh = binding.pace.sent_at(message.sequence) is not None
             accepted = message.status < 128 and (message.lifetime or binding.deleting)
+            if message.status == messages.NOT_HOME_AGENT and binding is self.home_agent:
+                accepted = binding.deleting  # there is none any more (RFC 6275 section 10.3.2)
             event = states.ACCEPTED if accepted else states.REJECTED
             if message.status in _BARRING:
                 event = states.BARRING

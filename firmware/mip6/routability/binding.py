@@ -7,12 +7,16 @@ guard one binding for minutes, so they are in memory alone; a correspondent that
 one says so (status 135), under Kbm. That it doesn't know a nonce any more (136 to 138) it can
 only say without; whoever sees our updates can do so too, and costs us a test.
 
-Natively alone: where a network has no IPv6, or drops what this takes, data go through the home
-agent.
+Natively alone: where a network has no IPv6 the home agent stands for the node, and for this
+correspondent that is as good as being at home: the binding from before is deleted, in the name of
+the home address (section 9.5.1 with no Home Address option), which takes the home token and the
+home agent's tunnel alone. Data go that way, too. So it is where a network has IPv6 and drops what
+updates or their answers take, which three without an answer show; an hour later, or at the next
+address, they are tried again.
 """
 
 from .. import keys, messages, packets
-from ..bindings import states, updates
+from ..bindings import states, updates, ways
 from ..bindings.binding import Binding
 from ..compat import const
 from ..errors import Violation
@@ -29,6 +33,8 @@ _NUMBERS = const(65536)
 _LIFETIME_MAX = const(420)  # seconds: MAX_RR_BINDING_LIFETIME, RFC 6275 section 12
 _KIND_AT = const(2)  # in the Mobility Header
 _INDICES_AT = const(14)  # in the Mobility Header: behind the option's type and length
+_IN_VAIN = const(3)  # updates, though the tests had answers
+_AGAIN_MS = const(3600000)
 _NO_INDICES = bytes((messages.NONCE_INDICES, 4, 0, 0, 0, 0))
 
 
@@ -66,17 +72,22 @@ class RoutedBinding(Binding):
         self.generation = 0
         self._waiting = False  # for tokens, with an update due
         self._drew_test = False
+        self._vain = False  # the home agent stands for the node, though there is a way
 
     # Tests, in the place of updates that can't be made yet
 
     def run(self, now: int) -> "Outgoing | None":
         """As Binding.run; tests of the addresses are due, too."""
         self._let_timers(now)
+        if self._vain and self.state == states.AT_HOME and self.retry_at is None:
+            self.retry_at = now + _AGAIN_MS
         self._drew_test = False
         if self.usable:
             self.procedure.keep(now)
         due = self.transmit_at is not None and now >= self.transmit_at
-        self._waiting = due and not self._proven(now)
+        if due and self.state == states.REGISTERING and self.pace.unanswered >= _IN_VAIN:
+            self._give_way(now)
+        self._waiting = due and not self._ready(now)
         if self._waiting:
             if self.deleting:
                 self.procedure.want_home(now)
@@ -84,12 +95,24 @@ class RoutedBinding(Binding):
                 self.procedure.want(now)
         else:
             packet = Binding.run(self, now)
+            if packet is not None and packet[2] == packets.MOBILITY:  # in the home address's name
+                return self._owner.by_home_way(packet[1], packet[2], packet[3])
             if packet is not None:
                 return packet
         return self._test(now)
 
-    def _proven(self, now: int) -> bool:
-        return self.procedure.can_delete(now) if self.deleting else self.procedure.ready(now)
+    def _give_way(self, now: int) -> None:
+        """What updates or their answers take doesn't pass: the home agent stands for the node."""
+        agent = self._owner.home_agent
+        if agent is not None and agent.usable:
+            self._vain = True
+            self.feed(states.HOME, now)
+
+    def _ready(self, now: int) -> bool:
+        """Whether an update can be made and may leave."""
+        if self.deleting:
+            return self.procedure.can_delete(now) and self._owner.has_home_way()
+        return self.procedure.ready(now)
 
     def _test(self, now: int) -> "Outgoing | None":
         """The test that is due, on its way: the home address's through the home agent (section
@@ -153,8 +176,28 @@ class RoutedBinding(Binding):
     def prepare(self, care_of_address: bytes) -> None:
         """Nothing can be made ahead."""
 
+    def attach(self, event: int, now: int, moved: bool) -> None:
+        """As Binding.attach; where no way leads here it is as at home."""
+        stood_for = self.state == states.RETURNING or self.state == states.AT_HOME
+        if event == states.AWAY and not self._owner.ways.of(self.index):
+            event = states.HOME
+        if stood_for and self._vain and not moved:
+            return
+        self._vain = False
+        if stood_for:
+            self.retry_at = None
+            if states.knows(self.state, event):
+                self.feed(event, now)
+        else:
+            Binding.attach(self, event, now, moved)
+
     def _begin(self, now: int) -> None:
         Binding._begin(self, now)
+        if self.deleting and (self._vain or not self.ways):
+            self.way = (ways.NATIVE, self._owner.home_address, None, 0)
+            self.ways = [self.way]
+            self.transmit_at = self.pace.allowed(now)
+            self.why = None
         away = self.way is not None and self.way[1] != self._owner.home_address
         self.procedure.aim(self.way[1] if self.way is not None and away else None)
 
