@@ -48,6 +48,7 @@ _TAPS = {"visited1": "tap1", "visited2": "tap2"}
 _HOME_ADDRESS = "2001:db8:a::1:77"
 _WAIT_S = 600.0  # on the wall
 _STAY_S = 4.0  # in a network, by the board's clock
+_GAP_S = 0.3
 _PATIENCE = "60"
 _EARLY_MS = 150  # the emulator's clock is ahead of the board's by what its boot ROM takes
 
@@ -122,10 +123,12 @@ class Rig:
         """Since power-on, by the board's clock."""
         return self.board._seconds_now() * 1000
 
-    def stay(self) -> None:
+    def stay(self, seconds: float = _STAY_S) -> None:
         """Pass some time, by the board's clock."""
-        until = self.now_ms() + _STAY_S * 1000
+        until = self.now_ms() + seconds * 1000
         while self.now_ms() < until:
+            if not self.board.running:
+                sys.exit("pico_w_handover: the board was reset")
             time.sleep(0.05)
 
     def bound(self, since: float) -> None:
@@ -170,7 +173,7 @@ def roam(rig: Rig, counts: Mapping[str, int]) -> tuple[list[Marks], list[dict[st
 
     def back(_: int) -> None:
         board.lose_network(here[0])
-        rig.stay()
+        rig.stay(_GAP_S)
         board.regain_network(here[0])
 
     def elsewhere(number: int) -> None:

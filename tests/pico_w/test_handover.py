@@ -11,7 +11,7 @@ from roamkey.lab.demo.correspondent import Correspondent
 from roamkey.lab.network import CORRESPONDENT_ADDRESS, Network
 from roamkey.lab.wire import Wire
 
-from .station import INTERFACE_ID, Station
+from .station import INTERFACE_ID, Station, run
 
 HOME_ADDRESS = "2001:db8:a::1:79"
 VISITED_1 = f"2001:db8:1:0:{INTERFACE_ID}"
@@ -76,7 +76,8 @@ def test_an_address_is_used_at_once_and_a_duplicate_is_given_up(
         wire.wait_for(lambda s: s.is_acceptance and s.care_of_address == VISITED_1, since, _WAIT_S)
 
         log = tmp_path / "board.jsonl"
-        station.roamkey("log", "pull", "--out", str(log))
+        pulled = run("roamkey", "log", "pull", "--out", str(log), "--port", board.repl)
+        assert pulled.returncode == 0, pulled.stdout + pulled.stderr
     events = [json.loads(line) for line in log.read_text().splitlines()]
     events = [event for event in events if event["type"] == "event"]
     ups = [
