@@ -17,7 +17,7 @@ from contextlib import suppress
 from ipaddress import IPv6Address
 from pathlib import Path
 
-from fleet import CORRESPONDENT
+from fleet import CORRESPONDENT, HOMES
 
 from mip6 import packets
 from roamkey.correspondent import buffers
@@ -60,11 +60,18 @@ class Site:
         data_plane: bool = False,
         more: Sequence[str] = ("--no-metrics",),
         roamkey: Sequence[str] = ("-m", "roamkey"),
+        home_agent: bool = False,
     ) -> float:
         """Start the daemon, pinned to a processor; seconds until it was ready. `more`: options;
-        `roamkey`: what Python runs."""
-        command = [sys.executable, *roamkey, "correspondent", "run"]
-        command.append("--data-plane" if data_plane else "--no-data-plane")
+        `roamkey`: what Python runs; `home_agent`: one in place of a correspondent, the cable is
+        its home link."""
+        command = [sys.executable, *roamkey]
+        if home_agent:
+            self._here.set_ipv6("all", forwarding=1)
+            command += ["home-agent", "run", "--home-link", CABLE, "--home-prefix", HOMES]
+        else:
+            command += ["correspondent", "run"]
+            command.append("--data-plane" if data_plane else "--no-data-plane")
         command += ["--address", str(CORRESPONDENT), "--log", log, *more]
         with (
             tempfile.TemporaryDirectory() as folder,

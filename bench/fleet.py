@@ -5,7 +5,8 @@ The updates are made by what makes them on a board: `mip6.updates`.
 
 import hashlib
 from dataclasses import dataclass
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, IPv6Network
+from typing import ClassVar
 
 from sqlalchemy import insert, update
 
@@ -14,7 +15,8 @@ from mip6 import messages, packets
 from mip6.bindings import updates, ways
 from mip6.limits import LIFETIME_UNIT_S
 from roamkey.correspondent.core.entries import Inbound
-from roamkey.registry import CONFIRMED, SENT, Registry
+from roamkey.registry import CONFIRMED, HOME_AGENT, SENT, Registry
+from roamkey.registry import CORRESPONDENT as REGISTRY_CORRESPONDENT
 from roamkey.registry.encryption import Place, Secrets
 from roamkey.registry.keysets import fingerprint
 from roamkey.registry.schema import keys, nodes, pairs, registry
@@ -22,7 +24,8 @@ from roamkey.registry.schema import keys, nodes, pairs, registry
 CORRESPONDENT = IPv6Address("2001:db8:c::2")
 LIFETIME_S = 4000
 LATER = 15  # keys that a node may have beside the one in use
-_HOME = int(IPv6Address("2001:db8:a::"))
+HOMES = "2001:db8:a::/64"
+_HOME = int(IPv6Network(HOMES).network_address)
 _KCN_OCTETS = 32
 _NONCE_OCTETS = 8
 
@@ -32,6 +35,7 @@ class Node:
     """A node under its first key. `home_address`: 16 octets."""
 
     number: int
+    role: ClassVar[str] = REGISTRY_CORRESPONDENT
 
     def __post_init__(self) -> None:
         self.home_address = (_HOME + 1 + self.number).to_bytes(16, "big")
@@ -74,10 +78,43 @@ class Node:
         return message.status, message.sequence
 
 
-def enroll(opened: Registry, count: int, later: int = 0) -> list[Node]:
+class AtHomeAgent(Node):
+    """The same, whose key is that of a home agent at the correspondent's address (RFC 4285)."""
+
+    role = HOME_AGENT
+    _SIGNED = b"\x01" + core.SPI_OF_GENERATION_0.to_bytes(4, "big")
+
+    def update(self, sequence: int, care_of: bytes, inside: bool = False) -> Inbound:
+        """A signed home registration from `care_of`, natively."""
+        options = [(messages.AUTHENTICATION, self._SIGNED + bytes(core.AUTHENTICATOR_OCTETS))]
+        header = messages.Message(
+            messages.BINDING_UPDATE,
+            options,
+            sequence=sequence,
+            flags=messages.FLAG_ACKNOWLEDGE | messages.FLAG_HOME_REGISTRATION,
+            lifetime=LIFETIME_S // LIFETIME_UNIT_S,
+        ).encode()
+        home = self.home_address
+        mac = core.home_agent_authenticator(self.secrets.kcn, care_of, home, header)
+        header = messages.with_checksum(header[: -len(mac)] + mac, home, CORRESPONDENT.packed)
+        option = packets.home_address_option(home, packets.MOBILITY)
+        return Inbound(packets.DESTINATION_OPTIONS, option + header, care_of)
+
+    def read(self, payload: bytes, care_of: bytes) -> tuple[int, int] | None:
+        """As `Node.read`."""
+        header = payload[packets.EXTENSION_OCTETS :]
+        if payload[8:24] != self.home_address or not core.verify_home_agent(
+            self.secrets.kcn, care_of, self.home_address, header
+        ):
+            return None
+        message = messages.decode(header)
+        return message.status, message.sequence
+
+
+def enroll(opened: Registry, count: int, later: int = 0, kind: type[Node] = Node) -> list[Node]:
     """Put nodes into an empty registry as if each had been provisioned and confirmed. `later`:
     how many further keys each has, which nobody uses."""
-    fleet = [Node(number) for number in range(count)]
+    fleet = [kind(number) for number in range(count)]
     with opened.writing() as c:
         mark = opened.vault.fingerprint_key(c)
         rows: tuple[list[dict], ...] = ([], [], [])
@@ -88,7 +125,7 @@ def enroll(opened: Registry, count: int, later: int = 0) -> list[Node]:
             rows[0].append({"id": ident, "board_id": f"board-{ident}"})
             rows[0][-1] |= {"home_address": one.home_address, "refused": False}
             rows[1].append({"id": ident, "node_id": ident, "revision": 1})
-            rows[1][-1]["correspondent"] = CORRESPONDENT.packed
+            rows[1][-1] |= {"correspondent": CORRESPONDENT.packed, "role": kind.role}
             rows[2].append({"id": ident, "pair_id": ident, "set_id": set_id, "generation": 0})
             rows[2][-1] |= opened.vault.conceal(c, place, one.secrets)
             rows[2][-1] |= {"lifetime": LIFETIME_S, "state": CONFIRMED}

@@ -1,6 +1,7 @@
 """Mutated packets against the correspondent: a million native ones against its judgement, a
-million inside UDP, a million against return routability; as many as time gives against the whole
-daemon. Run it with `make fuzz`; writes bench/out/hostile.json.
+million inside UDP, a million against return routability; a million against a home agent's, and a
+million into its tunnel; as many as time gives against the whole daemon. Run it with `make fuzz`;
+writes bench/out/hostile.json.
 
 Exits with 1 where a packet crashed something, was believed, or made memory grow.
 """
@@ -18,8 +19,10 @@ from roamkey.lab.network import Network
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
+from support.home_network import against_tunnel
 from support.hostile import (
     against_daemon,
+    against_home_agent,
     against_responder,
     against_routability,
     against_vectors,
@@ -77,12 +80,17 @@ def main() -> int:
         }
         path = Path(folder) / "udp.sqlite"
         tallies["inside UDP"] = timed(against_responder, options.packets, path, 5555, True)
+        path = Path(folder) / "home.sqlite"
+        tallies["home agent"] = timed(against_home_agent, options.packets, path)
+        with Network() as network:
+            path = Path(folder) / "tunnel.sqlite"
+            tallies["tunnel"] = timed(against_tunnel, options.packets, network, path)
         tallies["no key"] = timed(against_routability, options.packets)
         with Network() as network:
             path = Path(folder) / "daemon.sqlite"
             tallies["daemon"] = against_daemon(network, path, options.seconds)
     show(tallies)
-    judged = [tallies[one] for one in ("vectors", "responder", "inside UDP", "no key")]
+    judged = [tally for name, tally in tallies.items() if name != "daemon"]
     total = {key: sum(one[key] for one in judged) for key in ("packets", "crashes", "believed")}
     save(options.out, {**total, "accepted": total["believed"], **tallies})
     if any(failed(tally) for tally in tallies.values()):

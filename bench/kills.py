@@ -1,7 +1,8 @@
 """Kill the daemon under load, again and again: nothing acknowledged may be lost, or happen twice.
 
-The daemon is the real one, over raw sockets; it is killed (SIGKILL) at a random moment while nodes
-send it Binding Updates as fast as it answers. What then must hold, after every kill:
+The daemon is the real one, a correspondent's or a home agent's, over raw sockets; it is killed
+(SIGKILL) at a random moment while nodes send it Binding Updates as fast as it answers. What then
+must hold, after every kill:
 
 - In the database, each node's last accepted number is at least the last one acknowledged to it,
   and its binding is the one that this number registered.
@@ -23,7 +24,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from daemons import CARE_OF, Site
-from fleet import Node, enroll
+from fleet import AtHomeAgent, Node, enroll
 from results import update
 from sqlalchemy import select
 
@@ -39,9 +40,10 @@ _SILENT_S = 30.0
 class Campaign:
     """One database, its nodes, and what they know."""
 
-    def __init__(self, url: str, seed: int) -> None:
+    def __init__(self, url: str, seed: int, home_agent: bool = False) -> None:
         with Registry.open(url) as registry:
-            self.fleet = enroll(registry, NODES)
+            self.fleet = enroll(registry, NODES, kind=AtHomeAgent if home_agent else Node)
+        self.home_agent = home_agent
         self.by_home = {node.home_address: node for node in self.fleet}
         self.url = url
         self.random = random.Random(seed)
@@ -53,7 +55,7 @@ class Campaign:
 
     def round(self, site: Site) -> None:
         """Start, replay, load, kill, compare."""
-        site.start(self.url)
+        site.start(self.url, home_agent=self.home_agent)
         self._replay(site)
         self._load(site, self.random.uniform(0, LONGEST_S))
         assert site.process is not None
@@ -131,6 +133,9 @@ def main() -> int:
     arguments = argparse.ArgumentParser(description="kill the daemon under load")
     arguments.add_argument("--kills", type=int, default=200, help="for each database")
     arguments.add_argument("--database", choices=("sqlite", "postgresql", "both"), default="both")
+    arguments.add_argument(
+        "--daemon", choices=("correspondent", "home-agent"), default="correspondent"
+    )
     arguments.add_argument("--seed", type=int, default=1)
     arguments.add_argument("--no-save", action="store_true", help="leave bench/out alone")
     given = arguments.parse_args()
@@ -144,14 +149,20 @@ def main() -> int:
             urls["postgresql"] = stack.enter_context(postgresql.Server()).url()
         sandbox.ensure()
         for kind in kinds:
-            campaign = Campaign(urls[kind], given.seed)
+            campaign = Campaign(urls[kind], given.seed, given.daemon == "home-agent")
             with Site() as site:
                 for _ in range(given.kills):
                     campaign.round(site)
             counts = campaign.counts
-            print(kind, *(f"{count:,} {name}" for name, count in counts.items()), sep=", ")
+            print(
+                given.daemon,
+                kind,
+                *(f"{count:,} {name}" for name, count in counts.items()),
+                sep=", ",
+            )
             if not given.no_save:
-                update("kills.json", **{kind: counts})
+                name = "kills.json" if given.daemon == "correspondent" else "home_kills.json"
+                update(name, **{kind: counts})
             failed |= bool(counts["lost"] or counts["twice"])
     return int(failed)
 

@@ -239,15 +239,18 @@ def of_keystore(keystore: "Keystore", node: "dict[str, Any]") -> "dict[str, Any]
     for index, peer in enumerate(credentials.peers):
         generation, _ = keystore.current(index)
         rated = bindings[index].get("key") if index < len(bindings) else None
+        if rated is None and peer.generations:
+            rated = outlook(keystore, index, 0, 0)
         answer["peers"].append(
             {
                 "correspondent": text(peer.correspondent),
+                "role": "home agent" if index == credentials.home_agent else "correspondent",
                 "reach": [place_text(host, port) for host, port in peer.reach],
                 "lifetime": peer.lifetime,
                 "generation": generation,
                 "generations": [number for number, _ in peer.generations],
                 "uses_left": SEQUENCE_NUMBERS - keystore.peek(index),
-                "key": rated or outlook(keystore, index, 0, 0),
+                "key": rated,
             }
         )
     return answer

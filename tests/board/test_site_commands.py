@@ -53,7 +53,7 @@ def test_no_address_has_to_be_typed(virtual: VirtualBoard, roamkey, tmp_path: Pa
     virtual.reset()
     status = checked("status", roamkey("status", *port, "--json")[1])
     assert (
-        status["identity"]["features"] == ["reach", "path"]
+        status["identity"]["features"] == ["reach", "path", "home-agent"]
         and status["keystore"]["native"] is True
     )
     assert status["keystore"]["peers"][0]["reach"] == ["192.0.2.1:4191"]

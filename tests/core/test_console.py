@@ -404,7 +404,11 @@ def test_a_home_agent_is_one_of_the_correspondents():
 
 def test_where_a_correspondent_is_reached():
     console, keystore, node = board()
-    assert ask(console, request("identify"))["result"]["features"] == ["reach", "path"]
+    assert ask(console, request("identify"))["result"]["features"] == [
+        "reach",
+        "path",
+        "home-agent",
+    ]
     assert ask(console, request("provision", reaching()))["result"] == {"set_id": SET_ID}
     places = ["cn.example:4191", "192.0.2.1:443", "[2001:db8::9]:1"]
     told = ask(console, request("status"))["result"]["keystore"]

@@ -25,6 +25,7 @@ def message(kind, body, flags=0):
 
 
 FOR_EVER = 0xFFFFFFFF
+MAC = b"\2\0\0\0\0\7"
 
 
 def address_message(
@@ -48,7 +49,7 @@ def address_message(
 def link_message(kind=16, flags=0x10043, name=b"eth0", index=3, changes=2):
     """RTM_NEWLINK or RTM_DELLINK."""
     body = struct.pack(NATIVE + "BBHiII", 0, 0, 1, index, flags, 0)
-    body += attribute(3, name + b"\0") + attribute(4, bytes(4))
+    body += attribute(1, MAC) + attribute(3, name + b"\0") + attribute(4, bytes(4))
     return message(kind, body + attribute(35, struct.pack(NATIVE + "I", changes)))
 
 
@@ -113,10 +114,10 @@ def test_addresses_that_never_are_care_of_addresses():
 
 
 def test_links():
-    assert list(netlink.read(link_message())) == [(netlink.LINK, 3, "eth0", True, 2)]
+    assert list(netlink.read(link_message())) == [(netlink.LINK, 3, "eth0", True, 2, MAC)]
     for flags in (0x43, 0x10042, 0x1004B):  # no carrier, switched off, loopback
         assert list(netlink.read(link_message(flags=flags))) == [
-            (netlink.LINK, 3, "eth0", False, 2)
+            (netlink.LINK, 3, "eth0", False, 2, MAC)
         ]
     assert list(netlink.read(link_message(kind=17))) == [(netlink.NO_LINK, 3)]
 

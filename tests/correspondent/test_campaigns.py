@@ -40,6 +40,17 @@ def test_kill_9_under_load_postgresql(needs_postgresql):
     assert "10 kills" in run("kills.py", "--kills", "10", "--database", "postgresql")
 
 
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_kill_9_of_a_home_agent_under_load(database, request):
+    if database == "postgresql":
+        request.getfixturevalue("needs_postgresql")
+    reason = tun.refusal()
+    if reason is not None:
+        pytest.skip(f"the tunnel needs {tun.PATH}: {reason}")
+    out = run("kills.py", "--daemon", "home-agent", "--kills", "5", "--database", database)
+    assert "5 kills" in out
+
+
 def test_two_daemons_accept_each_update_once(needs_postgresql):
     assert "1000 accepted_once" in run("two_daemons.py", "--nodes", "200", "--waves", "5")
 

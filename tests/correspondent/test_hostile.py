@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.hostile import (
     against_daemon,
+    against_home_agent,
     against_responder,
     against_routability,
     against_vectors,
@@ -107,6 +108,14 @@ def test_mutated_packets_are_dropped_by_all_that_is_behind_the_sockets(tmp_path)
     tally = checked(against_responder(20_000, tmp_path / "registry.sqlite"))
     assert set(tally["reasons"]) <= {*reasons.DROPPED, ""}
     assert {"authenticator", "checksum", "option", "no key"} <= set(tally["reasons"])
+
+
+def test_forged_home_registrations_are_dropped(tmp_path):
+    tally = checked(against_home_agent(20_000, tmp_path / "registry.sqlite"))
+    assert set(tally["reasons"]) <= {*reasons.DROPPED, ""}
+    assert {"authenticator", "authorization data", "checksum", "option", "no key"} <= set(
+        tally["reasons"]
+    )
 
 
 def test_forged_return_routability_is_dropped():

@@ -65,6 +65,7 @@ def test_status_drops_and_metrics(lab_network, scene):
     assert (facts["address"], facts["nodes"], facts["bindings"]) == (ADDRESS, 1, 1)
     assert facts["packets"] == {
         "accepted": 2, "removed": 0, "refused": 1, "dropped": 2, "data": 0, "keepalive": 0,
+        "tested": 0,
     }  # fmt: skip
     assert facts["pid"] == daemon.process.pid
     assert told(lab_network, "status", "--address", "2001:0db8:c::0002")[0]["address"] == ADDRESS

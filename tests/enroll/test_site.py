@@ -9,6 +9,7 @@ import pytest
 
 from mip6 import addresses
 from roamkey.enroll import site as sites
+from roamkey.enroll.peers import Peers, of_site
 from roamkey.enroll.reach import by_correspondent, place_of, places_of, texts_of
 from roamkey.enroll.site import CHANGED, MADE, THERE, Wanted, init
 from roamkey.errors import BadInputError, RefusedError
@@ -120,8 +121,8 @@ def test_places() -> None:
 def test_what_boards_are_given(tmp_path: Path) -> None:
     site = Site(CN, addresses.parse("fd00:0:0:a::"), 64, ("192.0.2.1:4191",))
     places = {CN: (("192.0.2.1", 4191),)}
-    assert sites.correspondents_of(site, ()) == (CN,)
-    assert sites.correspondents_of(site, (CN_2,)) == (CN_2,)
+    assert of_site(site, Peers()) == Peers((CN,))
+    assert of_site(site, Peers((CN_2,))) == Peers((CN_2,))
     assert sites.reach_of(site, (CN,), None, "x") == places
     assert sites.reach_of(site, (CN_2, CN), None, "x") == places
     assert sites.reach_of(site, (CN_2,), None, "x") == {}
@@ -129,7 +130,7 @@ def test_what_boards_are_given(tmp_path: Path) -> None:
     assert sites.reach_of(site, (CN,), ["a"], "x") == {CN: (("a", 4191),)}
     assert sites.reach_of(None, (CN,), None, "x") == {}
     with pytest.raises(BadInputError, match="roamkey init"):
-        sites.correspondents_of(None, ())
+        of_site(None, Peers())
     assert sites.site_of(str(tmp_path / "none.sqlite")) is None
     assert not (tmp_path / "none.sqlite").exists()
 

@@ -27,7 +27,7 @@ def test_every_column(tmp_path: Path) -> None:
     assert (roof.line, roof.name, roof.board) == (2, "Roof", "e6614c311b")
     assert roof.firmware == tmp_path / "../pico.uf2"
     assert roof.home_address == addresses.parse("2001:db8:a::1")
-    assert len(roof.correspondents) == 2 and roof.title == "Roof"
+    assert len(roof.peers.correspondents) == 2 and roof.title == "Roof"
     assert cellar == Row(4, "Cellar", port="/dev/ttyUSB0")
 
 

@@ -1,14 +1,24 @@
 """The home agent at work, on the laboratory's home link: real kernels, sockets and neighbours."""
 
 import json
+import os
 import signal
 import socket
 import time
 from ipaddress import IPv6Address
+from pathlib import Path
 
 import pytest
 from json_output import checked
-from support.home_network import AGENT_TEXT, Agent, Away, connect_ipv4, node_of, ping
+from support.home_network import (
+    AGENT_TEXT,
+    Agent,
+    Away,
+    against_tunnel,
+    connect_ipv4,
+    node_of,
+    ping,
+)
 from support.homes import AGENT
 
 from mip6 import messages, packets
@@ -24,12 +34,12 @@ pytestmark = [pytest.mark.lab, pytest.mark.timeout(180)]
 class Home:
     """Everything: agent, node, network."""
 
-    def __init__(self, network, scene):
+    def __init__(self, network, scene, mtu=1452):
         self.network, self.scene = network, scene
         self.node = node_of(scene)
         self.agent = Agent(network, scene.path)
         self.ready = self.agent.start()
-        self.away = Away(network, self.node)
+        self.away = Away(network, self.node, mtu)
         self.text = self.away.home
 
     def packets(self):
@@ -97,6 +107,23 @@ def test_inside_udp(home, way):
     assert ping(network, "correspondent", home.text) == 3
     code, _, err = home.agent.end()
     assert (code, err) == (0, "")
+
+
+@pytest.mark.parametrize(("way", "least"), [("native", 1280), ("udp6", 1400), ("udp4", 1400)])
+def test_a_narrow_way_is_found_out(lab_network, scene, way, least):
+    """A router on the way to the node says so to the home agent; senders are told by that. (Inside
+    UDP what the node sends may not come in fragments.)"""
+    home = Home(lab_network, scene, mtu=1340)
+    away, network = home.away, home.network
+    outer = connect_ipv4(home)
+    away.open(way, outer)
+    assert away.register().status == 0
+    for name, interface in (("router", "visited1"), (away.name, away.uplink)):
+        namespace = network.namespace(name)
+        namespace._ask("link", "set", index=namespace.index(interface), mtu=least)
+    for octets in (1400, 1232, 2000):  # 1232: a packet of 1280 octets, which every way must take
+        assert ping(network, "correspondent", home.text, octets, 8) >= 4, octets
+    assert home.agent.end()[0] == 0
 
 
 def test_a_neighbour_that_has_the_address(home):
@@ -188,6 +215,24 @@ def test_nothing_stays_after_kill_and_all_goes_on_after_a_start(home):
     assert not _device(home)
 
 
+def test_a_tunnel_process_that_ends_is_followed_by_another(home):
+    """And that one holds the addresses again; who registers meanwhile waits for it."""
+    network, away = home.network, home.away
+    away.open("native")
+    assert away.register().status == 0
+    pid = home.agent.process.pid
+    (plane,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    os.kill(int(plane), signal.SIGKILL)
+    assert "no data plane" in home.agent.event("trouble")["detail"]
+    other = node_of(home.scene, 0x78)
+    first = other.update(0, IPv6Address(away.care_of).packed)
+    away.peer.say(send=first.payload.hex())
+    assert until(lambda: ping(network, "correspondent", home.text) == 3 or None, 30)
+    while home.agent.event("accepted")["home_address"] != str(IPv6Address(other.home)):
+        pass
+    assert home.agent.end()[0] == 0
+
+
 def test_forged_packets_pass_nowhere(home):
     """Through the tunnel from elsewhere, or with another source inside; registrations."""
     network, away, node = home.network, home.away, home.node
@@ -226,6 +271,13 @@ def test_forged_packets_pass_nowhere(home):
     assert facts["packets"]["accepted"] == 1 and facts["bindings"] == 1
     checked("home-agent-drops", home.agent.ask("drops"))
     assert home.agent.end()[0] == 0
+
+
+def test_nothing_comes_out_of_the_tunnel_that_the_node_did_not_send(lab_network, tmp_path):
+    tally = against_tunnel(5_000, lab_network, tmp_path / "tunnel.sqlite")
+    assert (tally["believed"], tally["crashes"]) == (0, 0), tally
+    assert tally["reasons"]["no binding"] > 2_000
+    assert {"truncated", "length", "version"} <= set(tally["reasons"]), tally
 
 
 def test_neighbours_are_told_and_answered(home):
@@ -271,7 +323,7 @@ def test_a_host_that_forwards_nothing_is_told(lab_network, scene):
 @pytest.mark.parametrize(
     ("more", "line"),
     [
-        (["--home-link", "eth7"], "home link eth7"),
+        (["--home-link", "eth7"], "no interface 'eth7'"),
         (["--home-prefix", "2001:db8:a::"], "is no prefix for home addresses"),
         (["--home-prefix", "nonsense/64"], "is no prefix for home addresses"),
     ],

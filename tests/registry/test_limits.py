@@ -49,7 +49,7 @@ def credentials(kinds=(Credentials, Peer), **wanted):
         )
         for which in range(size["peers"])
     ]
-    return whole(set_id=SET_ID, home_address=HOME, peers=peers)
+    return whole(set_id=SET_ID, home_address=HOME, peers=peers, home_agent=None)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def credentials(kinds=(Credentials, Peer), **wanted):
             (name, least - 1, False),
             (name, most + 1, False),
         )
-        # A peer without a key is what a board may hold, though nobody provisions it with that.
+        # A lone peer without a key is what a board may hold; nobody provisions it with that.
         if case[:2] != ("generations", 0)
     ],
 )

@@ -6,11 +6,14 @@ import pytest
 from sqlalchemy import text
 
 from roamkey.enroll import transferfile
+from roamkey.enroll.plan import Plan
 from roamkey.errors import BadInputError, RefusedError, RoamkeyError
 from roamkey.registry import CORRESPONDENT, HOME_AGENT, GenerationKey, PairKeys, Registry
+from roamkey.registry.records import pairs_of
 
 HOME = IPv6Address("2001:db8:a::1").packed
 PEER = IPv6Address("2001:db8:a::ff").packed
+OTHER = IPv6Address("2001:db8:c::2").packed
 LIFETIME = 3600
 
 
@@ -31,6 +34,19 @@ def test_the_role_is_kept_with_the_pair(registry):
     roles = [one.role for one in registry.pairs_for_correspondent(PEER)]
     assert roles == [HOME_AGENT, CORRESPONDENT]
     assert [one.role for one in registry.live_keys()] == roles
+    assert registry.knows_correspondent(PEER)
+
+
+def test_a_home_agent_is_no_correspondent(registry):
+    registry.add_sent(bytes(8), "board", [pair(1, HOME_AGENT)], LIFETIME)
+    assert not registry.knows_correspondent(PEER)
+
+
+def test_a_boards_set_has_its_home_agents_key_beside_the_others():
+    plan = Plan(HOME, (OTHER,), LIFETIME, home_agent=PEER)
+    credentials = plan.make({PEER: 0, OTHER: 0})
+    found = {one.correspondent: one.role for one in pairs_of(credentials)}
+    assert found == {PEER: HOME_AGENT, OTHER: CORRESPONDENT}
 
 
 def test_a_key_has_one_use(registry):

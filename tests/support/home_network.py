@@ -4,20 +4,28 @@ correspondent (any host) ── router ── home link ── agent
 └── visited1, visited2 ── board
 """
 
+import contextlib
 import json
+import random
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import time
 from ipaddress import IPv6Address
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from mip6 import messages, packets
 from roamkey.correspondent.core.endpoints import Endpoint
+from roamkey.lab.lans import CORRESPONDENT_ADDRESS
 from roamkey.lab.namespaces import nft_program
-from support.homes import AGENT, HomeNode
+from support.homes import AGENT, HomeNode, HomeScene
+from support.hostile import resident
+from support.mutations import mutated
 from support.roaming import need_tun
 from support.tunnel import Lines
 
@@ -178,6 +186,52 @@ def ping(network, node, target, octets=56, count=3):
     process = network.spawn(node, command, stdout=subprocess.PIPE, text=True)
     out, _ = process.communicate(timeout=60)
     return out.count(f"bytes from {target}")
+
+
+def against_tunnel(total, network, path):
+    """`total` packets into the tunnel of a node that is bound, from where it isn't: with its home
+    address inside, another's, and what is no packet. `believed`: those that came out of it."""
+    scene = HomeScene(path)
+    node = node_of(scene)
+    agent = Agent(network, path)
+    agent.start("--no-events", "--no-metrics")
+    away = Away(network, node)
+    away.open("native")
+    assert away.register().status == 0
+    network.attach("stranger", "eth0", "visited1", dad=False)
+    network.wait_for_address("stranger", "eth0", "visited1")
+    pid = agent.process.pid
+    (plane,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    cn = IPv6Address(CORRESPONDENT_ADDRESS).packed
+    datagram = packets.udp(node.home, cn, 5, 7, b"forged")
+    good = packets.ipv6_header(node.home, cn, packets.UDP, len(datagram)) + datagram
+    chance, memory = random.Random(2473), []
+    with network.namespace("stranger").socket(socket.AF_INET6, socket.SOCK_RAW, 41) as one:
+        one.connect((AGENT_TEXT, 0))
+        for sent in range(total):
+            forged = good if sent % 2 else mutated(chance, good)
+            with contextlib.suppress(OSError):
+                one.send(forged)
+            if not sent % 512:
+                time.sleep(0.004)  # what is lost in a buffer shows nothing
+            if sent in (total // 10, total - 1):
+                memory.append(resident(plane))
+    time.sleep(2)
+    (facts,) = json.loads(agent.ask("status"))
+    counts = facts["data_plane"]["packets"]
+    assert ping(network, "correspondent", away.home) == 3
+    agent.end()
+    scene.registry.close()
+    away.peer.end()
+    judged = {name: count for name, count in counts.items() if count and name != "delivered"}
+    return {
+        "packets": total,
+        "judged": sum(judged.values()),
+        "crashes": facts["data_plane"]["restarts"],
+        "believed": counts["delivered"],
+        "reasons": judged,
+        "resident_octets": memory,
+    }
 
 
 def node_of(scene, number=NUMBER, generations=1):

@@ -20,6 +20,7 @@ from roamkey.correspondent.core import entries
 from roamkey.correspondent.core.endpoints import Endpoint, unpack
 from roamkey.correspondent.core.entries import Inbound
 from support.daemons import ADDRESS, Daemon
+from support.homes import FLAGS, HomeScene
 from support.mutations import ENCAPSULATED, VECTORS, Mutator, cache_of, inbound_of
 from support.nodes import CORRESPONDENT, Scene
 from support.strangers import CARE_OF as ELSEWHERE
@@ -28,7 +29,7 @@ from support.strangers import HOME, NOW, Stranger, serving
 NAT = Endpoint(addresses.parse("198.51.100.7"), 40001, addresses.parse("192.0.2.1"))
 SIX = Endpoint(addresses.parse("2001:db8:5::5"), 5000, addresses.parse(ADDRESS))
 CARE_OF = IPv6Address("2001:db8:1::1").packed
-BELIEVED = (entries.ACCEPTED, entries.REMOVED, entries.REFUSED)
+BELIEVED = (entries.ACCEPTED, entries.REMOVED, entries.REFUSED, entries.WAITING)
 _BURST = 512
 _QUEUE_OCTETS = 1 << 20  # of the daemon's receive buffer: nothing is to be lost there
 
@@ -142,8 +143,37 @@ def against_responder(total, path, seed=6275, through_udp=False):
     comes inside UDP, or of native packets."""
     scene = Scene(path)
     good, use = inside(scene) if through_udp else (originals(scene), [data_of(scene)])
+    return _against(scene, total, seed, good, use)
+
+
+def against_home_agent(total, path, seed=4285):
+    """The same of home registrations, both ways: first ones, later ones and the last."""
+    scene = HomeScene(path)
+    encapsulated = FLAGS | messages.FLAG_UDP_ENCAPSULATION
+    shapes = [
+        {}, {"lifetime": 0}, {"generation": 1}, {"flags": FLAGS | messages.FLAG_LINK_LOCAL},
+        {"alternate": IPv6Address("2001:db8:2::9").packed}, {"flags": messages.FLAG_ACKNOWLEDGE},
+        {"options": [(200, b"unknown option")]},
+    ]  # fmt: skip
+    good, use = [], []
+    for number, shape in enumerate(shapes, 1):
+        node = scene.node(number, generations=2)
+        good.append(node.update(7, CARE_OF, **shape))
+    for number, endpoint in enumerate((NAT, SIX), 50):
+        node = scene.node(number)
+        good.append(node.inside(7, endpoint, flags=encapsulated))
+        scene.send(node.inside(0, endpoint, flags=encapsulated))
+        use.append(node.keepalive(endpoint))
+    bound = scene.node(60)
+    scene.send(bound.update(0, CARE_OF))
+    good += [bound.update(7, bound.home, lifetime=0, away=False)]
+    scene.detect()
+    return _against(scene, total, seed, good, use)
+
+
+def _against(scene, total, seed, good, use):
     chance, tally, memory = random.Random(seed), Tally(), []
-    mutator = Mutator(chance, [*good, *use], CORRESPONDENT)
+    mutator = Mutator(chance, [*good, *use], scene.correspondent)
     while (done := tally.outcomes.total() + tally.crashes) < total:
         scene.now += 10
         burst = [mutator.packet() for _ in range(min(_BURST, total - done))]

@@ -143,7 +143,7 @@ class Console:
             "provisioned": credentials is not None,
             "set_id": None if credentials is None else credentials.set_id.hex(),
             "sealed": self._upkeep.seal_id if self._upkeep is not None else None,
-            "features": ["reach", "path"],  # what older agents refuse: docs/SPEC.md
+            "features": ["reach", "path", "home-agent"],  # what older agents refuse: docs/SPEC.md
         }
         answer.update(self._identity)
         return answer

@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from .link import Link
 
 _PREFIX_OCTETS = const(8)
+_MAC_OCTETS = const(6)
 _AGAIN_MS = const(1000)  # the kernel has its time to do as told
 _ALL_NODES = b"\xff\x02" + bytes(13) + b"\x01"
 _ADVERTISEMENT = const(136)
 _OVERRIDE = const(0x20)
-_TARGET_LINK_LAYER_ADDRESS = b"\x02\x01"
-_MAC = "/sys/class/net/%s/address"
+_TARGET_LINK_LAYER_ADDRESS = b"\x02\x01"  # in units of eight octets
 
 
 class HomeLink:
@@ -88,15 +88,16 @@ class HomeLink:
         if index is not None and self.address is not None:
             self._tell(netlink.remove_address(index, self.address))
 
-    def announce(self, link: str) -> None:
-        """Tell the neighbours on an interface that the address is ours; raises OSError."""
+    def announce(self, link: "Link") -> None:
+        """Tell the neighbours on a link that the address is ours (RFC 6275 section 11.5.5), where
+        they know each other by a MAC; raises OSError."""
         assert self.address is not None
-        with open(_MAC % link) as file:
-            mac = bytes(int(octet, 16) for octet in file.read().strip().split(":"))
-        stream = neighbourly(link, self.address)
+        if len(link.mac) != _MAC_OCTETS:
+            return
+        stream = neighbourly(link.name, self.address)
         try:
             head = struct.pack(">BBHI", _ADVERTISEMENT, 0, 0, _OVERRIDE << 24)
-            body = head + self.address + _TARGET_LINK_LAYER_ADDRESS + mac
+            body = head + self.address + _TARGET_LINK_LAYER_ADDRESS + link.mac
             stream.sendto(body, place(_ALL_NODES))
         finally:
             stream.close()

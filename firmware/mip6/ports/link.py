@@ -21,11 +21,12 @@ _ADDRESSES_MAX = const(16)
 
 
 class Link:
-    """An interface. Times in milliseconds. `up`, `changes`: as netlink.read tells them."""
+    """An interface. Times in milliseconds. `up`, `changes`, `mac`: as netlink.read tells them."""
 
     def __init__(self, index: int) -> None:
         self.index = index
         self.name = ""
+        self.mac = b""
         self.up = False
         self.changes = 0  # of its carrier, as the kernel counts them
         # the usable addresses -> (preferred, when they end or None, how many came before)

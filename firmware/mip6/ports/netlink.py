@@ -59,6 +59,7 @@ _IFA_ADDRESS = const(1)
 _IFA_LOCAL = const(2)  # of IPv4: ours, where _IFA_ADDRESS may be the other end's
 _IFA_CACHEINFO = const(6)
 _IFA_FLAGS = const(8)
+_IFLA_ADDRESS = const(1)
 _IFLA_IFNAME = const(3)
 _IFLA_CARRIER_CHANGES = const(35)
 _IFF_LOOPBACK = const(0x8)
@@ -114,7 +115,7 @@ def read(octets: bytes) -> "Iterator[tuple[Any, ...]]":
 
     (ADDRESS, interface index, address, usable, preferred, valid, news),
     (NO_ADDRESS, interface index, address),
-    (LINK, interface index, name, up, changes), (NO_LINK, interface index), (DONE, None),
+    (LINK, interface index, name, up, changes, MAC), (NO_LINK, interface index), (DONE, None),
     (ROUTE, interface index): IPv4 has a default route there now, which comes after the address;
     (LOCAL, interface index): a link-local address can be used there, as a solicitation's source;
     (PREFIX, interface index, prefix): a Router Advertisement came that has one (16 octets).
@@ -123,7 +124,8 @@ def read(octets: bytes) -> "Iterator[tuple[Any, ...]]":
     deprecated (RFC 4862 section 5.5.4); `valid`: seconds, None for ever; `news`: it happened now,
     an advertisement maybe, and isn't just the answer to what we asked.
     `up`: switched on, with a carrier, no loopback; `changes`: how often the carrier came
-    or went (0 before Linux 3.15), for of a short failure the kernel may tell no more than that.
+    or went (0 before Linux 3.15), for of a short failure the kernel may tell no more than that; `MAC`: as many octets as a link-layer
+    address has there, none maybe.
     Other messages, and what is cut short, are passed over.
     """
     at = 0
@@ -200,14 +202,17 @@ def _link(kind: int, body: bytes) -> "tuple[Any, ...]":
     if kind == _RTM_DELLINK:
         return NO_LINK, index
     name = ""
+    mac = b""
     changes = 0
     for attribute, value in _attributes(body[16:]):
         if attribute == _IFLA_IFNAME:
             name = bytes(value[:-1]).decode()
+        elif attribute == _IFLA_ADDRESS:
+            mac = value
         elif attribute == _IFLA_CARRIER_CHANGES and len(value) == 4:
             changes = struct.unpack(NATIVE + "I", value)[0]
     up = flags & _IFF_UP and flags & _IFF_LOWER_UP and not flags & _IFF_LOOPBACK
-    return LINK, index, name, bool(up), changes
+    return LINK, index, name, bool(up), changes, mac
 
 
 def _attributes(octets: bytes) -> "Iterator[tuple[int, bytes]]":

@@ -127,7 +127,9 @@ class Port:
 
     def announce(self, uplink: str) -> None:
         """Tell the neighbours on an uplink that the home address is ours again."""
-        self._try(self._home.announce, uplink)
+        for link in self._links.values():
+            if link.name == uplink:
+                self._try(self._home.announce, link)
 
     def stop(self) -> None:
         """End: everything is closed."""
@@ -267,6 +269,7 @@ class Port:
                 self._sink.way_open()
             return
         if kind == netlink.LINK:
+            link.mac = event[5]
             self._take_link(link, event[2], event[3], event[4])
         elif kind == netlink.LOCAL:
             if link.up and not link.heard and not link.asked:  # there was no source for them

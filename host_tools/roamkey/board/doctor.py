@@ -4,14 +4,17 @@ The board is asked through its REPL, so a running agent stops for some seconds a
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from mip6 import __version__
 from roamkey.board import installer
 from roamkey.board.repl import Facts, Repl
+from roamkey.board.serial_client import SerialClient
 from roamkey.build import fits
-from roamkey.errors import BoardError
+from roamkey.errors import BoardError, RefusedError
+from roamkey.registry import HOME_AGENT
 
 #: What becomes of a check: fine; essential and lacking; worth doing.
 OK, LACKS, ADVICE = "ok", "lacks", "advice"
@@ -20,6 +23,14 @@ _OLDEST = (1, 22)  # of MicroPython: the oldest whose source form the agent's sy
 _RP2_KNOWN = (1, 28)  # see firmware/mip6/native/lwip.py
 _RAM_OCTETS = 80 << 10  # the agent's bound, on a Pico W
 _SPARE_OCTETS = 64 << 10  # flash for keys, counters, and littlefs's own needs
+
+_REGISTERED = ("bound", "refreshing")  # states of a binding that the peer has accepted
+_UNANSWERED = "does it run (roamkey home-agent status)? which ways lead there: doctor --path"
+_UNREGISTERED = {
+    "detached": "no address yet: see the networks (roamkey networks)",
+    "exhausted": "roamkey rekey",
+    "refused": "roamkey home-agent drops, on its host, says what to do",
+}
 
 _PROGRAM = """
 import sys, json, gc, os
@@ -144,7 +155,7 @@ class Examination:
 def examine(port: str) -> Examination:
     """Ask the board at `port`; a running agent is started again. Raises BoardError, and
     RefusedError for a sealed board."""
-    installer.refuse_sealed(port)
+    said = _said(port) if installer.refuse_sealed(port) else {}
     with Repl(port) as repl:
         try:
             facts = repl.facts()
@@ -152,7 +163,7 @@ def examine(port: str) -> Examination:
         finally:
             repl.restart()
     try:
-        checks = tuple(_checks(facts, answer))
+        checks = (*_checks(facts, answer), *_home_agent(said))
     except (KeyError, TypeError, ValueError):
         raise BoardError(f"{port}: the board's answer makes no sense") from None
     return Examination(port, facts.board, facts.platform, facts.machine, facts.micropython, checks)
@@ -266,6 +277,40 @@ def _agent(answer: dict[str, Any]) -> Check:
     if agent != __version__:
         return Check("agent", ADVICE, f"{agent}, here is {__version__}", "roamkey install")
     return Check("agent", OK, str(agent))
+
+
+def _said(port: str) -> dict[str, Any]:
+    """What the running agent says of itself, before it stops; empty where it doesn't."""
+    with suppress(BoardError, RefusedError), SerialClient(port) as client:
+        return client.status()
+    return {}
+
+
+def _home_agent(said: dict[str, Any]) -> Iterator[Check]:
+    """Whether the home agent has registered the board, where one was provisioned. Raises KeyError,
+    TypeError."""
+    keystore, node = said.get("keystore") or {}, said.get("node") or {}
+    peers = keystore.get("peers") or []
+    agent = next((peer for peer in peers if peer.get("role") == HOME_AGENT), None)
+    if agent is None:
+        return
+    address = str(agent["correspondent"])
+    bindings = node.get("bindings") or []
+    binding = next((one for one in bindings if one["correspondent"] == address), {})
+    state, reason = binding.get("state"), binding.get("reason")
+    if state in _REGISTERED:
+        found = f"{address} has registered the board"
+        if not agent["generations"]:
+            yield Check(
+                "home agent", ADVICE, f"{found}, without authentication", "provision a key"
+            )
+        else:
+            yield Check("home agent", OK, found)
+    elif node.get("state") == "home":
+        yield Check("home agent", OK, f"{address}: not needed, the board is at home")
+    else:
+        found = f"{address} has not registered the board: " + (reason or state or "no network yet")
+        yield Check("home agent", ADVICE, found, _UNREGISTERED.get(str(state), _UNANSWERED))
 
 
 def _lacking(name: str, there: bool, found: str, todo: str) -> Check:

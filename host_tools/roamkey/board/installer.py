@@ -246,15 +246,17 @@ def _elsewhere(port: str, board: str) -> str:
         return port
 
 
-def refuse_sealed(port: str) -> None:
-    """Ask first: a sealed board gives no REPL, and one would wait for it in vain."""
+def refuse_sealed(port: str) -> bool:
+    """Ask first: a sealed board gives no REPL, and one would wait for it in vain. Whether an agent
+    answered."""
     with SerialClient(port, answer_s=_LOOK_S) as client:
         try:
             sealed = client.identify().sealed
         except (BoardError, RefusedError):
-            return
+            return False
     if sealed:
         raise RefusedError(f"{port}: the board is sealed: unseal it first")
+    return True
 
 
 def _refuse_strange_main(survey: Survey, replace_main: bool) -> None:

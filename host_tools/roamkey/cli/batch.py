@@ -13,9 +13,9 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 
 from roamkey.board.images import Firmware, read_firmware
+from roamkey.cli import peer_options
 from roamkey.cli.fleet_options import (
     WAIT_MAX_S,
-    CorrespondentsOption,
     GenerationsOption,
     HomePrefixOption,
     LifetimeOption,
@@ -31,11 +31,18 @@ from roamkey.cli.options import (
     ReachOption,
     RegistryOption,
     finite,
-    global_address,
     reach_texts,
 )
 from roamkey.cli.output import bars, plain
+from roamkey.cli.peer_options import (
+    CorrespondentsOption,
+    HomeAgentOption,
+    InsecureHomeAgentOption,
+    NoHomeAgentOption,
+    RoutabilityOption,
+)
 from roamkey.enroll import site as sites
+from roamkey.enroll.peers import Peers, of_site
 from roamkey.enroll.plan import GENERATIONS, LIFETIME_S, Plan
 from roamkey.errors import BadInputError, BoardError
 from roamkey.fleet import batch as work
@@ -63,13 +70,17 @@ def batch(
         typer.Argument(
             metavar="FLEET.CSV",
             help="Columns, each optional: name, board, port, firmware, home_address, "
-            "correspondents, reach.",
+            "correspondents, return_routability, home_agent, insecure_home_agent, reach.",
         ),
     ],
     jobs: Annotated[
         int, typer.Option("--jobs", "-j", min=1, max=64, metavar="N", help="Boards at a time.")
     ] = 16,
     correspondent: CorrespondentsOption = None,
+    return_routability: RoutabilityOption = None,
+    home_agent: HomeAgentOption = None,
+    insecure_home_agent: InsecureHomeAgentOption = None,
+    no_home_agent: NoHomeAgentOption = False,
     home_prefix: HomePrefixOption = None,
     reach: ReachOption = None,
     no_reach: NoReachOption = False,
@@ -125,12 +136,22 @@ def batch(
     rows = read_fleet(fleet)
     earlier = [] if failed is None else read_results(failed)
     chosen = only_failed(rows, earlier) if earlier else rows
-    peers = tuple(global_address(text, "--correspondent") for text in correspondent or ())
+    named = peer_options.named(
+        correspondent, return_routability, home_agent, insecure_home_agent, no_home_agent
+    )
     site = sites.site_of(registry)
     common = _Common(
-        peers, site, reach_texts(reach, no_reach), lifetime, generations, native is Native.on
+        named,
+        no_home_agent,
+        site,
+        reach_texts(reach, no_reach),
+        lifetime,
+        generations,
+        native is Native.on,
     )
     plans = {row.line: common.plan(row) for row in chosen}
+    for text in dict.fromkeys(common.peers(row).warning for row in chosen):
+        peer_options.warn(text)
     if home_prefix is None and site is None:
         _check_addresses(chosen)
     images = {path: _image(path) for row in chosen if (path := row.firmware or firmware)}
@@ -141,9 +162,9 @@ def batch(
     outcomes: list[Outcome] = []
     with Registry.open(registry, True, passphrase_file) as opened, bars() as drawn:
         view = _View(drawn, as_json)
-        taken = {*peers, *(row.home_address for row in rows if row.home_address)}
+        taken = {*named.all, *(row.home_address for row in rows if row.home_address)}
         for row in rows:
-            taken.update(row.correspondents)
+            taken.update(row.peers.all)
         pool = sites.pool_of(opened, site, home_prefix, tuple(taken))
 
         def wish(row: Row) -> Wish:
@@ -195,27 +216,47 @@ def batch(
 class _Common:
     """What the options and the site say of every board; a line of the file goes before."""
 
-    correspondents: tuple[bytes, ...]
+    named: Peers
+    no_home_agent: bool
     site: Site | None
     reach: list[str] | None
     lifetime: int
     generations: int
     native: bool
 
-    def plan(self, row: Row) -> Plan:
-        """What a line's board is to hold. Raises BadInputError for what no board would take."""
-        peers = row.correspondents or self.correspondents
-        if not peers and self.site is None:
+    def peers(self, row: Row) -> Peers:
+        """Whom a line's board is to know. Raises BadInputError for nobody."""
+        line = row.peers
+        other = line if line.home_agent is not None else self.named
+        both = Peers(
+            line.correspondents or self.named.correspondents,
+            line.routability or self.named.routability,
+            other.home_agent,
+            other.insecure,
+        )
+        if not both.all and self.site is None:
             raise BadInputError(
                 f"line {row.line} has no correspondent, none is an option, and {NO_SITE}"
             )
-        peers = sites.correspondents_of(self.site, peers)
+        return of_site(self.site, both, self.no_home_agent)
+
+    def plan(self, row: Row) -> Plan:
+        """What a line's board is to hold. Raises BadInputError for what no board would take."""
+        peers = self.peers(row)
         texts, what = self.reach, "--reach"
         if row.reach:
             texts, what = list(row.reach), f"line {row.line}: reach"
-        places = sites.reach_of(self.site, peers, texts, what)
         plan = Plan(
-            row.home_address, peers, self.lifetime, self.generations, (), places, self.native
+            row.home_address,
+            peers.correspondents,
+            self.lifetime,
+            self.generations,
+            (),
+            sites.reach_of(self.site, peers.all, texts, what),
+            self.native,
+            peers.routability,
+            peers.home_agent,
+            peers.insecure,
         )
         plan.check()
         return plan

@@ -18,14 +18,6 @@ HomePrefixOption = Annotated[
         "site's.",
     ),
 ]
-CorrespondentsOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--correspondent",
-        metavar="ADDRESS",
-        help="A correspondent's address; may be repeated. Default: the site's.",
-    ),
-]
 LifetimeOption = Annotated[
     int,
     typer.Option(
@@ -38,7 +30,13 @@ LifetimeOption = Annotated[
 ]
 GenerationsOption = Annotated[
     int,
-    typer.Option("--generations", help="Keys for each correspondent.", min=1, max=16, metavar="N"),
+    typer.Option(
+        "--generations",
+        help="Keys for each correspondent, and the home agent.",
+        min=1,
+        max=16,
+        metavar="N",
+    ),
 ]
 ReplaceOption = Annotated[
     bool, typer.Option("--replace", help="Also where a board holds other keys already.")
@@ -51,6 +49,7 @@ RegisteredOption = Annotated[
         min=0,
         max=WAIT_MAX_S,
         callback=finite,
-        help="Wait up to S seconds until every correspondent has bound the board.",
+        help="Wait up to S seconds until every correspondent, and the home agent, has bound the "
+        "board.",
     ),
 ]

@@ -26,17 +26,37 @@ from roamkey.cli.options import EventsOption, PassphraseOption, RegistryOption
 from roamkey.correspondent import privileges
 from roamkey.correspondent.core.cache import NAT_REFRESH_S
 from roamkey.correspondent.events.recorder import KEEP_DAYS
+from roamkey.errors import BadInputError
 from roamkey.home_agent import serving
-from roamkey.home_agent.settings import HomeSettings, link_of, parse_prefix, prefixes_of
+from roamkey.home_agent.settings import (
+    HomeSettings,
+    link_of,
+    named_link,
+    parse_prefix,
+    prefixes_of,
+)
+from roamkey.registry import Registry
+
+
+def _of_site(registry: str | None) -> IPv6Address:
+    with Registry.open(registry, create=False, to_encrypt=True) as opened:  # it is no secret
+        site = opened.site()
+    if site is None or site.home_agent is None:
+        raise BadInputError(
+            "--address is missing, and no site has a home agent (`roamkey init --home-agent`)"
+        )
+    return IPv6Address(site.home_agent)
 
 
 def run(
     address: Annotated[
-        IPv6Address,
+        IPv6Address | None,
         typer.Option(
-            metavar="ADDRESS", parser=address_of, help="The home agent's address to serve."
+            metavar="ADDRESS",
+            parser=address_of,
+            help="The home agent's address to serve. Default: the site's.",
         ),
-    ],
+    ] = None,
     home_link: Annotated[
         str | None,
         typer.Option(
@@ -73,7 +93,8 @@ def run(
     SIGHUP reads the registry anew and reopens the log file.
     """
     told = privileges.leave_root(registry)
-    link = home_link or link_of(address)
+    served = address or _of_site(registry)
+    link = link_of(served) if home_link is None else named_link(home_link)
     given = tuple(map(parse_prefix, home_prefix or ()))
     common = settings_of(
         registry,
@@ -91,7 +112,7 @@ def run(
         data_plane=True, home_link=link, home_prefixes=given or prefixes_of(link), **common
     )
     serve(
-        lambda open_registry, lines: serving.serve(open_registry, address, lines, settings),
+        lambda open_registry, lines: serving.serve(open_registry, served, lines, settings),
         registry,
         passphrase_file,
         log,

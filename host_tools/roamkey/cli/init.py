@@ -25,7 +25,8 @@ def init(
             "--reach",
             metavar="HOST[:PORT]",
             help="Where boards reach the correspondent by UDP: a name or an address, IPv4 or "
-            "IPv6; up to four. Default: this host's own addresses, port 4191.",
+            "IPv6; up to four. Default: this host's own addresses, port 4191. Of the home agent: "
+            "ADDRESS=HOST[:PORT].",
         ),
     ] = None,
     no_reach: Annotated[
@@ -45,6 +46,14 @@ def init(
             "--correspondent", metavar="ADDRESS", help="The correspondent's address, if not c::1."
         ),
     ] = None,
+    home_agent: Annotated[
+        str | None,
+        typer.Option(
+            "--home-agent",
+            metavar="ADDRESS",
+            help="The home agent's address, on the home link; without one boards have none.",
+        ),
+    ] = None,
     home_prefix: Annotated[
         str | None,
         typer.Option(
@@ -60,8 +69,8 @@ def init(
 ) -> None:
     """Make a site, by which `provision`, `setup`, `batch` and `correspondent run` need no address.
 
-    Where there is one it is shown, or --reach is changed: boards that were provisioned before
-    learn that by `roamkey reach`.
+    Where there is one it is shown, or --reach is changed (boards that were provisioned before
+    learn that by `roamkey reach`), or it is given a home agent.
     """
     texts = reach_texts(reach, no_reach)
     wanted = sites.Wanted(
@@ -69,6 +78,7 @@ def init(
         None if correspondent is None else global_address(correspondent, "--correspondent"),
         home_prefix,
         None if texts is None else tuple(texts),
+        None if home_agent is None else global_address(home_agent, "--home-agent"),
     )
     with Registry.open(registry, passphrase_file=passphrase_file) as opened:
         site, result = sites.init(opened, wanted, force)
@@ -80,6 +90,8 @@ def init(
             "correspondent": addresses.text(site.correspondent),
             "home_prefix": site.home_prefix,
             "reach": list(site.reach),
+            "home_agent": None if site.home_agent is None else addresses.text(site.home_agent),
+            "home_agent_reach": list(site.home_agent_reach),
         }
         typer.echo(json.dumps(told))
         return
@@ -87,10 +99,15 @@ def init(
     row("correspondent", addresses.text(site.correspondent))
     row("home prefix", site.home_prefix)
     row("reach", ", ".join(site.reach) or "the correspondent's address alone")
+    if site.home_agent is not None:
+        row("home agent", addresses.text(site.home_agent))
+        row("reach", ", ".join(site.home_agent_reach) or "the home agent's address alone")
     if result == sites.MADE and texts is None and site.reach:
         typer.echo(
             "Reach is this host as it is now. Where boards come from outside, or its address "
             "changes: roamkey init --reach NAME."
         )
-    if result == sites.CHANGED:
+    if result == sites.CHANGED and home_agent is None:
         typer.echo("Boards that were provisioned before keep what they have: roamkey reach.")
+    elif result == sites.CHANGED:
+        typer.echo("Boards that were provisioned before know it by roamkey provision --replace.")

@@ -9,6 +9,7 @@ import typer
 from mip6 import addresses
 from roamkey.cli.board_options import BoardOption, PortOption, port_of
 from roamkey.cli.options import JsonOption, PassphraseOption, RegistryOption
+from roamkey.cli.output import keys_text
 from roamkey.enroll import deliver
 from roamkey.enroll import erase as erasing
 from roamkey.enroll.plan import GENERATIONS
@@ -23,7 +24,9 @@ def rekey(
     board: BoardOption = None,
     generations: Annotated[
         int,
-        typer.Option(help="New keys for each correspondent, 1 to 16.", min=1, max=16, metavar="N"),
+        typer.Option(
+            help="New keys for each peer with keys, 1 to 16.", min=1, max=16, metavar="N"
+        ),
     ] = GENERATIONS,
     registry: RegistryOption = None,
     passphrase_file: PassphraseOption = None,
@@ -41,9 +44,10 @@ def rekey(
         typer.echo(json.dumps(held.plain()))
         return
     typer.echo(f"board {held.board}, home address {held.home_address}")
-    for name, numbers in held.correspondents:
-        span = str(numbers[0]) if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
-        typer.echo(f"correspondent {name}: key generation {span}")
+    for peer in held.correspondents:
+        typer.echo(f"correspondent {keys_text(peer, 'by return routability')}")
+    if held.home_agent is not None:
+        typer.echo(f"home agent {keys_text(held.home_agent, 'no key')}")
     if held.finished:
         typer.echo("An earlier run had sent these keys; they are confirmed now.")
 

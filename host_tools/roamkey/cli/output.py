@@ -70,3 +70,13 @@ def row(name: str, value: Any) -> None:
 def plain(value: Any) -> str:
     """A value as text that a terminal shows and doesn't obey."""
     return "".join(c if c.isprintable() else "?" for c in str(value))
+
+
+def keys_text(peer: tuple[str, tuple[int, ...]], without: str) -> str:
+    """A peer of a board, address and generations of its keys, as a row has it; `without`: what is
+    said where there is no key."""
+    name, numbers = peer
+    if not numbers:
+        return f"{name}, {without}"
+    span = str(numbers[0]) if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
+    return f"{name}, key generation {span}"

@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
+from mip6 import addresses
+from roamkey.cli import peer_options
 from roamkey.cli.board_options import BoardOption, PortOption, port_of
 from roamkey.cli.options import (
     JsonOption,
@@ -18,10 +20,18 @@ from roamkey.cli.options import (
     global_address,
     reach_texts,
 )
-from roamkey.cli.output import row
+from roamkey.cli.output import keys_text, row
+from roamkey.cli.peer_options import (
+    CorrespondentsOption,
+    HomeAgentOption,
+    InsecureHomeAgentOption,
+    NoHomeAgentOption,
+    RoutabilityOption,
+)
 from roamkey.enroll import deliver
 from roamkey.enroll import site as sites
 from roamkey.enroll.keyfile import read_kcn
+from roamkey.enroll.peers import of_site
 from roamkey.enroll.plan import LIFETIME_S, Plan
 from roamkey.enroll.reach import texts_of
 from roamkey.errors import BadInputError
@@ -39,13 +49,11 @@ def provision(
             metavar="ADDRESS",
         ),
     ] = None,
-    correspondent: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="A correspondent's address; may be repeated. Default: the site's.",
-            metavar="ADDRESS",
-        ),
-    ] = None,
+    correspondent: CorrespondentsOption = None,
+    return_routability: RoutabilityOption = None,
+    home_agent: HomeAgentOption = None,
+    insecure_home_agent: InsecureHomeAgentOption = None,
+    no_home_agent: NoHomeAgentOption = False,
     reach: ReachOption = None,
     no_reach: NoReachOption = False,
     native: NativeOption = Native.on,
@@ -55,7 +63,8 @@ def provision(
     generations: Annotated[
         int | None,
         typer.Option(
-            help="Keys for each correspondent, 1 to 16; 4 where no files are given.",
+            help="Keys for each correspondent, and the home agent, 1 to 16; 4 where no files are "
+            "given.",
             min=1,
             max=16,
             metavar="N",
@@ -66,7 +75,7 @@ def provision(
         list[Path] | None,
         typer.Option(
             help="Read a key (hex, file of mode 0600, - for stdin) instead of making one; one "
-            "file for each correspondent and generation, in order.",
+            "file for each correspondent, then the home agent, and generation, in order.",
             metavar="FILE",
         ),
     ] = None,
@@ -84,33 +93,40 @@ def provision(
     """
     texts = reach_texts(reach, no_reach)
     home = None if home_address is None else global_address(home_address, "--home-address")
-    named = tuple(global_address(text, "--correspondent") for text in correspondent or ())
+    named = peer_options.named(
+        correspondent, return_routability, home_agent, insecure_home_agent, no_home_agent
+    )
     site = sites.site_of(registry)
-    peers = sites.correspondents_of(site, named)
+    peers = of_site(site, named, no_home_agent)
     if home is None and site is None:
         raise BadInputError(f"--home-address is missing, and {NO_SITE}")
     plan = Plan(
         home,
-        peers,
+        peers.correspondents,
         lifetime,
         generations or 0,
         tuple(read_kcn(str(path)) for path in kcn_file or ()),
-        sites.reach_of(site, peers, texts, "--reach"),
+        sites.reach_of(site, peers.all, texts, "--reach"),
         native is Native.on,
+        peers.routability,
+        peers.home_agent,
+        peers.insecure,
     )
     plan.check()
+    peer_options.warn(peers.warning)
     where = port_of(port, board)
     with Registry.open(registry, passphrase_file=passphrase_file) as opened:
-        pool = sites.pool_of(opened, site, None, peers)
+        pool = sites.pool_of(opened, site, None, peers.all)
         held = deliver.provision(opened, where, plan, pool=pool, replace=replace)
     if as_json:
         typer.echo(json.dumps(_as_json(held, plan)))
         return
     row("board", f"{held.board}")
     row("home address", f"{held.home_address}")
-    for name, numbers in held.correspondents:
-        span = str(numbers[0]) if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
-        row("correspondent", f"{name}, key generation {span}")
+    for peer in held.correspondents:
+        row("correspondent", keys_text(peer, "by return routability"))
+    if held.home_agent is not None:
+        row("home agent", keys_text(held.home_agent, "no key: registered without authentication"))
     for places in plan.reach.values():
         row("reach", ", ".join(texts_of(places)))
     if not plan.native:
@@ -125,7 +141,9 @@ def provision(
 
 def _as_json(held: deliver.Held, plan: Plan) -> dict[str, Any]:
     told = held.plain()
-    for entry, owner in zip(told["correspondents"], plan.correspondents, strict=True):
+    agent = told["home_agent"]
+    for entry in told["correspondents"] + ([] if agent is None else [agent]):
+        owner = addresses.parse(entry["address"])
         entry["reach"] = list(texts_of(plan.reach.get(owner, ())))
     told["native"] = plan.native
     return told

@@ -57,7 +57,7 @@ def reach(
         typer.echo(json.dumps(told.plain()))
         return
     row("board", told.board)
-    for address, places in told.correspondents:
-        row("correspondent", address)
+    for address, places, role in told.correspondents:
+        row(role, address)
         row("reach", ", ".join(places) or "its address alone")
     row("native IPv6", "on" if told.native else "off: inside UDP alone")

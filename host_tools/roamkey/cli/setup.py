@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from roamkey.board.images import read_firmware
+from roamkey.cli import peer_options
 from roamkey.cli.board_options import BoardOption, PortOption, port_of
 from roamkey.cli.fleet_options import (
-    CorrespondentsOption,
     GenerationsOption,
     HomePrefixOption,
     LifetimeOption,
@@ -29,7 +29,15 @@ from roamkey.cli.options import (
     reach_texts,
 )
 from roamkey.cli.output import bars, row
+from roamkey.cli.peer_options import (
+    CorrespondentsOption,
+    HomeAgentOption,
+    InsecureHomeAgentOption,
+    NoHomeAgentOption,
+    RoutabilityOption,
+)
 from roamkey.enroll import site as sites
+from roamkey.enroll.peers import of_site
 from roamkey.enroll.plan import GENERATIONS, LIFETIME_S, Plan
 from roamkey.errors import BadInputError
 from roamkey.fleet.prepare import Progress, Wish, prepare
@@ -39,6 +47,10 @@ from roamkey.registry.records import NO_SITE
 
 def setup(
     correspondent: CorrespondentsOption = None,
+    return_routability: RoutabilityOption = None,
+    home_agent: HomeAgentOption = None,
+    insecure_home_agent: InsecureHomeAgentOption = None,
+    no_home_agent: NoHomeAgentOption = False,
     home_address: Annotated[
         str | None,
         typer.Option(
@@ -70,14 +82,27 @@ def setup(
         raise typer.BadParameter("give either --home-address or --home-prefix")
     texts = reach_texts(reach, no_reach)
     home = None if home_address is None else global_address(home_address, "--home-address")
-    named = tuple(global_address(text, "--correspondent") for text in correspondent or ())
+    named = peer_options.named(
+        correspondent, return_routability, home_agent, insecure_home_agent, no_home_agent
+    )
     site = sites.site_of(registry)
-    peers = sites.correspondents_of(site, named)
+    peers = of_site(site, named, no_home_agent)
     if home is None and home_prefix is None and site is None:
         raise BadInputError(f"--home-address and --home-prefix are missing, and {NO_SITE}")
-    places = sites.reach_of(site, peers, texts, "--reach")
-    plan = Plan(home, peers, lifetime, generations, (), places, native is Native.on)
+    plan = Plan(
+        home,
+        peers.correspondents,
+        lifetime,
+        generations,
+        (),
+        sites.reach_of(site, peers.all, texts, "--reach"),
+        native is Native.on,
+        peers.routability,
+        peers.home_agent,
+        peers.insecure,
+    )
     plan.check()
+    peer_options.warn(peers.warning)
     image = None if firmware is None else read_firmware(firmware)
     started = time.monotonic()
     progress = Progress(port_of(port, board))
@@ -88,7 +113,7 @@ def setup(
             drawn.update(task, step=step, completed=done, total=max(total, 1))
 
         progress.report = report
-        pool = sites.pool_of(opened, site, home_prefix, peers)
+        pool = sites.pool_of(opened, site, home_prefix, peers.all)
         prepare(opened, Wish(plan, pool, image, replace, registered), progress)
     seconds = round(time.monotonic() - started, 1)
     if as_json:

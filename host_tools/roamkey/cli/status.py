@@ -11,6 +11,9 @@ from roamkey.build.lines import resolve
 from roamkey.cli.board_options import BoardOption, PortOption, port_of
 from roamkey.cli.options import JsonOption
 from roamkey.cli.output import row
+from roamkey.registry import HOME_AGENT
+
+_HELD = ("bound", "refreshing")  # states of a binding that the peer has accepted
 
 
 def status(
@@ -38,14 +41,18 @@ def _show_keys(keystore: dict[str, Any]) -> None:
         row("key set", keystore["set_id"])
         row("home address", keystore.get("home_address"))
     for peer in _dictionaries(keystore.get("peers")):
-        row(
-            "correspondent",
-            f"{peer.get('correspondent', '(sealed)')}, key generation {peer.get('generation')}, "
-            + _outlook(peer),
-        )
+        role = str(peer.get("role", "correspondent"))
+        row(role, f"{peer.get('correspondent', '(sealed)')}, {_authorized(peer, role)}")
         if isinstance(peer.get("reach"), list) and peer["reach"]:
             row("reach", ", ".join(map(str, peer["reach"])))
         _warn(peer)
+
+
+def _authorized(peer: dict[str, Any], role: str) -> str:
+    """What bindings are authorized by at a peer of the board."""
+    if peer.get("generations"):
+        return f"key generation {peer.get('generation')}, {_outlook(peer)}"
+    return "no key" if role == HOME_AGENT else "by return routability"
 
 
 def _outlook(peer: dict[str, Any]) -> str:
@@ -60,6 +67,10 @@ def _outlook(peer: dict[str, Any]) -> str:
 
 
 def _warn(peer: dict[str, Any]) -> None:
+    if peer.get("role") == HOME_AGENT and not peer.get("generations"):
+        row(
+            "warning", "registered without authentication: whoever reaches it can divert this node"
+        )
     used = _dictionary(peer.get("key")).get("warning")
     if used == 100:
         row("warning", "every key for it is used up: roamkey rekey")
@@ -79,6 +90,9 @@ def _show_node(node: dict[str, Any]) -> None:
         row("uplink", f"{uplink.get('uplink')} {uplink.get('address')}")
     for binding in _dictionaries(node.get("bindings")):
         said = f"{binding.get('correspondent', '(sealed)')} {binding.get('state')}"
+        if binding.get("state") in _HELD:
+            by = binding.get("authorized_by")
+            said += " without authentication" if by == "nothing" else f" by {by}" if by else ""
         if binding.get("lifetime_left_s") is not None:
             said += f", {binding['lifetime_left_s']} s left"
         if binding.get("reason"):

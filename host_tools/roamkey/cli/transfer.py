@@ -1,4 +1,4 @@
-"""`roamkey export` and `import`: a correspondent's keys to the machine that it runs on."""
+"""`roamkey export` and `import`: a correspondent's or home agent's keys, to its own machine."""
 
 import json
 from dataclasses import asdict
@@ -8,10 +8,14 @@ from typing import Annotated
 import typer
 
 from mip6 import addresses
-from roamkey.cli.options import JsonOption, PassphraseOption, RegistryOption
+from roamkey.cli.options import (
+    JsonOption,
+    PassphraseOption,
+    RegistryOption,
+    global_address,
+)
 from roamkey.enroll import transferfile
-from roamkey.errors import BadInputError
-from roamkey.registry import Registry
+from roamkey.registry import CORRESPONDENT, HOME_AGENT, Registry
 from roamkey.registry.encryption import read_passphrase
 
 FilePassphrase = Annotated[
@@ -25,23 +29,28 @@ FilePassphrase = Annotated[
 
 def export(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write.")],
-    correspondent: Annotated[
-        str, typer.Option(help="The correspondent whose keys to export.", metavar="ADDRESS")
-    ],
     file_passphrase: FilePassphrase,
+    correspondent: Annotated[
+        str | None, typer.Option(help="The correspondent whose keys to export.", metavar="ADDRESS")
+    ] = None,
+    home_agent: Annotated[
+        str | None, typer.Option(help="Or the home agent.", metavar="ADDRESS")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
     registry: RegistryOption = None,
     passphrase_file: PassphraseOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write what a correspondent on another machine needs to an encrypted file."""
-    try:
-        octets = addresses.parse(correspondent)
-    except ValueError as error:
-        raise BadInputError(f"--correspondent: {error}") from None
+    """Write what a correspondent, or home agent, on another machine needs to an encrypted file."""
+    if (correspondent is None) == (home_agent is None):
+        raise typer.BadParameter("name either --correspondent or --home-agent")
+    if home_agent is None:
+        role, octets = CORRESPONDENT, global_address(correspondent or "", "--correspondent")
+    else:
+        role, octets = HOME_AGENT, global_address(home_agent, "--home-agent")
     passphrase = read_passphrase(file_passphrase)
     with Registry.open(registry, create=False, passphrase_file=passphrase_file) as opened:
-        pairs = transferfile.export_to(opened, octets, file, passphrase, force=force)
+        pairs = transferfile.export_to(opened, octets, file, passphrase, force=force, role=role)
     keys = sum(len(pair.keys) for pair in pairs)
     if as_json:
         typer.echo(json.dumps({"file": str(file), "nodes": len(pairs), "keys": keys}))

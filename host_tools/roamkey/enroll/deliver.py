@@ -24,31 +24,35 @@ from roamkey.enroll.home import Pool
 from roamkey.enroll.plan import GENERATIONS, Plan, next_keys
 from roamkey.enroll.reach import check_agent, tell
 from roamkey.errors import BadInputError, BoardError, RefusedError, RoamkeyError
-from roamkey.registry import CONFIRMED, SENT, Registry, TakenError
+from roamkey.registry import CONFIRMED, CORRESPONDENT, HOME_AGENT, SENT, Registry, TakenError
 from roamkey.registry.records import pairs_of
 from roamkey.waiting import until
 
 ASK_AGAIN_S = 6.0  # how long a board that fell silent may take to come back
 _PAUSE_S = 0.2
+_FEATURE = "home-agent"  # of `identify`: agents that know one, and return routability
 _ADDRESSES_MAX = 100  # that other commands may take before this one
 
 Connect = Callable[[str], SerialClient]
+Peer = tuple[str, tuple[int, ...]]  # an address in text, and the generations of its keys
 
 
 @dataclass(frozen=True)
 class Held:
     """The set that a board holds and the registry has confirmed; no secret in it.
 
-    `correspondents`: address in text and its generations. `finished`: whether an earlier run had
-    sent it and this one only confirmed it.
+    `correspondents`: address in text and its generations, none where return routability takes the
+    place of keys; `home_agent` likewise, where there is one. `finished`: whether an earlier run
+    had sent it and this one only confirmed it.
     """
 
     board: str
     set_id: str
     home_address: str
-    correspondents: tuple[tuple[str, tuple[int, ...]], ...]
+    correspondents: tuple[Peer, ...]
     lifetime: int
     finished: bool
+    home_agent: Peer | None = None
 
     def plain(self) -> dict[str, Any]:
         """The same in plain values, for JSON."""
@@ -56,13 +60,15 @@ class Held:
             "board": self.board,
             "set_id": self.set_id,
             "home_address": self.home_address,
-            "correspondents": [
-                {"address": name, "generations": list(numbers)}
-                for name, numbers in self.correspondents
-            ],
+            "correspondents": [_plain(peer) for peer in self.correspondents],
+            "home_agent": None if self.home_agent is None else _plain(self.home_agent),
             "lifetime": self.lifetime,
             "finished_earlier_run": self.finished,
         }
+
+
+def _plain(peer: Peer) -> dict[str, Any]:
+    return {"address": peer[0], "generations": list(peer[1])}
 
 
 def provision(
@@ -85,6 +91,7 @@ def provision(
     with connect(port) as client:
         identity = client.identify()
         check_agent(identity, plan.reach, plan.native)
+        _check_agent(identity, plan)
         finished = _end_earlier(registry, identity)
         here = for_board(plan, pool, identity.board)
         if finished is not None and _is_as_planned(registry, finished, here):
@@ -110,9 +117,9 @@ def rekey(
     connect: Connect = SerialClient,
     ask_again_s: float = ASK_AGAIN_S,
 ) -> Held:
-    """Give the board at `port` the next `generations` of keys for each of its correspondents.
+    """Give the board at `port` the next `generations` of keys for each peer that it knows by keys.
 
-    Home address, correspondents, nonces and lifetime stay, and the keys before are retired. An
+    Home address, peers, nonces and lifetime stay, and the keys before are retired. An
     earlier run that was interrupted is finished instead. Raises as `provision`.
     """
     with connect(port) as client:
@@ -120,7 +127,9 @@ def rekey(
         finished = _end_earlier(registry, identity)
         if finished is not None:
             held = _as_held(registry, identity.board, finished, finished=True)
-            if all(len(numbers) == generations for _, numbers in held.correspondents):
+            agent = () if held.home_agent is None else (held.home_agent,)
+            given = {len(numbers) for _, numbers in held.correspondents + agent}
+            if given - {0} == {generations}:
                 return held
         credentials, lifetime = next_keys(registry, identity, generations)
         failure = _send(
@@ -136,7 +145,7 @@ def rekey(
 
 def tell_reach(client: SerialClient, identity: Identity, plan: Plan) -> None:
     """Have a board that holds the keys of `plan` know where to reach its correspondents, too."""
-    places = {owner: plan.reach.get(owner, ()) for owner in plan.correspondents}
+    places = {owner: plan.reach.get(owner, ()) for owner in plan.peers}
     tell(client, identity, places, plan.native)
 
 
@@ -147,6 +156,15 @@ def for_board(plan: Plan, pool: Pool | None, board: str) -> Plan:
     if pool is None:
         raise BadInputError("no home address is given, and no prefix to take one of")
     return plan.at(pool.address_for(board))
+
+
+def _check_agent(identity: Identity, plan: Plan) -> None:
+    """Raise RefusedError where a board's agent is too old for a home agent."""
+    if plan.home_agent is not None and _FEATURE not in identity.features:
+        raise RefusedError(
+            f"the agent of board {identity.board} ({identity.agent}) knows no home agent: update "
+            "it (roamkey install)"
+        )
 
 
 def _give(
@@ -164,10 +182,7 @@ def _give(
     home_address = here.home_address
     own = _refuse_conflicts(registry, identity, home_address, replace)
     credentials = here.make(
-        {
-            correspondent: registry.next_generation(home_address, correspondent)
-            for correspondent in here.correspondents
-        }
+        {peer: registry.next_generation(home_address, peer) for peer in here.keyed}
     )
     failure = _send(
         registry,
@@ -211,13 +226,18 @@ def _refuse_conflicts(
 def _is_as_planned(registry: Registry, set_id: bytes, plan: Plan) -> bool:
     """Whether a set in the registry is what `plan` would make."""
     wanted = [
-        (plan.home_address, correspondent, plan.lifetime)
-        for correspondent in plan.correspondents
+        (plan.home_address, peer, plan.lifetime, plan.role(peer))
+        for peer in plan.keyed
         for _ in range(plan.generations)
+    ]
+    wanted += [
+        (plan.home_address, peer, plan.lifetime, plan.role(peer))
+        for peer in plan.peers
+        if peer not in plan.keyed
     ]
     given = registry.kcns_of_set(set_id) if plan.kcns else ()
     found = [
-        (entry.home_address, entry.correspondent, entry.lifetime)
+        (entry.home_address, entry.correspondent, entry.lifetime, entry.role)
         for entry in registry.entries_of_set(set_id)
     ]
     return found == wanted and given == plan.kcns
@@ -312,15 +332,17 @@ def _ask_again(port: str, board: str, connect: Connect, ask_again_s: float) -> I
 def _as_held(registry: Registry, board: str, set_id: bytes, *, finished: bool) -> Held:
     """What the registry has of a set that `board` holds."""
     entries = registry.entries_of_set(set_id)
-    generations: dict[str, tuple[int, ...]] = {}
+    found: dict[str, dict[str, tuple[int, ...]]] = {CORRESPONDENT: {}, HOME_AGENT: {}}
     for entry in entries:
-        name = addresses.text(entry.correspondent)
-        generations[name] = (*generations.get(name, ()), entry.generation)
+        peers, name = found[entry.role], addresses.text(entry.correspondent)
+        number = () if entry.generation is None else (entry.generation,)
+        peers[name] = peers.get(name, ()) + number
     return Held(
         board,
         set_id.hex(),
         addresses.text(entries[0].home_address),
-        tuple(generations.items()),
+        tuple(found[CORRESPONDENT].items()),
         entries[0].lifetime,
         finished,
+        next(iter(found[HOME_AGENT].items()), None),
     )

@@ -3,6 +3,7 @@
 import os
 from dataclasses import dataclass, field, replace
 
+from mip6 import addresses
 from mip6.errors import Misuse
 from mip6.keychange.check import check_credentials
 from mip6.keystore.keyset import Credentials, Peer
@@ -10,7 +11,7 @@ from mip6.limits import SET_ID_OCTETS
 from roamkey.board.serial_client import Identity
 from roamkey.enroll.reach import Reach
 from roamkey.errors import BadInputError, RefusedError
-from roamkey.registry import Registry
+from roamkey.registry import CORRESPONDENT, HOME_AGENT, Registry
 
 KCN_OCTETS = 32
 NONCE_OCTETS = 8
@@ -23,10 +24,11 @@ class Plan:
     """What a board is to hold. Addresses are 16 octets, `lifetime` is in seconds.
 
     `home_address`: None for the next free one, of the pool that goes with the plan.
-    `generations`: keys for each correspondent; 0 stands for as many as `kcns` has, or four.
-    `kcns`: keys from files, in the order of the correspondents and their generations; empty to
-    have them made at random. `reach`: where UDP reaches correspondents, `native`: whether the
-    board speaks native IPv6 too.
+    `correspondents`: those with keys; `routability`: those without; `home_agent`: None for none,
+    and with keys unless it is `insecure`. `generations`: keys for each of them; 0 stands for as
+    many as `kcns` has, or four. `kcns`: keys from files, in the order of the correspondents, then
+    the home agent, and their generations; empty to have them made at random. `reach`: where UDP
+    reaches each of them, `native`: whether the board speaks native IPv6 too.
     """
 
     home_address: bytes | None
@@ -36,12 +38,31 @@ class Plan:
     kcns: tuple[bytes, ...] = field(default=(), repr=False)
     reach: Reach = field(default_factory=dict)
     native: bool = True
+    routability: tuple[bytes, ...] = ()
+    home_agent: bytes | None = None
+    insecure: bool = False
 
     def __post_init__(self) -> None:
         """Say how many generations 0 stands for."""
         if not self.generations:
-            given = max(1, len(self.kcns) // max(1, len(self.correspondents)))
+            given = max(1, len(self.kcns) // max(1, len(self.keyed)))
             object.__setattr__(self, "generations", given if self.kcns else GENERATIONS)
+
+    @property
+    def keyed(self) -> tuple[bytes, ...]:
+        """The peers that are given keys."""
+        agent = () if self.home_agent is None or self.insecure else (self.home_agent,)
+        return self.correspondents + agent
+
+    @property
+    def peers(self) -> tuple[bytes, ...]:
+        """All peers, in the order of the set."""
+        agent = () if self.home_agent is None else (self.home_agent,)
+        return self.correspondents + self.routability + agent
+
+    def role(self, peer: bytes) -> str:
+        """What a peer is to the board."""
+        return HOME_AGENT if peer == self.home_agent else CORRESPONDENT
 
     def at(self, home_address: bytes) -> "Plan":
         """The same for this home address."""
@@ -49,45 +70,54 @@ class Plan:
 
     def check(self) -> None:
         """Raise BadInputError (one line) for what no board would take."""
-        wanted = len(self.correspondents) * self.generations
+        wanted = len(self.keyed) * self.generations
         if self.kcns and len(self.kcns) != wanted:
             raise BadInputError(
                 f"{len(self.kcns)} key file(s) for {wanted} key(s): "
                 "give one for each correspondent and generation"
             )
-        if self.home_address in self.correspondents:
-            raise BadInputError("the home address is given as a correspondent too")
-        if len(set(self.correspondents)) != len(self.correspondents):
+        if self.home_address is not None and self.home_address in self.peers:
+            raise BadInputError(
+                f"the home address is given as a {self.role(self.home_address)} too"
+            )
+        others = self.correspondents + self.routability
+        if self.home_agent in others:
+            raise BadInputError("the home agent is given as a correspondent too")
+        if len(set(others)) != len(others):
             raise BadInputError("a correspondent is given twice")
+        if self.routability and self.home_agent is None:
+            raise BadInputError(
+                f"{addresses.text(self.routability[0])}: return routability needs a home agent: "
+                "--home-agent names one"
+            )
         stand_in = self if self.home_address is not None else self.at(b"\xfd" + os.urandom(15))
-        stand_in.make(dict.fromkeys(self.correspondents, 0))
+        stand_in.make(dict.fromkeys(self.keyed, 0))
 
     def make(self, first: dict[bytes, int]) -> Credentials:
-        """A set with fresh nonces and keys, for a plan with a home address. `first`: each
-        correspondent's first generation."""
+        """A set with fresh nonces and keys, for a plan with a home address. `first`: the first
+        generation of each peer that is given keys."""
         assert self.home_address is not None
-        kcns = iter(
-            self.kcns or [os.urandom(KCN_OCTETS) for _ in self.correspondents * self.generations]
-        )
+        kcns = iter(self.kcns or [os.urandom(KCN_OCTETS) for _ in self.keyed * self.generations])
+        keyed, peers = self.keyed, self.peers
         try:
             made = Credentials(
                 os.urandom(SET_ID_OCTETS),
                 self.home_address,
                 [
                     Peer(
-                        correspondent,
+                        peer,
                         os.urandom(NONCE_OCTETS),
                         os.urandom(NONCE_OCTETS),
                         self.lifetime,
-                        [
-                            (first[correspondent] + number, next(kcns))
-                            for number in range(self.generations)
-                        ],
-                        self.reach.get(correspondent, ()),
+                        [(first[peer] + number, next(kcns)) for number in range(self.generations)]
+                        if peer in keyed
+                        else (),
+                        self.reach.get(peer, ()),
                     )
-                    for correspondent in self.correspondents
+                    for peer in peers
                 ],
                 self.native,
+                None if self.home_agent is None else peers.index(self.home_agent),
             )
             check_credentials(made)
         except Misuse as error:
@@ -108,6 +138,11 @@ def next_keys(registry: Registry, identity: Identity, generations: int) -> tuple
     for entry in entries:
         if entry.correspondent in peers:
             continue
+        if entry.generation is None:
+            peers[entry.correspondent] = Peer(
+                entry.correspondent, bytes(NONCE_OCTETS), bytes(NONCE_OCTETS), entry.lifetime, ()
+            )
+            continue
         pairs_found = registry.pairs_for_correspondent(
             entry.correspondent, home_addresses=[entry.home_address]
         )
@@ -124,7 +159,17 @@ def next_keys(registry: Registry, identity: Identity, generations: int) -> tuple
             f"board {identity.board} holds keys that this registry doesn't know: "
             "provision it with --replace"
         )
-    made = Credentials(os.urandom(SET_ID_OCTETS), entries[0].home_address, list(peers.values()))
+    if not any(peer.generations for peer in peers.values()):
+        raise RefusedError(
+            f"board {identity.board} knows no peer by a key: there is none to change"
+        )
+    agent = next((e.correspondent for e in entries if e.role == HOME_AGENT), None)
+    made = Credentials(
+        os.urandom(SET_ID_OCTETS),
+        entries[0].home_address,
+        list(peers.values()),
+        home_agent=None if agent is None else list(peers).index(agent),
+    )
     try:
         check_credentials(made)
     except Misuse as error:

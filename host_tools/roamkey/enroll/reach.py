@@ -15,6 +15,7 @@ from mip6.limits import PORT_MAX, REACH_MAX
 from mip6.status import place_text
 from roamkey.board.serial_client import Identity, SerialClient
 from roamkey.errors import BadInputError, BoardError, RefusedError
+from roamkey.registry import CORRESPONDENT
 
 Place = tuple[str, int]
 
@@ -100,12 +101,13 @@ def tell(client: SerialClient, identity: Identity, reach: Reach, native: bool | 
 
 @dataclass(frozen=True)
 class Told:
-    """What a board says afterwards. `correspondents`: address in text, and places."""
+    """What a board says afterwards. `correspondents`: address in text, places, and what it is to
+    the board, its home agent among them."""
 
     board: str
     set_id: str
     native: bool
-    correspondents: tuple[tuple[str, tuple[str, ...]], ...]
+    correspondents: tuple[tuple[str, tuple[str, ...], str], ...]
 
     def plain(self) -> dict[str, Any]:
         """The same in plain values, for JSON."""
@@ -114,8 +116,8 @@ class Told:
             "set_id": self.set_id,
             "native": self.native,
             "correspondents": [
-                {"address": address, "reach": list(reach)}
-                for address, reach in self.correspondents
+                {"address": address, "reach": list(reach), "role": role}
+                for address, reach, role in self.correspondents
             ],
         }
 
@@ -143,7 +145,8 @@ def change(port: str, choose: Callable[[tuple[bytes, ...]], Reach], native: bool
             tell(client, identity, choose(correspondents), native)
             keystore = _keystore(client)
             found = tuple(
-                (peer["correspondent"], tuple(peer["reach"])) for peer in keystore["peers"]
+                (peer["correspondent"], tuple(peer["reach"]), peer.get("role", CORRESPONDENT))
+                for peer in keystore["peers"]
             )
             return Told(identity.board, identity.set_id, bool(keystore["native"]), found)
         except (KeyError, TypeError, ValueError):

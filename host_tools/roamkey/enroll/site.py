@@ -16,7 +16,6 @@ from roamkey.enroll.home import Pool, network_of
 from roamkey.enroll.reach import Place, Reach, by_correspondent, places_of, texts_of
 from roamkey.errors import BadInputError, RefusedError
 from roamkey.registry import AbsentError, Registry, Site
-from roamkey.registry.records import NO_SITE
 
 #: What became of a site: `made`, `changed`, or it was `there` as it is.
 MADE, CHANGED, THERE = "made", "changed", "there"
@@ -33,28 +32,33 @@ _IPV6_ADDR_PREFERENCES, _PREFER_PUBLIC = 72, 2  # linux/in6.h: no temporary addr
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a site is to be; None where the caller doesn't care. `correspondent`: 16 octets;
-    `prefix`: of the whole site, in text; `reach`: texts, () for none."""
+    """What a site is to be; None where the caller doesn't care. `correspondent`, `home_agent`: 16
+    octets; `prefix`: of the whole site, in text; `reach`: texts, () for none, ADDRESS=HOST[:PORT]
+    for the home agent's."""
 
     prefix: str | None = None
     correspondent: bytes | None = None
     home_prefix: str | None = None
     reach: tuple[str, ...] | None = None
+    home_agent: bytes | None = None
 
 
 def init(registry: Registry, wanted: Wanted, force: bool = False) -> tuple[Site, str]:
-    """Make the site of a registry, or change where it is reached; the site, and what became of it.
+    """Make the site of a registry, or change where it is reached, or give it a home agent; the
+    site, and what became of it.
 
-    One that is there has its correspondent and home prefix changed with `force` alone: boards that
-    were provisioned for them keep them. Raises BadInputError, RefusedError (another is there).
+    One that is there has its addresses changed with `force` alone: boards that were provisioned
+    for them keep them. Raises BadInputError, RefusedError (another is there).
     """
     before = registry.site()
     made = _made(wanted, before, force)
-    if before is not None and not force and replace(made, reach=before.reach) != before:
+    if before is not None and not force and _is_another(made, before):
+        agent = "" if before.home_agent is None else addresses.text(before.home_agent)
         raise RefusedError(
-            f"the site is there, with correspondent {addresses.text(before.correspondent)} and "
-            f"home prefix {before.home_prefix}: --force makes another one (boards keep what they "
-            "were given until they are provisioned anew)"
+            f"the site is there, with correspondent {addresses.text(before.correspondent)}"
+            + (f", home agent {agent}" if agent else "")
+            + f" and home prefix {before.home_prefix}: --force makes another one (boards keep "
+            "what they were given until they are provisioned anew)"
         )
     if made == before:
         return made, THERE
@@ -72,15 +76,6 @@ def site_of(registry: str | None) -> Site | None:
         return None
 
 
-def correspondents_of(site: Site | None, given: tuple[bytes, ...]) -> tuple[bytes, ...]:
-    """The correspondents that are named, else the site's; raises BadInputError."""
-    if given:
-        return given
-    if site is None:
-        raise BadInputError(f"--correspondent is missing, and {NO_SITE}")
-    return (site.correspondent,)
-
-
 def reach_of(
     site: Site | None, correspondents: tuple[bytes, ...], given: Sequence[str] | None, what: str
 ) -> Reach:
@@ -88,9 +83,14 @@ def reach_of(
     the site says of its own. Raises BadInputError, of a line that begins with `what`."""
     if given is not None:
         return by_correspondent(given, correspondents, what)
-    if site is None or site.correspondent not in correspondents or not site.reach:
+    if site is None:
         return {}
-    return {site.correspondent: places_of(site.reach, "the site's reach")}
+    own = ((site.correspondent, site.reach), (site.home_agent, site.home_agent_reach))
+    return {
+        owner: places_of(places, "the site's reach")
+        for owner, places in own
+        if owner is not None and owner in correspondents and places
+    }
 
 
 def pool_of(
@@ -98,7 +98,9 @@ def pool_of(
 ) -> Pool | None:
     """Home addresses of the prefix that is named, else of the site's; None where there is none."""
     if prefix is None and site is not None:
-        prefix, taken = site.home_prefix, (*taken, site.correspondent)
+        prefix = site.home_prefix
+    if site is not None:
+        taken = (*taken, site.correspondent, site.home_agent or site.correspondent)
     return None if prefix is None else Pool(registry, prefix, taken)
 
 
@@ -120,6 +122,14 @@ def own_places() -> tuple[Place, ...]:
     return tuple(found)
 
 
+def _is_another(made: Site, before: Site) -> bool:
+    """Whether boards that were provisioned for the site before had other addresses in mind."""
+    like = replace(made, reach=before.reach, home_agent_reach=before.home_agent_reach)
+    if before.home_agent is None:
+        like = replace(like, home_agent=None)
+    return like != before
+
+
 def _made(wanted: Wanted, before: Site | None, force: bool) -> Site:
     """The site that is wanted, where `before` is there."""
     kept = None if force else before
@@ -138,8 +148,10 @@ def _made(wanted: Wanted, before: Site | None, force: bool) -> Site:
         correspondent = wanted.correspondent or kept.correspondent
         if wanted.home_prefix is None:
             home = network_of(kept.home_prefix)
-    if wanted.reach is not None:
-        places = places_of(wanted.reach, "--reach")
+    agent = wanted.home_agent or (kept.home_agent if kept is not None else None)
+    reach, agent_reach = _shared(wanted.reach, correspondent, agent)
+    if reach is not None:
+        places = places_of(reach, "--reach")
     elif kept is not None:
         places = places_of(kept.reach, "the site's reach")
     else:
@@ -149,7 +161,39 @@ def _made(wanted: Wanted, before: Site | None, force: bool) -> Site:
                 "this host has no route to anywhere, so it can't tell where boards reach it: "
                 "--reach says so"
             )
-    return Site(correspondent, home.network_address.packed, home.prefixlen, texts_of(places))
+    if agent_reach is not None:
+        agent_places = texts_of(places_of(agent_reach, "--reach"))
+    else:
+        agent_places = kept.home_agent_reach if kept is not None else ()
+    return Site(
+        correspondent,
+        home.network_address.packed,
+        home.prefixlen,
+        texts_of(places),
+        agent,
+        agent_places,
+    )
+
+
+def _shared(
+    texts: tuple[str, ...] | None, correspondent: bytes, agent: bytes | None
+) -> tuple[list[str] | None, list[str] | None]:
+    """What `--reach` says of the correspondent and of the home agent; None for nothing."""
+    if not texts:
+        return (None, None) if texts is None else ([], [])
+    found: dict[bytes, list[str]] = {}
+    for text in texts:
+        whose, given, place = text.rpartition("=")
+        try:
+            owner = addresses.parse(whose) if given else correspondent
+        except ValueError as error:
+            raise BadInputError(f"--reach: {error}") from None
+        if owner not in (correspondent, agent):
+            raise BadInputError(
+                f"--reach: {addresses.text(owner)} is neither the correspondent nor the home agent"
+            )
+        found.setdefault(owner, []).append(place)
+    return found.get(correspondent), None if agent is None else found.get(agent)
 
 
 def _network(prefix: str | None) -> ipaddress.IPv6Network:

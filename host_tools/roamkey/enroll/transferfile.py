@@ -1,4 +1,5 @@
-"""The file that carries a correspondent's keys to another machine, encrypted under a passphrase.
+"""The file that carries the keys of a correspondent, or home agent, to another machine, encrypted
+under a passphrase.
 
     roamkey export 1 LF | salt | cost | nonce | ChaCha20Poly1305(JSON)      (registry.encryption)
 
@@ -26,20 +27,27 @@ _OCTETS_MAX = 1 << 28
 
 
 def export_to(
-    registry: Registry, correspondent: bytes, path: Path, passphrase: bytes, *, force: bool = False
+    registry: Registry,
+    peer: bytes,
+    path: Path,
+    passphrase: bytes,
+    *,
+    force: bool = False,
+    role: str | None = None,
 ) -> list[MovedPair]:
-    """Write the pairs of `correspondent` (16 octets) to a new file of mode 0600.
+    """Write the pairs of `peer` (16 octets) to a new file of mode 0600; with `role` those alone to
+    whose nodes it is that.
 
     The file is there whole or not at all. Raises RefusedError (none there; a file is in the way,
     unless `force`), SystemRefusedError.
     """
     if os.path.lexists(path) and not force:
         raise RefusedError(f"{path} is there already: --force replaces it")
-    pairs = registry.give_pairs(correspondent)
+    pairs = [pair for pair in registry.give_pairs(peer) if role in (None, pair.role)]
     if not pairs:
-        raise RefusedError(f"no pair with the correspondent {addresses.text(correspondent)}")
+        raise RefusedError(f"no pair with the {role or CORRESPONDENT} {addresses.text(peer)}")
     document = {
-        "correspondent": addresses.text(correspondent),
+        "correspondent": addresses.text(peer),
         "pairs": [_pair_out(pair) for pair in pairs],
     }
     content = _MAGIC + lock(json.dumps(document).encode(), passphrase, _MAGIC)

@@ -2,8 +2,9 @@
 
 Columns, all of them optional, in any order: `name` (for people, also on the label), `board`
 (unique id or its beginning), `port`, `firmware` (a file to flash first, relative to the CSV),
-`home_address`, `correspondents` (addresses) and `reach` (as --reach has it), both separated by
-spaces. A line with neither board nor port stands for any board that appears.
+`home_address`, `home_agent`, `insecure_home_agent` (an address; one of them), `correspondents`,
+`return_routability` (addresses) and `reach` (as --reach has it), these three separated by spaces.
+A line with neither board nor port stands for any board that appears.
 """
 
 import csv
@@ -11,17 +12,29 @@ import io
 import math
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 from mip6 import addresses
 from roamkey import privatefiles
+from roamkey.enroll.peers import Peers
 from roamkey.errors import BadInputError, SystemRefusedError
 
 #: What became of a line.
 DONE, FAILED, MISSING = "ok", "failed", "missing"
 
-_COLUMNS = ("name", "board", "port", "firmware", "home_address", "correspondents", "reach")
+_COLUMNS = (
+    "name",
+    "board",
+    "port",
+    "firmware",
+    "home_address",
+    "correspondents",
+    "return_routability",
+    "home_agent",
+    "insecure_home_agent",
+    "reach",
+)
 _ID_DIGITS_MIN = 4
 _LABEL_MAX = 60
 _OCTETS_MAX = 1 << 24  # a hundred thousand boards
@@ -40,7 +53,7 @@ class Row:
     port: str = ""
     firmware: Path | None = None
     home_address: bytes | None = None
-    correspondents: tuple[bytes, ...] = ()
+    peers: Peers = field(default_factory=Peers)
     reach: tuple[str, ...] = ()
 
     @property
@@ -150,8 +163,20 @@ def _row(line: int, record: dict[str, str], folder: Path) -> Row:
         record.get("port", ""),
         folder / firmware if firmware else None,
         _address(home_address) if home_address else None,
-        tuple(_address(text) for text in record.get("correspondents", "").split()),
+        _peers(record),
         tuple(record.get("reach", "").split()),
+    )
+
+
+def _peers(record: dict[str, str]) -> Peers:
+    agent, insecure = record.get("home_agent", ""), record.get("insecure_home_agent", "")
+    if agent and insecure:
+        raise ValueError("a board has one home agent: home_agent or insecure_home_agent")
+    return Peers(
+        tuple(_address(text) for text in record.get("correspondents", "").split()),
+        tuple(_address(text) for text in record.get("return_routability", "").split()),
+        _address(agent or insecure) if agent or insecure else None,
+        bool(insecure),
     )
 
 

@@ -4,7 +4,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
-from socket import if_indextoname
+from socket import if_indextoname, if_nameindex
 
 from roamkey.correspondent import localaddress
 from roamkey.correspondent.localaddress import State
@@ -13,6 +13,7 @@ from roamkey.errors import BadInputError, SystemRefusedError
 
 _GLOBAL = 0
 _HOST_BITS = 128
+_NAME_SHOWN = 40
 _FORWARDING = Path("/proc/sys/net/ipv6/conf/all/forwarding")
 
 
@@ -43,6 +44,13 @@ def link_of(address: IPv6Address) -> str:
         with suppress(OSError):
             return if_indextoname(index)
     raise SystemRefusedError(f"{address} {state.value}: give it to the home link's interface")
+
+
+def named_link(name: str) -> str:
+    """The name, where there is such an interface; raises BadInputError."""
+    if name not in (there for _, there in if_nameindex()):
+        raise BadInputError(f"no interface {name[:_NAME_SHOWN]!r}")
+    return name
 
 
 def prefixes_of(interface: str) -> tuple[IPv6Network, ...]:

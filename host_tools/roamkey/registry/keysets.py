@@ -32,11 +32,12 @@ from mip6.limits import (
     SET_ID_OCTETS,
 )
 from roamkey.errors import BadInputError, RefusedError
-from roamkey.registry import checks, watch
+from roamkey.registry import checks, keyless, watch
 from roamkey.registry.encryption import Place, Secrets
 from roamkey.registry.records import (
     CONFIRMED,
     CORRESPONDENT,
+    HOME_AGENT,
     RETIRED,
     SENT,
     GenerationKey,
@@ -75,7 +76,10 @@ def add_sent(
     if fresh and c.scalar(select(exists().where(nodes.c.home_address == home_address))):
         raise TakenError(f"{addresses.text(home_address)} was given to another board just now")
     node_id = node_for(c, home_address, board_id)
+    keyless.add(c, node_id, set_id, [pair for pair in given if not pair.keys], lifetime)
     for pair in given:
+        if not pair.keys:
+            continue
         pair_id = pair_for(c, node_id, pair.correspondent, revision, pair.role)
         for key in pair.keys:
             _refuse_used_generation(c, pair_id, pair, key)
@@ -104,30 +108,35 @@ def confirm(c: Connection, set_id: bytes) -> None:
     c.execute(
         update(keys).where(keys.c.set_id == set_id, keys.c.state == SENT).values(state=CONFIRMED)
     )
-    first = select(func.min(keys.c.id)).where(keys.c.set_id == set_id).scalar_subquery()
+    first = c.scalar(select(func.min(keys.c.id)).where(keys.c.set_id == set_id))
+    if first is None:
+        first = keyless.place_of(c, set_id)
     of_board = select(pairs.c.id).join(nodes).where(nodes.c.board_id == board)
     earlier = select(keys.c.id).where(
         keys.c.pair_id.in_(of_board), keys.c.id < first, keys.c.state != RETIRED
     )
+    left = keyless.confirm(c, set_id, board, first)
     retire_keys(c, locked(c, earlier))
+    _free_nodes(c, left)
 
 
 def withdraw(c: Connection, set_id: bytes) -> None:
     """Undo `add_sent`, as if it never was; nothing to undo is no error."""
     mine = locked(c, select(keys.c.id).where(keys.c.set_id == set_id))
-    if c.scalar(select(exists().where(keys.c.id.in_(mine), keys.c.state != SENT))):
+    used = select(exists().where(keys.c.id.in_(mine), keys.c.state != SENT))
+    if c.scalar(used) or keyless.is_confirmed(c, set_id):
         raise RefusedError(f"set {set_id.hex()} is confirmed: the board holds it")
     touched = c.scalars(select(keys.c.pair_id).where(keys.c.set_id == set_id).distinct()).all()
-    if not touched:
+    of_pairs = select(pairs.c.node_id).where(pairs.c.id.in_(touched)).distinct()
+    node_ids = {*c.scalars(of_pairs).all(), *keyless.withdraw(c, set_id)}
+    if not node_ids:
         return
     raise_revision(c, touched)
-    of_pairs = select(pairs.c.node_id).where(pairs.c.id.in_(touched)).distinct()
-    node_ids = c.scalars(of_pairs).all()
     c.execute(delete(keys).where(keys.c.set_id == set_id))
     without_keys = ~exists().where(keys.c.pair_id == pairs.c.id)
     c.execute(delete(pairs).where(pairs.c.id.in_(touched), without_keys))
-    without_pairs = ~exists().where(pairs.c.node_id == nodes.c.id)
-    c.execute(delete(nodes).where(nodes.c.id.in_(node_ids), without_pairs))
+    left = exists().where(pairs.c.node_id == nodes.c.id) | keyless.has_node
+    c.execute(delete(nodes).where(nodes.c.id.in_(node_ids), ~left))
     _free_nodes(c, node_ids)
 
 
@@ -135,7 +144,11 @@ def retire_node(c: Connection, home_address: bytes) -> None:
     """Retire every key of a home address: its board is lost, or gets another address."""
     live = select(keys.c.id).select_from(keys.join(pairs).join(nodes))
     live = live.where(nodes.c.home_address == home_address, keys.c.state != RETIRED)
+    left = keyless.remove(c, home_address)
     retire_keys(c, locked(c, live))
+    if left:
+        raise_revision(c)
+        _free_nodes(c, left)
 
 
 def refuse_node(c: Connection, home_address: bytes, refused: bool) -> None:
@@ -163,8 +176,11 @@ def _check(set_id: bytes, board_id: str, given: Sequence[PairKeys], lifetime: in
         raise BadInputError("a board's name has 1 to 64 printable characters")
     if not LIFETIME_UNIT_S <= lifetime <= LIFETIME_S_MAX:
         raise BadInputError(f"a lifetime is {LIFETIME_UNIT_S} to {LIFETIME_S_MAX} s")
-    if not given or not all(pair.keys for pair in given):
-        raise BadInputError("a set holds at least one pair, a pair at least one key")
+    if not given:
+        raise BadInputError("a set holds at least one pair")
+    has_agent = any(pair.role == HOME_AGENT for pair in given)
+    if not has_agent and not all(pair.keys for pair in given):
+        raise BadInputError("a correspondent without a key needs a home agent beside it")
     if len(given) > PEERS_MAX or any(len(pair.keys) > GENERATIONS_MAX for pair in given):
         raise BadInputError(
             f"a set has {PEERS_MAX} pairs at most, and a pair {GENERATIONS_MAX} keys"
@@ -223,12 +239,14 @@ def pair_for(
     mine = (pairs.c.node_id == node_id) & (pairs.c.correspondent == correspondent)
     found = c.execute(select(pairs.c.id, pairs.c.role).where(mine)).one_or_none()
     if found is not None:
-        if found.role != role:
+        live = exists().where(keys.c.pair_id == found.id, keys.c.state != RETIRED)
+        if found.role != role and c.scalar(select(live)):
             raise RefusedError(
                 f"{addresses.text(correspondent)} is the node's {found.role} already, and a key "
-                "has one use"
+                "has one use: roamkey retire gives the node's keys up"
             )
-        c.execute(update(pairs).where(pairs.c.id == found.id).values(revision=revision))
+        news = {"revision": revision, "role": role}
+        c.execute(update(pairs).where(pairs.c.id == found.id).values(**news))
         return int(found.id)
     given = {"node_id": node_id, "correspondent": correspondent}
     return _new_id(c.execute(insert(pairs).values(**given, revision=revision, role=role)))
@@ -260,9 +278,10 @@ def _refuse_used_kcn(c: Connection, mark: bytes, pair: PairKeys, key: Generation
 
 def _board_of(c: Connection, set_id: bytes) -> str | None:
     joined = keys.join(pairs).join(nodes)
-    return c.scalar(
+    found = c.scalar(
         select(nodes.c.board_id).select_from(joined).where(keys.c.set_id == set_id).limit(1)
     )
+    return found or keyless.board_of(c, set_id)
 
 
 def _pairs_of(home_address: bytes) -> Select[int]:
@@ -288,10 +307,10 @@ def retire_keys(c: Connection, key_ids: Sequence[int]) -> None:
     _free_nodes(c, c.scalars(of_pairs).all())
 
 
-def _free_nodes(c: Connection, node_ids: Sequence[int]) -> None:
+def _free_nodes(c: Connection, node_ids: Collection[int]) -> None:
     live = select(pairs.c.node_id).join(keys).where(keys.c.state != RETIRED)
     c.execute(
         update(nodes)
-        .where(nodes.c.id.in_(node_ids), nodes.c.id.not_in(live))
+        .where(nodes.c.id.in_(node_ids), nodes.c.id.not_in(live), ~keyless.has_node)
         .values(board_id=None)
     )

@@ -10,10 +10,19 @@ from typing import Any
 from sqlalchemy import Connection, and_, func, select
 
 from roamkey.errors import BadInputError
-from roamkey.registry import checks, sites, versions
+from roamkey.registry import checks, keyless, sites, versions
 from roamkey.registry.encryption import Place
 from roamkey.registry.marks import KeyName
-from roamkey.registry.records import RETIRED, Key, KeySet, Node, Pair, PairKeys, SetEntry
+from roamkey.registry.records import (
+    CORRESPONDENT,
+    RETIRED,
+    Key,
+    KeySet,
+    Node,
+    Pair,
+    PairKeys,
+    SetEntry,
+)
 from roamkey.registry.schema import bindings, keys, nodes, pairs, registry
 from roamkey.registry.vault import Reveal, Vault
 
@@ -44,7 +53,9 @@ def node_by_board(c: Connection, board_id: str) -> Node | None:
     """The node that this board holds, the latest provisioned if it changed; or None."""
     latest = select(pairs.c.node_id).select_from(keys.join(pairs).join(nodes))
     latest = latest.where(nodes.c.board_id == board_id).order_by(keys.c.id.desc()).limit(1)
-    row = c.execute(_node.where(nodes.c.id == latest.scalar_subquery())).one_or_none()
+    later = keyless.latest_node(c, board_id)
+    chosen = nodes.c.id == (latest.scalar_subquery() if later is None else later)
+    row = c.execute(_node.where(chosen)).one_or_none()
     return None if row is None else Node(*row)
 
 
@@ -57,7 +68,9 @@ def sets_of_board(c: Connection, board_id: str) -> list[KeySet]:
         .group_by(keys.c.set_id, nodes.c.home_address)
         .order_by(func.min(keys.c.id))
     )
-    return [KeySet(*row) for row in c.execute(statement)]
+    found = [KeySet(*row) for row in c.execute(statement)]
+    known = {one.set_id for one in found}
+    return found + [one for one in keyless.sets_of(c, board_id) if one.set_id not in known]
 
 
 def revision(c: Connection) -> int:
@@ -93,8 +106,8 @@ def knows_correspondent(c: Connection, address: bytes) -> bool:
     site = sites.find(c)
     if site is not None and site.correspondent == address:
         return True
-    found = select(pairs.c.id).where(pairs.c.correspondent == address).limit(1)
-    return c.scalar(found) is not None
+    mine = (pairs.c.correspondent == address) & (pairs.c.role == CORRESPONDENT)
+    return c.scalar(select(pairs.c.id).where(mine).limit(1)) is not None
 
 
 def retired_keys(c: Connection, address: bytes, since: int = -1) -> list[KeyName]:
@@ -123,14 +136,20 @@ def live_keys(c: Connection, vault: Vault) -> list[PairKeys]:
 
 
 def entries_of_set(c: Connection, set_id: bytes) -> list[SetEntry]:
-    """What is public of a set's keys, in the order in which they were added."""
+    """See `Registry.entries_of_set`."""
     statement = (
-        select(nodes.c.home_address, pairs.c.correspondent, keys.c.generation, keys.c.lifetime)
+        select(
+            nodes.c.home_address,
+            pairs.c.correspondent,
+            keys.c.generation,
+            keys.c.lifetime,
+            pairs.c.role,
+        )
         .select_from(keys.join(pairs).join(nodes))
         .where(keys.c.set_id == set_id)
         .order_by(keys.c.id)
     )
-    return [SetEntry(*row) for row in c.execute(statement)]
+    return [SetEntry(*row) for row in c.execute(statement)] + keyless.entries_of(c, set_id)
 
 
 def kcns_of_set(c: Connection, vault: Vault, set_id: bytes) -> tuple[bytes, ...]:

@@ -42,7 +42,8 @@ class GenerationKey:
 @dataclass(frozen=True)
 class PairKeys:
     """What both ends of a pair share. Nonces have 8 to 32 octets. `correspondent`: the peer's
-    address; with a home agent's `role` the keys are those of RFC 4285, the nonces unused."""
+    address; with a home agent's `role` the keys are those of RFC 4285, the nonces unused. Without
+    keys it is a peer that the board knows, and no pair."""
 
     home_address: bytes
     correspondent: bytes
@@ -61,8 +62,9 @@ def pairs_of(credentials: Credentials) -> list[PairKeys]:
             peer.home_nonce,
             peer.care_of_nonce,
             tuple(GenerationKey(number, kcn) for number, kcn in peer.generations),
+            HOME_AGENT if index == credentials.home_agent else CORRESPONDENT,
         )
-        for peer in credentials.peers
+        for index, peer in enumerate(credentials.peers)
     ]
 
 
@@ -75,12 +77,14 @@ NO_SITE = "there is no site (`roamkey init` makes one)"
 class Site:
     """What boards are given where nobody says otherwise: the correspondent, a home address of the
     prefix (its network address, and its length), and where UDP reaches the correspondent: texts
-    "host:port"."""
+    "host:port". `home_agent`: None where there is none; `home_agent_reach`: as `reach`."""
 
     correspondent: bytes
     home_network: bytes
     home_prefix_length: int
     reach: tuple[str, ...]
+    home_agent: bytes | None = None
+    home_agent_reach: tuple[str, ...] = ()
 
     @property
     def home_prefix(self) -> str:
@@ -110,12 +114,13 @@ class KeySet:
 
 
 class SetEntry(NamedTuple):
-    """What is public of a key in a set."""
+    """What is public of a key in a set, or of a peer without one: then `generation` is None."""
 
     home_address: bytes
     correspondent: bytes
-    generation: int
+    generation: int | None
     lifetime: int
+    role: str
 
 
 @dataclass(frozen=True)

@@ -143,10 +143,11 @@ class Registry:
     ) -> None:
         """Add a set that is about to go to a board, in state `sent`.
 
-        `set_id`: 8 octets; `given`: all of the same home address; `lifetime`: the longest binding
-        to grant, in seconds; `fresh`: the home address is to be one that nobody has or had. Raises
-        BadInputError for what is out of range, and RefusedError where the home address belongs to
-        another board (TakenError: it isn't fresh), a Kcn is or was in use, or a generation isn't
+        `set_id`: 8 octets; `given`: all of the same home address, peers without a key too;
+        `lifetime`: the longest binding to grant, in seconds; `fresh`: the home address is to be
+        one that nobody has or had. Raises BadInputError for what is out of range, and RefusedError
+        where the home address belongs to another board (TakenError: it isn't fresh), a Kcn is or
+        was in use, or a generation isn't
         above the pair's latest.
         """
         try:
@@ -315,7 +316,8 @@ class Registry:
             return questions.pairs_for_correspondent(c, self.vault, address, since, home_addresses)
 
     def knows_correspondent(self, address: bytes) -> bool:
-        """Whether it is the site's correspondent, or any board was ever provisioned for it."""
+        """Whether it is the site's correspondent, or any board was ever given keys for it as for
+        one."""
         with self.reading() as c:
             return questions.knows_correspondent(c, address)
 
@@ -335,7 +337,8 @@ class Registry:
             return questions.live_keys(c, self.vault)
 
     def entries_of_set(self, set_id: bytes) -> list[SetEntry]:
-        """What is public of a set's keys, in the order in which they were added."""
+        """What is public of a set's keys, in the order in which they were added; then of its peers
+        without a key."""
         with self.reading() as c:
             return questions.entries_of_set(c, set_id)
 

@@ -4,6 +4,7 @@
     nodes      a home address, and the board that holds it now
     pairs      a node and a correspondent address, or that of its home agent: `role`
     keys       a Kcn of a pair, with all that was provisioned with it
+    keyless    the peers of a set that have no key: no pair, and nothing that a daemon reads
     bindings   where a pair's node is now; at most one row a pair
     seals      the key that opens a sealed board; at most one row a board
     sites      one row at most: the defaults of provisioning (see `sites`)
@@ -24,8 +25,8 @@ daemons with the same number, one succeeds.
 key, which then stands nowhere else, and the key under which each row of `keys` has its secrets:
 Kcn and both nonces, together in `kcn`; the nonces' own columns are empty. See `encryption`.
 
-**Free nodes.** `nodes.board_id` is NULL while none of the node's keys is live: then any board may
-be given the home address.
+**Free nodes.** `nodes.board_id` is NULL while none of the node's keys is live, and no board knows
+peers without a key for it: then any board may be given the home address.
 
 **Revision.** Whatever provisioning changes raises `registry.revision`, and `pairs.revision` of the
 pairs concerned; a running daemon reads the pairs above the revision it knows. A withdrawn key
@@ -58,6 +59,7 @@ __all__ = [
     "REVISIONS",
     "SENT",
     "bindings",
+    "keyless",
     "keys",
     "metadata",
     "nodes",
@@ -70,7 +72,7 @@ __all__ = [
 
 #: Revisions of these tables (`migrations`), the first one first. A database names its own in
 #: `alembic_version`; one without that table is of the first.
-REVISIONS = ("0001", "0002", "0003", "0004", "0005")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006")
 
 metadata = MetaData()
 
@@ -142,6 +144,25 @@ keys = Table(
     sqlite_autoincrement=True,
 )
 
+# What a board was told beside its keys: see `registry.keyless`. `after_key`: the latest row of
+# `keys` when it was added, which puts sets in order.
+keyless = Table(
+    "keyless",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("node_id", ForeignKey("nodes.id"), nullable=False, index=True),
+    Column("set_id", LargeBinary(8), nullable=False),
+    Column("peer", LargeBinary(16), nullable=False),
+    Column("role", String(13), nullable=False),
+    Column("lifetime", Integer, nullable=False),
+    Column("state", String(9), nullable=False),
+    Column("after_key", Integer, nullable=False),
+    UniqueConstraint("set_id", "peer"),
+    CheckConstraint("role IN ('correspondent', 'home agent')", name="keyless_role"),
+    CheckConstraint("state IN ('sent', 'confirmed')", name="keyless_state"),
+    sqlite_autoincrement=True,
+)
+
 # `endpoint`: NULL for a native binding, else outer address, port and local address (34 octets).
 bindings = Table(
     "bindings",
@@ -166,7 +187,8 @@ seals = Table(
     CheckConstraint("state IN ('sent', 'confirmed')", name="seal_state"),
 )
 
-# `home_prefix`: with zeros behind its length. `reach`: JSON, a list of texts "address:port".
+# `home_prefix`: with zeros behind its length. `reach`: JSON, a list of texts "address:port",
+# `home_agent_reach` likewise. `home_agent`: NULL where the site has none.
 sites = Table(
     "sites",
     metadata,
@@ -175,4 +197,6 @@ sites = Table(
     Column("home_prefix", LargeBinary(16), nullable=False),
     Column("home_prefix_length", SmallInteger, nullable=False),
     Column("reach", String, nullable=False),
+    Column("home_agent", LargeBinary(16)),
+    Column("home_agent_reach", String, nullable=False, server_default="[]"),
 )

@@ -26,6 +26,8 @@ def find(c: Connection) -> Site | None:
             row.home_prefix,
             row.home_prefix_length,
             tuple(json.loads(row.reach)),
+            row.home_agent,
+            tuple(json.loads(row.home_agent_reach)),
         )
         _check(found)
     except (ValueError, TypeError, RecursionError, BadInputError):
@@ -48,6 +50,8 @@ def put(c: Connection, site: Site, before: Site | None) -> None:
             home_prefix=site.home_network,
             home_prefix_length=site.home_prefix_length,
             reach=json.dumps(site.reach),
+            home_agent=site.home_agent,
+            home_agent_reach=json.dumps(site.home_agent_reach),
         )
     )
 
@@ -55,10 +59,15 @@ def put(c: Connection, site: Site, before: Site | None) -> None:
 def _check(site: Site) -> None:
     checks.address(site.correspondent)
     checks.address(site.home_network)
+    if site.home_agent is not None:
+        checks.address(site.home_agent)
+        if site.home_agent == site.correspondent:
+            raise BadInputError("the home agent is given as the correspondent too")
     length = site.home_prefix_length
     if type(length) is not int or not 1 <= length <= _PREFIX_MAX:
         raise BadInputError(f"a home prefix has 1 to {_PREFIX_MAX} bits")
     if int.from_bytes(site.home_network, "big") & ((1 << 128 - length) - 1):
         raise BadInputError("a home prefix has zeros behind its length")
-    if not all(isinstance(text, str) and text.isprintable() for text in site.reach):
+    texts = (*site.reach, *site.home_agent_reach)
+    if not all(isinstance(text, str) and text.isprintable() for text in texts):
         raise BadInputError("where a correspondent is reached is said in texts")

@@ -222,7 +222,7 @@ class Forwarder:
         of others the kernel would make fragments, which can't go inside."""
         encapsulated = entry.outer is not None
         try:
-            if octets <= LEAST_MTU or (encapsulated and self._buffer[6] != _TCP):
+            if octets <= LEAST_MTU or (encapsulated and not self._heeds(self._buffer[6])):
                 if encapsulated and self._udp is not None:
                     self._udp.send_in_fragments(entry, self._view[:octets])
                 else:
@@ -237,6 +237,10 @@ class Forwarder:
                 self._tell_too_big(entry, offender, max(LEAST_MTU, entry.mtu))
         except OSError as error:
             self._told.count(error)
+
+    def _heeds(self, kind: int) -> bool:
+        """Whether who sends this protocol inside UDP does something useful when told."""
+        return kind == _TCP
 
     def _tell_too_big(self, entry: Entry, offender: bytes, mtu: int) -> None:
         """As if the node had."""

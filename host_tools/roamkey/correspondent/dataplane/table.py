@@ -198,10 +198,10 @@ class Table:
             return entry.send
         if not self._native.connects or self._connected >= self._sockets_max:
             if self._shared is None:
-                self._shared = self._open()
+                self._shared = self.open(self._native.protocol)
             entry.send = partial(_send_to, self._shared, (entry.care_of_text, 0))
             return entry.send
-        one = self._open()
+        one = self.open(self._native.protocol)
         try:
             one.connect((entry.care_of_text, 0))
         except OSError:
@@ -211,8 +211,10 @@ class Table:
         self._connected += 1
         return one.send
 
-    def _open(self) -> socket.socket:
-        one = socket.socket(socket.AF_INET6, socket.SOCK_RAW, self._native.protocol)
+    def open(self, protocol: int) -> socket.socket:
+        """A raw socket of a protocol that sends from our address, and hears nothing. Raises
+        OSError."""
+        one = socket.socket(socket.AF_INET6, socket.SOCK_RAW, protocol)
         try:
             filters.nothing(one)
             one.setblocking(False)

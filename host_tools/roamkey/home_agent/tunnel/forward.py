@@ -6,15 +6,18 @@ it into the device and out of it, takes one off its hop limit, as of any packet 
 """
 
 import os
+import socket
+from collections.abc import Iterator
 
 from mip6 import packets
 from roamkey.correspondent.dataplane import path_mtu, tally
 from roamkey.correspondent.dataplane.forward import Forwarder
-from roamkey.correspondent.dataplane.table import Entry, Native
+from roamkey.correspondent.dataplane.table import LEAST_MTU, Entry, Native
 
 TUNNELLED = Native(41, packets.IPV6_HEADER_OCTETS, 0, False)  # IPv6 in IPv6
 
 _BURST = 64
+_FRAGMENT_OCTETS = 8  # the header
 _VERSION = 6
 _SOURCE = slice(8, 24)
 _HOME = slice(24, 40)
@@ -26,6 +29,8 @@ _MULTICAST = 0xFF
 
 class TunnelForwarder(Forwarder):
     """As `Forwarder`, whose raw socket is one of protocol 41."""
+
+    _pieces: socket.socket | None = None  # what sends fragments, once there are any
 
     def outward(self, now: int) -> bool:
         """Take what the kernel routed into the device; True if there may be more."""
@@ -115,12 +120,33 @@ class TunnelForwarder(Forwarder):
         """Nothing but tunnelled packets is a home agent's."""
 
     def _send_in_fragments(self, entry: Entry, octets: int) -> None:
-        """The kernel makes fragments of what is sent; it heard of the narrow way as we did."""
-        (entry.send or self._table.connect(entry))(self._view[:octets])
+        """The tunnel's packet goes in fragments (RFC 2473 section 7.2 b), made here: the kernel
+        believes what it hears of narrow ways only for sockets that are connected."""
+        if self._pieces is None:
+            self._pieces = self._table.open(packets.FRAGMENT)
+        self._fragmented = (self._fragmented + 1) & 0xFFFFFFFF
+        mtu = max(LEAST_MTU, entry.path_mtu)
+        for fragment in split(bytes(self._view[:octets]), mtu, self._fragmented):
+            self._pieces.sendto(fragment, (entry.care_of_text, 0))
+
+    def _heeds(self, kind: int) -> bool:
+        """Who sends isn't this host's kernel, and may send fragments: they pass here."""
+        return True
 
     def _tell_too_big(self, entry: Entry, offender: bytes, mtu: int) -> None:
         """From us, where the tunnel begins (RFC 2473 section 8)."""
         os.write(self._device, path_mtu.packet_too_big(self._table.address, offender, mtu))
+
+
+def split(packet: bytes, path_mtu: int, identification: int) -> Iterator[bytes]:
+    """The fragments of the tunnel's packet, from their fragment headers on (RFC 8200 section
+    4.5). `path_mtu`: 1280 at least."""
+    room = path_mtu - packets.IPV6_HEADER_OCTETS - _FRAGMENT_OCTETS & ~7
+    for start in range(0, len(packet), room):
+        more = start + room < len(packet)
+        place = (start | more).to_bytes(2, "big")
+        head = bytes((TUNNELLED.protocol, 0)) + place + identification.to_bytes(4, "big")
+        yield head + packet[start : start + room]
 
 
 def reason(view: memoryview, octets: int) -> str | None:

@@ -2,7 +2,7 @@
 
 They say it to us, where the tunnel begins. A report is believed where it quotes a packet of ours
 to the care-of address that the inner packet's home address is bound to; so who doesn't see the
-tunnel has to know both. The kernel hears it, too, and makes fragments of what every way must take.
+tunnel has to know both.
 """
 
 import socket
