@@ -62,14 +62,16 @@ fuzz: $(STAMP) ## power cuts, failing flash, lossy moves, noise, damaged files, 
 	$(BIN)/python bench/edges.py
 	$(BIN)/python -m pytest -m long
 	CAMPAIGN=full $(BIN)/python -m pytest tests/correspondent/test_hostile.py
-	CAMPAIGN=full $(BIN)/python -m pytest -s tests/core/test_inside_hostile.py \
+	CAMPAIGN=full $(BIN)/python -m pytest -s tests/core/test_inside_hostile.py tests/core/test_home_agent_hostile.py \
 	  tests/lab/test_roaming.py tests/lab/test_any_network.py tests/lab/test_roaming_hostile.py \
+	  tests/lab/test_home_agent_story.py \
 	  tests/lab/test_rogue_neighbour.py tests/board/test_noise.py tests/field/test_walk_report.py
 
 bench: $(STAMP) ## what it costs: tables, and bench/out/*.json (minutes)
 	$(BIN)/python bench/endurance.py
 	$(BIN)/python bench/wear.py
 	$(BIN)/python bench/handover.py
+	$(BIN)/python bench/routes.py
 	$(BIN)/python bench/anynetwork.py
 	$(BIN)/python bench/provisioning.py
 	$(BIN)/python bench/correspondent.py

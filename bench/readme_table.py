@@ -76,6 +76,18 @@ def handover(found: dict) -> list[tuple[str, str, str]]:
     ]
 
 
+def routes(found: dict) -> list[tuple[str, str, str]]:
+    """A row on what authorizes, side by side."""
+    return [
+        (
+            "address usable → bound: static key; return routability; at the home agent",
+            f"{found['static_key_ms']:.1f} ms; {found['return_routability_ms']:.1f} ms; "
+            f"{found['home_agent_ms']:.1f} ms",
+            f"three daemons, each {found['one_way_ms']:g} ms away, {found['moves']} moves",
+        )
+    ]
+
+
 def pico_w_handover(found: dict) -> list[tuple[str, str, str]]:
     """Rows on moves of a Pico W (emulated), by its own clock."""
     rows = []
@@ -218,7 +230,8 @@ def table() -> str:
     """The whole table, as far as its benches ran."""
     lines = ["| what | measured | beside, in the same run |", "|---|---|---|"]
     for rows in (
-        handover, pico_w_handover, anynetwork, cuts, wear, correspondent, provisioning, footprint,
+        handover, routes, pico_w_handover, anynetwork, cuts, wear, correspondent, provisioning,
+        footprint,
     ):  # fmt: skip
         found = read(rows.__name__)
         if found:

@@ -488,9 +488,12 @@ class Node:
 
     @property
     def correspondents(self) -> "list[bytes]":
-        """The addresses (16 octets) of all for whom the board holds keys."""
-        bindings = self.bindings
-        return [] if bindings is None else [one.correspondent for one in bindings.bindings]
+        """The addresses (16 octets) of all that the board was provisioned for, but the home
+        agent."""
+        if self.bindings is None:
+            return []
+        found, agent = self.bindings.bindings, self.bindings.home_agent
+        return [one.correspondent for one in found if one is not agent]
 
     @property
     def keepalive_s(self) -> int:

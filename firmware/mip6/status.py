@@ -115,7 +115,7 @@ def _of_binding(entry: "binding.Binding", keystore: "Keystore", now: int) -> "di
         "state": states.STATES[entry.state],
         "reason": reason(entry.why),
         "care_of_address": text(entry.care_of) if entry.care_of else None,
-        "generation": entry.generation,
+        "generation": entry.generation if entry.keyed else None,
         "sequence": entry.sequence,
         "updates_sent": entry.pace.sent,
         "unanswered": entry.pace.unanswered,

@@ -11,18 +11,21 @@ from roamkey.enroll import deliver
 from roamkey.enroll.plan import Plan
 from roamkey.errors import BadInputError, BoardError, RefusedError
 from roamkey.registry import CONFIRMED, SENT, Registry
-from roamkey.registry.schema import keys, nodes, pairs
+from roamkey.registry.schema import keyless, keys, nodes, pairs
 
 HOME = addresses.parse("2001:db8:a::1")
 PEER = addresses.parse("2001:db8:c::2")
 PEER_2 = addresses.parse("2001:db8:c::3")
+AGENT = addresses.parse("2001:db8:a::ff")
 PLAN = Plan(HOME, (PEER, PEER_2), lifetime=420, generations=2)
+ALL_KINDS = Plan(HOME, (PEER,), 420, 2, routability=(PEER_2,), home_agent=AGENT)
+KEYLESS = Plan(HOME, (), 420, routability=(PEER_2,), home_agent=AGENT, insecure=True)
 
 
 def contents(registry: Registry) -> list[list[tuple[object, ...]]]:
     """All that provisioning writes, but for revisions."""
     with registry.reading() as c:
-        tables = (nodes, pairs, keys)
+        tables = (nodes, pairs, keys, keyless)
         return [
             [tuple(v for k, v in row._mapping.items() if k != "revision") for row in rows]
             for rows in (c.execute(table.select().order_by(table.c.id)) for table in tables)
@@ -101,6 +104,11 @@ def test_plans_that_no_board_would_take(registry) -> None:
         (Plan(addresses.parse("fe80::1"), (PEER,)), "unicast and global"),
         (Plan(HOME, (addresses.parse("ff02::1"),)), "unicast and global"),
         (Plan(HOME, ()), "correspondents"),
+        (Plan(HOME, (PEER,), routability=(PEER_2,)), "2001:db8:c::3: return routability needs a"),
+        (Plan(HOME, (PEER,), home_agent=PEER), "home agent is given as a correspondent too"),
+        (Plan(HOME, (PEER,), routability=(PEER,), home_agent=AGENT), "twice"),
+        (Plan(HOME, (PEER,), home_agent=HOME), "home address is given as a home agent too"),
+        (Plan(HOME, (PEER,), kcns=(bytes(20),) * 3, home_agent=AGENT), "3 key file.* for 2 key"),
         (Plan(HOME, (PEER,), lifetime=3), "lifetime"),
         (Plan(HOME, (PEER,), generations=17), "generations"),
         (Plan(HOME, (PEER,), generations=1, kcns=(bytes(20), bytes(21))), "2 key file"),
@@ -162,20 +170,23 @@ def test_interrupted_by_the_user(registry, fake, hasty, monkeypatch) -> None:
     assert contents(registry) == before
 
 
-def test_unplugged_while_it_is_provisioned(registry, fake, hasty) -> None:
-    """At octets all over the exchange: old or new on the board, and a second run settles it."""
-    provision(registry, fake, hasty)
+@pytest.mark.parametrize(
+    ("plan", "length", "step"), [(PLAN, 1500, 75), (ALL_KINDS, 1600, 160), (KEYLESS, 700, 70)]
+)
+def test_unplugged_while_it_is_provisioned(registry, fake, hasty, plan, length, step) -> None:
+    """At octets all over the exchange: old or new on the board, and a second run settles it.
+    `length`: of the exchange, more or less: the last unplugs come after its end."""
+    provision(registry, fake, hasty, plan)
     dice = random.Random(4449)
-    length = 1500  # octets of the exchange, more or less: the last unplugs come after its end
     outcomes = set()
-    for start in range(0, length, 75):
+    for start in range(0, length, step):
         old = fake.set_id
         before = contents(registry)
         fake.unplug()
-        fake.unplug_after = start + dice.randrange(75)
+        fake.unplug_after = start + dice.randrange(step)
         fake.plug()
         try:
-            provision(registry, fake, hasty, replace=True)
+            provision(registry, fake, hasty, plan, replace=True)
             outcomes.add("done")
         except BoardError as failure:
             if "run the same command again" not in str(failure):
@@ -188,9 +199,11 @@ def test_unplugged_while_it_is_provisioned(registry, fake, hasty) -> None:
         fake.unplug()
         fake.unplug_after = None
         fake.plug()
-        held = provision(registry, fake, hasty, replace=True)
+        held = provision(registry, fake, hasty, plan, replace=True)
         assert live_sets(registry) == [(held.set_id, CONFIRMED)]
         assert fake.set_id == held.set_id
+        (*_, left) = contents(registry)
+        assert {row[2] for row in left} == ({bytes.fromhex(held.set_id)} if left else set())
     assert outcomes == {"done", "nothing", "unknown"}
 
 

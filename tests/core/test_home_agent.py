@@ -156,6 +156,16 @@ def test_home_again_the_home_agent_is_told():
     assert state(bindings) == "home"
 
 
+def test_a_home_agent_that_forgot_already_has_let_go():
+    bindings, agent, _ = registered()
+    bindings.attach(HOME, 5000)
+    update = agent.read(drain(bindings, 5000)[0])
+    receive(bindings, agent.answer(update, status=messages.NOT_HOME_AGENT, key=kcn(CN)), 5010)
+    assert state(bindings) == "returning"
+    receive(bindings, agent.answer(update, status=messages.NOT_HOME_AGENT), 5020)
+    assert state(bindings) == "home"
+
+
 def test_behind_a_nat_the_same_goes_inside_udp():
     bindings = node(udp=True, reach=[("198.51.100.1", 4191)])
     bindings.attach(IPV4, 0)
@@ -421,9 +431,59 @@ def test_where_there_is_no_ipv6_data_go_through_the_home_agent():
     sent = drain(bindings, 0)
     assert len(sent) == 1
     receive(bindings, agent.answer(agent.read(sent[0])), 20)
-    assert drain(bindings, 20) == []
     assert bindings.reaches(ROUTED)
     assert bindings.carry(ROUTED, packets.UDP, b"x")[1] == AGENT4
+
+
+def inside(packet):
+    """A packet that went through the tunnel inside UDP, as one that went natively."""
+    found = packets.parse_encapsulated(packet[3])
+    whole = memoryview(packet[3])
+    end = packets.IPV6_HEADER_OCTETS
+    return bytes(whole[8:24]), bytes(whole[24:40]), whole[6], bytes(whole[end:]), found
+
+
+def through(agent_to, peer, header):
+    """A message from a correspondent on its way through the home agent, inside UDP."""
+    whole = packets.ipv6_header(peer, HOME, packets.MOBILITY, len(header)) + header
+    return AGENT4, agent_to, packets.ENCAPSULATED + 4191, whole
+
+
+def test_where_there_is_no_ipv6_a_binding_from_before_is_deleted_through_the_home_agent():
+    bindings, agent, sent = registered(ROUTED, udp=True, reach=[("198.51.100.1", 4191)])
+    cn = Routed()
+    for one in sent + drain(bindings, 20):
+        receive(bindings, cn.take_test(one), 40)
+    receive(bindings, cn.answer(cn.read(drain(bindings, 40)[0])), 60)
+    assert state(bindings, 1) == "bound"
+    bindings.detach(1000)
+    bindings.attach(IPV4, 2000)
+    (registration,) = drain(bindings, 2000)  # nothing leads to the correspondent without it
+    receive(bindings, agent.answer(agent.read(registration)), 2020)
+    (deletion,) = drain(bindings, 2020)
+    assert deletion[:3] == (IPV4, AGENT4, packets.ENCAPSULATED + 4191)
+    update = cn.read(inside(deletion)[:4])
+    assert update.at_home and update.lifetime == 0
+    _, _, _, header = cn.answer(update)
+    receive(bindings, (ROUTED, IPV4, packets.MOBILITY, header), 2030)  # it comes as it went
+    assert state(bindings, 1) == "returning"
+    receive(bindings, through(IPV4, ROUTED, header), 2040)
+    assert state(bindings, 1) == "home"
+    assert bindings.carry(ROUTED, packets.UDP, b"x")[1] == AGENT4
+    bindings.attach(COA2, 3000)  # from there a way leads to it again
+    assert state(bindings, 1) == "registering"
+    assert bindings.wakes_at() <= 3000
+
+
+def test_no_way_to_a_correspondent_and_back_home_are_one_after_the_other():
+    bindings = node(ROUTED, udp=True, reach=[("198.51.100.1", 4191)])
+    bindings.attach(IPV4, 0)
+    assert state(bindings, 1) == "returning"
+    bindings.attach(HOME, 100)
+    assert state(bindings, 1) == "returning"
+    bindings.attach(IPV4, 200)
+    bindings.detach(300)
+    assert state(bindings, 1) == "detached"
 
 
 def test_without_a_home_agent_a_peer_without_a_key_is_refused_as_ever():

@@ -407,3 +407,32 @@ def test_a_default_route_of_ipv4_is_news():
 
     assert list(netlink.read(route(2, 0))) == [(netlink.ROUTE, 7)]
     assert list(netlink.read(route(2, 24))) == list(netlink.read(route(10, 0))) == []
+
+
+class Told:
+    """The kernel, as far as it is told."""
+
+    def __init__(self):
+        self.octets = []
+
+    def tell(self, octets):
+        self.octets.append(octets)
+
+
+def test_the_home_address_is_used_at_home_whoever_defends_it():
+    port = Port("eth0")
+    port._home.address = place(1)
+    port._kernel = told = Told()
+    port.hear(link_message())
+    assert port.hear(advertised(1, flags=0x44)) == []  # asked about: somebody answers, maybe
+    kinds = [struct.unpack(NATIVE + "H", one[4:6])[0] for one in told.octets]
+    bits = [one[17] for one in told.octets]
+    assert (kinds, bits) == ([21, 21, 20], [64, 128, 128])
+    assert told.octets[-1][18] == 0x02 and told.octets[-1][-16:] == place(1)
+    gone = address_message(kind=21, flags=0x44, address=place(1))
+    assert port.hear(gone, address_message(flags=0x82, address=place(1))) == [
+        ("eth0", 1, True, None)
+    ]
+    told.octets.clear()
+    port.hear(advertised(1, flags=0x44))  # a moment later, after the link was down
+    assert len(told.octets) == 3

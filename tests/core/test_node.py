@@ -2,6 +2,8 @@
 
 import asyncio
 
+from homeagents import ROUTED
+from homeagents import keystore as with_home_agent
 from peer import (
     CN,
     COA1,
@@ -101,6 +103,11 @@ def test_updates_leave_before_the_ports_call_returns():
         assert port.sent[-1].care_of == COA3
 
     play(scene)
+
+
+def test_a_home_agent_is_no_correspondent():
+    node = Node(with_home_agent(CN, ROUTED), Port())
+    assert node.correspondents == [CN, ROUTED]
 
 
 def test_retransmits_by_its_timer():

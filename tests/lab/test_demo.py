@@ -10,8 +10,10 @@ import pytest
 from rich.console import Console
 
 from mip6 import messages, packets
+from roamkey.correspondent.dataplane import tun
 from roamkey.lab.conditions import Conditions
 from roamkey.lab.demo.chart import draw
+from roamkey.lab.demo.company import HOME_AGENT_TEXT, KEYLESS_TEXT, Joined
 from roamkey.lab.demo.facts import CAFE, Facts, Handover, Replay, check
 from roamkey.lab.demo.readings import Reading
 from roamkey.lab.wire import Signal, Wire, read_signal
@@ -94,12 +96,27 @@ def test_each_step_that_did_not_happen_is_a_fault(told):
             facts, readings=[*facts.readings, Reading(1, 9, "::1", "2001:db8:1::1")]
         ),
         dataclasses.replace(facts, readings=[*facts.readings, Reading(1, 9, HOME, "2001:db8::7")]),
+        dataclasses.replace(facts, accompanied=True),
     ]
     for broken in breakages:
         assert len(check(broken, signals)) == 1
     assert check(facts, [*signals, update(2, b"another message with an old number")])
     assert check(facts, [*signals, update(2)])  # not one of the replays that we sent
     assert check(facts, [*signals, answer(9)])  # accepted a second time
+
+
+def test_home_agent_and_return_routability_follow_each_move(told):
+    facts, signals = told
+    facts.accompanied = True
+    for one in facts.handovers:
+        for peer in (HOME_AGENT_TEXT, KEYLESS_TEXT):
+            through = peer == KEYLESS_TEXT and one.network == CAFE
+            removed = one.network == "home" or through
+            where = None if removed else one.update.care_of_address
+            facts.joined.append(Joined(one.network, peer, where, 1.5))
+    assert check(facts, signals) == []
+    facts.joined[0] = dataclasses.replace(facts.joined[0], care_of_address=None)
+    assert len(check(facts, signals)) == 1
 
 
 def test_ipv4_alone_means_a_nat_and_udp(told):
@@ -157,9 +174,12 @@ def test_the_whole_story(tmp_path: Path):
 
     lines = io.StringIO()
     nat = nft_program() is not None or bool(os.environ.get("CI"))
-    with Network(networks={CAFE: Conditions("ipv4")} if nat else None) as network:
+    home_agent = tun.refusal() is None
+    cafe = {CAFE: Conditions("ipv4")} if nat else None
+    with Network(networks=cafe, home_agent=home_agent) as network:
         story = Story(tmp_path, network, Timeline(Console(file=lines, soft_wrap=True)))
         signals = story.run()
     assert check(story.facts, signals) == []
     assert "still bound to" in lines.getvalue()
+    assert ("return routability: bound to 2001:db8:2:" in lines.getvalue()) == home_agent
     assert ("192.168.3.11 is 203.0.113.1 outside" in lines.getvalue()) == nat

@@ -43,11 +43,15 @@ class Travel(Resources):
     `Scene`.
     """
 
-    def __init__(self, folder, *, delay_ms=2, loss_percent=0, seed=0, **more):
+    app = APP
+
+    def __init__(self, folder, *, delay_ms=2, loss_percent=0, seed=0, home_agent=False, **more):
         super().__init__()
         need_tun()
-        self.network = Network(delay_ms=delay_ms, seed=seed, networks=NETWORKS)
-        self._scene = folder, {"/app.py": APP}, more
+        self.network = Network(
+            delay_ms=delay_ms, seed=seed, networks=NETWORKS, home_agent=home_agent
+        )
+        self._scene = folder, {"/app.py": self.app}, more
         self._loss = loss_percent
 
     def _set_up(self, stack: ExitStack):
@@ -90,11 +94,11 @@ class Travel(Resources):
 
         assert until(same, within_s, 0.05), (self.node(), self.scene.binding())
 
-    def ping(self, tries=1):
-        """Whether `ping` on the correspondent's host has an answer from the home address."""
+    def ping(self, tries=1, node="correspondent"):
+        """Whether `ping` on a host has an answer from the home address."""
         for _ in range(tries):
             process = self.network.spawn(
-                "correspondent",
+                node,
                 ["ping", "-6", "-n", "-c1", "-W1", HOME_ADDRESS],
                 stdout=subprocess.DEVNULL,
             )
@@ -104,18 +108,16 @@ class Travel(Resources):
 
 
 class Host(Background):
-    """A program at the correspondent's address: it talks with the board's over UDP.
+    """A program on a host, at its `address`: it talks with the board's over UDP.
 
     `numbers`: those that came, with the time.
     """
 
-    def __init__(self, network):
+    def __init__(self, network, node="correspondent", address=CORRESPONDENT_ADDRESS):
         super().__init__(self._listen, every_s=0)
-        self._socket = network.namespace("correspondent").socket(
-            socket.AF_INET6, socket.SOCK_DGRAM
-        )
+        self._socket = network.namespace(node).socket(socket.AF_INET6, socket.SOCK_DGRAM)
         self._owned.callback(self._socket.close)
-        self._socket.bind((CORRESPONDENT_ADDRESS, PORT))
+        self._socket.bind((address, PORT))
         self._socket.settimeout(0.05)
         self.numbers = []
         self._echoes = set()

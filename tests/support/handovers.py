@@ -140,9 +140,13 @@ class Speaker(Background):
 class Travel(Resources):
     """Network, board and correspondent, each with a program that speaks; nothing is attached."""
 
-    def __init__(self, folder: Path, *, loss_percent: float = 0.0, seed: int = 0) -> None:
+    def __init__(
+        self, folder: Path, *, loss_percent: float = 0.0, seed: int = 0, home_agent: bool = False
+    ) -> None:
         super().__init__()
-        self.network = Network(delay_ms=ONE_WAY_MS, loss_percent=loss_percent, seed=seed)
+        self.network = Network(
+            delay_ms=ONE_WAY_MS, loss_percent=loss_percent, seed=seed, home_agent=home_agent
+        )
         self._folder = folder
 
     def _set_up(self, stack: ExitStack) -> None:

@@ -17,6 +17,8 @@ The states (RFC 6275 sections 11.1 and 11.7):
 `exhausted`     Every number of every generation is used. Only new keys help.
 `returning`     The node is at home; the correspondent is being told to forget the binding.
 `home`          The node is at home and the correspondent holds no binding. Data flows plainly.
+                Where no way leads to a correspondent without a key, `returning` and `home` mean
+                that the home agent stands for the node: data flow through it.
 `closing`       The node shuts down; the correspondent is being told to forget the binding.
 `closed`        The end. Nothing more is sent.
 `barred`        The correspondent said that it takes no updates from here (status 129, 131): none

@@ -421,6 +421,8 @@ class BindingUpdateList:
         else:
             fresh = binding.pace.sent_at(message.sequence) is not None
             accepted = message.status < 128 and (message.lifetime or binding.deleting)
+            if message.status == messages.NOT_HOME_AGENT and binding is self.home_agent:
+                accepted = binding.deleting  # there is none any more (RFC 6275 section 10.3.2)
             event = states.ACCEPTED if accepted else states.REJECTED
             if message.status in _BARRING:
                 event = states.BARRING

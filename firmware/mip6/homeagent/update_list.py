@@ -140,7 +140,8 @@ class HomeUpdateList(BindingUpdateList):
         if binding.procedure is not None and message.kind in _TESTS:
             binding.tested(packet, self._tunnelled, now)  # type: ignore[attr-defined]  # it has one
             return
-        if self._tunnelled:
+        deleted = binding.deleting and message.kind == messages.BINDING_ACKNOWLEDGEMENT
+        if self._tunnelled and not (deleted and binding.procedure is not None):
             raise Violation("unexpected", "signalling through the home agent")
         BindingUpdateList._message(self, binding, packet, message, now)
 

@@ -43,13 +43,14 @@ class HomeLink:
         self._index: int | None = None  # of the interface that has the address because of us
         self._taken_at = 0
 
-    def heard(self, link: "Link", prefix: bytes) -> None:
-        """A router advertises a prefix (16 octets) on a link; raises OSError."""
+    def heard(self, link: "Link", prefix: bytes, formed: bool = False) -> None:
+        """A router advertises a prefix (16 octets) on a link, or (`formed`) the kernel has just
+        formed the address from it; raises OSError."""
         if self.address is None:
             return
         if prefix[:_PREFIX_OCTETS] == self.address[:_PREFIX_OCTETS]:
             link.is_home = True
-            self._take(link)
+            self._take(link, formed)
         elif not link.is_home and link.index == self._index:
             self.leave()
 
@@ -63,17 +64,20 @@ class HomeLink:
                 self._take(link)
                 return
 
-    def _take(self, link: "Link") -> None:
+    def _take(self, link: "Link", formed: bool = False) -> None:
         assert self.address is not None
         at = now()
         if self._index == link.index:
-            if self.address in link.usable or at - self._taken_at < _AGAIN_MS:
+            fresh = self.address in link.usable or at - self._taken_at < _AGAIN_MS
+            if fresh and not formed:
                 return
         else:
             self.leave()
         self._index = link.index
         self._taken_at = at
-        # One that the kernel formed itself may be asked about just now: that is to end.
+        # One that the kernel formed itself may be asked about just now: that is to end. One of
+        # ours may be left of a start before.
+        self._tell(netlink.remove_address(link.index, self.address, True))
         self._tell(netlink.remove_address(link.index, self.address))
         self._tell(netlink.add_address(link.index, self.address))
 

@@ -68,6 +68,8 @@ _IFF_UP = const(0x1)
 _SCOPE_GLOBAL = const(0)  # RT_SCOPE_UNIVERSE
 _SCOPE_LINK = const(253)
 _RTA_OIF = const(4)
+_ALONE = const(128)  # bits of the prefix of an address that we add
+_FORMED = const(64)  # of one that the kernel forms on Ethernet
 
 _NODAD = const(0x02)
 _PREFIX_ADDRESS = const(1)
@@ -92,19 +94,23 @@ def ask_addresses() -> bytes:
 
 
 def add_address(index: int, address: bytes) -> bytes:
-    """The octets that have an interface use 16 octets of address, with no detection before."""
-    return _address_message(_RTM_NEWADDR, _NLM_F_CREATE, index, address, _NODAD)
+    """The octets that have an interface use 16 octets of address, with no detection before, and
+    no route to its neighbours (whatever advertised it made that)."""
+    return _address_message(_RTM_NEWADDR, _NLM_F_CREATE, index, address, _ALONE, _NODAD)
 
 
-def remove_address(index: int, address: bytes) -> bytes:
-    """The octets that take an address from an interface."""
-    return _address_message(_RTM_DELADDR, 0, index, address, 0)
+def remove_address(index: int, address: bytes, formed: bool = False) -> bytes:
+    """The octets that take an address from an interface: one that was added as above, or one that
+    the kernel `formed` (RFC 4862). It tells them apart by the length of their prefixes."""
+    return _address_message(_RTM_DELADDR, 0, index, address, _FORMED if formed else _ALONE, 0)
 
 
-def _address_message(kind: int, flags: int, index: int, address: bytes, how: int) -> bytes:
+def _address_message(
+    kind: int, flags: int, index: int, address: bytes, bits: int, how: int
+) -> bytes:
     return (
         struct.pack(NATIVE + "IHHII", 44, kind, _NLM_F_REQUEST | flags, 3, 0)
-        + struct.pack(NATIVE + "BBBBI", _AF_INET6, 128, how, _SCOPE_GLOBAL, index)
+        + struct.pack(NATIVE + "BBBBI", _AF_INET6, bits, how, _SCOPE_GLOBAL, index)
         + struct.pack(NATIVE + "HH", 20, _IFA_ADDRESS)
         + address
     )
@@ -124,8 +130,8 @@ def read(octets: bytes) -> "Iterator[tuple[Any, ...]]":
     deprecated (RFC 4862 section 5.5.4); `valid`: seconds, None for ever; `news`: it happened now,
     an advertisement maybe, and isn't just the answer to what we asked.
     `up`: switched on, with a carrier, no loopback; `changes`: how often the carrier came
-    or went (0 before Linux 3.15), for of a short failure the kernel may tell no more than that; `MAC`: as many octets as a link-layer
-    address has there, none maybe.
+    or went (0 before Linux 3.15), for of a short failure the kernel may tell no more than that;
+    `MAC`: as many octets as a link-layer address has there, none maybe.
     Other messages, and what is cut short, are passed over.
     """
     at = 0

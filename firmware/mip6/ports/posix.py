@@ -281,13 +281,21 @@ class Port:
                 self._try(self._home.heard, link, event[2])
             return
         elif kind == netlink.ADDRESS:
-            if link.take(self._sent_from, now(), *event[2:]):
-                self._heard(link)
-            if self._priority(link.name) is not None:
-                self._try(self._home.seen, link)
+            self._take_address(link, event)
         else:
             link.lose(event[2])
         self._follow(link)
+
+    def _take_address(self, link: "Link", event: "tuple[Any, ...]") -> None:
+        serves = self._priority(link.name) is not None
+        if serves and event[2] == self._home.address and event[3] == netlink.OPTIMISTIC:
+            self._heard(link)
+            self._try(self._home.heard, link, event[2], True)  # it comes again, as we have it
+            return
+        if link.take(self._sent_from, now(), *event[2:]):
+            self._heard(link)
+        if serves:
+            self._try(self._home.seen, link)
 
     def _take_link(self, link: "Link", name: str, up: bool, changes: int) -> None:
         if link.name != name and link.name:  # renamed: what was told bears the old name

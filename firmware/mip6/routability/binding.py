@@ -7,12 +7,15 @@ guard one binding for minutes, so they are in memory alone; a correspondent that
 one says so (status 135), under Kbm. That it doesn't know a nonce any more (136 to 138) it can
 only say without; whoever sees our updates can do so too, and costs us a test.
 
-Natively alone: where a network has no IPv6, or drops what this takes, data go through the home
-agent.
+Natively alone: where a network has no IPv6 the home agent stands for the node, and for this
+correspondent that is as good as being at home: the binding from before is deleted, in the name of
+the home address (section 9.5.1 with no Home Address option), which takes the home token and the
+home agent's tunnel alone. Data go that way, too. Where a network has IPv6 and drops what this
+takes, a binding from before ends with its lifetime.
 """
 
 from .. import keys, messages, packets
-from ..bindings import states, updates
+from ..bindings import states, updates, ways
 from ..bindings.binding import Binding
 from ..compat import const
 from ..errors import Violation
@@ -76,7 +79,7 @@ class RoutedBinding(Binding):
         if self.usable:
             self.procedure.keep(now)
         due = self.transmit_at is not None and now >= self.transmit_at
-        self._waiting = due and not self._proven(now)
+        self._waiting = due and not self._ready(now)
         if self._waiting:
             if self.deleting:
                 self.procedure.want_home(now)
@@ -84,12 +87,17 @@ class RoutedBinding(Binding):
                 self.procedure.want(now)
         else:
             packet = Binding.run(self, now)
+            if packet is not None and packet[2] == packets.MOBILITY:  # in the home address's name
+                return self._owner.by_home_way(packet[1], packet[2], packet[3])
             if packet is not None:
                 return packet
         return self._test(now)
 
-    def _proven(self, now: int) -> bool:
-        return self.procedure.can_delete(now) if self.deleting else self.procedure.ready(now)
+    def _ready(self, now: int) -> bool:
+        """Whether an update can be made and may leave."""
+        if self.deleting:
+            return self.procedure.can_delete(now) and self._owner.has_home_way()
+        return self.procedure.ready(now)
 
     def _test(self, now: int) -> "Outgoing | None":
         """The test that is due, on its way: the home address's through the home agent (section
@@ -153,8 +161,24 @@ class RoutedBinding(Binding):
     def prepare(self, care_of_address: bytes) -> None:
         """Nothing can be made ahead."""
 
+    def attach(self, event: int, now: int, moved: bool) -> None:
+        """As Binding.attach; where no way leads here it is as at home."""
+        stood_for = self.state == states.RETURNING or self.state == states.AT_HOME
+        if event == states.AWAY and not self._owner.ways.of(self.index):
+            event = states.HOME
+        if stood_for:
+            if states.knows(self.state, event):
+                self.feed(event, now)
+        else:
+            Binding.attach(self, event, now, moved)
+
     def _begin(self, now: int) -> None:
         Binding._begin(self, now)
+        if self.deleting and not self.ways:
+            self.way = (ways.NATIVE, self._owner.home_address, None, 0)
+            self.ways = [self.way]
+            self.transmit_at = self.pace.allowed(now)
+            self.why = None
         away = self.way is not None and self.way[1] != self._owner.home_address
         self.procedure.aim(self.way[1] if self.way is not None and away else None)
 

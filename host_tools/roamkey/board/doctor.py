@@ -296,7 +296,9 @@ def _home_agent(said: dict[str, Any]) -> Iterator[Check]:
         return
     address = str(agent["correspondent"])
     bindings = node.get("bindings") or []
-    binding = next((one for one in bindings if one["correspondent"] == address), {})
+    binding: dict[str, Any] = next(
+        (one for one in bindings if one["correspondent"] == address), {}
+    )
     state, reason = binding.get("state"), binding.get("reason")
     if state in _REGISTERED:
         found = f"{address} has registered the board"

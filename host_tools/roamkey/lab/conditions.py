@@ -13,7 +13,7 @@ Besides, it may be captive (nothing is forwarded for a station that has just joi
 resolver answers, fails (SERVFAIL) or is silent.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from roamkey.errors import BadInputError
@@ -79,9 +79,10 @@ class Conditions:
         return not (self.ipv4 or self.dropped or self.captive_s)
 
 
-def rules(networks: Mapping[str, Conditions], outside: str) -> str:
-    """What the router's nftables hold. `networks`: by the router's interface; `outside`: that to
+def rules(networks: Mapping[str, Conditions], outside: Sequence[str]) -> str:
+    """What the router's nftables hold. `networks`: by the router's interface; `outside`: those to
     the rest of the world. The NAT gives each flow a port that has nothing to do with its own."""
+    others = "{ " + ", ".join(f'"{one}"' for one in outside) + " }"
     natted = [name for name, one in networks.items() if one.ipv4]
     drops = [
         f'{which} "{name}" exthdr {header} exists counter drop'
@@ -90,11 +91,11 @@ def rules(networks: Mapping[str, Conditions], outside: str) -> str:
         for which in ("iifname", "oifname")
     ]
     drops += [
-        f'iifname "{outside}" oifname "{name}" meta nfproto ipv4 ct state new counter drop'
+        f'iifname {others} oifname "{name}" meta nfproto ipv4 ct state new counter drop'
         for name in natted  # nobody outside has a route to private addresses
     ]
     masquerades = [
-        f'iifname "{name}" oifname "{outside}" meta nfproto ipv4 masquerade fully-random'
+        f'iifname "{name}" oifname {others} meta nfproto ipv4 masquerade fully-random'
         for name in natted
     ]
     return f"""

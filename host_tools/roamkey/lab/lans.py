@@ -13,6 +13,11 @@ CORRESPONDENT_IPV4 = "203.0.113.2"
 CORRESPONDENT_NAME = "correspondent.test"  # RFC 6761
 ROUTER_OUTSIDE = "2001:db8:c::1"
 ROUTER_OUTSIDE_IPV4 = "203.0.113.1"  # what the NAT makes of everybody
+KEYLESS_ADDRESS = "2001:db8:d::2"  # a second correspondent, which has no keys
+HOST_ADDRESS = "2001:db8:e::2"  # a host that knows nothing of mobility
+HOME_AGENT_ADDRESS = "2001:db8:a::fe"
+HOME_AGENT_IPV4 = "198.51.100.2"
+HOME_ROUTER_IPV4 = "198.51.100.1"
 RESOLVERS = ("192.0.2.53", "2001:db8:53::53")
 
 #: Networks that are always there.
@@ -22,7 +27,7 @@ ALWAYS = (HOME, "visited1", "visited2")
 _NUMBERS = {HOME: 0xA, "visited1": 1, "visited2": 2}
 _FURTHER = range(3, 10)
 _NAME = re.compile(r"[a-z][a-z0-9]{0,9}")  # an interface's name, too
-_TAKEN = ("wan", "lo", "eth0", "all", "default")
+_TAKEN = ("wan", "lo", "eth0", "all", "default", "keyless", "host")
 _FIRST_STATION = 10  # its last octet; the router is 1
 
 

@@ -1,13 +1,14 @@
 """The laboratory network: boards, visited networks and a home, a router, a correspondent.
 
-    board ── visited1 ──┐
-    board ── visited2 ──┤ router ══ delay and loss ══ correspondent
-             home ══════┘
+    board ── visited1 ──┐        ┌ ══ delay and loss ══ correspondent
+    board ── visited2 ──┤ router ┤ ══ likewise ════════ keyless
+    agent ── home ══════┘        └ ══ likewise ════════ host
 
 Each node has its own network namespace. The networks are Ethernet bridges in a namespace of
 their own ("switch"), where the user-space bridge (`bridge`) runs too: it joins the router with
-the correspondent, and with the home network, each with its own delay and loss ("links"
-"correspondent" and "home", without delay at first). The router advertises a prefix on each
+each host, and with the home network, each with its own delay and loss ("links", of the hosts'
+names and "home"; that has no delay at first). Home agent, `keyless` and `host` (outside.py) are
+there where a home agent is wanted. The router advertises a prefix on each
 network; a board's IPv6 addresses come from its kernel's autoconfiguration and from nowhere else.
 
 Networks may be of other kinds (`conditions`), and more than these (`networks`): then the router
@@ -26,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from roamkey import children
-from roamkey.lab import conditions, dhcp, names, outside, resolver, sandbox
+from roamkey.lab import cabling, conditions, dhcp, names, outside, resolver, sandbox
 from roamkey.lab.conditions import Conditions
 from roamkey.lab.helper import Helper
 from roamkey.lab.lans import CORRESPONDENT_ADDRESS as CORRESPONDENT_ADDRESS
@@ -44,30 +45,20 @@ from roamkey.lab.resources import Resources
 PREFIXES = {name: lan.ipv6_prefix for name, lan in lay_out({}).items()}
 HOME_PREFIX = PREFIXES[HOME]
 
-_LINKS = {"correspondent": list(outside.CABLES), "home": ["home-r", "home-s"]}
+_HOME_ENDS = ("home-r", "home-s")
 _DIRECTIONS = {"both": ("forward", "back"), "up": ("forward",), "down": ("back",)}
 _TERMINATION_S = 3.0
-
-# As plain Linux has them, whatever this machine gives new interfaces: what is quicker than that is
-# the agent's doing. Addresses are those of RFC 4862, told by the MAC.
-_BOARD_SETTINGS = {
-    "forwarding": 0,
-    "accept_ra": 1,
-    "autoconf": 1,
-    "use_tempaddr": 0,
-    "addr_gen_mode": 0,
-    "keep_addr_on_down": 0,
-}
 
 
 class Network(Resources):
     """The topology, as a context manager; use it inside a sandbox (`sandbox.ensure()`).
 
-    delay_ms: one way between router and correspondent; loss_percent: of the frames each way;
+    delay_ms: one way between router and hosts; loss_percent: of the frames to the correspondent;
     seed: of the losses; advertisement_interval: seconds between unasked Router Advertisements;
     networks: further ones, and conditions of those that are always there. Where they are given
     there is a resolver, which the sandbox's processes ask for names; nftables are wanted where
-    one is other than native. Raises BadInputError, SystemRefusedError.
+    one is other than native. home_agent: whether its host, `agent`, is there, and two more.
+    Raises BadInputError, SystemRefusedError.
     """
 
     def __init__(
@@ -78,10 +69,14 @@ class Network(Resources):
         seed: int = 0,
         advertisement_interval: float = 5.0,
         networks: Mapping[str, Conditions] | None = None,
+        home_agent: bool = False,
     ) -> None:
         super().__init__()
         self.lans = lay_out(networks or {})
         self._named = networks is not None
+        self.has_home_agent = home_agent
+        self._places = [outside.CORRESPONDENT]
+        self._places += [outside.KEYLESS, outside.HOST] * home_agent
         self._plain = all(lan.conditions.plain for lan in self.lans.values())
         self._delay_ms = delay_ms
         self._loss_percent = loss_percent
@@ -133,7 +128,7 @@ class Network(Resources):
         self.detach(node, interface)
         number = self._stations[node, interface]
         if not self._plain:
-            captive = conditions.held(_station_mac(number), lan.conditions.captive_s)
+            captive = conditions.held(cabling.station_mac(number), lan.conditions.captive_s)
             self.namespace("router").nft(captive)
         switch, port = self.namespace("switch"), self._ports[node, interface]
         namespace = self.namespace(node)
@@ -251,33 +246,41 @@ class Network(Resources):
 
     def _build(self) -> None:
         self._resources.callback(self._end_processes)
-        for name in ("switch", "router", "correspondent"):
+        for name in ("switch", "router", *(place.name for place in self._places)):
             self.add_node(name)
         switch, router = self.namespace("switch"), self.namespace("router")
         for scope in ("all", "default"):
             switch.set_ipv6(scope, disable_ipv6=1)  # cables and bridges say nothing themselves
             router.set_ipv6(scope, forwarding=1, accept_ra=0)
-        outside.build(switch, router, self.namespace("correspondent"), self._mac)
+        for place in self._places:
+            outside.build(place, switch, router, self.namespace(place.name), self._mac)
         router.set_ipv4(ip_forward=1)
         advertisements = {}
         for lan in self.lans.values():
-            mac = self._build_network(lan)
+            ends = _HOME_ENDS if lan.name == HOME else ()
+            mac = cabling.build_network(lan, switch, router, self._mac, ends)
             if lan.conditions.ipv6:
                 advertisements[lan.name] = {
                     "prefix": lan.ipv6_prefix, "mac": mac, "interval": self._interval,
                 }  # fmt: skip
+        if self.has_home_agent:
+            agent = self.add_node(outside.HOME_AGENT)
+            outside.build_home_agent(switch, router, agent, self._mac)
         if not self._plain:
             given = {name: lan.conditions for name, lan in self.lans.items()}
-            router.nft(conditions.rules(given, outside.ROUTER_INTERFACE))
+            others = [place.router for place in self._places] + [HOME]
+            router.nft(conditions.rules(given, others))
         leases = dhcp.configuration(self.lans.values())
         if leases:
             self._start("router", "roamkey.lab.dhcp", leases)
         if self._named:
             self._build_resolver()
+        links = {place.name: place.cables for place in self._places} | {HOME: list(_HOME_ENDS)}
         self._bridge = self._start(
-            "switch", "roamkey.lab.bridge", {"links": _LINKS, "seed": self._seed}
+            "switch", "roamkey.lab.bridge", {"links": links, "seed": self._seed}
         )
-        self.set_delay(self._delay_ms)
+        for place in self._places:
+            self.set_delay(self._delay_ms, link=place.name)
         self.set_loss(self._loss_percent)
         self._start("router", "roamkey.lab.advertise", advertisements)
 
@@ -288,39 +291,13 @@ class Network(Resources):
         self._resolver = self._start("router", "roamkey.lab.resolver", told)
         self._resources.enter_context(names.asking(RESOLVERS))
 
-    def _build_network(self, lan: Lan) -> str:
-        """One LAN with the router on it; the MAC of the router there."""
-        network = lan.name
-        switch, router = self.namespace("switch"), self.namespace("router")
-        mac, bridge, port = self._mac(), f"br-{network}", f"{network}-p"
-        switch.add_bridge(bridge)
-        if network in _LINKS:  # router ── (user-space bridge) ── kernel bridge
-            router_side, switch_side = _LINKS[network]
-            switch.add_veth(router_side, self._mac(), router, network, mac)
-            switch.add_veth(switch_side, self._mac(), switch, port, self._mac())
-            switch.set_up(router_side)
-            switch.set_up(switch_side)
-        else:
-            switch.add_veth(port, self._mac(), router, network, mac)
-        switch.set_bridge(port, bridge)
-        switch.set_up(port)
-        router.set_ipv6(
-            network, accept_ra=0, accept_dad=0, disable_ipv6=int(not lan.conditions.ipv6)
-        )
-        router.set_up(network)
-        if lan.conditions.ipv6:
-            router.add_address(network, lan.ipv6_prefix.replace("::/", "::1/"))
-        if lan.conditions.ipv4:
-            router.add_address(network, f"{lan.router_ipv4}/24")
-        return mac
-
     def _add_interface(self, node: str, interface: str) -> None:
         number = next(self._numbers)
         port = f"port{number}"
         namespace = self.namespace(node)
-        mac = _station_mac(number)
-        self.namespace("switch").add_veth(port, self._mac(), namespace, interface, mac)
-        namespace.set_ipv6(interface, **_BOARD_SETTINGS)
+        cabling.add_station(
+            self.namespace("switch"), port, self._mac(), namespace, interface, number
+        )
         self._ports[node, interface] = port
         self._stations[node, interface] = number
 
@@ -340,10 +317,6 @@ class Network(Resources):
             process.terminate()
         for process in running:
             children.end(process, None, _TERMINATION_S)
-
-
-def _station_mac(number: int) -> str:
-    return f"02:00:00:00:{number >> 8:02x}:{number & 255:02x}"
 
 
 def _whole(address: str) -> int:

@@ -15,7 +15,7 @@ from roamkey.board.serial_client import SerialClient
 from roamkey.correspondent import view
 from roamkey.enroll.deliver import provision
 from roamkey.lab.board import Spawn, VirtualBoard
-from roamkey.lab.demo.correspondent import Correspondent
+from roamkey.lab.demo.correspondent import Correspondent, HomeAgent, Keyless
 from roamkey.lab.installed import installed_files
 from roamkey.lab.namespaces import Namespace
 from roamkey.lab.network import Network
@@ -39,8 +39,9 @@ class Scene(Resources):
     correspondent's log. `files` go onto the board beside the agent's; `agent` is there in place of
     what `roamkey install` puts on it; `reach`: see `plans`; `options`: further ones of the
     correspondent's command; `spawn`: of the board's namespace, how an interpreter starts in it.
-    The board is attached to no network at first. `registry`, `board`, `wire` and `watch` are there
-    inside the context.
+    Where the network has a home agent, it serves the board, and `keyless` is a correspondent
+    without a key. The board is attached to no network at first. `registry`, `board`, `wire` and
+    `watch` are there inside the context.
     """
 
     def __init__(
@@ -58,6 +59,8 @@ class Scene(Resources):
         self.log = out / "correspondent.log"
         self.capture = out / "way.pcap"
         self.correspondent = Correspondent(network, out / "registry.sqlite", self.log, options)
+        self.keyless = Keyless(network, out / "keyless.sqlite", out / "keyless.log")
+        self.home_agent = HomeAgent(network, out / "registry.sqlite", out / "home-agent.log")
         self._out = out
         self._files = files or {}
         self._agent = agent
@@ -76,16 +79,22 @@ class Scene(Resources):
         )
         self.board.install({**(self._agent or installed_files()), **self._files})
         self.board.start()
-        provision(self.registry, self.board.port, plan(HOME_ADDRESS, self._reach))
+        has_home_agent = self.network.has_home_agent
+        wanted = plan(HOME_ADDRESS, self._reach, home_agent=has_home_agent)
+        provision(self.registry, self.board.port, wanted)
         self.correspondent.start()
+        if has_home_agent:
+            self.keyless.start()
+            self.home_agent.start()
 
-    def move(self, network: str, timeout: float = 15.0) -> Usable:
-        """Take the board to a network; its new address and when that became usable.
+    def move(self, network: str, timeout: float = 15.0, *, dad: bool = False) -> Usable:
+        """Take the board to a network; its new address and when that became usable. `dad`: with
+        duplicate address detection, as the kernel does it.
 
         Raises TimeoutError where no address came within `timeout` seconds.
         """
         left = time.time()
-        self.network.move(BOARD, UPLINK, network, dad=False)
+        self.network.move(BOARD, UPLINK, network, dad=dad)
         return self.watch.wait_for(self.network.lans[network].start, left, timeout)
 
     def binding(self) -> dict[str, Any] | None:

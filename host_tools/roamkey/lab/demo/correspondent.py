@@ -1,4 +1,4 @@
-"""The correspondent as the demo runs it: the real command in the correspondent's namespace."""
+"""Correspondents and the home agent in the laboratory: the real commands on their hosts."""
 
 import json
 import signal
@@ -10,7 +10,9 @@ from typing import Any
 from roamkey import children
 from roamkey.correspondent.dataplane import tun
 from roamkey.errors import RoamkeyError
-from roamkey.lab.network import CORRESPONDENT_ADDRESS, Network
+from roamkey.lab.lans import CORRESPONDENT_ADDRESS, HOME_AGENT_ADDRESS, KEYLESS_ADDRESS
+from roamkey.lab.network import Network
+from roamkey.lab.outside import CORRESPONDENT, HOME_AGENT, KEYLESS
 from roamkey.waiting import until
 
 _READY_S = 15.0
@@ -28,6 +30,9 @@ class Correspondent:
     `more`: further options of that command.
     """
 
+    node, address = CORRESPONDENT.name, CORRESPONDENT_ADDRESS
+    command = "correspondent"
+
     def __init__(
         self, network: Network, registry: Path, log: Path, more: Sequence[str] = ()
     ) -> None:
@@ -43,10 +48,8 @@ class Correspondent:
         start = self._log.stat().st_size if self._log.exists() else 0
         with self._log.open("ab") as log:
             self._process = self._network.spawn(
-                "correspondent",
-                self._command(
-                    "run", "--address", CORRESPONDENT_ADDRESS, "--log", "json", *self._more
-                ),
+                self.node,
+                self._command("run", "--address", self.address, "--log", "json", *self._more),
                 stdout=log,
                 stderr=log,
             )
@@ -57,21 +60,26 @@ class Correspondent:
 
         until(lambda: serves() or process.poll() is not None, _READY_S)
         if process.poll() is not None or not serves():
-            raise DemoError(f"the correspondent did not start: {self._log.read_text()[-500:]}")
+            raise DemoError(f"the {self.command} did not start: {self._log.read_text()[-500:]}")
+
+    def ask(self, verb: str) -> list[dict[str, Any]]:
+        """What `status`, `drops` or the like print with --json; raises DemoError."""
+        process = self._network.namespace(self.node).popen(
+            self._command(verb, "--json"), stdout=subprocess.PIPE, text=True
+        )
+        out, _ = process.communicate()
+        if process.returncode:
+            raise DemoError(f"{self.command} {verb}: exit code {process.returncode}")
+        found: list[dict[str, Any]] = json.loads(out)
+        return found
 
     def kill(self) -> None:
         """End it without a chance to tidy up, as `kill -9` does."""
         children.end(self._process, signal.SIGKILL)
 
     def bindings(self) -> list[dict[str, Any]]:
-        """What `roamkey correspondent bindings --json` prints."""
-        done = subprocess.run(
-            self._command("bindings", "--json"), capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            raise DemoError(f"the bindings can't be read: {done.stderr.strip()}")
-        found: list[dict[str, Any]] = json.loads(done.stdout)
-        return found
+        """What `roamkey correspondent bindings --json` prints, or the same of a home agent."""
+        return self.ask("bindings")
 
     def bound_to(self, home_address: str) -> str | None:
         """The care-of address that a home address is bound to, or None."""
@@ -81,4 +89,24 @@ class Correspondent:
         return None
 
     def _command(self, verb: str, *arguments: str) -> list[str]:
-        return children.roamkey("correspondent", verb, "--registry", self._registry, *arguments)
+        return children.roamkey(self.command, verb, "--registry", self._registry, *arguments)
+
+
+class Keyless(Correspondent):
+    """A correspondent without keys: `roamkey correspondent run` over a registry of its own."""
+
+    node, address = KEYLESS.name, KEYLESS_ADDRESS
+
+
+class HomeAgent(Correspondent):
+    """`roamkey home-agent run`, over the registry that boards are provisioned from. Raises
+    DemoError where there is no TUN device."""
+
+    node, address = HOME_AGENT, HOME_AGENT_ADDRESS
+    command = "home-agent"
+
+    def __init__(
+        self, network: Network, registry: Path, log: Path, more: Sequence[str] = ()
+    ) -> None:
+        super().__init__(network, registry, log, more)
+        self._more = list(more)  # it is nothing without a tunnel

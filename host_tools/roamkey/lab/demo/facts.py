@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from roamkey.lab.demo.company import HOME_AGENT_TEXT, KEYLESS_TEXT, Joined
 from roamkey.lab.demo.readings import Reading
 from roamkey.lab.wire import Signal
 
@@ -52,7 +53,8 @@ class Replay:
 @dataclass
 class Facts:
     """All of a run. `marks`: (time, text) of power cuts and restarts; `ended`: its last moment;
-    `ipv4`: whether the story goes through `CAFE`."""
+    `ipv4`: whether the story goes through `CAFE`; `accompanied`: whether there are a home agent
+    and a correspondent without a key, and `joined` what they accepted."""
 
     started: float
     ended: float = 0.0
@@ -64,6 +66,8 @@ class Facts:
     home_binding: str | None = "never asked"
     readings: list[Reading] = field(default_factory=list)
     ipv4: bool = False
+    accompanied: bool = False
+    joined: list[Joined] = field(default_factory=list)
 
 
 def check(facts: Facts, signals: list[Signal]) -> list[str]:
@@ -102,7 +106,19 @@ def check(facts: Facts, signals: list[Signal]) -> list[str]:
     if facts.home_binding is not None:
         faults.append("the binding was not removed at home")
     faults += _check_readings(facts)
+    faults += _check_company(facts)
     return faults
+
+
+def _check_company(facts: Facts) -> list[str]:
+    """Home agent and keyless correspondent followed each time; the latter not behind a NAT."""
+    wanted = []
+    for handover in facts.handovers if facts.accompanied else []:
+        away = handover.reason != "home"
+        wanted.append((handover.network, HOME_AGENT_TEXT, away))
+        wanted.append((handover.network, KEYLESS_TEXT, away and handover.network != CAFE))
+    found = [(one.network, one.peer, one.care_of_address is not None) for one in facts.joined]
+    return [] if found == wanted else ["home agent or return routability didn't follow the board"]
 
 
 def _check_ways(facts: Facts) -> list[str]:

@@ -5,14 +5,18 @@ from pathlib import Path
 
 from rich.console import Console
 
+from roamkey.correspondent.dataplane import tun
 from roamkey.lab.conditions import Conditions
 from roamkey.lab.demo.chart import draw
+from roamkey.lab.demo.company import HOME_AGENT_TEXT, KEYLESS_TEXT
 from roamkey.lab.demo.correspondent import DemoError
 from roamkey.lab.demo.facts import CAFE, Facts, check
 from roamkey.lab.demo.story import ONE_WAY_MS, Story
 from roamkey.lab.demo.timeline import Timeline
 from roamkey.lab.namespaces import NFT_MISSING, nft_program
 from roamkey.lab.network import Network
+
+_SHORT = {HOME_AGENT_TEXT: "home agent", KEYLESS_TEXT: "without key"}
 
 
 def run(out: Path) -> None:
@@ -24,7 +28,11 @@ def run(out: Path) -> None:
     nat = nft_program() is not None
     if not nat:
         timeline.note(f"{NFT_MISSING}: the visit to a network with IPv4 alone is left out")
-    with Network(networks={CAFE: Conditions("ipv4")} if nat else None) as network:
+    reason = tun.refusal()
+    if reason is not None:
+        timeline.note(f"{tun.PATH}: {reason}: home agent and return routability are left out")
+    cafe = {CAFE: Conditions("ipv4")} if nat else None
+    with Network(networks=cafe, home_agent=reason is None) as network:
         story = Story(out, network, timeline)
         try:
             signals = story.run()
@@ -51,6 +59,7 @@ def run(out: Path) -> None:
 
 
 def _summarize(timeline: Timeline, facts: Facts) -> None:
+    peers = [HOME_AGENT_TEXT, KEYLESS_TEXT] if facts.accompanied else []
     rows = [
         [
             handover.reason,
@@ -59,11 +68,19 @@ def _summarize(timeline: Timeline, facts: Facts) -> None:
             str(handover.update.sequence),
             f"{(handover.usable - handover.left) * 1000:.0f}",
             f"{handover.signalling * 1000:.1f}",
+            *([_beside(facts, at, peer) for peer in peers]),
         ]
-        for handover in facts.handovers
+        for at, handover in enumerate(facts.handovers)
     ]
     timeline.table(
         f"Handovers ({ONE_WAY_MS:g} ms one way)",
-        ["why", "network", "way", "sequence", "join ms", "signalling ms"],
+        ["why", "network", "way", "sequence", "join ms", "signalling ms"]
+        + [f"{_SHORT[peer]} ms" for peer in peers],
         rows,
     )
+
+
+def _beside(facts: Facts, at: int, peer: str) -> str:
+    """How long a peer beside the correspondent took to follow handover number `at`."""
+    followed = [one for one in facts.joined if one.peer == peer][at]
+    return "" if followed.care_of_address is None else f"{followed.milliseconds:.1f}"

@@ -16,6 +16,7 @@ from mip6 import messages
 from roamkey.enroll.deliver import provision
 from roamkey.firmware import example
 from roamkey.lab.board import Spawn, VirtualBoard
+from roamkey.lab.demo.company import KEYLESS_TEXT, Company
 from roamkey.lab.demo.correspondent import Correspondent, DemoError
 from roamkey.lab.demo.facts import CAFE, Facts, Handover, Replay
 from roamkey.lab.demo.readings import Readings
@@ -43,13 +44,16 @@ class Story:
     """One run; `out` is the folder for `capture`, `registry`, the flash and the logs."""
 
     def __init__(self, out: Path, network: Network, timeline: Timeline) -> None:
-        self.facts = Facts(timeline.start, ipv4=CAFE in network.lans)
+        self.facts = Facts(
+            timeline.start, ipv4=CAFE in network.lans, accompanied=network.has_home_agent
+        )
         self.capture = out / "demo.pcap"
         self._out = out
         self._network = network
         self._timeline = timeline
         self.registry = out / "registry.sqlite"
         self._correspondent = Correspondent(network, self.registry, out / "correspondent.log")
+        self._company = Company(out, network, ONE_WAY_MS) if network.has_home_agent else None
         self._at = ""
         self._told = 0
 
@@ -68,6 +72,8 @@ class Story:
             self._board = stack.enter_context(
                 VirtualBoard(self._out / "board.img", spawn=self._spawn)
             )
+            if self._company is not None:
+                stack.enter_context(self._company)
             self._prepare()
             self._roam()
             self._attack("a recorded Binding Update is sent again", self._handover(2).update)
@@ -97,10 +103,14 @@ class Story:
         tell.event("ok", f"MicroPython boots from its flash; serial port {self._board.port}")
         with Registry.open(self.registry) as registry:
             reach = (CORRESPONDENT_ADDRESS, CORRESPONDENT_IPV4) if self.facts.ipv4 else ()
-            held = provision(registry, self._board.port, plan(HOME_ADDRESS, reach))
+            with_agent = self._company is not None
+            wanted = plan(HOME_ADDRESS, reach, home_agent=with_agent)
+            held = provision(registry, self._board.port, wanted)
         tell.event("ok", f"board {held.board} holds its keys: home address {held.home_address}")
         self._correspondent.start()
         tell.event("ok", f"the correspondent serves {CORRESPONDENT_ADDRESS}")
+        if self._company is not None:
+            self._company.start(tell)
 
     def _roam(self) -> None:
         self._timeline.act("The board roams")
@@ -217,9 +227,21 @@ class Story:
         outcome = "de-registered" if home else f"bound to {update.care_of_address}, {update.way}"
         self._timeline.event("ok", f"{outcome}: signalling {handover.signalling * 1000:.1f} ms")
         bound = time.time()
-        time.sleep(_STAY_S)
+        if self._company is not None:
+            self._accompanied(self._company, left, usable)
+        time.sleep(max(0.0, bound + _STAY_S - time.time()))
         arrived = self._readings.between(bound, time.time())
         self._timeline.event("ok", f"{arrived} readings arrived, those that waited included")
+
+    def _accompanied(self, company: Company, left: float, usable: float) -> None:
+        """Wait until home agent and keyless correspondent follow, and tell of it."""
+        for joined in company.joined(self._at, HOME_ADDRESS, left, usable, _WAIT_S):
+            self.facts.joined.append(joined)
+            where = f"bound to {joined.care_of_address} after {joined.milliseconds:.1f} ms"
+            if joined.care_of_address is None:
+                through = joined.peer == KEYLESS_TEXT and self._at != HOME
+                where = "data go through the home agent" if through else "holds no binding"
+            self._timeline.event("ok", f"{joined.peer}: {where}")
 
     def _delivered(self, signal: Signal) -> None:
         """Give a message the time to cross the link, and its answer to enter it."""
