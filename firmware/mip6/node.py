@@ -81,33 +81,31 @@ class Node:
         self.reload()
 
     def reload(self) -> None:
-        """Read the keys from the key store, after they changed; bindings start afresh."""
+        """Read the keys from the key store, after they changed; bindings start afresh. A load
+        point: not each set names a home agent."""
         self.bindings = None
         self.uplinks.home_address = self.uplinks.ways = None
         if self.keystore.status == READY:
             udp = hasattr(self.port, "udp") and self.port.udp
             credentials = self.keystore.credentials
-            if udp and credentials is not None:
-                self.port.use(
-                    credentials.native,
-                    over_ipv4(credentials.peers),
-                    None if credentials.home_agent is None else credentials.home_address,
-                )
+            assert credentials is not None
+            at_home = None if credentials.home_agent is None else credentials.home_address
+            if udp:
+                self.port.use(credentials.native, over_ipv4(credentials.peers), at_home)
             native = not udp or self.port.native
-            self.bindings = bindings = self._list(native, udp)
+            how = self.keystore, self.now(), self.emit, native, udp
+            if at_home is None:
+                bindings = BindingUpdateList(*how)
+            else:
+                from .homeagent.update_list import HomeUpdateList
+
+                bindings = HomeUpdateList(*how, os.urandom)
+            self.bindings = bindings
             bindings.keepalive_s = self._keepalive_s
             self.uplinks.home_address = bindings.home_address
             self.uplinks.towards = bindings.bindings[0].correspondent
             self.uplinks.ways = bindings.ways
         self.attend()
-
-    def _list(self, native: bool, udp: bool) -> BindingUpdateList:
-        """The bindings of these keys. A load point: not each set names a home agent."""
-        if self.keystore.credentials.home_agent is None:  # type: ignore[union-attr]  # there are
-            return BindingUpdateList(self.keystore, self.now(), self.emit, native, udp)
-        from .homeagent.update_list import HomeUpdateList
-
-        return HomeUpdateList(self.keystore, self.now(), self.emit, native, udp, os.urandom)
 
     async def run(self) -> None:
         """Work until cancelled; then tell the correspondents, for a moment at most.

@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..keystore.keyset import Peer
-    from ..protocols import HmacKey, Numbers, Octets, Outgoing, Way
-    from ..routability.procedure import Procedure
+    from ..protocols import Numbers, Octets, Outgoing, Way
     from .update_list import BindingUpdateList
 
 # Milliseconds
@@ -52,9 +51,6 @@ NO_WAY = const(260)
 
 class Binding:
     """The state of one correspondent. `owner`: the BindingUpdateList it stands in."""
-
-    procedure: "Procedure | None" = None  # of return routability
-    keyed = True  # whether a key authorizes updates, or is to
 
     def __init__(self, owner: "BindingUpdateList", index: int, peer: "Peer", now: int) -> None:
         self._owner = owner
@@ -128,11 +124,6 @@ class Binding:
         if self.usable:
             return self.way
         return self.before if self.state == states.REGISTERING else None
-
-    def left(self, address: bytes) -> None:
-        """An address is gone: no data leave from it any more."""
-        if self.before is not None and self.before[1] == address:
-            self.before = None
 
     def feed(self, event: int, now: int, what: object = None) -> None:
         """Let an event of states.py happen; raises Misuse, and then nothing has changed."""
@@ -274,12 +265,9 @@ class Binding:
         addresses = {one[1] for one in (self.ways if way is None else (way,))}  # two at most
         for care_of in addresses:
             key = self.keys.deletion() if self.deleting else self.keys.registration(care_of)
-            if self._proves(key, care_of, header):
+            if keys.verify(key, care_of, self.correspondent, header):
                 return True
         return False
-
-    def _proves(self, key: "HmacKey", care_of_address: bytes, header: "Octets") -> bool:
-        return keys.verify(key, care_of_address, self.correspondent, header)
 
     def keepalive(self, now: int) -> "Outgoing | None":
         """What keeps a port at a NAT, where it is due."""
@@ -331,11 +319,9 @@ class Binding:
     def _aim(self, way: "Way", now: int) -> None:
         """Lay the update out for a way and the keys of now."""
         ready = self._ready_keys()
-        if self.deleting:
-            self.update.aim(way, ready.deletion(), 0)
-        else:
-            units = self._lifetime(way, now)
-            self.update.aim(way, ready.registration(way[1]), units)
+        key = ready.deletion() if self.deleting else ready.registration(way[1])
+        units = 0 if self.deleting else self._lifetime(way, now)
+        self.update.aim(way, key, units)
         self._aimed = way
 
     def _lifetime(self, way: "Way", now: int) -> int:

@@ -172,7 +172,8 @@ class BindingUpdateList:
     def left(self, address: bytes) -> None:
         """An address is gone: nothing leaves from it any more. `forget` follows."""
         for binding in self.bindings:
-            binding.left(address)
+            if binding.before is not None and binding.before[1] == address:
+                binding.before = None
 
     def forget(self, care_of_address: bytes) -> None:
         """An address is gone."""

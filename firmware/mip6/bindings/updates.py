@@ -58,11 +58,6 @@ class PreparedKeys:
         self._ready.pop(care_of_address, None)
 
 
-def _length(options: bytes, last: bytes) -> int:
-    """Octets of an update with these options, whole."""
-    return (_OPTIONS + len(options) + len(last) + keys.AUTHENTICATOR_OCTETS + 7) & ~7
-
-
 class _Layout:
     """The octets of an update, but for what differs from one to the next. `before`: what stands
     before the Mobility Header; `options`: those before the last one, which is padded to the
@@ -78,7 +73,7 @@ class _Layout:
         last: bytes,
         flags: int,
     ) -> None:
-        octets = _length(options, last)
+        octets = (_OPTIONS + len(options) + len(last) + keys.AUTHENTICATOR_OCTETS + 7) & ~7
         mac = octets - keys.AUTHENTICATOR_OCTETS
         at = _OPTIONS + len(options)
         padding = mac - len(last) - at
@@ -169,9 +164,7 @@ class Update:
             option = bytes((messages.IPV4_CARE_OF_ADDRESS, 6, 0, 0)) + care_of_address[12:]
         else:
             option = b"\x01\0" + bytes((messages.ALTERNATE_CARE_OF_ADDRESS, 16)) + care_of_address
-        before = packets.ipv6_header(
-            self.home_address, self.correspondent, packets.MOBILITY, _length(option, self.last)
-        )
+        before = packets.ipv6_header(self.home_address, self.correspondent, packets.MOBILITY, 0)
         layout = _Layout(
             self.home_address,
             self.correspondent,
@@ -180,6 +173,7 @@ class Update:
             self.last,
             self.flags | messages.FLAG_UDP_ENCAPSULATION,
         )
+        layout.whole[4:6] = len(layout.header).to_bytes(2, "big")  # of the payload
         self.destination = outer
         self.next_header = packets.ENCAPSULATED + port
         self.payload = layout.whole

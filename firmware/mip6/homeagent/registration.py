@@ -82,8 +82,8 @@ class HomeRegistration(Binding):
 
     def __init__(self, owner: "HomeUpdateList", index: int, peer: "Peer", now: int) -> None:
         Binding.__init__(self, owner, index, peer, now)
-        if not peer.generations:
-            self.keyed = False
+        self.keyed = bool(peer.generations)
+        if not self.keyed:
             self.state = states.DETACHED
             self.why = None
             self.numbers = Numbers()
@@ -102,10 +102,14 @@ class HomeRegistration(Binding):
             self.keys = _Key(key)  # type: ignore[assignment]  # as above
         return self.keys  # type: ignore[return-value]  # as above
 
-    def _proves(self, key: "HmacKey", care_of_address: bytes, header: "Octets") -> bool:
-        return not self.keyed or mn_ha.verify(
-            key, care_of_address, self._owner.home_address, header
-        )
+    def authentic(self, sequence: int, header: "Octets") -> bool:
+        """As Binding.authentic; the key is the same for each address."""
+        if not self.keyed:
+            return True
+        way = self.pace.way_of(sequence)
+        key, home = self._ready_keys().deletion(), self._owner.home_address
+        ways = self.ways if way is None else [way]
+        return any(mn_ha.verify(key, one[1], home, header) for one in ways)
 
     # The tunnel
 

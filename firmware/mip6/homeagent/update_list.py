@@ -137,18 +137,18 @@ class HomeUpdateList(BindingUpdateList):
     def _message(
         self, binding: Binding, packet: "packets.Packet", message: "messages.Message", now: int
     ) -> None:
-        if binding.procedure is not None and message.kind in _TESTS:
+        if hasattr(binding, "procedure") and message.kind in _TESTS:
             binding.tested(packet, self._tunnelled, now)  # type: ignore[attr-defined]  # it has one
             return
         deleted = binding.deleting and message.kind == messages.BINDING_ACKNOWLEDGEMENT
-        if self._tunnelled and not (deleted and binding.procedure is not None):
+        if self._tunnelled and not (deleted and hasattr(binding, "procedure")):
             raise Violation("unexpected", "signalling through the home agent")
         BindingUpdateList._message(self, binding, packet, message, now)
 
     def _acknowledgement(
         self, binding: Binding, packet: "packets.Packet", message: "messages.Message", now: int
     ) -> None:
-        if binding.procedure is None or message.status not in _EXPIRED:
+        if not hasattr(binding, "procedure") or message.status not in _EXPIRED:
             BindingUpdateList._acknowledgement(self, binding, packet, message, now)
             return
         awaited = binding.pace.sent_at(message.sequence) is not None

@@ -52,7 +52,6 @@ class _Update(updates.Update):
 class RoutedBinding(Binding):
     """The state of a correspondent without a key. `procedure`: the tests of both addresses."""
 
-    keyed = False
     procedure: Procedure
     update: _Update
     _owner: "HomeUpdateList"
