@@ -548,12 +548,28 @@ def test_parts_add_up(logs):
     logs.data(sent(0, 9000, 20, silent=[(5000, 5320)]))
     one = logs.handovers()[1]
     phases = one.phases()
+    assert phases.pop("test") is None  # a key authorizes
     assert sum(phases.values()) == pytest.approx(one.radio_ms + one.link_up_to_datagram_ms)
     assert one.network_ms + one.roamkey_ms == pytest.approx(one.link_up_to_datagram_ms)
     assert phases["router"] + phases["address"] == one.network_ms
     made = logs.report()
     assert "of the median network 100" in made.headline and "radio 200" in made.headline
     assert "Link up → first datagram" in page.render(made)
+
+
+def test_what_return_routability_waited_for_is_a_phase(logs):
+    """Its tests, from the address on; what was tested elsewhere, or is renewed, is none."""
+    logs.board(begun(
+        f"3000 tested {PEER} home", f"3001 tested {PEER} care-of",
+        "5000 link wlan0 down", "5000 detached", "5200 link wlan0 up",
+        f"5300 attached {TWO} wlan0", f"5340 tested {PEER} home", f"5362 tested {PEER} care-of",
+        f"5364 update {PEER} 1", f"5384 acknowledged {PEER} 0", f"5384 data {PEER} waited",
+        f"5400 tested {PEER} home",
+    ))  # fmt: skip
+    logs.told((110, 0, ONE), (5374, 1, TWO))
+    first, moved = logs.handovers()
+    assert first.phases()["test"] is None
+    assert (moved.phases()["test"], moved.phases()["send"]) == (62, 2)
 
 
 def test_a_link_that_came_before_an_update_was_sent_twice_is_followed():

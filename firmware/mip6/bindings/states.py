@@ -2,8 +2,8 @@
 
 The states (RFC 6275 sections 11.1 and 11.7):
 
-`unkeyed`       No Kcn was provisioned for the peer. Return routability isn't built yet, so nothing
-                is sent.
+`unkeyed`       No Kcn was provisioned for the peer, and no home agent, which return routability
+                needs: nothing is sent.
 `detached`      There is no care-of address. The correspondent may still hold an older binding.
 `registering`   The correspondent was not heard to accept the present care-of address; an update is
                 on its way or due. Data waits, or goes by the uplink of before while that is there.

@@ -12,7 +12,9 @@ COST = {
     "down": "radio: link lost → link up", "router": "network: link up → router heard",
     "address": "network: → address usable", "roamkey": "roamkey: → first datagram",
 }  # fmt: skip
-SIGNALLING = {name: words for name, words in PHASES if name in ("send", "again", "there", "back")}
+SIGNALLING = {
+    name: words for name, words in PHASES if name in ("test", "send", "again", "there", "back")
+}
 
 
 def parts(one: Handover) -> list[tuple[str, float | None]]:

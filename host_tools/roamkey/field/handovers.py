@@ -14,7 +14,8 @@ PHASES = (
     ("link down", "link lost → link up: scan and join"),
     ("router", "link up → router heard"),
     ("address", "router heard (else link up) → address usable"),
-    ("send", "address usable → first update sent"),
+    ("test", "address usable → addresses tested: return routability"),
+    ("send", "address usable (else tested) → first update sent"),
     ("again", "updates sent again"),
     ("there", "update sent → accepted"),
     ("back", "accepted → acknowledgement at the board"),
@@ -31,7 +32,8 @@ class Handover:
 
     `left_ms`: the link was lost, or the board started; None where another uplink had a link all
     along. `joined_ms`: there is a link; `router_ms`: a router was heard, maybe behind `usable_ms`:
-    there is an address; `first_ms`: the first update was sent; `sent_ms`: the one that was
+    there is an address; `tested_ms`: what return routability tested of it before had been answered
+    (None under a key); `first_ms`: the first update was sent; `sent_ms`: the one that was
     acknowledged; `accepted_ms`: the correspondent accepted that; `acknowledged_ms`: the board
     knew; `data_ms`: the first datagram left; `arrived_ms`: it was at the correspondent.
     `error_ms`: how far the board's times may all be off together; differences between them are
@@ -53,6 +55,7 @@ class Handover:
     joined_ms: float | None = None
     router_ms: float | None = None
     usable_ms: float | None = None
+    tested_ms: float | None = None
     first_ms: float | None = None
     sent_ms: float | None = None
     accepted_ms: float | None = None
@@ -169,7 +172,10 @@ class Handover:
             "link down": self.radio_ms,
             "router": _between(self.joined_ms, router),
             "address": _between(heard, self.usable_ms),
-            "send": _between(self.usable_ms, self.first_ms),
+            "test": _between(self.usable_ms, self.tested_ms),
+            "send": _between(
+                self.usable_ms if self.tested_ms is None else self.tested_ms, self.first_ms
+            ),
             "again": _between(self.first_ms, self.sent_ms),
             "there": _between(self.sent_ms, bound),
             "back": _between(bound, self.acknowledged_ms),

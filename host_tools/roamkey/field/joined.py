@@ -127,6 +127,7 @@ def _aligned(
         joined_ms=at(place.joined),
         router_ms=at(place.router),
         usable_ms=at(place.usable),
+        tested_ms=at(one.tested),
         first_ms=at(one.updates[0].ms),
         sent_ms=None if sent is None else at(sent.ms),
         accepted_ms=told.at_ms if told else None,

@@ -11,14 +11,14 @@ _LIGHT = {
     "paper": "#fcfbf8", "card": "#ffffff", "ink": "#21211f", "soft": "#6a6963", "line": "#e3e1da",
     "n1": "#2b6ca8", "n2": "#c7861c", "n3": "#3c8a68", "n4": "#8a5a9c", "n5": "#a8553a",
     "down": "#c9c6bd", "router": "#b9a9c4", "address": "#9aa7b4",
-    "roamkey": "#2f6f9f", "send": "#5f86b3", "again": "#c4572e",
+    "roamkey": "#2f6f9f", "test": "#a79bd0", "send": "#5f86b3", "again": "#c4572e",
     "there": "#2f7f8c", "back": "#74b3ae", "data": "#dcb567", "alarm": "#b3402a",
 }  # fmt: skip
 _DARK = {
     "paper": "#161718", "card": "#1e2021", "ink": "#e9e7e1", "soft": "#a09e97", "line": "#34373a",
     "n1": "#6aa5dc", "n2": "#e2ab4d", "n3": "#6dbd97", "n4": "#b890ca", "n5": "#d78f74",
     "down": "#56585a", "router": "#8d7b9b", "address": "#71808f",
-    "roamkey": "#5ba0d0", "send": "#7ea6d6", "again": "#e57b53",
+    "roamkey": "#5ba0d0", "test": "#b9aee6", "send": "#7ea6d6", "again": "#e57b53",
     "there": "#4fabb8", "back": "#8fd0ca", "data": "#c9a255", "alarm": "#ec8068",
 }  # fmt: skip
 

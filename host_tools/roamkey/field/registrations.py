@@ -49,7 +49,8 @@ class Place:
 @dataclass
 class Registration:
     """A registration at one correspondent from a place. `waited`: whether the first datagram had
-    to; None where the log doesn't say."""
+    to; None where the log doesn't say. `tested`: when the last test of an address was answered
+    that the first update waited for; None where a key authorizes."""
 
     correspondent: str
     place: Place
@@ -58,6 +59,7 @@ class Registration:
     data: int | None = None
     waited: bool | None = None
     way: str = NATIVE
+    tested: int | None = None
 
 
 class Follower:
@@ -80,6 +82,7 @@ class Follower:
         self._signal: int | None = None
         self._open: dict[str, Registration] = {}
         self._ways: dict[str, str] = {}  # the last told, by correspondent: a start knows of none
+        self._tests: dict[str, int] = {}  # the last answered here, by correspondent
         self._answered: dict[str, Registration] = {}  # its acknowledgement was the last event
 
     def take(self, event: Event) -> None:
@@ -127,7 +130,7 @@ class Follower:
         self._leave()
 
     def _leave(self) -> None:
-        self._place, self._open, self._answered = None, {}, {}
+        self._place, self._open, self._answered, self._tests = None, {}, {}, {}
 
     def _attached(self, ms: int, detail: tuple[str, ...], boot: int) -> None:
         if not detail:
@@ -147,7 +150,11 @@ class Follower:
             self._used.add(uplink)
         self._uplink = uplink if len(detail) > 1 else None
         self._left, self._why = None, "move"
-        self._open, self._answered = {}, {}
+        self._open, self._answered, self._tests = {}, {}, {}
+
+    def _tested(self, ms: int, detail: tuple[str, ...], boot: int) -> None:
+        if detail:
+            self._tests[detail[0]] = ms
 
     def _state(self, ms: int, detail: tuple[str, ...], boot: int) -> None:
         if detail[-1:] and detail[-1] in _GOING:  # what follows begins anew
@@ -172,6 +179,7 @@ class Follower:
         one = self._open.get(word)
         if one is None:
             one = self._open[word] = Registration(update.correspondent, self._place)
+            one.tested = self._tests.get(word)
             self.registrations.append(one)
         if one.acknowledged is None:
             one.updates.append(update)
@@ -202,7 +210,8 @@ _HANDLERS = {
     "boot": Follower._started, "link": Follower._link, "router": Follower._router,
     "signal": Follower._heard_signal, "detached": Follower._detached,
     "attached": Follower._attached, "state": Follower._state,
-    "generation": Follower._generation, "update": Follower._update, "way": Follower._way,
+    "generation": Follower._generation, "tested": Follower._tested,
+    "update": Follower._update, "way": Follower._way,
     "acknowledged": Follower._acknowledged, "data": Follower._data,
 }  # fmt: skip
 

@@ -248,10 +248,10 @@ def _plain_handover(one: Handover) -> dict[str, Any]:
 COLUMNS = (
     "node", "home_address", "number", "why", "network", "uplink", "way", "care_of_address",
     "correspondent", "boot", "generation", "first_sequence", "sequence", "updates", "error_ms",
-    "left_ms", "joined_ms", "router_ms", "usable_ms", "first_ms", "sent_ms", "accepted_ms",
-    "acknowledged_ms", "data_ms", "arrived_ms", "sensor_ms", "link_up_to_datagram_ms", "radio_ms",
-    "network_ms", "roamkey_ms", "link_up_to_bound_ms", "signalling_ms", "total_ms", "silence_ms",
-    "interval_ms", "gap_ms", "lost", "signal_dbm",
+    "left_ms", "joined_ms", "router_ms", "usable_ms", "tested_ms", "first_ms", "sent_ms",
+    "accepted_ms", "acknowledged_ms", "data_ms", "arrived_ms", "sensor_ms",
+    "link_up_to_datagram_ms", "radio_ms", "network_ms", "roamkey_ms", "link_up_to_bound_ms",
+    "signalling_ms", "total_ms", "silence_ms", "interval_ms", "gap_ms", "lost", "signal_dbm",
 )  # fmt: skip
 
 
