@@ -104,7 +104,10 @@ AGENT_LOAD_POINTS = {
     "mip6.ports.rp2": (
         {"machine", "mip6.native.lwip", "network"}, "of that firmware, and if native",
     ),
-    "mip6.ports.wifi": ({"mip6.maintenance.networklist"}, "when networks change"),
+    "mip6.ports.wifi": (
+        {"mip6.homelink.wlan", "mip6.maintenance.networklist"},
+        "where a home agent was provisioned; when networks change",
+    ),
 }  # fmt: skip
 
 #: What does I/O, keeps time, draws lots or holds a database.

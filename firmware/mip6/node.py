@@ -200,7 +200,8 @@ class Node:
             else:
                 self._use(bindings, best[0], best[1], now)
             self._send(now)
-            if bindings.home_agent is not None and bindings.to_announce():  # type: ignore[attr-defined]  # a HomeUpdateList
+            free = bindings.home_agent is not None and bindings.to_announce()  # type: ignore[attr-defined]  # a HomeUpdateList
+            if free and hasattr(self.port, "announce"):
                 self.port.announce(bindings.uplink)
             for socket in self.sockets.values():
                 socket.flush()

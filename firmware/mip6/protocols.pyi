@@ -105,7 +105,8 @@ class Sink(Protocol):
     def faulted(self, error: Exception, /) -> None: ...
 
 class Port(Protocol):
-    """A platform's uplinks, raw IPv6 and UDP (ports/). Some have `listen`, some `reload` besides.
+    """A platform's uplinks, raw IPv6 and UDP (ports/). Some have `listen`, `announce`, `reload`
+    besides.
 
     `udp`: whether it carries packets inside UDP; without, `use` and `resolve` aren't called, and
     the rest isn't looked at. `native`: whether there is raw IPv6; `why`: if not, why not; `named`:

@@ -21,6 +21,7 @@ TYPE_CHECKING = const(False)
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ..homelink.wlan import Listener
     from ..protocols import Nic, Octets, Receiver, Sender, Sink, Store
 
 _LOST_MS = const(4000)  # between solicitations because a packet found no router
@@ -43,6 +44,7 @@ class WifiPort:
     """
 
     udp = named = True
+    static = False  # whether the interface can be given an address
     protocols: tuple[int, ...] = ()
 
     if TYPE_CHECKING:
@@ -80,6 +82,8 @@ class WifiPort:
         tunnel = home is not None
         self._wanted = native
         self._station.use_ipv4(ipv4)
+        if self.static and (tunnel or self._tunnel):
+            self._use_home(home)
         if not native or tunnel != self._tunnel:
             self._close_native()
         self._tunnel = tunnel
@@ -87,6 +91,26 @@ class WifiPort:
             self.why = "switched off"
         elif self._sender is None:
             self._open_native()
+
+    def _use_home(self, home: bytes | None) -> None:
+        """A load point: not each node has a home agent."""
+        from ..homelink.wlan import WlanHome
+
+        station = self._station
+        if station.home is not None:
+            station.home.leave()
+        station.home = None
+        if home is not None:
+            at = station.home = WlanHome(
+                station.nic,  # type: ignore[arg-type]  # of a platform that has `static`
+                home,
+                self._fault,
+                self._watched,
+            )
+            self.listen, self.announce = at.listen, at.announce
+
+    def _watched(self, receiver: "Receiver | Outside | Listener") -> "Watch":
+        return Watch(receiver.socket, _reader(self, receiver), self._sink.faulted)
 
     def _open_native(self) -> None:
         try:
@@ -108,9 +132,7 @@ class WifiPort:
 
     def _watch_native(self) -> None:
         for receiver in self._receivers:
-            self._watches.append(
-                Watch(receiver.socket, _reader(self, receiver), self._sink.faulted)
-            )
+            self._watches.append(self._watched(receiver))
 
     def note(self, kind: str, text: object) -> None:
         """Where news of the link go; the agent puts its log here."""
@@ -156,6 +178,8 @@ class WifiPort:
         for _, outside in self._outside.items():
             outside.close()
         self._outside = {}
+        if self._station.home is not None:
+            self._station.home.deafen()
 
     def _close_native(self) -> None:
         self.native = False
@@ -201,7 +225,7 @@ class WifiPort:
         outside = self._outside.get(ipv4)
         if outside is None:
             outside = self._outside[ipv4] = Outside(ipv4, self._outside_port)
-            outside.watch = Watch(outside.socket, _reader(self, outside), self._sink.faulted)
+            outside.watch = self._watched(outside)
         return outside
 
     def resolve(
@@ -259,7 +283,7 @@ class WifiPort:
                 self._lost = False
                 self._sink.way_open()
 
-    def _drain(self, receiver: "Receiver | Outside") -> None:
+    def _drain(self, receiver: "Receiver | Outside | Listener") -> None:
         for _ in range(_BURST):
             try:
                 packet = receiver.receive()
@@ -282,5 +306,5 @@ class WifiPort:
         self.faults[name] = self.faults.get(name, 0) + 1
 
 
-def _reader(port: "WifiPort", receiver: "Receiver | Outside") -> "Callable[[], None]":
+def _reader(port: "WifiPort", receiver: "Receiver | Outside | Listener") -> "Callable[[], None]":
     return lambda: port._drain(receiver)
