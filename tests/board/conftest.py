@@ -7,6 +7,7 @@ import select
 import threading
 import tty
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from mip6.keystore.keystore import Keystore
 from mip6.maintenance import networklist
 from roamkey.board.serial_client import SerialClient
 from roamkey.build import files_for
-from roamkey.lab.board import VirtualBoard
+from roamkey.lab.board import RP2, VirtualBoard
 from roamkey.registry import Registry
 
 
@@ -160,6 +161,9 @@ def registry(tmp_path: Path) -> Iterator[Registry]:
         yield opened
 
 
+# The sources take more than what is installed, and there is to be room for an update.
+_ROOMY = replace(RP2, block_count=300)
+
 # In place of the machine's own uplinks: these tests send nothing into the network they run on.
 _NO_UPLINKS = b"""
 class Port:
@@ -180,7 +184,7 @@ class Port:
 @pytest.fixture
 def virtual(tmp_path: Path) -> Iterator[VirtualBoard]:
     """A running board with the agent on it, without keys and without uplinks."""
-    with VirtualBoard(tmp_path / "board.img") as board:
+    with VirtualBoard(tmp_path / "board.img", geometry=_ROOMY) as board:
         board.install({**files_for("linux"), "/lib/mip6/ports/posix.py": _NO_UPLINKS})
         board.start()
         yield board

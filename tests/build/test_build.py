@@ -126,6 +126,20 @@ def test_what_only_hosts_call_is_left_out() -> None:
             assert f"def {last}(" not in lean[module] and f"\n{last} = " not in lean[module]
 
 
+def test_nothing_that_is_left_out_is_asked_for() -> None:
+    lean = without_host_only(agent())
+    asked = {
+        (node.value.id, node.attr)
+        for source in lean.values()
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
+    }
+    gone = {
+        (module.rpartition(".")[2], name) for module, names in HOST_ONLY.items() for name in names
+    }
+    assert asked & gone == set()
+
+
 def test_what_only_type_checkers_read_is_left_out() -> None:
     lean = without_types(
         {

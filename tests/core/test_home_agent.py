@@ -475,6 +475,42 @@ def test_where_there_is_no_ipv6_a_binding_from_before_is_deleted_through_the_hom
     assert bindings.wakes_at() <= 3000
 
 
+def test_where_updates_go_unanswered_the_home_agent_stands_for_the_node():
+    bindings, agent, cn, _ = routed_node()
+    bindings.detach(1000)
+    bindings.attach(COA2, 2000)
+    now, sent, deletion = 2000, [], None
+    while state(bindings, 1) in ("detached", "registering"):
+        for one in drain(bindings, now):
+            if one[1] == AGENT and one[2] == packets.DESTINATION_OPTIONS:
+                receive(bindings, agent.answer(agent.read(one)), now)
+            elif one[1] == ROUTED and one[2] == packets.DESTINATION_OPTIONS:
+                sent.append(cn.read(one))  # and it, or its answer, is dropped on the way
+            elif one[2] == packets.IPV6 and one[3][42] == messages.BINDING_UPDATE:
+                deletion = one[0], one[1], one[2], bytes(one[3])
+            elif one[1] == ROUTED or one[2] == packets.IPV6:
+                receive(bindings, cn.take_test(one), now)
+        if state(bindings, 1) != "returning":
+            now = max(now + 1, bindings.wakes_at())
+    assert len(sent) == 3 and now < 12000
+    assert state(bindings, 1) == "returning"
+    assert deletion[:3] == (COA2, AGENT, packets.IPV6)
+    whole = deletion[3]
+    update = cn.read((bytes(whole[8:24]), bytes(whole[24:40]), whole[6], bytes(whole[40:])))
+    assert (update.lifetime, update.at_home) == (0, True)
+    _, _, _, header = cn.answer(update)
+    receive(bindings, tunnelled(ROUTED, packets.MOBILITY, header, COA2), now + 20)
+    assert state(bindings, 1) == "home"
+    drain(bindings, now + 20)
+    assert bindings.find(ROUTED).retry_at == now + 20 + 3600000
+    bindings.attach(COA2, now + 30, IPV4)  # beside it: no news for this correspondent
+    assert state(bindings, 1) == "home"
+    bindings.attach(HOME, now + 40)
+    assert bindings.find(ROUTED).retry_at is None
+    bindings.attach(COA1, now + 50)
+    assert state(bindings, 1) == "registering"
+
+
 def test_no_way_to_a_correspondent_and_back_home_are_one_after_the_other():
     bindings = node(ROUTED, udp=True, reach=[("198.51.100.1", 4191)])
     bindings.attach(IPV4, 0)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from mip6 import addresses
+from roamkey.enroll.peers import Peers
 from roamkey.errors import BadInputError
 from roamkey.fleet.rows import Outcome, Row, only_failed, read_fleet, read_results, write_results
 
@@ -31,9 +32,26 @@ def test_every_column(tmp_path: Path) -> None:
     assert cellar == Row(4, "Cellar", port="/dev/ttyUSB0")
 
 
+def test_columns_of_home_agents(tmp_path: Path) -> None:
+    path = tmp_path / "fleet.csv"
+    path.write_text(
+        "name,home_agent,insecure_home_agent,return_routability\n"
+        "Roof,2001:db8:a::fe,,2001:db8:d::5 2001:db8:d::6\n"
+        "Cellar,,2001:db8:a::ff\n"
+    )
+    agent, other, *strangers = map(
+        addresses.parse, ("2001:db8:a::fe", "2001:db8:a::ff", "2001:db8:d::5", "2001:db8:d::6")
+    )
+    roof, cellar = read_fleet(path)
+    assert roof.peers == Peers((), tuple(strangers), agent)
+    assert cellar.peers == Peers(home_agent=other, insecure=True)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
+        ("home_agent,insecure_home_agent\n2001:db8::1,2001:db8::2\n", "line 2: .* one home agent"),
+        ("home_agent\nfe80::1\n", "line 2: fe80::1 is not unicast and global"),
         ("", "no usable header"),
         ("name\n", "no boards"),
         ("nmae\nx\n", "unknown column 'nmae'"),

@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.timeout(1800), NEED
 FULL = os.environ.get("CAMPAIGN") == "full"
 MOVES = 100 if FULL else 6
 WITHIN_S = 40.0
-KINDS = ("visited1", "visited2", "cafe", HOME)
+KINDS = ("visited1", "visited2", "cafe", "nodst", "noroute", HOME)
 
 
 def check(journey, lan):
@@ -31,7 +31,7 @@ def check(journey, lan):
 def test_the_whole_story(tmp_path):
     """Away, to another network, behind a NAT, home, away again, and through a power cut."""
     with Journey(tmp_path) as journey:
-        for lan in ("visited1", "visited2", "cafe", HOME, "visited1"):
+        for lan in ("visited1", "visited2", "noroute", "cafe", HOME, "nodst", "visited1"):
             journey.scene.move(lan, dad=True)
             check(journey, lan)
             if lan in ("visited2", "cafe"):

@@ -51,7 +51,7 @@ class Journey(Travel):
         if lan == HOME:
             wrong = {one: where for one, where in there.items() if where is not None}
         else:
-            if not here.conditions.ipv6 and there["keyless"] is None:
+            if here.conditions.kind != "native" and there["keyless"] is None:
                 there.pop("keyless")  # return routability is native; data take the tunnel
             wrong = {
                 one: where

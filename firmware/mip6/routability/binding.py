@@ -10,8 +10,9 @@ only say without; whoever sees our updates can do so too, and costs us a test.
 Natively alone: where a network has no IPv6 the home agent stands for the node, and for this
 correspondent that is as good as being at home: the binding from before is deleted, in the name of
 the home address (section 9.5.1 with no Home Address option), which takes the home token and the
-home agent's tunnel alone. Data go that way, too. Where a network has IPv6 and drops what this
-takes, a binding from before ends with its lifetime.
+home agent's tunnel alone. Data go that way, too. So it is where a network has IPv6 and drops what
+updates or their answers take, which three without an answer show; an hour later, or at the next
+address, they are tried again.
 """
 
 from .. import keys, messages, packets
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 _LIFETIME_MAX = const(420)  # seconds: MAX_RR_BINDING_LIFETIME, RFC 6275 section 12
 _KIND_AT = const(2)  # in the Mobility Header
 _INDICES_AT = const(14)  # in the Mobility Header: behind the option's type and length
+_IN_VAIN = const(3)  # updates, though the tests had answers
+_AGAIN_MS = const(3600000)
 
 
 class _Update(updates.Update):
@@ -68,16 +71,21 @@ class RoutedBinding(Binding):
         self.generation = 0
         self._waiting = False  # for tokens, with an update due
         self._drew_test = False
+        self._vain = False  # the home agent stands for the node, though there is a way
 
     # Tests, in the place of updates that can't be made yet
 
     def run(self, now: int) -> "Outgoing | None":
         """As Binding.run; tests of the addresses are due, too."""
         self._let_timers(now)
+        if self._vain and self.state == states.AT_HOME and self.retry_at is None:
+            self.retry_at = now + _AGAIN_MS
         self._drew_test = False
         if self.usable:
             self.procedure.keep(now)
         due = self.transmit_at is not None and now >= self.transmit_at
+        if due and self.state == states.REGISTERING and self.pace.unanswered >= _IN_VAIN:
+            self._give_way(now)
         self._waiting = due and not self._ready(now)
         if self._waiting:
             if self.deleting:
@@ -91,6 +99,13 @@ class RoutedBinding(Binding):
             if packet is not None:
                 return packet
         return self._test(now)
+
+    def _give_way(self, now: int) -> None:
+        """What updates or their answers take doesn't pass: the home agent stands for the node."""
+        agent = self._owner.home_agent
+        if agent is not None and agent.usable:
+            self._vain = True
+            self.feed(states.HOME, now)
 
     def _ready(self, now: int) -> bool:
         """Whether an update can be made and may leave."""
@@ -165,7 +180,11 @@ class RoutedBinding(Binding):
         stood_for = self.state == states.RETURNING or self.state == states.AT_HOME
         if event == states.AWAY and not self._owner.ways.of(self.index):
             event = states.HOME
+        if stood_for and self._vain and not moved:
+            return
+        self._vain = False
         if stood_for:
+            self.retry_at = None
             if states.knows(self.state, event):
                 self.feed(event, now)
         else:
@@ -173,7 +192,7 @@ class RoutedBinding(Binding):
 
     def _begin(self, now: int) -> None:
         Binding._begin(self, now)
-        if self.deleting and not self.ways:
+        if self.deleting and (self._vain or not self.ways):
             self.way = (ways.NATIVE, self._owner.home_address, None, 0)
             self.ways = [self.way]
             self.transmit_at = self.pace.allowed(now)

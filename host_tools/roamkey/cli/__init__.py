@@ -70,7 +70,7 @@ COMMANDS = {
     "retire": ("roamkey.cli.keys:retire", "Retire a lost board's keys in the registry, for good."),
     "export": (
         "roamkey.cli.transfer:export",
-        "Write what a correspondent on another machine needs to an encrypted file.",
+        "Write what a correspondent or home agent on another machine needs to an encrypted file.",
     ),
     "import": (
         "roamkey.cli.transfer:import_",

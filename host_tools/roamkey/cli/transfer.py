@@ -41,7 +41,7 @@ def export(
     passphrase_file: PassphraseOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write what a correspondent, or home agent, on another machine needs to an encrypted file."""
+    """Write what a correspondent or home agent on another machine needs to an encrypted file."""
     if (correspondent is None) == (home_agent is None):
         raise typer.BadParameter("name either --correspondent or --home-agent")
     if home_agent is None:
