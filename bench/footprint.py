@@ -19,6 +19,8 @@ agent_ram_octets        the agent running, one correspondent bound (bench/on_pic
                         counts), sockets of all ways open; agent_ram_8_octets: eight;
                         agent_ram_udp_octets: one, native IPv6 switched off
 console_ram_octets      more while somebody talks to the console
+home_agent_ram_octets   more than agent_ram_octets with a home agent and, bound by return
+                        routability, a correspondent without a key
 """
 
 import argparse
@@ -55,12 +57,14 @@ GOALS = {
         "agent_flash_octets": 139_264,  # 4 KB more since addresses are used at once
         "bu_ready_ms": 1.5,
         "bu_new_address_ms": 4.5,
+        "home_agent_ram_octets": 16_384,
     },
     "pico_w_frozen": {
         "agent_ram_octets": 41_984,  # 1 KB more since addresses are used at once
         "agent_flash_octets": 0,
         "bu_ready_ms": 1.5,
         "bu_new_address_ms": 4.5,
+        "home_agent_ram_octets": 16_384,
     },
 }
 
@@ -89,9 +93,9 @@ def flash_octets(image: Image, folder: Path) -> dict[str, int]:
 _NONE = {"agent_flash_octets": 0, "installed_flash_octets": 0}  # frozen: nothing is installed
 
 
-def key_set(peers: int, native: bool) -> dict[str, bytes]:
+def key_set(peers: int, native: bool, home_agent: bool) -> dict[str, bytes]:
     """The files of a board that is provisioned for so many correspondents, each of which may be
-    reached over IPv4 too."""
+    reached over IPv4 too; `home_agent`: and for one, and a correspondent without a key."""
 
     class Store(dict[str, bytes]):
         read = dict.get
@@ -111,22 +115,31 @@ def key_set(peers: int, native: bool) -> dict[str, bytes]:
             [(0, bytes([peers, peer] * 16))],
             [(f"192.0.2.{1 + peer}", 4191)],
         )
-        for peer in range(peers)
+        for peer in range(peers + home_agent)
     ]
+    if home_agent:
+        keyless = prefix + b"\x0d" + bytes(9) + b"\x02"
+        entries.append(Peer(keyless, bytes(8), bytes(8), 3600, []))
     keystore = Keystore(store)
     keystore.load()
     home = prefix + b"\x0a" + bytes(9) + b"\x77"
-    keystore.provision(Credentials(bytes(8), home, entries, native))
+    agent = peers if home_agent else None
+    keystore.provision(Credentials(bytes(8), home, entries, native, agent))
     return {f"/roamkey/{name}": octets for name, octets in store.items()}
 
 
 def run(
-    uf2: Path, files: Mapping[str, Path], folder: Path, peers: int, native: bool = True
+    uf2: Path,
+    files: Mapping[str, Path],
+    folder: Path,
+    peers: int,
+    native: bool = True,
+    home_agent: bool = False,
 ) -> dict[str, Any]:
     """Boot the firmware with these files in its flash and run on_pico_w.py on it."""
-    image = FlashImage(folder / f"{uf2.stem}{peers}{native}.bin", RP2)
+    image = FlashImage(folder / f"{uf2.stem}{peers}{native}{home_agent}.bin", RP2)
     image.format()
-    keys = key_set(peers, native)
+    keys = key_set(peers, native, home_agent)
     image.write_files({**files, "/app.py": b"", "/boot.py": _NO_MAIN, **keys})
     with EmulatedPicoW(uf2, image=image.path) as board:
         command = [sys.executable, "-m", "mpremote", "connect", board.repl, "resume", "exec"]
@@ -150,6 +163,7 @@ def measure(
     found = run(uf2, files, folder, 1)
     eight = run(uf2, files, folder, 8)["agent_ram_octets"]
     udp = run(uf2, files, folder, 1, native=False)
+    home = run(uf2, files, folder, 1, home_agent=True)["agent_ram_octets"]
     if udp["native_loaded"] or not found.pop("native_loaded"):
         sys.exit("native IPv6 is loaded where it is switched off, or not where it is wanted")
     return {
@@ -157,6 +171,7 @@ def measure(
         **found,
         "agent_ram_8_octets": eight,
         "agent_ram_udp_octets": udp["agent_ram_octets"],
+        "home_agent_ram_octets": home - found["agent_ram_octets"],
     }
 
 

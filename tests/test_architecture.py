@@ -75,19 +75,21 @@ AGENT_LOAD_POINTS = {
         "the console, while somebody talks; the others at the start",
     ),
     "mip6.application": ({"app"}, "the user's own program"),
-    "mip6.bindings.update_list": (
-        {"mip6.homeagent.registration", "mip6.routability.binding"},
-        "where a home agent was provisioned",
-    ),
     "mip6.console.upkeep": ({"mip6.pathcheck"}, "while somebody asks"),
     "mip6.errors": ({"traceback"}, "CPython's"),
     "mip6.inplace.begin": ({"machine", "uctypes"}, "MicroPython's"),
+    "mip6.homeagent.update_list": (
+        {"mip6.routability.binding"}, "where a correspondent without a key was provisioned",
+    ),
     "mip6.keystore.keystore": (
         {"mip6.keychange.change", "mip6.keychange.check"}, "at the start, and while keys change",
     ),
     "mip6.maintenance.facts": ({"machine"}, "no unix port has all of it"),
     "mip6.maintenance.watchdog": ({"machine"}, "as above"),
-    "mip6.node": ({"mip6.status"}, "while somebody asks"),
+    "mip6.node": (
+        {"mip6.homeagent.update_list", "mip6.status"},
+        "where a home agent was provisioned; while somebody asks",
+    ),
     "mip6.ports.board": (
         {"machine", "mip6.ports.esp32", "mip6.ports.posix", "mip6.ports.retained",
          "mip6.ports.rp2"},
@@ -102,7 +104,10 @@ AGENT_LOAD_POINTS = {
     "mip6.ports.rp2": (
         {"machine", "mip6.native.lwip", "network"}, "of that firmware, and if native",
     ),
-    "mip6.ports.wifi": ({"mip6.maintenance.networklist"}, "when networks change"),
+    "mip6.ports.wifi": (
+        {"mip6.homelink.wlan", "mip6.maintenance.networklist"},
+        "where a home agent was provisioned; when networks change",
+    ),
 }  # fmt: skip
 
 #: What does I/O, keeps time, draws lots or holds a database.

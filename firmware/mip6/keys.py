@@ -83,12 +83,13 @@ if MICROPYTHON:  # `hmac` is absent there, or micropython-lib's, which has no di
 
     def hmac_sha1(key: "HmacKey", *parts: "Octets") -> bytes:
         """HMAC-SHA1 (20 octets, RFC 2104) of the parts joined, under a key from `hmac_key`."""
-        inner = _sha1(key[0])  # type: ignore[arg-type]  # a pair, here
+        hashed = _sha1(key[0])  # type: ignore[arg-type]  # a pair, here
         for part in parts:
-            inner.update(part)
-        outer = _sha1(key[1])  # type: ignore[arg-type]  # a pair, here
-        outer.update(inner.digest())
-        return outer.digest()
+            hashed.update(part)
+        part = hashed.digest()
+        hashed = _sha1(key[1])  # type: ignore[arg-type]  # a name more, and the frame is allocated
+        hashed.update(part)
+        return hashed.digest()
 
 else:
     from hmac import compare_digest as equal  # type: ignore[assignment]  # takes str, too
@@ -160,25 +161,17 @@ def authenticator(
     message, whose checksum and last 12 octets don't matter. Raises ValueError where the message
     doesn't end with that option.
     """
+    if isinstance(kbm, _OCTETS):
+        kbm = hmac_key(kbm)
+    if len(care_of_address) != ADDRESS_OCTETS or len(correspondent) != ADDRESS_OCTETS:
+        raise ValueError("an address has 16 octets")
     header = memoryview(mobility_header)
     if len(header) < 20 or bytes(header[-14:-12]) != _AUTHORIZATION_OPTION:
         raise ValueError("the message does not end with Binding Authorization Data")
-    return mac(kbm, care_of_address, correspondent, header)
-
-
-def mac(
-    key: "HmacKey | Octets", care_of_address: bytes, other: bytes, header: memoryview
-) -> bytes:
-    """First(96, HMAC-SHA1(key, care-of address | other address | header without its last 12
-    octets, its checksum zero))."""
-    if isinstance(key, _OCTETS):
-        key = hmac_key(key)
-    if len(care_of_address) != ADDRESS_OCTETS or len(other) != ADDRESS_OCTETS:
-        raise ValueError("an address has 16 octets")
     return hmac_sha1(
-        key,
+        kbm,
         care_of_address,
-        other,
+        correspondent,
         header[:_CHECKSUM_AT],
         _NO_CHECKSUM,
         header[_CHECKSUM_AT + 2 : -AUTHENTICATOR_OCTETS],

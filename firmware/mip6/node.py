@@ -10,7 +10,6 @@ import os
 
 from . import addresses, clock, packets
 from .bindings.binding import KEEPALIVE_S
-from .bindings.states import AT_HOME
 from .bindings.update_list import BindingUpdateList, nowhere
 from .bindings.uplinks import Uplinks
 from .bindings.ways import over_ipv4
@@ -71,7 +70,7 @@ class Node:
         self._timer_at = 0
         self._looking: asyncio.Task[None] | None = None  # up a name
         self.uplinks = Uplinks()
-        self._top_up_due = self._torn = self._announced = False
+        self._top_up_due = self._torn = False
         self._verify_at: int | None = None
         self.fault = ""
         self.bindings: BindingUpdateList | None = None
@@ -82,22 +81,26 @@ class Node:
         self.reload()
 
     def reload(self) -> None:
-        """Read the keys from the key store, after they changed; bindings start afresh."""
+        """Read the keys from the key store, after they changed; bindings start afresh. A load
+        point: not each set names a home agent."""
         self.bindings = None
         self.uplinks.home_address = self.uplinks.ways = None
         if self.keystore.status == READY:
             udp = hasattr(self.port, "udp") and self.port.udp
             credentials = self.keystore.credentials
-            if udp and credentials is not None:
-                self.port.use(
-                    credentials.native,
-                    over_ipv4(credentials.peers),
-                    None if credentials.home_agent is None else credentials.home_address,
-                )
+            assert credentials is not None
+            at_home = None if credentials.home_agent is None else credentials.home_address
+            if udp:
+                self.port.use(credentials.native, over_ipv4(credentials.peers), at_home)
             native = not udp or self.port.native
-            self.bindings = bindings = BindingUpdateList(
-                self.keystore, self.now(), self.emit, native, udp, os.urandom
-            )
+            how = self.keystore, self.now(), self.emit, native, udp
+            if at_home is None:
+                bindings = BindingUpdateList(*how)
+            else:
+                from .homeagent.update_list import HomeUpdateList
+
+                bindings = HomeUpdateList(*how, os.urandom)
+            self.bindings = bindings
             bindings.keepalive_s = self._keepalive_s
             self.uplinks.home_address = bindings.home_address
             self.uplinks.towards = bindings.bindings[0].correspondent
@@ -197,20 +200,13 @@ class Node:
             else:
                 self._use(bindings, best[0], best[1], now)
             self._send(now)
-            if bindings.home_agent is not None:
-                self._announce(bindings)
+            free = bindings.home_agent is not None and bindings.to_announce()  # type: ignore[attr-defined]  # a HomeUpdateList
+            if free and hasattr(self.port, "announce"):
+                self.port.announce(bindings.uplink)
             for socket in self.sockets.values():
                 socket.flush()
             if self._looking is None and self._ended is not None:
                 self._look_up(bindings, now)
-
-    def _announce(self, bindings: BindingUpdateList) -> None:
-        """Once the home agent has let go of the home address, the neighbours are told, once."""
-        at_home = bindings.care_of == bindings.home_address
-        free = at_home and bindings.home_agent.state == AT_HOME  # type: ignore[union-attr]  # it is there
-        if free and not self._announced and hasattr(self.port, "announce"):
-            self.port.announce(self.uplinks.uplink_of(bindings.home_address))
-        self._announced = free
 
     def _use(self, bindings: BindingUpdateList, uplink: str, address: bytes, now: int) -> None:
         """Use an address of an uplink; the IPv4 one beside it serves too."""

@@ -107,7 +107,8 @@ class Sink(Protocol):
     def faulted(self, error: Exception, /) -> None: ...
 
 class Port(Protocol):
-    """A platform's uplinks, raw IPv6 and UDP (ports/). Some have `listen`, some `reload` besides.
+    """A platform's uplinks, raw IPv6 and UDP (ports/). Some have `listen`, `announce`, `reload`
+    besides.
 
     `udp`: whether it carries packets inside UDP; without, `use` and `resolve` aren't called, and
     the rest isn't looked at. `native`: whether there is raw IPv6; `why`: if not, why not; `named`:
@@ -130,6 +131,23 @@ class Port(Protocol):
     def resolve(
         self, name: str, ipv6: bool, ipv4: bool, feed: Callable[[], object] | None, /
     ) -> list[bytes]: ...
+
+class Budget(Protocol):
+    """How often updates may leave for what nobody signed: keystore/budget.py."""
+
+    def wait(self, index: int, now: int, /) -> int: ...
+    def spend(self, index: int, tokens: int = ..., /) -> None: ...
+
+class Numbers(Protocol):
+    """Where a Binding has keys and numbers from: keystore.Keystore, homeagent/numbers.py."""
+
+    @property
+    def budget(self) -> Budget: ...
+    def current(self, index: int, /) -> tuple[int, bytes | None]: ...
+    def take(self, index: int, /) -> tuple[int, int]: ...
+    def peek(self, index: int, /) -> int: ...
+    def advance(self, index: int, last_accepted: int, /) -> object: ...
+    def warning(self, index: int, /) -> int | None: ...
 
 class Receiver(Protocol):
     """A platform's raw socket that receives."""

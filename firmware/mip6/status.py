@@ -109,13 +109,14 @@ def of_bindings(bindings: "BindingUpdateList", now: int) -> "list[dict[str, Any]
 
 def _of_binding(entry: "binding.Binding", keystore: "Keystore", now: int) -> "dict[str, Any]":
     left = entry.expires_at
+    keyed = bool(keystore.credentials.peers[entry.index].generations)  # type: ignore[union-attr]  # there are
     answer: dict[str, Any] = {
         "correspondent": text(entry.correspondent),
-        "authorized_by": _authorized(entry),
+        "authorized_by": _authorized(entry, keyed),
         "state": states.STATES[entry.state],
         "reason": reason(entry.why),
         "care_of_address": text(entry.care_of) if entry.care_of else None,
-        "generation": entry.generation if entry.keyed else None,
+        "generation": entry.generation if keyed else None,
         "sequence": entry.sequence,
         "updates_sent": entry.pace.sent,
         "unanswered": entry.pace.unanswered,
@@ -125,18 +126,16 @@ def _of_binding(entry: "binding.Binding", keystore: "Keystore", now: int) -> "di
         "round_trip_ms": entry.round_trip,
         "lifetime_left_s": None if left is None else max(0, left - now) // 1000,
     }
-    if entry.keyed:
+    if keyed:
         answer["key"] = outlook(keystore, entry.index, entry.pace.sent, now - entry.since)
     return answer
 
 
-def _authorized(entry: "binding.Binding") -> str:
+def _authorized(entry: "binding.Binding", keyed: bool) -> str:
     """What authorizes updates there; "nothing": the home agent has no key."""
-    if entry.procedure is not None:
-        return "return routability"
-    if entry.keyed:
+    if keyed:
         return "static key"
-    return "nothing"
+    return "return routability" if hasattr(entry, "procedure") else "nothing"
 
 
 def _endpoint(entry: "binding.Binding") -> str | None:

@@ -6,6 +6,7 @@ from peer import CN, COA1, COA2, HOME, Correspondent, drain, kcn, receive
 from mip6 import addresses, messages, packets
 from mip6.bindings import states
 from mip6.bindings.update_list import BindingUpdateList
+from mip6.homeagent.update_list import HomeUpdateList
 
 IPV4 = addresses.parse("192.0.2.77")
 AGENT4 = addresses.parse("198.51.100.1")
@@ -25,7 +26,7 @@ class Random:
 
 def node(*correspondents, **how):
     udp = how.pop("udp", False)
-    return BindingUpdateList(keystore(*correspondents, **how), 0, udp=udp, random=Random())
+    return HomeUpdateList(keystore(*correspondents, **how), 0, udp=udp, random=Random())
 
 
 def state(bindings, index=0):

@@ -389,7 +389,7 @@ def _live(known, until, in_reach, with_ipv6=(), each=None):
     """A station's life of `until` seconds; `each(scene)` is called all the time."""
     with _Clock() as clock:
         scene = _Scene(known)
-        scene.wlan = scene.station._nic = _Radio(clock)
+        scene.wlan = scene.station.nic = _Radio(clock)
         scene.wlan.in_reach = list(in_reach)
         scene.wlan.with_ipv6 = with_ipv6
 
@@ -553,7 +553,7 @@ def test_a_packet_that_finds_no_router_has_one_asked_for():
             assert not port.send(addresses.parse(_ONE[0]), bytes(16), 60, b"\x11")
     finally:
         wifi.now = clock
-    assert len([1 for asked in port._station._nic.asked if asked == ("solicit",)]) == 3
+    assert len([1 for asked in port._station.nic.asked if asked == ("solicit",)]) == 3
     assert port.faults
 
 
@@ -639,7 +639,7 @@ def test_whatever_stops_all_else_for_long_is_no_reason_for_the_watchdog():
         raise OSError(5)
 
     port.told.clear()
-    port._nic.scan = refuse
+    port._station.nic.scan = refuse
     try:
         port._scan()
     except OSError:
@@ -650,7 +650,7 @@ def test_whatever_stops_all_else_for_long_is_no_reason_for_the_watchdog():
 def test_an_ipv4_address_that_is_there_is_told_when_keys_come_that_want_it():
     port = _Port()
     port.use(True, False, None)
-    port._station._nic.addr4 = "10.0.0.5"
+    port._station.nic.addr4 = "10.0.0.5"
     port.see(0)
     port._station._list(0)
     assert port.told == []
@@ -662,7 +662,7 @@ def test_an_ipv4_address_that_is_there_is_told_when_keys_come_that_want_it():
 def test_an_ipv4_address_counts_where_it_leads_somewhere():
     port = _Port()
     station = port._station
-    station._nic.addr4 = "10.0.0.5"
+    station.nic.addr4 = "10.0.0.5"
     port.see(0)
     station._list(0)
     assert [addresses.text(entry.octets) for entry in station.usable()] == ["10.0.0.5"]
@@ -670,7 +670,7 @@ def test_an_ipv4_address_counts_where_it_leads_somewhere():
     assert station.usable() == []
     port.use(True, True, None)
     for text in ("169.254.1.2", "0.0.0.0"):
-        station._nic.addr4 = text
+        station.nic.addr4 = text
         station._list(0)
         assert station.usable() == []
 
@@ -737,7 +737,7 @@ def _nimbly(known, until, routers, each=None):
     """As `_live`, with a `_Nimble`; `routers`: by network, the texts of their addresses."""
     with _Clock() as clock:
         scene = _Scene(known)
-        scene.wlan = scene.station._nic = _Nimble(clock)
+        scene.wlan = scene.station.nic = _Nimble(clock)
         scene.wlan.in_reach = list(routers)
         scene.wlan.routers = routers
 
@@ -855,7 +855,7 @@ def test_a_network_is_joined_by_the_access_point_that_a_scan_found():
     assert station._strongest(scanned) == {b"a": (b"aaaaa2", 6), b"b": (b"bbbbb1", 11)}
     with _Clock() as clock:
         scene = _Scene(_KNOWN)
-        wlan = scene.wlan = scene.station._nic = _Radio(clock)
+        wlan = scene.wlan = scene.station.nic = _Radio(clock)
         wlan.in_reach = ["a"]
         wlan.scan = lambda: scanned
         tried = []

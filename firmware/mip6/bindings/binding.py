@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..keystore.keyset import Peer
-    from ..protocols import HmacKey, Octets, Outgoing, Way
-    from ..routability.procedure import Procedure
+    from ..protocols import Numbers, Octets, Outgoing, Way
     from .update_list import BindingUpdateList
 
 # Milliseconds
@@ -53,10 +52,9 @@ NO_WAY = const(260)
 class Binding:
     """The state of one correspondent. `owner`: the BindingUpdateList it stands in."""
 
-    procedure: "Procedure | None" = None  # of return routability
-
     def __init__(self, owner: "BindingUpdateList", index: int, peer: "Peer", now: int) -> None:
         self._owner = owner
+        self.numbers: Numbers = owner.keystore
         self.index = index
         self._peer = peer
         self.correspondent = peer.correspondent
@@ -110,11 +108,6 @@ class Binding:
         self._packet: "Outgoing | None" = None
 
     @property
-    def keyed(self) -> bool:
-        """Whether a key authorizes updates."""
-        return bool(self._peer.generations)
-
-    @property
     def care_of(self) -> bytes | None:
         """The address (16 octets) that is registered, or is to be."""
         return None if self.way is None else self.way[1]
@@ -131,11 +124,6 @@ class Binding:
         if self.usable:
             return self.way
         return self.before if self.state == states.REGISTERING else None
-
-    def left(self, address: bytes) -> None:
-        """An address is gone: no data leave from it any more."""
-        if self.before is not None and self.before[1] == address:
-            self.before = None
 
     def feed(self, event: int, now: int, what: object = None) -> None:
         """Let an event of states.py happen; raises Misuse, and then nothing has changed."""
@@ -159,7 +147,8 @@ class Binding:
         self._let_timers(now)
         if self.transmit_at is None or now < self.transmit_at:
             return None
-        wait = 0 if self._free else self._wait(now)
+        budget = self.numbers.budget
+        wait = 0 if self._free else budget.wait(self.index, now)
         if wait:
             self.transmit_at = now + wait
             return None
@@ -167,7 +156,7 @@ class Binding:
         packet = self._packet
         self._packet = None
         if packet is not None and not self._free:
-            self._spend(1)
+            budget.spend(self.index)
         self._free = False
         return packet
 
@@ -193,7 +182,7 @@ class Binding:
             self.pace.recall(self.sequence)
         if self.generation is not None and self.sequence is not None:
             self._unused = (self.generation, self.sequence)
-            self._spend(-1)
+            self.numbers.budget.spend(self.index, -1)
 
     def wakes_at(self) -> int | None:
         """When `run` has something to do next, or None."""
@@ -211,7 +200,7 @@ class Binding:
 
     def prepare(self, care_of_address: bytes) -> None:
         """Make Kbm for an address that may come into use."""
-        if self.keyed:
+        if self._peer.generations:
             self._ready_keys().registration(care_of_address)
 
     def forget(self, care_of_address: bytes) -> None:
@@ -276,42 +265,9 @@ class Binding:
         addresses = {one[1] for one in (self.ways if way is None else (way,))}  # two at most
         for care_of in addresses:
             key = self.keys.deletion() if self.deleting else self.keys.registration(care_of)
-            if self._proves(key, care_of, header):
+            if keys.verify(key, care_of, self.correspondent, header):
                 return True
         return False
-
-    # What authorizes updates, and where their numbers come from: other kinds of bindings have
-    # others (homeagent/, routability/).
-
-    def _proves(self, key: "HmacKey", care_of_address: bytes, header: "Octets") -> bool:
-        return keys.verify(key, care_of_address, self.correspondent, header)
-
-    def _take(self) -> tuple[int, int]:
-        """(generation, number) of the next update."""
-        return self._owner.keystore.take(self.index)
-
-    def counts(self, sequence: int) -> bool:
-        """Whether an answer that names this number says that we are behind."""
-        return sequence >= self._owner.keystore.peek(self.index)
-
-    def _remedy(self, message: "messages.Message") -> None:
-        """What an update needs that takes the place of one that was outdated: a number behind the
-        one that the correspondent names."""
-        self._owner.keystore.advance(self.index, message.sequence)
-
-    def _wait(self, now: int) -> int:
-        """Milliseconds until the budget gives a number."""
-        return self._owner.keystore.budget.wait(self.index, now)
-
-    def _spend(self, tokens: int) -> None:
-        self._owner.keystore.budget.spend(self.index, tokens)
-
-    def _warn(self) -> None:
-        """Tell of a key that is nearly used up, once for each step."""
-        warning = self._owner.keystore.warning(self.index)
-        if warning != self._warning:
-            self._warning = warning
-            self._owner.emit("warning", self.correspondent, warning)
 
     def keepalive(self, now: int) -> "Outgoing | None":
         """What keeps a port at a NAT, where it is due."""
@@ -348,28 +304,24 @@ class Binding:
 
     def _ready_keys(self) -> "updates.PreparedKeys":
         """The prepared keys of the generation in use."""
-        generation, kcn = self._owner.keystore.current(self.index)
+        generation, key = self.numbers.current(self.index)
         if self.keys is None or generation != self.generation:
-            self._tell_generation(generation)
+            self._owner.emit("generation", self.correspondent, generation)
+            self.generation = generation
             peer = self._peer
-            assert kcn is not None
+            assert key is not None
+            # The deepest that the stack ever gets: a call more, and a Pico W has no room for it.
             self.keys = updates.PreparedKeys(
-                kcn, self._owner.home_address, peer.home_nonce, peer.care_of_nonce
+                key, self._owner.home_address, peer.home_nonce, peer.care_of_nonce
             )
         return self.keys
-
-    def _tell_generation(self, generation: int) -> None:
-        self._owner.emit("generation", self.correspondent, generation)
-        self.generation = generation
 
     def _aim(self, way: "Way", now: int) -> None:
         """Lay the update out for a way and the keys of now."""
         ready = self._ready_keys()
-        if self.deleting:
-            self.update.aim(way, ready.deletion(), 0)
-        else:
-            units = self._lifetime(way, now)
-            self.update.aim(way, ready.registration(way[1]), units)
+        key = ready.deletion() if self.deleting else ready.registration(way[1])
+        units = 0 if self.deleting else self._lifetime(way, now)
+        self.update.aim(way, key, units)
         self._aimed = way
 
     def _lifetime(self, way: "Way", now: int) -> int:
@@ -469,7 +421,7 @@ class Binding:
 
     def _send(self, now: int, what: "Any") -> None:
         if self._unused is None:  # a handover waits for this: few names, no detour
-            generation, sequence = self._take()
+            generation, sequence = self.numbers.take(self.index)
         else:
             generation, sequence = self._number_again()
         if generation != self.generation:
@@ -492,7 +444,7 @@ class Binding:
         assert unused is not None
         if unused[0] == self.generation:
             return unused
-        return self._take()
+        return self.numbers.take(self.index)
 
     def _accept(self, now: int, what: "Any") -> None:
         message, sent_at = what
@@ -507,7 +459,10 @@ class Binding:
         self.why = None
         self.transmit_at = None
         self.pace.answered(message.sequence)
-        self._warn()
+        warning = self.numbers.warning(self.index)
+        if warning != self._warning:
+            self._warning = warning
+            self._owner.emit("warning", self.correspondent, warning)
 
     def _follow(self, message: "messages.Message", round_trip: int, now: int) -> None:
         """Have data go the way that brought the answer.
@@ -544,7 +499,7 @@ class Binding:
         self._slow(now, what)
 
     def _remake(self, now: int, what: "Any") -> None:
-        self._remedy(what)
+        self.numbers.advance(self.index, what.sequence)
         self._unused = None
         # A correspondent that names ever higher numbers mustn't hurry the key to its end.
         if not self._jumped:

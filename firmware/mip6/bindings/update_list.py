@@ -21,8 +21,6 @@ from .ways import Ways
 TYPE_CHECKING = const(False)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ..homeagent.registration import HomeRegistration
     from ..keystore.keyset import Peer
     from ..keystore.keystore import Keystore
@@ -37,18 +35,11 @@ _QUOTED_MAX = const(1232)  # an ICMPv6 error is no longer than 1280 octets with 
 
 _SILENCE_MS = const(2500)  # two updates unanswered for so long: the way may lead nowhere
 _COMPLAINTS_MS = const(1000)  # between errors that we send
-_TOLD_IN_VAIN = const(3)  # updates
 _NEVER = const(-10000000)
 
 
 #: Statuses after which no update is sent for a day (RFC 6275 section 11.7.3).
 _BARRING = (messages.ADMINISTRATIVELY_PROHIBITED, messages.HOME_REGISTRATION_NOT_SUPPORTED)
-
-
-_TESTS = (messages.HOME_TEST, messages.CARE_OF_TEST)
-
-#: Statuses that no authenticator can vouch for (section 6.1.8).
-_EXPIRED = (messages.EXPIRED_HOME_NONCE, messages.EXPIRED_CARE_OF_NONCE, messages.EXPIRED_NONCES)
 
 
 def nowhere(kind: str, subject: bytes | None, detail: object) -> None:
@@ -62,9 +53,10 @@ class BindingUpdateList:
     home address itself at home, or None. `emit(kind, address or None, detail or None)` is called
     with what happens, a short fixed word first. `drops`: what was dropped, counted by reason.
     `keepalive_s`: seconds of silence after which a port at a NAT is kept; 0: never. `native`,
-    `udp`: whether the platform has these ways. `random(octets)`: what nobody can guess, for return
-    routability.
+    `udp`: whether the platform has these ways. With a home agent: homeagent/update_list.py.
     """
+
+    home_agent: "HomeRegistration | None" = None
 
     def __init__(
         self,
@@ -73,9 +65,7 @@ class BindingUpdateList:
         emit: "Emit" = nowhere,
         native: bool = True,
         udp: bool = False,
-        random: "Callable[[int], bytes] | None" = None,
     ) -> None:
-        self.random = random
         self.keystore = keystore
         credentials = keystore.credentials
         assert credentials is not None
@@ -101,23 +91,11 @@ class BindingUpdateList:
         self._drawn: Binding | None = None  # whose update next_packet gave last
         self._carrying: Binding | None = None  # whose data carry() made ready last
         self._options: dict[int, bytes] = {}  # protocol -> header with the Home Address option
-        self.home_agent: HomeRegistration | None = None
         self.bindings = [
             self._make(index, peer, now) for index, peer in enumerate(credentials.peers)
         ]
 
     def _make(self, index: int, peer: "Peer", now: int) -> Binding:
-        """What peer `index` has. A load point: other kinds than the usual one."""
-        home_agent = self.keystore.credentials.home_agent  # type: ignore[union-attr]  # there are
-        if home_agent == index:
-            from ..homeagent.registration import HomeRegistration
-
-            self.home_agent = HomeRegistration(self, index, peer, now)
-            return self.home_agent
-        if home_agent is not None and not peer.generations:
-            from ..routability.binding import RoutedBinding
-
-            return RoutedBinding(self, index, peer, now)
         return Binding(self, index, peer, now)
 
     @property
@@ -194,7 +172,8 @@ class BindingUpdateList:
     def left(self, address: bytes) -> None:
         """An address is gone: nothing leaves from it any more. `forget` follows."""
         for binding in self.bindings:
-            binding.left(address)
+            if binding.before is not None and binding.before[1] == address:
+                binding.before = None
 
     def forget(self, care_of_address: bytes) -> None:
         """An address is gone."""
@@ -209,8 +188,8 @@ class BindingUpdateList:
         self._drawn = None
         if self._reply is not None:
             return self._take_reply()
-        for binding in self.bindings:
-            packet = None if self._has_to_wait(binding) else binding.run(now)
+        for binding in self._active():
+            packet = binding.run(now)
             if packet is not None:
                 self._drawn = binding
                 return packet
@@ -220,17 +199,9 @@ class BindingUpdateList:
                 return packet
         return None
 
-    def _has_to_wait(self, binding: Binding) -> bool:
-        """At home the home agent is told first (RFC 6275 section 11.5.5): while it defends the
-        home address, the answers of others go to it. One that says nothing isn't waited for."""
-        agent = self.home_agent
-        return (
-            agent is not None
-            and binding is not agent
-            and agent.state == states.RETURNING
-            and binding.state == states.RETURNING
-            and agent.pace.unanswered < _TOLD_IN_VAIN
-        )
+    def _active(self) -> list[Binding]:
+        """Those that may send now."""
+        return self.bindings
 
     def _take_reply(self) -> "Outgoing | None":
         reply, self._reply = self._reply, None
@@ -278,21 +249,21 @@ class BindingUpdateList:
                 binding.feed(states.REQUESTED, now)
 
     def serves(self, destination: bytes) -> bool:
-        """Whether data may ever go there: to a correspondent, with a home agent to anybody."""
-        return self.home_agent is not None or self.find(destination) is not None
+        """Whether data may ever go there: to a correspondent."""
+        return self.find(destination) is not None
 
     def reaches(self, destination: bytes) -> bool:
-        """Whether data can go there: the node is at home, bound at this correspondent or at its
-        home agent, or was on an uplink that is still there."""
+        """Whether data can go there: the node is at home, bound at this correspondent, or was on
+        an uplink that is still there."""
+        if self.attachment == states.HOME:
+            return True
         binding = self.find(destination)
-        return (binding is not None and binding.data_way is not None) or self.has_home_way()
+        return binding is not None and binding.data_way is not None
 
     def settled(self, destination: bytes) -> bool:
         """Whether data go there from where the node is now."""
         binding = self.find(destination)
-        if self.attachment == states.HOME or (binding is not None and binding.usable):
-            return True
-        return self.home_agent is not None and self.home_agent.usable
+        return self.attachment == states.HOME or (binding is not None and binding.usable)
 
     def carry(self, destination: bytes, protocol: int, payload: bytes) -> "Outgoing":
         """A packet that carries data from the home address, as `next_packet` gives them.
@@ -303,10 +274,8 @@ class BindingUpdateList:
         if self.attachment == states.HOME:
             return self.home_address, destination, protocol, payload
         binding = self.find(destination)
-        way = None if binding is None or binding is self.home_agent else binding.data_way
-        if way is None:
-            return self.by_home_way(destination, protocol, payload)
-        _, care_of, outer, port = way
+        assert binding is not None and binding.data_way is not None
+        _, care_of, outer, port = binding.data_way
         if care_of == self.home_address:
             return care_of, destination, protocol, payload
         if outer is not None:
@@ -321,23 +290,6 @@ class BindingUpdateList:
             self._options[protocol] = option
         return care_of, destination, packets.DESTINATION_OPTIONS, option + payload
 
-    def has_home_way(self) -> bool:
-        """Whether packets may leave from the home address to anybody: at home, or through the
-        home agent."""
-        if self.attachment == states.HOME:
-            return True
-        return self.home_agent is not None and self.home_agent.data_way is not None
-
-    def by_home_way(self, destination: bytes, protocol: int, payload: "Octets") -> "Outgoing":
-        """A packet that leaves that way; only while there is one."""
-        if self.attachment == states.HOME:
-            return self.home_address, destination, protocol, payload
-        agent = self.home_agent
-        assert agent is not None
-        if len(payload) >= packets.KEEPALIVE_OCTETS - packets.IPV6_HEADER_OCTETS:
-            self._carrying = agent
-        return agent.carry(destination, protocol, payload)
-
     def carried(self, now: int) -> None:
         """What `carry` made has left. It takes the place of a keepalive where it is as long as the
         error that says "no binding": so a NAT's other port shows."""
@@ -348,8 +300,8 @@ class BindingUpdateList:
     def wakes_at(self) -> int | None:
         """When `next_packet` has to be called again though nothing happened, or None."""
         soonest = None
-        for binding in self.bindings:
-            at = None if self._has_to_wait(binding) else binding.wakes_at()
+        for binding in self._active():
+            at = binding.wakes_at()
             if at is not None and (soonest is None or at < soonest):
                 soonest = at
         return soonest
@@ -367,37 +319,27 @@ class BindingUpdateList:
             if next_header == packets.ICMPV6:
                 self._icmp(payload, now)
                 return None
-            tunnelled = next_header == packets.IPV6
-            if next_header >= packets.ENCAPSULATED:
-                packet = packets.parse_encapsulated(payload)
-                tunnelled = self._check_endpoint(
-                    packet, source, next_header - packets.ENCAPSULATED
-                )
-            elif tunnelled:
-                if self.home_agent is None:
-                    raise Violation("tunnel", "a packet in a packet, and no home agent")
-                packet = self.home_agent.unwrap(source, payload)
-            else:
-                packet = packets.parse_payload(next_header, payload, source, destination)
+            packet = self._read(source, destination, next_header, payload)
             if packet.protocol != packets.MOBILITY:
                 return self._data(packet)
-            self._mobility(packet, (next_header, payload), tunnelled, now)
+            self._mobility(packet, (next_header, payload), now)
         except Violation as violation:
             self.drop(violation.reason)
         return None
 
-    def _check_endpoint(self, packet: "packets.Packet", outer: bytes, port: int) -> bool:
-        """What is inside a datagram comes from where its sender is reached, or isn't taken;
-        whether it came through the home agent, which passes on what others send."""
+    def _read(
+        self, source: bytes, destination: bytes, next_header: int, payload: "Octets"
+    ) -> "packets.Packet":
+        """What is inside a datagram comes from where its sender is reached, or isn't taken."""
+        if next_header < packets.ENCAPSULATED:
+            return packets.parse_payload(next_header, payload, source, destination)
+        packet = packets.parse_encapsulated(payload)
         binding = self.find(packet.source)
-        if binding is not None and _comes(binding, outer, port):
-            return False
-        agent = self.home_agent
-        if agent is not None and agent.passes_on() and _comes(agent, outer, port):
-            return True
         if binding is None:
             raise Violation("unknown correspondent", "a datagram from a stranger")
-        raise Violation("endpoint", "a datagram from elsewhere than the correspondent")
+        if not comes(binding, source, next_header - packets.ENCAPSULATED):
+            raise Violation("endpoint", "a datagram from elsewhere than the correspondent")
+        return packet
 
     def _data(self, packet: "packets.Packet") -> "packets.Packet":
         """Data are the user's if they were sent to the home address, and by who they say: with no
@@ -408,29 +350,23 @@ class BindingUpdateList:
             raise Violation("not for the home address", "data to another address")
         return packet
 
-    def _mobility(
-        self, packet: "packets.Packet", whole: "tuple[int, Octets]", tunnelled: bool, now: int
-    ) -> None:
+    def _mobility(self, packet: "packets.Packet", whole: "tuple[int, Octets]", now: int) -> None:
         if not packet.checksum_ok():
             raise Violation("checksum", "wrong checksum")
         try:
             message = messages.decode(packet.payload)
         except Violation as violation:
-            if not tunnelled:
-                self._complain(packet, whole, violation.reason, now)
+            self._complain(packet, whole, violation.reason, now)
             raise
         binding = self.find(packet.source)
         if binding is None:
             raise Violation("unknown correspondent", "mobility message from a stranger")
-        if binding.procedure is not None and message.kind in _TESTS:
-            binding.tested(packet, tunnelled, now)  # type: ignore[attr-defined]  # it has one
-            return
-        if tunnelled and not (
-            binding.procedure is not None
-            and binding.deleting
-            and message.kind == messages.BINDING_ACKNOWLEDGEMENT
-        ):
-            raise Violation("unexpected", "signalling through the home agent")
+        self._message(binding, packet, message, now)
+
+    def _message(
+        self, binding: Binding, packet: "packets.Packet", message: "messages.Message", now: int
+    ) -> None:
+        """What a correspondent says."""
         if message.kind == messages.BINDING_ERROR:
             self._binding_error(binding, packet, message, now)
             return
@@ -480,9 +416,8 @@ class BindingUpdateList:
         self, binding: "Binding", packet: "packets.Packet", message: "messages.Message", now: int
     ) -> None:
         behind = message.status == messages.SEQUENCE_OUT_OF_WINDOW
-        expired = message.status in _EXPIRED and binding.procedure is not None
         if behind:
-            fresh = binding.counts(message.sequence)
+            fresh = message.sequence >= binding.numbers.peek(binding.index)
             event = states.OUTDATED
         else:
             fresh = binding.pace.sent_at(message.sequence) is not None
@@ -492,19 +427,17 @@ class BindingUpdateList:
             event = states.ACCEPTED if accepted else states.REJECTED
             if message.status in _BARRING:
                 event = states.BARRING
-            elif expired:
-                event = states.OUTDATED
         if not fresh or not states.knows(binding.state, event):
             replayed = not behind and message.sequence == binding.accepted
             raise Violation("replayed" if replayed else "old sequence", "not an answer to us")
-        if not expired and not binding.authentic(message.sequence, packet.payload):
+        if not binding.authentic(message.sequence, packet.payload):
             if message.option(messages.BINDING_AUTHORIZATION_DATA) is None:
                 binding.unsigned(now)
             raise Violation("authenticator", "wrong authenticator")
         self.emit("acknowledged", binding.correspondent, message.status)
         binding.heard_at = now
         binding.pace.unanswered = 0
-        if behind or expired:
+        if behind:
             binding.feed(event, now, message)
         else:
             binding.feed(event, now, (message, binding.pace.sent_at(message.sequence)))
@@ -569,7 +502,7 @@ class BindingUpdateList:
         self.drops[reason] = self.drops.get(reason, 0) + 1
 
 
-def _comes(binding: "Binding", outer: bytes, port: int) -> bool:
+def comes(binding: "Binding", outer: bytes, port: int) -> bool:
     """Whether a datagram from there may be this peer's."""
     before = binding.before
     if before is not None and before[2] == outer and before[3] == port:

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 _SEQUENCE = const(6)  # offsets in the Mobility Header
 _LIFETIME = const(10)
 _OPTIONS = const(12)
-_AUTHORIZATION = bytes((messages.BINDING_AUTHORIZATION_DATA, keys.AUTHENTICATOR_OCTETS))
 
 ADDRESSES_MAX = const(4)  # care-of addresses for which Kbm is kept ready
 
@@ -59,11 +58,6 @@ class PreparedKeys:
         self._ready.pop(care_of_address, None)
 
 
-def _length(options: bytes, last: bytes) -> int:
-    """Octets of an update with these options, whole."""
-    return (_OPTIONS + len(options) + len(last) + keys.AUTHENTICATOR_OCTETS + 7) & ~7
-
-
 class _Layout:
     """The octets of an update, but for what differs from one to the next. `before`: what stands
     before the Mobility Header; `options`: those before the last one, which is padded to the
@@ -79,7 +73,7 @@ class _Layout:
         last: bytes,
         flags: int,
     ) -> None:
-        octets = _length(options, last)
+        octets = (_OPTIONS + len(options) + len(last) + keys.AUTHENTICATOR_OCTETS + 7) & ~7
         mac = octets - keys.AUTHENTICATOR_OCTETS
         at = _OPTIONS + len(options)
         padding = mac - len(last) - at
@@ -108,32 +102,24 @@ class _Layout:
 class Update:
     """The Binding Update to one correspondent, laid out once and filled in for each use.
 
-    Other kinds say other things: `flags` besides A, the octets before the MAC in the `last`
-    option, which address the MAC `covers` beside the care-of address (None: the correspondent's),
-    `options` before all others.
+    Other kinds say other things: `flags` besides A, `options` before all others, the octets before
+    the MAC in the `last` one.
     """
 
-    def __init__(
-        self,
-        home_address: bytes,
-        correspondent: bytes,
-        flags: int = 0,
-        last: bytes = _AUTHORIZATION,
-        covers: bytes | None = None,
-        options: bytes = b"",
-    ) -> None:
+    flags = 0
+    options = b""
+    last = bytes((messages.BINDING_AUTHORIZATION_DATA, keys.AUTHENTICATOR_OCTETS))
+
+    def __init__(self, home_address: bytes, correspondent: bytes) -> None:
         self.home_address = home_address
         self.correspondent = correspondent
-        self._flags = flags
-        self._last = last
-        self._covers = covers or correspondent
         self._native = _Layout(
             home_address,
             correspondent,
             packets.home_address_option(home_address, packets.MOBILITY),
-            options,
-            last,
-            flags,
+            self.options,
+            self.last,
+            self.flags,
         )
         self._addresses = b""
         self._key: "HmacKey" = b""
@@ -152,7 +138,7 @@ class Update:
         option. Afterwards `source`, `destination`, `next_header` and `payload` say what to send.
         """
         self.source = way[1]
-        self._addresses = way[1] + self._covers
+        self._addresses = way[1] + self.correspondent
         self._key = key
         layout = self._native if way[2] is None else self._inside(way)
         self._header = layout.header
@@ -178,17 +164,16 @@ class Update:
             option = bytes((messages.IPV4_CARE_OF_ADDRESS, 6, 0, 0)) + care_of_address[12:]
         else:
             option = b"\x01\0" + bytes((messages.ALTERNATE_CARE_OF_ADDRESS, 16)) + care_of_address
-        before = packets.ipv6_header(
-            self.home_address, self.correspondent, packets.MOBILITY, _length(option, self._last)
-        )
+        before = packets.ipv6_header(self.home_address, self.correspondent, packets.MOBILITY, 0)
         layout = _Layout(
             self.home_address,
             self.correspondent,
             before,
             option,
-            self._last,
-            self._flags | messages.FLAG_UDP_ENCAPSULATION,
+            self.last,
+            self.flags | messages.FLAG_UDP_ENCAPSULATION,
         )
+        layout.whole[4:6] = len(layout.header).to_bytes(2, "big")  # of the payload
         self.destination = outer
         self.next_header = packets.ENCAPSULATED + port
         self.payload = layout.whole
@@ -204,14 +189,11 @@ class Update:
         header[4] = header[5] = 0
         header[_SEQUENCE] = sequence >> 8
         header[_SEQUENCE + 1] = sequence & 255
-        mac = self._authenticator()
+        mac = keys.hmac_sha1(self._key, self._addresses, self._authentic)
+        mac = mac[: keys.AUTHENTICATOR_OCTETS]
         self._mac[:] = mac
         # One's complement addition: the sum of what stays, the number, the MAC's 16-bit words.
         total = self._sum + sequence + int.from_bytes(mac, "big")
         total = 0xFFFF - (total % 0xFFFF or 0xFFFF)
         header[4] = total >> 8
         header[5] = total & 255
-
-    def _authenticator(self) -> bytes:
-        mac = keys.hmac_sha1(self._key, self._addresses, self._authentic)
-        return mac[: keys.AUTHENTICATOR_OCTETS]

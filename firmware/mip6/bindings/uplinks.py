@@ -175,11 +175,6 @@ class Uplinks:
                 found = entry.address
         return found
 
-    def uplink_of(self, address: bytes) -> str:
-        """The uplink of a usable address, the first of several; else nothing."""
-        found = self._uplinks_of(address)
-        return found[0] if found else ""
-
     def _uplinks_of(self, address: bytes) -> "list[str]":
         return [entry.uplink for entry in self._entries if entry.address == address]
 

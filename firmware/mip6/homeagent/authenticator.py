@@ -1,7 +1,8 @@
 """What proves a home registration: the MN-HA authentication option (RFC 4285 section 5)."""
 
-from .. import keys
+from .. import keys, messages
 from ..compat import const
+from ..limits import ADDRESS_OCTETS
 
 TYPE_CHECKING = const(False)
 
@@ -30,10 +31,22 @@ def authenticator(
     `mobility_header`: the complete message, whose checksum and last 12 octets don't matter. Raises
     ValueError where the message doesn't end with that option.
     """
+    if len(care_of_address) != ADDRESS_OCTETS or len(home_address) != ADDRESS_OCTETS:
+        raise ValueError("an address has 16 octets")
     header = memoryview(mobility_header)
     if len(header) < _OCTETS_MIN or bytes(header[-_OPTION_OCTETS:-16]) != OPTION:
         raise ValueError("the message does not end with the MN-HA authentication option")
-    return keys.mac(key, care_of_address, home_address, header)
+    if isinstance(key, (bytes, bytearray, memoryview)):
+        key = keys.hmac_key(key)
+    checksum = messages.CHECKSUM_AT
+    return keys.hmac_sha1(
+        key,
+        care_of_address,
+        home_address,
+        header[:checksum],
+        b"\x00\x00",
+        header[checksum + 2 : -keys.AUTHENTICATOR_OCTETS],
+    )[: keys.AUTHENTICATOR_OCTETS]
 
 
 def verify(

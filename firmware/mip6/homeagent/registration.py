@@ -6,8 +6,7 @@ the key's generation), and what it is good for: while it stands, whatever isn't 
 correspondent with a binding of its own goes through the home agent, and comes that way.
 
 A home agent that was provisioned without a key gets updates that nothing authenticates, and so is
-believed whatever it, or anybody in its name, says (`keyed`). Its numbers are kept in
-memory alone: there is no key whose life they guard.
+believed whatever it, or anybody in its name, says (`keyed`). Its numbers are kept in memory alone.
 """
 
 from .. import keys, messages, packets
@@ -16,17 +15,16 @@ from ..bindings.binding import Binding
 from ..compat import const
 from ..errors import Violation
 from . import authenticator as mn_ha
+from .numbers import Numbers
 
 TYPE_CHECKING = const(False)
 
 if TYPE_CHECKING:
-    from ..bindings.update_list import BindingUpdateList
     from ..keystore.keyset import Peer
-    from ..protocols import HmacKey, Octets, Outgoing
+    from ..protocols import HmacKey, Octets, Outgoing, Way
+    from .update_list import HomeUpdateList
 
-_NUMBERS = const(65536)
 _NO_MAC = bytes(keys.AUTHENTICATOR_OCTETS)
-_PADDING = bytes((messages.PADN, keys.AUTHENTICATOR_OCTETS))
 
 
 class _Key:
@@ -47,52 +45,71 @@ class _Key:
         """Nothing is kept for an address."""
 
 
+class _Registration(updates.Update):
+    """A Binding Update with flag H, under a key whose SPI (RFC 4285 section 5) is given."""
+
+    flags = messages.FLAG_HOME_REGISTRATION
+
+    def __init__(self, home_address: bytes, home_agent: bytes, spi: int) -> None:
+        self.last = mn_ha.OPTION + spi.to_bytes(4, "big")
+        updates.Update.__init__(self, home_address, home_agent)
+
+    def aim(self, way: "Way", key: "HmacKey", lifetime: int) -> None:
+        """As Update.aim; the MAC covers the home address."""
+        updates.Update.aim(self, way, key, lifetime)
+        self._addresses = way[1] + self.home_address
+
+
 class _Unauthenticated(updates.Update):
     """An update that nothing vouches for: where the MAC would be, there is padding."""
 
-    def _authenticator(self) -> bytes:
-        return _NO_MAC
+    flags = messages.FLAG_HOME_REGISTRATION
+    last = bytes((messages.PADN, keys.AUTHENTICATOR_OCTETS))
+
+    def number(self, sequence: int) -> None:
+        """As Update.number."""
+        updates.Update.number(self, sequence)
+        header = self._header
+        self._mac[:] = _NO_MAC
+        header[messages.CHECKSUM_AT] = header[messages.CHECKSUM_AT + 1] = 0
+        value = packets.checksum(self.home_address, self.correspondent, packets.MOBILITY, header)
+        header[messages.CHECKSUM_AT] = value >> 8
+        header[messages.CHECKSUM_AT + 1] = value & 255
 
 
 class HomeRegistration(Binding):
     """The state of the home agent."""
 
-    def __init__(self, owner: "BindingUpdateList", index: int, peer: "Peer", now: int) -> None:
+    def __init__(self, owner: "HomeUpdateList", index: int, peer: "Peer", now: int) -> None:
         Binding.__init__(self, owner, index, peer, now)
+        self.keyed = bool(peer.generations)
         if not self.keyed:
             self.state = states.DETACHED
             self.why = None
+            self.numbers = Numbers()
             self.generation = 0
             self.keys = _Key(b"")  # type: ignore[assignment]  # of the same shape
-            self._number = -1
-            self.update = _Unauthenticated(
-                owner.home_address,
-                peer.correspondent,
-                messages.FLAG_HOME_REGISTRATION,
-                _PADDING,
-            )
+            self.update = _Unauthenticated(owner.home_address, peer.correspondent)
 
     def _ready_keys(self) -> "updates.PreparedKeys":
-        if self.keyed:
-            generation, key = self._owner.keystore.current(self.index)
-            if self.keys is None or generation != self.generation:
-                self._tell_generation(generation)
-                assert key is not None
-                self.keys = _Key(key)  # type: ignore[assignment]  # as above
-                spi = mn_ha.SPI_OF_GENERATION_0 + generation
-                self.update = updates.Update(
-                    self._owner.home_address,
-                    self.correspondent,
-                    messages.FLAG_HOME_REGISTRATION,
-                    mn_ha.OPTION + spi.to_bytes(4, "big"),
-                    self._owner.home_address,
-                )
-        return self.keys  # type: ignore[return-value]  # made above, or from the start on
+        generation, key = self.numbers.current(self.index)
+        if self.keys is None or generation != self.generation:
+            self._owner.emit("generation", self.correspondent, generation)
+            self.generation = generation
+            assert key is not None
+            spi = mn_ha.SPI_OF_GENERATION_0 + generation
+            self.update = _Registration(self._owner.home_address, self.correspondent, spi)
+            self.keys = _Key(key)  # type: ignore[assignment]  # as above
+        return self.keys  # type: ignore[return-value]  # as above
 
-    def _proves(self, key: "HmacKey", care_of_address: bytes, header: "Octets") -> bool:
-        return not self.keyed or mn_ha.verify(
-            key, care_of_address, self._owner.home_address, header
-        )
+    def authentic(self, sequence: int, header: "Octets") -> bool:
+        """As Binding.authentic; the key is the same for each address."""
+        if not self.keyed:
+            return True
+        way = self.pace.way_of(sequence)
+        key, home = self._ready_keys().deletion(), self._owner.home_address
+        ways = self.ways if way is None else [way]
+        return any(mn_ha.verify(key, one[1], home, header) for one in ways)
 
     # The tunnel
 
@@ -130,32 +147,3 @@ class HomeRegistration(Binding):
     def passes_on(self) -> bool:
         """Whether it may hold a binding: the answer that says so may be on its way."""
         return self.data_way is not None or self.state == states.REGISTERING
-
-    # Numbers of a home agent without a key
-
-    def _take(self) -> tuple[int, int]:
-        if self.keyed:
-            return Binding._take(self)
-        self._number = (self._number + 1) % _NUMBERS
-        return 0, self._number
-
-    def counts(self, sequence: int) -> bool:
-        """Whether an answer that names this number says that we are behind."""
-        return not self.keyed or Binding.counts(self, sequence)
-
-    def _remedy(self, message: "messages.Message") -> None:
-        if self.keyed:
-            Binding._remedy(self, message)
-        else:
-            self._number = message.sequence
-
-    def _wait(self, now: int) -> int:
-        return Binding._wait(self, now) if self.keyed else 0
-
-    def _spend(self, tokens: int) -> None:
-        if self.keyed:
-            Binding._spend(self, tokens)
-
-    def _warn(self) -> None:
-        if self.keyed:
-            Binding._warn(self)

@@ -298,12 +298,11 @@ class Keystore:
         """(generation, number): the next number, from the next generation where one runs out."""
         if self.status != READY:  # a handover waits for this: no call that it can do without
             self._need_ready()
-        try:
-            number = self.ledger.take(index)
+        try:  # no name more: the frame would be allocated
+            return self.ledger.generations[index], self.ledger.take(index)
         except Exhausted:
             self.move_on(index)
-            number = self.ledger.take(index)
-        return self.ledger.generations[index], number
+        return self.ledger.generations[index], self.ledger.take(index)
 
     def peek(self, index: int) -> int:
         """The number that take() would give peer `index` next in this generation, or 65536."""

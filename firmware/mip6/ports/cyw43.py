@@ -109,7 +109,7 @@ class Cyw43:
         self._there = place(wlan)
         self._netif = 0
         self._states = 0  # as last seen
-        self._mac = b""
+        self.mac = b""
         self._pm: int | None = None  # as it was before
         self._unproved: list[bytes] = []  # addresses in use that no neighbour was asked for
         self.duplicated = False  # whether a neighbour has one of ours
@@ -122,8 +122,8 @@ class Cyw43:
         """Switch on or off."""
         self._wlan.active(on)
         if on:
-            self._mac = self._wlan.config("mac")
-            self._netif = find_netif(self._there, self._mac, self._mem8, self._mem32)
+            self.mac = self._wlan.config("mac")
+            self._netif = find_netif(self._there, self.mac, self._mem8, self._mem32)
 
     def renew(self, quick: bool) -> None:
         """Off and on again: without addresses, routers and neighbours of elsewhere. Not joined.
@@ -190,21 +190,26 @@ class Cyw43:
         while self._unproved:
             octets = self._unproved.pop()
             group = _SOLICITED_NODE + octets[13:]
-            self._send(_UNSPECIFIED, group, _NEIGHBOR_SOLICITATION, octets)
+            self.send_icmpv6(_UNSPECIFIED, group, _NEIGHBOR_SOLICITATION, octets)
 
     def solicit(self) -> None:
         """Ask the routers for an advertisement, from our link-local address where it can be used:
         an answer to one alone isn't rationed (RFC 4861 section 6.2.6). Raises OSError."""
         own = self._netif and self._mem8[self._netif + _STATE] & 0x10
-        source = link_local(self._mac) if own else _UNSPECIFIED
-        self._send(source, _ALL_ROUTERS, _ROUTER_SOLICITATION, b"")
+        source = link_local(self.mac) if own else _UNSPECIFIED
+        self.send_icmpv6(source, _ALL_ROUTERS, _ROUTER_SOLICITATION, b"")
 
-    def _send(self, source: bytes, destination: bytes, kind: int, rest: bytes) -> None:
+    def send_icmpv6(
+        self, source: bytes, destination: bytes, kind: int, rest: bytes, flags: int = 0
+    ) -> None:
+        """Send a message of neighbour discovery to a group (RFC 4861 section 4). `flags`: its
+        fifth octet; `rest`: what follows the eighth. Raises OSError."""
         body = bytearray(8) + rest
         body[0] = kind
+        body[4] = flags
         body[2:4] = packets.checksum(source, destination, packets.ICMPV6, body).to_bytes(2, "big")
         header = packets.ipv6_header(source, destination, packets.ICMPV6, len(body), 255)
-        head = b"\x33\x33" + destination[12:] + self._mac + b"\x86\xdd"
+        head = b"\x33\x33" + destination[12:] + self.mac + b"\x86\xdd"
         self._wlan.send_ethernet(head + header + body)
 
     def heard(self) -> bool:

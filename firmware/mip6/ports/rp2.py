@@ -23,6 +23,7 @@ class Port(WifiPort):
     """The Pico W's port. A raw socket of ICMPv6 would break neighbour discovery: there is none."""
 
     protocols = (packets.ROUTING, packets.MOBILITY)
+    static = True
 
     def _open_sender(self) -> "Sender":
         from ..native.lwip import Sender

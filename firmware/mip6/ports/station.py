@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from ..homelink.wlan import WlanHome
     from ..maintenance.networklist import WifiNetwork
     from ..protocols import Nic
 
@@ -108,7 +109,7 @@ class Station:
     `nic`; EADDRINUSE for an address that a neighbour has.
 
     `network`: the one joined, or None. `heard`: whether a router was heard since. `ipv4`: whether
-    an IPv4 address is of any use.
+    an IPv4 address is of any use. `home`: the home address, where there is a home agent.
     """
 
     def __init__(
@@ -118,7 +119,7 @@ class Station:
         fault: "Callable[[OSError], None]",
         scan: "Callable[[], list[tuple[Any, ...]]]",
     ) -> None:
-        self._nic = nic
+        self.nic = nic
         self._scan = scan
         self._changed = changed
         self._fault = fault
@@ -132,6 +133,7 @@ class Station:
         self._addresses: list[_Address] = []  # oldest first
         self._ipv4: _Address | None = None
         self.ipv4 = False
+        self.home: "WlanHome | None" = None
         self._newcomer: _Address | None = None  # not to be used until the others were asked for
         self._rejoins = Ration(_REJOINS, _REJOIN_MS)
         self._doubt_until: int | None = None
@@ -169,6 +171,8 @@ class Station:
         ]
         if self._ipv4 is not None and self.ipv4:
             found.append(self._ipv4)
+        if self.home is not None and self.home.there:
+            found.insert(0, self.home)  # type: ignore[arg-type]  # of the same shape
         return found
 
     def asked(self) -> None:
@@ -187,14 +191,14 @@ class Station:
     def signal(self) -> int | None:
         """The signal's strength in dBm, None where the chip doesn't say."""
         try:
-            return self._nic.status("rssi")
+            return self.nic.status("rssi")
         except (OSError, TypeError, ValueError):
             return None
 
     def solicit(self) -> None:
         """Ask for a Router Advertisement now: lwIP itself may take four seconds to."""
         try:
-            self._nic.solicit()
+            self.nic.solicit()
         except OSError as error:
             self._fault(error)
 
@@ -224,7 +228,7 @@ class Station:
         self._settle_at = at + _SOON_MS
         self._kept = bool(self._addresses)  # of this network, or of another one of that name
         if self._kept:
-            self._nic.doubt()
+            self.nic.doubt()
         self._changed()
         self._asks = 1
         self._ask_at = at + _ASK_SOON_MS
@@ -254,7 +258,7 @@ class Station:
         if len(self._known) < 2:
             return self._known
         try:
-            self._nic.active(True)
+            self.nic.active(True)
             scanned = self._scan()
             self._reach = _strongest(scanned)
             return _in_order(self._known, scanned, self._late(now()))
@@ -274,7 +278,7 @@ class Station:
         return await self._try_at(network, None)
 
     async def _try_at(self, network: "WifiNetwork", at: "tuple[bytes, int] | None") -> bool:
-        nic = self._nic
+        nic = self.nic
         try:
             if self._broken or network.ssid != self._last:
                 self._forget()
@@ -297,10 +301,12 @@ class Station:
 
     def _forget(self) -> None:
         """Make the interface anew: without addresses, routers and neighbours of elsewhere."""
-        self._nic.renew(not self._broken)
+        self.nic.renew(not self._broken)
         self._broken = False
         self._addresses = []
         self._ipv4 = None
+        if self.home is not None:
+            self.home.there = False
         self._retire_at = None
         self._retire_step = self._free_at = 0
         self._retire_hold = _RETIRE_MS
@@ -312,7 +318,7 @@ class Station:
         while self.network is network and network in self._known:
             at = now()
             try:
-                if self._nic.status() not in _UP:
+                if self.nic.status() not in _UP:
                     return
                 self._look(at)
                 errors = 0
@@ -326,7 +332,7 @@ class Station:
                 break
             soon = at < self._settle_at or self._newcomer is not None
             await asyncio.sleep((_LOOK_SOON_MS if soon else _LOOK_MS) / 1000)
-        self._nic.disconnect()
+        self.nic.disconnect()
 
     def _elsewhere(self, network: "WifiNetwork", at: int) -> bool:
         """Whether to join anew, since lwIP holds what belongs to another network of that name: it
@@ -381,7 +387,7 @@ class Station:
 
     def _look(self, at: int) -> None:
         """See which addresses there are, and whether nobody renews one any more."""
-        nic = self._nic
+        nic = self.nic
         if nic.hurry() or at >= self._list_at:
             self._list_at = at + _LOOK_MS
             if nic.duplicated:
@@ -399,7 +405,7 @@ class Station:
     def _settle(self, at: int) -> None:
         """The link is new: have a router heard soon."""
         if not self.heard:
-            if self._nic.heard() and at - self._up_at < _HEARD_MS:
+            if self.nic.heard() and at - self._up_at < _HEARD_MS:
                 self.heard = True
                 self._changed()
             elif self._asks < _SOLICITATIONS and at >= self._ask_at:
@@ -408,14 +414,14 @@ class Station:
                 self.solicit()
         if at >= self._settle_at and (self.heard or at - self._up_at >= _HEARD_MS):
             self._settle_at = 0
-            self._nic.eager(False)
+            self.nic.eager(False)
 
     def _list(self, at: int) -> None:
-        ipv4 = self._nic.ipconfig("addr4")[0]
+        ipv4 = self.nic.ipconfig("addr4")[0]
         if ipv4 != (self._ipv4.text if self._ipv4 else _NO_IPV4):
             self._ipv4 = _ipv4_address(ipv4, at)
             self._changed()
-        listed = self._nic.ipconfig("addr6")
+        listed = self.nic.ipconfig("addr6")
         if listed != self._listed:
             self._listed = listed
             self._take(listed, at)
@@ -425,6 +431,8 @@ class Station:
         """`listed`: tuples of text, state, preferred and valid lifetime (s); link-local first."""
         had = self.usable()
         present = {entry[0]: entry for entry in listed if not entry[0].startswith("FE80:")}
+        if self.home is not None:
+            self.home.take(present)
         self._addresses = [entry for entry in self._addresses if entry.text in present]
         for text in present:
             if not any(entry.text == text for entry in self._addresses):
@@ -438,6 +446,8 @@ class Station:
                 if entry is not self._newcomer:  # the network that we know is there
                     self._newcomer = None
             entry.life, entry.valid = life, valid
+        if self.home is not None:
+            self.home.follow(self._addresses)
         if had and not self.usable():
             self._asked_at = None  # whoever has a duplicate's answers, we don't
             self._patience = max(self._patience, at + _BARREN_MS)
@@ -456,7 +466,7 @@ class Station:
     def _doubt_others(self, at: int) -> None:
         """Ask whether the addresses before the newcomer are still advertised."""
         self._doubt_until = at + _DOUBT_MS
-        if self._nic.doubt():
+        if self.nic.doubt():
             self._list(at)  # with the lifetimes that a renewal is seen by
             self.solicit()
         else:
@@ -472,7 +482,7 @@ class Station:
         elif self._retire_step < 2:
             if not self._retire_step:
                 self._routers_asked_at = at
-                if self._nic.doubt():
+                if self.nic.doubt():
                     self._list(at)
             self._retire_step += 1
             self._retire_at = at + _ASK_MS
@@ -486,8 +496,10 @@ class Station:
                 for entry in self._addresses:
                     if entry.renewed < since:
                         # made static, it goes when there are to be no static ones
-                        self._nic.ipconfig(addr6=entry.text)
-                        self._nic.ipconfig(addr6=None)
+                        self.nic.ipconfig(addr6=entry.text)
+                        self.nic.ipconfig(addr6=None)
+                        if self.home is not None and self.home.there:
+                            self.home.put()
                         return
 
 

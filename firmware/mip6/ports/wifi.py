@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from ..homelink.wlan import Listener
     from ..protocols import Nic, Octets, Receiver, Sender, Sink, Store
 
 _LOST_MS = const(4000)  # between solicitations because a packet found no router
@@ -44,6 +45,7 @@ class WifiPort:
     """
 
     udp = named = True
+    static = False  # whether the interface can be given an address
     protocols: tuple[int, ...] = ()
 
     if TYPE_CHECKING:
@@ -66,8 +68,7 @@ class WifiPort:
         self.why = "no keys yet"
         self._outside: dict[bool, Outside] = {}  # for IPv4 or not
         self._outside_port = random_port()  # one a start
-        self._nic = self._interface()
-        self._station = Station(self._nic, self._tell, self._fault, self._scan)
+        self._station = Station(self._interface(), self._tell, self._fault, self._scan)
         # address -> (uplink, preferred, when it ends in ms or None)
         self._told: dict[bytes, tuple[str, bool, int | None]] = {}
         self._noted: str | None = None  # the network that the log has us in
@@ -82,6 +83,8 @@ class WifiPort:
         tunnel = home is not None
         self._wanted = native
         self._station.use_ipv4(ipv4)
+        if self.static and (tunnel or self._tunnel):
+            self._use_home(home)
         if not native or tunnel != self._tunnel:
             self._close_native()
         self._tunnel = tunnel
@@ -89,6 +92,26 @@ class WifiPort:
             self.why = "switched off"
         elif self._sender is None:
             self._open_native()
+
+    def _use_home(self, home: bytes | None) -> None:
+        """A load point: not each node has a home agent."""
+        from ..homelink.wlan import WlanHome
+
+        station = self._station
+        if station.home is not None:
+            station.home.leave()
+        station.home = None
+        if home is not None:
+            at = station.home = WlanHome(
+                station.nic,  # type: ignore[arg-type]  # of a platform that has `static`
+                home,
+                self._fault,
+                self._watched,
+            )
+            self.listen, self.announce = at.listen, at.announce
+
+    def _watched(self, receiver: "Receiver | Outside | Listener") -> "Watch":
+        return Watch(receiver.socket, _reader(self, receiver), self._sink.faulted)
 
     def _open_native(self) -> None:
         try:
@@ -110,9 +133,7 @@ class WifiPort:
 
     def _watch_native(self) -> None:
         for receiver in self._receivers:
-            self._watches.append(
-                Watch(receiver.socket, _reader(self, receiver), self._sink.faulted)
-            )
+            self._watches.append(self._watched(receiver))
 
     def note(self, kind: str, text: object) -> None:
         """Where news of the link go; the agent puts its log here."""
@@ -158,6 +179,8 @@ class WifiPort:
         for _, outside in self._outside.items():
             outside.close()
         self._outside = {}
+        if self._station.home is not None:
+            self._station.home.deafen()
 
     def _close_native(self) -> None:
         self.native = False
@@ -203,7 +226,7 @@ class WifiPort:
         outside = self._outside.get(ipv4)
         if outside is None:
             outside = self._outside[ipv4] = Outside(ipv4, self._outside_port)
-            outside.watch = Watch(outside.socket, _reader(self, outside), self._sink.faulted)
+            outside.watch = self._watched(outside)
         return outside
 
     def resolve(
@@ -222,7 +245,7 @@ class WifiPort:
     def _scan(self) -> "list[tuple[Any, ...]]":
         """What is in reach. The driver's own call stops all else, for ten seconds where the chip
         says nothing."""
-        return self._at_length(self._sink.watchdog, self._nic.scan)  # type: ignore[no-any-return]
+        return self._at_length(self._sink.watchdog, self._station.nic.scan)  # type: ignore[no-any-return]
 
     def _at_length(
         self, feed: "Callable[[], object] | None", call: "Callable[..., Any]", *arguments: "Any"
@@ -273,7 +296,7 @@ class WifiPort:
                 self._lost = False
                 self._sink.way_open()
 
-    def _drain(self, receiver: "Receiver | Outside") -> None:
+    def _drain(self, receiver: "Receiver | Outside | Listener") -> None:
         for _ in range(_BURST):
             try:
                 packet = receiver.receive()
@@ -296,5 +319,5 @@ class WifiPort:
         self.faults[name] = self.faults.get(name, 0) + 1
 
 
-def _reader(port: "WifiPort", receiver: "Receiver | Outside") -> "Callable[[], None]":
+def _reader(port: "WifiPort", receiver: "Receiver | Outside | Listener") -> "Callable[[], None]":
     return lambda: port._drain(receiver)

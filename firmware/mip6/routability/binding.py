@@ -20,29 +20,27 @@ from ..bindings import states, updates, ways
 from ..bindings.binding import Binding
 from ..compat import const
 from ..errors import Violation
+from ..homeagent.numbers import Numbers
 from .procedure import CARE_OF, HOME, Procedure
 
 TYPE_CHECKING = const(False)
 
 if TYPE_CHECKING:
-    from ..bindings.update_list import BindingUpdateList
+    from ..homeagent.update_list import HomeUpdateList
     from ..keystore.keyset import Peer
     from ..protocols import HmacKey, Octets, Outgoing, Way
 
-_NUMBERS = const(65536)
 _LIFETIME_MAX = const(420)  # seconds: MAX_RR_BINDING_LIFETIME, RFC 6275 section 12
 _KIND_AT = const(2)  # in the Mobility Header
 _INDICES_AT = const(14)  # in the Mobility Header: behind the option's type and length
 _IN_VAIN = const(3)  # updates, though the tests had answers
 _AGAIN_MS = const(3600000)
-_NO_INDICES = bytes((messages.NONCE_INDICES, 4, 0, 0, 0, 0))
 
 
 class _Update(updates.Update):
     """A Binding Update that names the nonces of its tokens (section 6.2.6)."""
 
-    def __init__(self, home_address: bytes, correspondent: bytes) -> None:
-        updates.Update.__init__(self, home_address, correspondent, options=_NO_INDICES)
+    options = bytes((messages.NONCE_INDICES, 4, 0, 0, 0, 0))
 
     def name(self, indices: bytes) -> None:
         """Fill in the nonces' indices, 4 octets; `aim` comes before."""
@@ -59,8 +57,9 @@ class RoutedBinding(Binding):
 
     procedure: Procedure
     update: _Update
+    _owner: "HomeUpdateList"
 
-    def __init__(self, owner: "BindingUpdateList", index: int, peer: "Peer", now: int) -> None:
+    def __init__(self, owner: "HomeUpdateList", index: int, peer: "Peer", now: int) -> None:
         Binding.__init__(self, owner, index, peer, now)
         self.state = states.DETACHED
         self.why = None
@@ -68,7 +67,7 @@ class RoutedBinding(Binding):
         assert owner.random is not None
         self.procedure = Procedure(owner.random)
         self.update = _Update(owner.home_address, peer.correspondent)
-        self._number = -1
+        self.numbers = Numbers()
         self.generation = 0
         self._waiting = False  # for tokens, with an update due
         self._drew_test = False
@@ -171,7 +170,7 @@ class RoutedBinding(Binding):
         if not self._drew_test:
             Binding.unsent(self)
 
-    # What authorizes updates, and where their numbers come from
+    # What authorizes updates
 
     def prepare(self, care_of_address: bytes) -> None:
         """Nothing can be made ahead."""
@@ -220,26 +219,10 @@ class RoutedBinding(Binding):
             return False
         return keys.verify(key, way[1], self.correspondent, header)
 
-    def _take(self) -> tuple[int, int]:
-        self._number = (self._number + 1) % _NUMBERS
-        return 0, self._number
-
-    def counts(self, sequence: int) -> bool:
-        """Whatever it names, under Kbm: that is where it is."""
-        return True
-
-    def _wait(self, now: int) -> int:
-        return 0
-
-    def _spend(self, tokens: int) -> None:
-        pass
-
-    def _warn(self) -> None:
-        pass
-
-    def _remedy(self, message: "messages.Message") -> None:
-        if message.status == messages.SEQUENCE_OUT_OF_WINDOW:
-            self._number = message.sequence
-        else:
-            self.procedure.refused(message.status)
-            self._aimed = None
+    def refused(self, message: "messages.Message", now: int) -> None:
+        """The correspondent doesn't know a nonce any more: test again, send again."""
+        assert self.sequence is not None
+        self.procedure.refused(message.status)
+        self._aimed = None
+        message.sequence = self.sequence  # nothing was wrong with that: go on behind it
+        self.feed(states.OUTDATED, now, message)

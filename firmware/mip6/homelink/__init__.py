@@ -1,0 +1,1 @@
+"""The home address over lwIP, where there is a home agent."""
