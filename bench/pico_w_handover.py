@@ -286,7 +286,8 @@ def missed(found: Mapping[str, Any]) -> list[str]:
     """The goals that what was measured doesn't reach."""
     failed = []
     for kind in ("move", "replugged"):  # elsewhere, the old router is asked for first
-        if kind in found and found[kind]["up_to_update"]["worst"] > UP_TO_UPDATE_MS:
+        told = found.get(kind, {}).get("up_to_update")  # replugged, a link may be lost or not
+        if told and told["worst"] > UP_TO_UPDATE_MS:
             failed.append(f"{kind}.up_to_update")
     for kind in ("elsewhere", "replugged"):
         # replugged, nobody knows before the new router's next advertisement, five seconds at most
