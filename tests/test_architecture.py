@@ -68,6 +68,7 @@ AGENT_LOAD_POINTS = {
     "mip6.agent": (
         {
             "mip6.console.lock", "mip6.console.methods", "mip6.console.upkeep",
+            "mip6.homeagent.update_list", "mip6.homelink.wlan", "mip6.routability.binding",
             "mip6.inplace.begin", "mip6.keychange.check", "mip6.maintenance.absent",
             "mip6.maintenance.facts", "mip6.maintenance.networklist",
             "mip6.maintenance.watchdog", "mip6.status",

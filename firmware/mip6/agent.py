@@ -20,7 +20,7 @@ from .compat import const
 from .errors import StorageError, Unsupported
 from .eventlog import AirLog, EventLog
 from .keystore.keystore import Keystore
-from .keystore.records import EMPTY
+from .keystore.records import EMPTY, HOME_AGENT, KEYS
 from .node import Node
 from .ports import board
 from .ports.files import FileStore
@@ -368,6 +368,10 @@ def _run_in_place() -> None:
     point. No coroutine has begun, and of functions these two alone."""
     if sys.platform == "rp2" and __file__.endswith(".mpy"):
         try:
+            if (FileStore(ROOT).read(KEYS) or b"").startswith(HOME_AGENT):  # they will be wanted
+                from .homeagent import update_list  # noqa: F401
+                from .homelink import wlan  # noqa: F401
+                from .routability import binding  # noqa: F401
             from .inplace import begin
 
             begin.begin(main, _run_in_place)
