@@ -59,13 +59,13 @@ def acknowledge(node, binding):
     header[8:10] = binding.sequence.to_bytes(2, "big")
     header[10:12] = b"\x03\x84"  # an hour
     header[12:14], header[18:20] = b"\x01\x04", b"\x05\x0c"
-    key = binding.keys.registration(binding.care_of)
-    header[20:] = keys.authenticator(key, binding.care_of, correspondent, header)
+    _, care_of, outer, port = binding.pace.way_of(binding.sequence)
+    key = binding.keys.registration(care_of)
+    header[20:] = keys.authenticator(key, care_of, correspondent, header)
     header[4:6] = packets.checksum(correspondent, home, 135, header).to_bytes(2, "big")
-    _, _, outer, port = binding.way
     if outer is None:
         routing = bytes((135, 2, 2, 1, 0, 0, 0, 0)) + home
-        node.received(correspondent, binding.care_of, 43, routing + header)
+        node.received(correspondent, care_of, 43, routing + header)
     else:
         whole = packets.ipv6_header(correspondent, home, 135, len(header)) + header
         node.received(outer, b"", 0x10000 + port, whole)  # packets.ENCAPSULATED
