@@ -110,7 +110,7 @@ def pico_w_handover(found: dict) -> list[tuple[str, str, str]]:
                 (
                     what,
                     f"{told['median']} ms, {told['worst']} at worst ({moves} moves)",
-                    f"{found[kind]['numbers']} sequence numbers at most",
+                    f"sequence numbers used: {found[kind]['numbers']} at most",
                 )
             )
     return rows
@@ -121,7 +121,7 @@ def anynetwork(found: dict) -> list[tuple[str, str, str]]:
     overhead = found["octets_overhead"]
     return [
         (
-            "the same inside UDP: over IPv6; over IPv4, behind a NAT",
+            "signalling inside UDP: over IPv6; over IPv4, behind a NAT",
             f"{found['udp6_ms']:.1f} ms; {found['udp4_ms']:.1f} ms",
             f"{found['native_ms']:.1f} ms natively",
         ),
@@ -237,7 +237,7 @@ def table() -> str:
     """The whole table, as far as its benches ran."""
     lines = ["| what | measured | beside, in the same run |", "|---|---|---|"]
     for rows in (
-        handover, routes, pico_w_handover, anynetwork, cuts, wear, correspondent, provisioning,
+        handover, routes, anynetwork, pico_w_handover, cuts, wear, correspondent, provisioning,
         footprint,
     ):  # fmt: skip
         found = read(rows.__name__)
