@@ -40,7 +40,7 @@ class Scene:
     def __init__(self):
         self.nic = Nic()
         self.faults = []
-        self.home = WlanHome(self.nic, HOME, self.faults.append, lambda one: None)
+        self.home = WlanHome(self.nic, HOME, self.faults.append, None, None)
 
     def look(self, *formed):
         """The routers advertise these; the other addresses that the station then knows."""

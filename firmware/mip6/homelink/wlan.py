@@ -44,11 +44,13 @@ class WlanHome:
         octets: bytes,
         fault: "Callable[[OSError], None]",
         watched: "Callable[[Listener], Watch]",
+        make_room: "Callable[[], None]",
     ) -> None:
         self._nic = nic
         self.octets = octets
         self._fault = fault
         self._watched = watched
+        self._make_room = make_room  # closes sockets that nothing at home needs
         self._listeners: dict[int, Listener] = {}
         self.there = False
         self._formed = False  # by lwIP itself, of an advertisement
@@ -108,11 +110,19 @@ class WlanHome:
         if address != self.octets or port in self._listeners:
             return
         try:
-            entry = self._listeners[port] = Listener(address, port)
+            entry = self._open(port)
         except OSError as error:
             self._fault(error)
             return
+        self._listeners[port] = entry
         entry.watch = self._watched(entry)
+
+    def _open(self, port: int) -> "Listener":
+        try:
+            return Listener(self.octets, port)
+        except OSError:  # lwIP has five UDP sockets, three of them its own
+            self._make_room()
+        return Listener(self.octets, port)
 
     def deafen(self) -> None:
         """End what `listen` began."""

@@ -107,6 +107,7 @@ class WifiPort:
                 home,
                 self._fault,
                 self._watched,
+                self._close_outside,
             )
             self.listen, self.announce = at.listen, at.announce
 
@@ -176,11 +177,14 @@ class WifiPort:
             self._task = None
         self._told = {}
         self._close_native()
+        self._close_outside()
+        if self._station.home is not None:
+            self._station.home.deafen()
+
+    def _close_outside(self) -> None:
         for _, outside in self._outside.items():
             outside.close()
         self._outside = {}
-        if self._station.home is not None:
-            self._station.home.deafen()
 
     def _close_native(self) -> None:
         self.native = False
