@@ -151,4 +151,4 @@ def test_a_pico_w_with_a_home_agent_is_reached_by_all_away_and_at_home(tmp_path:
             reached()
             node = station.roamkey("status")["node"]
             assert not {"authenticator", "checksum", "cookie", "tunnel"} & set(node["drops"])
-            assert not node["fault"] and not node.get("parts"), node
+            assert not node.get("fault") and not node.get("parts"), node
