@@ -13,6 +13,7 @@ from sqlalchemy import insert, update
 from mip6 import keys as core
 from mip6 import messages, packets
 from mip6.bindings import updates, ways
+from mip6.homeagent import authenticator as mn_ha
 from mip6.limits import LIFETIME_UNIT_S
 from roamkey.correspondent.core.entries import Inbound
 from roamkey.registry import CONFIRMED, HOME_AGENT, SENT, Registry
@@ -82,7 +83,7 @@ class AtHomeAgent(Node):
     """The same, whose key is that of a home agent at the correspondent's address (RFC 4285)."""
 
     role = HOME_AGENT
-    _SIGNED = b"\x01" + core.SPI_OF_GENERATION_0.to_bytes(4, "big")
+    _SIGNED = b"\x01" + mn_ha.SPI_OF_GENERATION_0.to_bytes(4, "big")
 
     def update(self, sequence: int, care_of: bytes, inside: bool = False) -> Inbound:
         """A signed home registration from `care_of`, natively."""
@@ -95,7 +96,7 @@ class AtHomeAgent(Node):
             lifetime=LIFETIME_S // LIFETIME_UNIT_S,
         ).encode()
         home = self.home_address
-        mac = core.home_agent_authenticator(self.secrets.kcn, care_of, home, header)
+        mac = mn_ha.authenticator(self.secrets.kcn, care_of, home, header)
         header = messages.with_checksum(header[: -len(mac)] + mac, home, CORRESPONDENT.packed)
         option = packets.home_address_option(home, packets.MOBILITY)
         return Inbound(packets.DESTINATION_OPTIONS, option + header, care_of)
@@ -103,7 +104,7 @@ class AtHomeAgent(Node):
     def read(self, payload: bytes, care_of: bytes) -> tuple[int, int] | None:
         """As `Node.read`."""
         header = payload[packets.EXTENSION_OCTETS :]
-        if payload[8:24] != self.home_address or not core.verify_home_agent(
+        if payload[8:24] != self.home_address or not mn_ha.verify(
             self.secrets.kcn, care_of, self.home_address, header
         ):
             return None

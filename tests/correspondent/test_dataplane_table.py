@@ -38,7 +38,7 @@ def crowded(monkeypatch):
     monkeypatch.setattr(FakeSocket, "made", 0)
     sent = []
     table = Table(CN)
-    monkeypatch.setattr(table, "_open", lambda: FakeSocket(sent))
+    monkeypatch.setattr(table, "open", lambda protocol: FakeSocket(sent))
     return table, sent
 
 
@@ -163,7 +163,7 @@ def test_endpoints_share_one_socket_and_are_forgotten(monkeypatch):
     }  # fmt: skip
     moved.narrow(1300, 0)
     assert moved.mtu == 1300 - 48
-    monkeypatch.setattr(table, "_open", lambda: FakeSocket(sent))
+    monkeypatch.setattr(table, "open", lambda protocol: FakeSocket(sent))
     native = table.bind(address(1, 0xA), address(7, 2), 3)
     assert native is moved and native.outer is None and native.mtu > 1500
     sent.clear()
