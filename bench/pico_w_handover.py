@@ -30,8 +30,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from results import OUT
 from rich.console import Console
 from rich.table import Table
+from scripts import save
+from support.pico_w import TAPS, InReach  # bench/scripts.py finds it
 
 from roamkey.build import compile_board_files
 from roamkey.lab import sandbox
@@ -39,12 +42,10 @@ from roamkey.lab.conditions import Conditions
 from roamkey.lab.demo.correspondent import Correspondent
 from roamkey.lab.lans import CORRESPONDENT_ADDRESS, CORRESPONDENT_NAME
 from roamkey.lab.network import Network
-from roamkey.lab.pico_w import EmulatedPicoW
 from roamkey.lab.virtual_board.flash import RP2, FlashImage
 from roamkey.lab.wire import Wire
 
-_OUT = Path(__file__).parent / "out" / "pico_w_handover.json"
-_TAPS = {"visited1": "tap1", "visited2": "tap2"}
+_OUT = OUT / "pico_w_handover.json"
 _HOME_ADDRESS = "2001:db8:a::1:77"
 _WAIT_S = 600.0  # on the wall
 _STAY_S = 4.0  # in a network, by the board's clock
@@ -66,37 +67,23 @@ class Marks:
     over: list[float] = field(default_factory=list)
 
 
-class Rig:
+class Rig(InReach):
     """A board that runs the agent, provisioned, in reach of two networks."""
 
     def __init__(self, network: Network, uf2: Path, folder: Path, reach: list[str]) -> None:
         self.network = network
-        self._switch = network.namespace("switch")
         self._registry = folder / "registry.sqlite"
         self._reach = reach
         image = FlashImage(folder / "fs.bin", RP2)
         image.format()
-        known = [{"ssid": name, "priority": 0} for name in _TAPS]
+        known = [{"ssid": name, "priority": 0} for name in TAPS]
         files: dict[str, bytes | Path] = {**compile_board_files(folder / "mpy", "rp2")}
         image.write_files({**files, "/roamkey/networks": json.dumps(known).encode()})
         capture = folder / "wire.pcap"
         network.start_capture(capture)
         self.wire = Wire(capture)
-        self.board = EmulatedPicoW(uf2, image=image.path, networks=_TAPS, spawn=self._switch.popen)
+        super().__init__(network, uf2, image.path)
         self.correspondent = Correspondent(network, self._registry, folder / "correspondent.log")
-
-    def power_on(self) -> None:
-        """Boot, and plug the wired sides in."""
-        self.board.power_on()
-        for name in _TAPS:
-            self.plug(name, name)
-
-    def plug(self, ssid: str, network: str) -> None:
-        """Lead the wired side of a Wi-Fi network to a network of the laboratory."""
-        tap = _TAPS[ssid]
-        self._switch.set_ipv6(tap, disable_ipv6=1)
-        self._switch.set_bridge(tap, f"br-{network}")
-        self._switch.set_up(tap)
 
     def provision(self) -> None:
         """Give it keys, and start the correspondent."""
@@ -274,8 +261,6 @@ def measure(
             rig.board.lose_network("visited2")
             rig.bound(since)
             done, events = roam(rig, counts)
-    if os.environ.get("EVENTS"):
-        Path(os.environ["EVENTS"]).write_text("".join(json.dumps(e) + "\n" for e in events))
     first = next(event["ms"] for event in events if event["kind"] == "update")
     everything = [at for marks in done for at in (*marks.at, *marks.over)]
     found = {marks.kind: judge(marks, everything, events) for marks in done if marks.at}
@@ -333,13 +318,12 @@ def main() -> int:
     uf2, moves = Path(arguments.uf2), arguments.moves
     counts = {"move": moves, "back": moves // 2, "elsewhere": moves // 2, "replugged": moves // 2}
     found = measure(uf2, counts, {}, [])
-    behind_nat = {name: Conditions("ipv4") for name in _TAPS}
+    behind_nat = {name: Conditions("ipv4") for name in TAPS}
     ipv4 = measure(uf2, {"move": moves // 2}, behind_nat, ["--reach", CORRESPONDENT_NAME])
     found["ipv4"] = ipv4["move"]
     found["ipv4_power_to_update_ms"] = ipv4["power_to_update_ms"]
     show(found)
-    _OUT.parent.mkdir(parents=True, exist_ok=True)
-    _OUT.write_text(json.dumps(found, indent=2) + "\n")
+    save(_OUT, found)
     failed = missed(found)
     print(f"missed: {', '.join(failed)}" if failed else "every goal is reached")
     return bool(failed)

@@ -12,38 +12,20 @@ from pathlib import Path
 from typing import Any
 
 import serial
+from support.pico_w import InReach
 
-from roamkey.lab.network import Network
 from roamkey.lab.pico_w import EmulatedPicoW
 
 #: The board's MAC is the emulator's, so its addresses are known (RFC 4862).
 INTERFACE_ID = "210:18ff:fe00:2"
-_TAPS = {"visited1": "tap1", "visited2": "tap2"}
 _SENSOR = Path(__file__).parents[2] / "firmware" / "examples" / "sensor.py"
 _COMMAND_S = 900.0  # on the wall
 _HAMMER_EACH_S = 1.0  # on the wall
 _PATIENCE = "60"  # emulated seconds are a fraction of those on the wall
 
 
-class Station:
+class Station(InReach):
     """A Pico W with two Wi-Fi networks in reach, named as the laboratory's they belong to."""
-
-    def __init__(self, network: Network, uf2: Path, image: Path) -> None:
-        self._switch = network.namespace("switch")
-        self.board = EmulatedPicoW(uf2, image=image, networks=_TAPS, spawn=self._switch.popen)
-
-    def power_on(self) -> None:
-        """Boot, and plug the wired sides in (the first time makes them)."""
-        self.board.power_on()
-        for name in _TAPS:
-            self.plug(name, name)
-
-    def plug(self, ssid: str, network: str) -> None:
-        """Lead the wired side of a Wi-Fi network to a network of the laboratory."""
-        tap = _TAPS[ssid]
-        self._switch.set_ipv6(tap, disable_ipv6=1)
-        self._switch.set_bridge(tap, f"br-{network}")
-        self._switch.set_up(tap)
 
     def resetting(self) -> contextlib.AbstractContextManager[None]:
         """See `board_resetting`; the wired sides are plugged in again."""
