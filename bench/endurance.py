@@ -21,6 +21,7 @@ sys.path[:0] = [str(Path(__file__).parents[1] / "tests" / name) for name in ("co
 import peer  # noqa: E402
 from peer import CN, COA1, COA2, COA3, Correspondent, MemoryStore  # noqa: E402
 
+from mip6.bindings import silence  # noqa: E402
 from mip6.bindings.update_list import BindingUpdateList  # noqa: E402
 from mip6.bindings.uplinks import Uplinks  # noqa: E402
 from mip6.errors import Exhausted  # noqa: E402
@@ -161,7 +162,7 @@ def rogue(world: World) -> None:
         for address, preferred in ((COA1, turn % 2 == 0), (COA2, turn % 2 == 1)):
             new = uplinks.usable("wlan0", 1, address, world.clock, preferred, 1800)
             if new and world.bindings.care_of is not None:
-                world.bindings.verify(world.clock)
+                silence.verify(world.bindings, world.clock)
         best = uplinks.best(world.clock, world.bindings.care_of)
         assert best is not None
         world.bindings.attach(best[1], world.clock)

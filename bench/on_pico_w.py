@@ -118,7 +118,7 @@ class Moves:
         self.now += 60000
         for binding in self.bindings.bindings:
             binding.pace.begin(False, self.now)
-            binding._tries = 0  # by the first of its ways
+            binding.tries = 0  # by the first of its ways
 
     def move(self):
         """To an address never seen: the state machine's part of a move, no key is computed yet."""

@@ -9,8 +9,8 @@ import asyncio
 import os
 
 from . import addresses, clock, packets
-from .bindings.binding import KEEPALIVE_S
-from .bindings.update_list import BindingUpdateList, nowhere
+from .bindings import silence
+from .bindings.update_list import KEEPALIVE_S, BindingUpdateList, nowhere
 from .bindings.uplinks import Uplinks
 from .bindings.ways import over_ipv4
 from .compat import const
@@ -231,10 +231,10 @@ class Node:
 
     def _look_up(self, bindings: BindingUpdateList, now: int) -> None:
         """Look a name up where no way that is known leads anywhere."""
-        at = bindings.stuck_at()
+        at = silence.stuck_at(bindings)
         if at is None or now < at:
             return
-        name = bindings.ways.wanted(now, bindings.silent_since(now) is not None)
+        name = bindings.ways.wanted(now, silence.silent_since(bindings, now) is not None)
         if name is not None:
             self._looking = asyncio.create_task(self._resolve(bindings, name))
 
@@ -259,8 +259,8 @@ class Node:
         if self._verify_at is not None and now >= self._verify_at:
             self._verify_at = None
             if self.uplinks.beside(care_of):
-                bindings.verify(now)
-        since = bindings.silent_since(now)
+                silence.verify(bindings, now)
+        since = silence.silent_since(bindings, now)
         if since is not None:
             self.uplinks.silent(care_of, now, since)
 
@@ -271,9 +271,9 @@ class Node:
             for at in (self.bindings.wakes_at(), self.uplinks.wakes_at(now)):
                 if at is not None and at < soonest:
                     soonest = at
-            stuck = self.bindings.stuck_at()
+            stuck = silence.stuck_at(self.bindings)
             for at in (
-                self.bindings.silent_at(),
+                silence.silent_at(self.bindings),
                 self._verify_at,
                 stuck,
                 None if stuck is None else self.bindings.ways.wanted_at(),
@@ -406,10 +406,10 @@ class Node:
         if self.bindings is None:
             return
         now = self.now()
-        heard = self.bindings.heard_at()
+        heard = silence.heard_at(self.bindings)
         packet = self.bindings.receive(source, destination, next_header, payload, now)
         if packet is None:
-            if self.bindings.heard_at() != heard and self.bindings.care_of is not None:
+            if silence.heard_at(self.bindings) != heard and self.bindings.care_of is not None:
                 self.uplinks.answered(self.bindings.care_of)
             self.attend()
         elif not packet.checksum_ok():

@@ -16,7 +16,7 @@ import asyncio
 
 from . import addresses, packets
 from .bindings import states, ways
-from .bindings.binding import NO_WAY
+from .bindings.reasons import NO_WAY
 from .compat import const
 from .console.jsonrpc import INVALID_PARAMS, REFUSED, Refusal, some_params
 from .status import place_text, reason

@@ -4,7 +4,7 @@ A board has this file in memory only while somebody asks. No secrets here.
 """
 
 from .addresses import text
-from .bindings import binding, states, ways
+from .bindings import actions, reasons, states, ways
 from .compat import const
 from .keystore.ledger import warning
 from .keystore.records import DAMAGED, EMPTY, NO_COUNTER, READY, STORAGE_ERROR, UNFINISHED
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .agent import Agent
+    from .bindings.binding import Binding
     from .bindings.update_list import BindingUpdateList
     from .keystore.keystore import Keystore
     from .node import Node
@@ -32,13 +33,13 @@ KEYSTORE = {
     STORAGE_ERROR: "flash can't be read",
 }
 
-#: Why a binding isn't as the user wants it (binding.py).
+#: Why a binding isn't as the user wants it (reasons.py).
 _REASONS = {
-    binding.UNKEYED: "no key provisioned, and no home agent for return routability",
-    binding.SPENT: "every sequence number of every key is used: provision new keys",
-    binding.BINDING_ERROR: "the correspondent doesn't know Binding Updates (Binding Error 2)",
-    binding.NO_WAY: "no way from here: no IPv6, and no IPv4 address to reach it at",
-    binding.PARAMETER_PROBLEM: "the correspondent's host doesn't know Mobile IPv6 (ICMPv6 error)",
+    reasons.UNKEYED: "no key provisioned, and no home agent for return routability",
+    reasons.SPENT: "every sequence number of every key is used: provision new keys",
+    reasons.BINDING_ERROR: "the correspondent doesn't know Binding Updates (Binding Error 2)",
+    reasons.NO_WAY: "no way from here: no IPv6, and no IPv4 address to reach it at",
+    reasons.PARAMETER_PROBLEM: "the correspondent's host doesn't know Mobile IPv6 (ICMPv6 error)",
 }
 
 #: What the statuses of an acknowledgement mean to a person (RFC 6275 section 6.1.8).
@@ -92,7 +93,7 @@ def outlook(keystore: "Keystore", index: int, uses: int, elapsed: int) -> "dict[
     if elapsed < _DAY or not uses:
         assert keystore.credentials is not None
         uses = 1
-        elapsed = binding.renewed_after(1000 * keystore.credentials.peers[index].lifetime)
+        elapsed = actions.renewed_after(1000 * keystore.credentials.peers[index].lifetime)
     return {
         "uses_left": left,
         "generations_left": later,
@@ -107,7 +108,7 @@ def of_bindings(bindings: "BindingUpdateList", now: int) -> "list[dict[str, Any]
     return [_of_binding(entry, bindings.keystore, now) for entry in bindings.bindings]
 
 
-def _of_binding(entry: "binding.Binding", keystore: "Keystore", now: int) -> "dict[str, Any]":
+def _of_binding(entry: "Binding", keystore: "Keystore", now: int) -> "dict[str, Any]":
     left = entry.expires_at
     keyed = bool(keystore.credentials.peers[entry.index].generations)  # type: ignore[union-attr]  # there are
     answer: dict[str, Any] = {
@@ -131,14 +132,14 @@ def _of_binding(entry: "binding.Binding", keystore: "Keystore", now: int) -> "di
     return answer
 
 
-def _authorized(entry: "binding.Binding", keyed: bool) -> str:
+def _authorized(entry: "Binding", keyed: bool) -> str:
     """What authorizes updates there; "nothing": the home agent has no key."""
     if keyed:
         return "static key"
     return "return routability" if hasattr(entry, "procedure") else "nothing"
 
 
-def _endpoint(entry: "binding.Binding") -> str | None:
+def _endpoint(entry: "Binding") -> str | None:
     """Where datagrams of a way inside UDP go: "192.0.2.1:4191", "[2001:db8::1]:4191"; or None."""
     if entry.way is None or entry.way[2] is None:
         return None

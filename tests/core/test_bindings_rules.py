@@ -17,7 +17,7 @@ from peer import (
 from test_bindings import bound, state
 
 from mip6 import keys, messages, packets
-from mip6.bindings import updates
+from mip6.bindings import silence, updates
 from mip6.bindings.update_list import BindingUpdateList
 from mip6.status import of_bindings
 
@@ -486,18 +486,22 @@ def test_a_silent_address_is_told_and_one_answer_is_enough():
     cn = Correspondent()
     bindings.attach(COA1, 0)
     sent = drain(bindings, 0)
-    assert bindings.silent_at() is None and bindings.silent_since(2500) is None
+    assert silence.silent_at(bindings) is None and silence.silent_since(bindings, 2500) is None
     drain(bindings, 1500)
-    assert bindings.silent_at() == 2500
-    assert bindings.silent_since(2499) is None and bindings.silent_since(2500) == 0
+    assert silence.silent_at(bindings) == 2500
+    assert (
+        silence.silent_since(bindings, 2499) is None and silence.silent_since(bindings, 2500) == 0
+    )
     receive(bindings, cn.answer(cn.read(sent[0])), 2510)
-    assert bindings.silent_since(4000) is None  # the other may be away: the address is not
+    assert (
+        silence.silent_since(bindings, 4000) is None
+    )  # the other may be away: the address is not
 
 
 def test_another_router_has_the_node_look_whether_its_address_works():
     bindings, cn, _ = bound()
     for now in range(1000, 9000, 100):
-        bindings.verify(now)
+        silence.verify(bindings, now)
         for packet in drain(bindings, now):
             receive(bindings, cn.answer(cn.read(packet)), now + 40)
     assert counter_of(bindings.keystore, 0).peek <= 3  # seldom, whoever advertises

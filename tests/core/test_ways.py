@@ -4,7 +4,7 @@ from peer import CN, COA1, COA2, HOME, Correspondent, drain, keystore, receive
 from test_bindings import state
 
 from mip6 import addresses, messages, packets
-from mip6.bindings import ways
+from mip6.bindings import silence, ways
 from mip6.bindings.update_list import BindingUpdateList
 
 IPV4 = addresses.parse("10.0.0.5")
@@ -258,7 +258,7 @@ def test_a_keepalive_costs_no_number_where_the_platform_refuses_it():
     sequence = bindings.find(CN).sequence
     assert len(drain(bindings, now + 25000)) == 1
     bindings.unsent()
-    assert bindings.find(CN)._unused is None and bindings.find(CN).sequence == sequence
+    assert bindings.find(CN).unused is None and bindings.find(CN).sequence == sequence
 
 
 def test_how_often_is_said_by_nat_detection_and_by_the_user():
@@ -401,7 +401,7 @@ def test_a_name_is_looked_up_where_nothing_else_leads_on():
     bindings, _ = node(reach=[("here.example", 4191)])
     bindings.attach(IPV4, 0, None, "net")
     assert drain(bindings, 0) == []
-    assert bindings.stuck_at() <= 0 and bindings.ways.wanted(0, False) == "here.example"
+    assert silence.stuck_at(bindings) <= 0 and bindings.ways.wanted(0, False) == "here.example"
     assert not bindings.ways.learn("here.example", [], 0)
     assert bindings.ways.wanted(0, False) is None and bindings.ways.wanted_at() == 2000
     assert not bindings.ways.learn("here.example", [], 2000, 5000)  # all stood still

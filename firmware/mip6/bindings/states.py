@@ -29,7 +29,7 @@ where it is the one that the correspondent accepted and still holds), the home a
 uplink (`home`), no address (`lost`), `shutdown`; `away` and `home` come again when a pause in
 `unsupported` or `blocked` ends. From the clock: `transmit`, `refresh`, `expired`, `again` (a pause
 in `barred` ends).
-From the network, after the checks in update_list.py: an authentic acknowledgement that is
+From the network, after the checks in answers.py: an authentic acknowledgement that is
 `accepted`, `rejected` or `barring`, or says that the update was `outdated`: its number (status
 135), or the nonces of return routability (136 to 138, which nothing can authenticate); the
 unauthenticated

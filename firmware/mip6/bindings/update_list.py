@@ -5,8 +5,7 @@ Its user says which address that is (`attach`, `detach`), hands over every packe
 (`receive`) and, whenever `wakes_at` has come and after every other call, draws packets with
 `next_packet` until there is none. Packets are made when they are drawn: the first correspondent's
 update is on its way before the second's is computed. The states and what moves between them stand
-in states.py, what each action does in binding.py; here is what stands between the network and the
-table: which message is which event, and which is none because a check failed.
+in states.py, what each action does in actions.py; which message is which event in answers.py.
 
 No I/O: `now` is an argument, a whole number of milliseconds of a clock that never goes back.
 """
@@ -15,7 +14,10 @@ from .. import addresses, messages, packets
 from ..compat import const
 from ..errors import Violation
 from . import states
-from .binding import BINDING_ERROR, KEEPALIVE_S, PARAMETER_PROBLEM, Binding
+from .answers import acknowledgement, binding_error, parameter_problem, unproven
+from .binding import Binding
+from .complaints import complaint
+from .series import add_ways
 from .ways import Ways
 
 TYPE_CHECKING = const(False)
@@ -26,20 +28,9 @@ if TYPE_CHECKING:
     from ..keystore.keystore import Keystore
     from ..protocols import Emit, Octets, Outgoing
 
-# ICMPv6, RFC 4443
-_PARAMETER_PROBLEM = const(4)
-_UNRECOGNIZED_NEXT_HEADER = const(1)
-_ICMP_ERROR_OCTETS = const(8)
-_ERRONEOUS_HEADER_FIELD = const(0)
-_QUOTED_MAX = const(1232)  # an ICMPv6 error is no longer than 1280 octets with its IPv6 header
-
-_SILENCE_MS = const(2500)  # two updates unanswered for so long: the way may lead nowhere
+KEEPALIVE_S = const(25)  # where the correspondent names no other
 _COMPLAINTS_MS = const(1000)  # between errors that we send
 _NEVER = const(-10000000)
-
-
-#: Statuses after which no update is sent for a day (RFC 6275 section 11.7.3).
-_BARRING = (messages.ADMINISTRATIVELY_PROHIBITED, messages.HOME_REGISTRATION_NOT_SUPPORTED)
 
 
 def nowhere(kind: str, subject: bytes | None, detail: object) -> None:
@@ -147,7 +138,7 @@ class BindingUpdateList:
     def more_ways(self, now: int) -> None:
         """A name was looked up, and there is news."""
         for binding in self.bindings:
-            binding.more_ways(now)
+            add_ways(binding, now)
 
     def detach(self, now: int) -> None:
         """There is no address to use."""
@@ -211,42 +202,6 @@ class BindingUpdateList:
         """The platform refused the packet drawn last: it costs no number."""
         if self._drawn is not None:
             self._drawn.unsent()
-
-    def silent_at(self) -> "int | None":
-        """When it is time to look whether the address in use brings answers, or None."""
-        found = None
-        for binding in self.bindings:
-            if binding.pace.unanswered > 1 and self.care_of != self.home_address:
-                at = binding.pace.since + _SILENCE_MS
-                found = at if found is None else min(at, found)
-        return found
-
-    def silent_since(self, now: int) -> "int | None":
-        """Since when updates go unanswered, where no correspondent has answered meanwhile."""
-        at = self.silent_at()
-        if at is None or now < at:
-            return None
-        since = at - _SILENCE_MS
-        return since if all(one.heard_at < since for one in self.bindings) else None
-
-    def stuck_at(self) -> int | None:
-        """When a correspondent can't be reached by any way that is known; None: not so far."""
-        soonest = None
-        for binding in self.bindings:
-            at = binding.stuck_at()
-            if at is not None and (soonest is None or at < soonest):
-                soonest = at
-        return soonest
-
-    def heard_at(self) -> int:
-        """When a correspondent last answered authentically."""
-        return max(binding.heard_at for binding in self.bindings)
-
-    def verify(self, now: int) -> None:
-        """Another router is on the link: see whether the address in use still leads anywhere."""
-        for binding in self.bindings:
-            if binding.usable and binding.unproven(now):
-                binding.feed(states.REQUESTED, now)
 
     def serves(self, destination: bytes) -> bool:
         """Whether data may ever go there: to a correspondent."""
@@ -317,7 +272,7 @@ class BindingUpdateList:
         """
         try:
             if next_header == packets.ICMPV6:
-                self._icmp(payload, now)
+                parameter_problem(self, payload, now)
                 return None
             packet = self._read(source, destination, next_header, payload)
             if packet.protocol != packets.MOBILITY:
@@ -368,134 +323,28 @@ class BindingUpdateList:
     ) -> None:
         """What a correspondent says."""
         if message.kind == messages.BINDING_ERROR:
-            self._binding_error(binding, packet, message, now)
+            binding_error(self, binding, packet, message, now)
             return
         if packet.logical_destination != self.home_address:
             raise Violation("not for the home address", "mobility message to another address")
         if message.kind == messages.BINDING_ACKNOWLEDGEMENT:
             self._acknowledgement(binding, packet, message, now)
         elif message.kind == messages.BINDING_REFRESH_REQUEST:
-            self._unproven(binding, states.REQUESTED, now)
+            unproven(binding, states.REQUESTED, now)
         else:
             raise Violation("unexpected", "a message that a mobile node doesn't take")
+
+    _acknowledgement = acknowledgement
 
     def _complain(
         self, packet: "packets.Packet", whole: "tuple[int, Octets]", reason: str, now: int
     ) -> None:
-        """What RFC 6275 section 9.2 wants to be answered, once a second at most.
-
-        `whole`: the packet's first next header, and what follows the IPv6 header.
-        """
-        inside = whole[0] >= packets.ENCAPSULATED  # of a datagram: nothing is due there
-        if inside or now - self._complained_at < _COMPLAINTS_MS or packet.destination[0] == 0xFF:
-            return
-        if reason == "message type":
-            protocol, at = packets.MOBILITY, messages.CHECKSUM_AT
-            error = bytearray((packets.NO_NEXT_HEADER, 2, messages.BINDING_ERROR, 0, 0, 0))
-            error.extend(bytes((messages.UNRECOGNIZED_MESSAGE, 0)))
-            error.extend(packet.home_address or bytes(16))
-        elif reason == "payload protocol":
-            protocol, at = packets.ICMPV6, 2
-            next_header, octets = whole
-            pointer = packets.IPV6_HEADER_OCTETS + len(octets) - len(packet.payload)
-            error = bytearray((_PARAMETER_PROBLEM, _ERRONEOUS_HEADER_FIELD, 0, 0))
-            error.extend(pointer.to_bytes(4, "big"))
-            error.extend(
-                packets.ipv6_header(packet.source, packet.destination, next_header, len(octets))
-            )
-            error.extend(octets[: _QUOTED_MAX - packets.IPV6_HEADER_OCTETS])
-        else:
-            return
-        value = packets.checksum(packet.destination, packet.source, protocol, error)
-        error[at] = value >> 8
-        error[at + 1] = value & 255
-        self._reply = packet.destination, packet.source, protocol, error
-        self._complained_at = now
-
-    def _acknowledgement(
-        self, binding: "Binding", packet: "packets.Packet", message: "messages.Message", now: int
-    ) -> None:
-        behind = message.status == messages.SEQUENCE_OUT_OF_WINDOW
-        if behind:
-            fresh = message.sequence >= binding.numbers.peek(binding.index)
-            event = states.OUTDATED
-        else:
-            fresh = binding.pace.sent_at(message.sequence) is not None
-            accepted = message.status < 128 and (message.lifetime or binding.deleting)
-            if message.status == messages.NOT_HOME_AGENT and binding is self.home_agent:
-                accepted = binding.deleting  # there is none any more (RFC 6275 section 10.3.2)
-            event = states.ACCEPTED if accepted else states.REJECTED
-            if message.status in _BARRING:
-                event = states.BARRING
-        if not fresh or not states.knows(binding.state, event):
-            replayed = not behind and message.sequence == binding.accepted
-            raise Violation("replayed" if replayed else "old sequence", "not an answer to us")
-        if not binding.authentic(message.sequence, packet.payload):
-            if message.option(messages.BINDING_AUTHORIZATION_DATA) is None:
-                binding.unsigned(now)
-            raise Violation("authenticator", "wrong authenticator")
-        self.emit("acknowledged", binding.correspondent, message.status)
-        binding.heard_at = now
-        binding.pace.unanswered = 0
-        if behind:
-            binding.feed(event, now, message)
-        else:
-            binding.feed(event, now, (message, binding.pace.sent_at(message.sequence)))
-
-    def _binding_error(
-        self, binding: "Binding", packet: "packets.Packet", message: "messages.Message", now: int
-    ) -> None:
-        if message.home_address != self.home_address:
-            raise Violation("not for the home address", "Binding Error for another home address")
-        if message.status == messages.UNKNOWN_BINDING:
-            if binding.state == states.REGISTERING:
-                binding.before = None  # the correspondent takes nothing from there any more
-            self._unproven(binding, states.UNKNOWN, now)
-        elif message.status == messages.UNRECOGNIZED_MESSAGE:
-            self._refuse_proven(binding)
-            binding.feed(states.UNRECOGNIZED, now, BINDING_ERROR)
-        else:
-            raise Violation("unexpected", "Binding Error of unknown status")
-
-    def _refuse_proven(self, binding: Binding) -> None:
-        """Who answered under the key knows Mobile IPv6, whatever anybody says."""
-        if binding.heard_at != _NEVER:
-            raise Violation("unexpected", "not believed of a correspondent that has answered")
-        if len(binding.ways) > 1:
-            raise Violation("unexpected", "another way may lead to the correspondent")
-
-    def _unproven(self, binding: "Binding", event: int, now: int) -> None:
-        """An event that anybody could have caused may cost a sequence number only now and then."""
-        if states.row(binding.state, event)[0] != states.DROP and not binding.unproven(now):
-            raise Violation("too soon", "unauthenticated request again")
-        binding.feed(event, now)
-
-    def _icmp(self, payload: "Octets", now: int) -> None:
-        """A Parameter Problem counts if it quotes our last update whole, its MAC included.
-
-        Codes 0 and 2 come from any kernel without Mobile IPv6, even if a program beside it
-        understands us (RFC 6275 section 11.3.5 means those without one).
-        """
-        problem = memoryview(payload)
-        if len(problem) < _ICMP_ERROR_OCTETS + packets.IPV6_HEADER_OCTETS:
-            raise Violation("truncated", "ICMPv6 error too short")
-        if problem[0] != _PARAMETER_PROBLEM or problem[1] != _UNRECOGNIZED_NEXT_HEADER:
-            raise Violation("expected parameter problem", "the kernel there has no Mobile IPv6")
-        quoted = problem[_ICMP_ERROR_OCTETS:]
-        binding = self.find(bytes(quoted[24:40]))
-        if binding is None or quoted[8:24] != binding.update.source:
-            raise Violation("unexpected", "ICMPv6 error about a stranger's packet")
-        update = binding.update
-        octets = len(update.payload)
-        if quoted[6] != update.next_header or quoted[40 : 40 + octets] != update.payload:
-            raise Violation("unexpected", "ICMPv6 error about something else than our update")
-        # It points at the octet that says 135, or at the header that this octet announces.
-        pointer = int.from_bytes(bytes(problem[4:8]), "big")
-        expected = (6, 40) if update.next_header == packets.MOBILITY else (40, 64)
-        if pointer not in expected:
-            raise Violation("unexpected", "ICMPv6 error about something else than mobility")
-        self._refuse_proven(binding)
-        binding.feed(states.UNRECOGNIZED, now, PARAMETER_PROBLEM)
+        """Have the sender of what can't be read told so, once a second at most."""
+        if now - self._complained_at >= _COMPLAINTS_MS:
+            reply = complaint(packet, whole, reason)
+            if reply is not None:
+                self._reply = reply
+                self._complained_at = now
 
     def drop(self, reason: str) -> None:
         """Count what was dropped."""

@@ -94,11 +94,11 @@ class HomeRegistration(Binding):
     def _ready_keys(self) -> "updates.PreparedKeys":
         generation, key = self.numbers.current(self.index)
         if self.keys is None or generation != self.generation:
-            self._owner.emit("generation", self.correspondent, generation)
+            self.owner.emit("generation", self.correspondent, generation)
             self.generation = generation
             assert key is not None
             spi = mn_ha.SPI_OF_GENERATION_0 + generation
-            self.update = _Registration(self._owner.home_address, self.correspondent, spi)
+            self.update = _Registration(self.owner.home_address, self.correspondent, spi)
             self.keys = _Key(key)  # type: ignore[assignment]  # as above
         return self.keys  # type: ignore[return-value]  # as above
 
@@ -107,7 +107,7 @@ class HomeRegistration(Binding):
         if not self.keyed:
             return True
         way = self.pace.way_of(sequence)
-        key, home = self._ready_keys().deletion(), self._owner.home_address
+        key, home = self._ready_keys().deletion(), self.owner.home_address
         ways = self.ways if way is None else [way]
         return any(mn_ha.verify(key, one[1], home, header) for one in ways)
 
@@ -118,7 +118,7 @@ class HomeRegistration(Binding):
         `data_way` is there."""
         assert self.data_way is not None
         _, care_of, outer, port = self.data_way
-        whole = packets.ipv6_header(self._owner.home_address, destination, protocol, len(payload))
+        whole = packets.ipv6_header(self.owner.home_address, destination, protocol, len(payload))
         whole += payload
         if outer is None:
             return care_of, self.correspondent, packets.IPV6, whole

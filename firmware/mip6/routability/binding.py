@@ -57,7 +57,7 @@ class RoutedBinding(Binding):
 
     procedure: Procedure
     update: _Update
-    _owner: "HomeUpdateList"
+    owner: "HomeUpdateList"
 
     def __init__(self, owner: "HomeUpdateList", index: int, peer: "Peer", now: int) -> None:
         Binding.__init__(self, owner, index, peer, now)
@@ -95,14 +95,14 @@ class RoutedBinding(Binding):
         else:
             packet = Binding.run(self, now)
             if packet is not None and packet[2] == packets.MOBILITY:  # in the home address's name
-                return self._owner.by_home_way(packet[1], packet[2], packet[3])
+                return self.owner.by_home_way(packet[1], packet[2], packet[3])
             if packet is not None:
                 return packet
         return self._test(now)
 
     def _give_way(self, now: int) -> None:
         """What updates or their answers take doesn't pass: the home agent stands for the node."""
-        agent = self._owner.home_agent
+        agent = self.owner.home_agent
         if agent is not None and agent.usable:
             self._vain = True
             self.feed(states.HOME, now)
@@ -110,13 +110,13 @@ class RoutedBinding(Binding):
     def _ready(self, now: int) -> bool:
         """Whether an update can be made and may leave."""
         if self.deleting:
-            return self.procedure.can_delete(now) and self._owner.has_home_way()
+            return self.procedure.can_delete(now) and self.owner.has_home_way()
         return self.procedure.ready(now)
 
     def _test(self, now: int) -> "Outgoing | None":
         """The test that is due, on its way: the home address's through the home agent (section
         11.6.1), at home without."""
-        owner = self._owner
+        owner = self.owner
         due = self.procedure.run(now, owner.has_home_way())
         if due is None:
             return None
@@ -137,7 +137,7 @@ class RoutedBinding(Binding):
         A Home Test comes through the home agent, to the home address; a Care-of Test to the
         care-of address, and nothing is between (RFC 6275 section 11.6.2).
         """
-        owner = self._owner
+        owner = self.owner
         home = packet.payload[_KIND_AT] == messages.HOME_TEST
         if home:
             there = packet.logical_destination == owner.home_address
@@ -149,7 +149,7 @@ class RoutedBinding(Binding):
         if not self.procedure.receive(HOME if home else CARE_OF, packet.payload):
             raise Violation("cookie", "a test's answer that nobody asked for")
         self.heard_at = now
-        self._aimed = None  # the next update is made under other tokens
+        self.aimed = None  # the next update is made under other tokens
         self._waiting = False
         owner.emit("tested", self.correspondent, "home" if home else "care-of")
 
@@ -160,7 +160,7 @@ class RoutedBinding(Binding):
             self.transmit_at = None
         soonest = Binding.wakes_at(self)
         self.transmit_at = at
-        test = self.procedure.wakes_at(self._owner.has_home_way(), self.usable)
+        test = self.procedure.wakes_at(self.owner.has_home_way(), self.usable)
         if soonest is None or (test is not None and test < soonest):
             return test
         return soonest
@@ -178,7 +178,7 @@ class RoutedBinding(Binding):
     def attach(self, event: int, now: int, moved: bool) -> None:
         """As Binding.attach; where no way leads here it is as at home."""
         stood_for = self.state == states.RETURNING or self.state == states.AT_HOME
-        if event == states.AWAY and not self._owner.ways.of(self.index):
+        if event == states.AWAY and not self.owner.ways.of(self.index):
             event = states.HOME
         if stood_for and self._vain and not moved:
             return
@@ -190,26 +190,29 @@ class RoutedBinding(Binding):
         else:
             Binding.attach(self, event, now, moved)
 
-    def _begin(self, now: int) -> None:
-        Binding._begin(self, now)
+    def begin(self, now: int) -> None:
+        """As Binding.begin; a binding is deleted in the home address's name where no way is."""
+        Binding.begin(self, now)
         if self.deleting and (self._vain or not self.ways):
-            self.way = (ways.NATIVE, self._owner.home_address, None, 0)
+            self.way = (ways.NATIVE, self.owner.home_address, None, 0)
             self.ways = [self.way]
             self.transmit_at = self.pace.allowed(now)
             self.why = None
-        away = self.way is not None and self.way[1] != self._owner.home_address
+        away = self.way is not None and self.way[1] != self.owner.home_address
         self.procedure.aim(self.way[1] if self.way is not None and away else None)
 
-    def _halt(self) -> None:
-        Binding._halt(self)
+    def halt(self) -> None:
+        """As Binding.halt; so are the tests."""
+        Binding.halt(self)
         self._waiting = False
         self.procedure.cease()
 
-    def _aim(self, way: "Way", now: int) -> None:
+    def aim(self, way: "Way", now: int) -> None:
+        """As Binding.aim, under the tokens of now."""
         units = 0 if self.deleting else self._lifetime(way, now)
         self.update.aim(way, self.procedure.key(self.deleting), units)
         self.update.name(self.procedure.indices(self.deleting))
-        self._aimed = way
+        self.aimed = way
 
     def authentic(self, sequence: int, header: "Octets") -> bool:
         """Whether an acknowledgement was made under the key of the update sent last."""
@@ -223,6 +226,6 @@ class RoutedBinding(Binding):
         """The correspondent doesn't know a nonce any more: test again, send again."""
         assert self.sequence is not None
         self.procedure.refused(message.status)
-        self._aimed = None
+        self.aimed = None
         message.sequence = self.sequence  # nothing was wrong with that: go on behind it
         self.feed(states.OUTDATED, now, message)

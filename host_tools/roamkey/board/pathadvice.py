@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address
 from typing import Any
 
-from mip6.bindings.binding import KEEPALIVE_S
+from mip6.bindings.update_list import KEEPALIVE_S
 from mip6.bindings.ways import NAMES
 from roamkey.board.path import Told
 
