@@ -90,7 +90,7 @@ def answer_tests(node, binding):
     for kind, destination in ((3, home), (4, care_of)):
         header = bytearray(24)
         header[0], header[1], header[2], header[7] = 59, 2, kind, 1
-        header[8:16] = binding.procedure._tests[kind - 3].cookie
+        header[8:16] = binding.procedure.tests[kind - 3].cookie
         value = packets.checksum(correspondent, destination, 135, header)
         header[4:6] = value.to_bytes(2, "big")
         if kind == 3:

@@ -6,6 +6,9 @@ silence: a binding of a short lifetime, an echo request, so that the corresponde
 binding as in use, and then nothing, until it asks for a new one shortly before the end (RFC 6275
 section 9.5.5). Its request comes in by the same port, or doesn't.
 
+A correspondent without a key is tried by new tests of both addresses (RFC 6275 section 5.2.5),
+too: which of them is answered tells where it fails.
+
 Each update takes a number, and a token of the budget (keystore/budget.py). Whatever becomes of the
 check, the node goes on: what is left of a trial is an update that is sent again.
 
@@ -110,6 +113,7 @@ class PathCheck:
         answer["state"] = states.STATES[binding.state]
         answer["reason"] = reason(binding.why)
         answer["at_home"] = bindings.attachment == states.HOME
+        answer["stood_for"] = self._stood_for(bindings)
         answer["ipv6"] = _text(known.ipv6)
         answer["ipv4"] = _text(known.ipv4)
         answer["native"] = known.native
@@ -120,6 +124,13 @@ class PathCheck:
         answer["ways"] = self._ways
         answer["silences"] = self._silences
         return answer
+
+    def _stood_for(self, bindings: "BindingUpdateList") -> bool:
+        """Whether data go through the home agent now, for want of a way of their own."""
+        agent, binding = bindings.home_agent, self._binding
+        if agent is None or binding is agent or bindings.attachment != states.AWAY:
+            return False
+        return binding.data_way is None and agent.data_way is not None
 
     def _end(self) -> None:
         if self._task is not None:
@@ -171,10 +182,12 @@ class PathCheck:
 
     async def _try_ways(self) -> None:
         """Each way once, the best first; in the end the best that passed is in use."""
-        self._ready()
         bindings, binding = self._bindings, self._binding
         assert bindings is not None
         found = bindings.ways.by_merit(binding.index)[:_WAYS_MAX]
+        if found and bindings.attachment == states.AWAY and binding.state in _AS_AT_HOME:
+            binding.attach(states.AWAY, self._node.now(), True)  # given up, for an hour
+        self._ready()
         if not found:
             raise _Over(reason(NO_WAY))
         for way in found:
@@ -196,7 +209,8 @@ class PathCheck:
 
     async def _try(self, way: "Way") -> "dict[str, Any]":
         """Updates by one way alone, until one is answered, for two seconds at most."""
-        binding, node = self._binding, self._node
+        bindings, binding, node = self._bindings, self._binding, self._node
+        assert bindings is not None
         self._ready()
         now = node.now()
         if binding.state == states.BOUND:
@@ -205,6 +219,7 @@ class PathCheck:
         binding.pace.prompt = 0  # of other ways: a trial is two updates, each may take a second
         binding.transmit_at = binding.pace.begin(False, now)
         sent, unsent = binding.pace.sent, node.unsent
+        tests = self._begin_tests(now)
         node.attend()
         until = now + _TRIAL_MS
         while binding.state != states.BOUND and node.now() < until:
@@ -212,7 +227,7 @@ class PathCheck:
             self._ready()
         updates = binding.pace.sent - sent
         answered = binding.state == states.BOUND
-        return {
+        told: "dict[str, Any]" = {
             "answered": answered,
             "updates": updates,
             "refused": 0 < updates <= node.unsent - unsent,  # by the platform: it never left
@@ -221,6 +236,22 @@ class PathCheck:
             "round_trip_ms": binding.round_trip if answered else None,
             "nat": binding.nat if answered else None,
         }
+        if tests:
+            home, care_of = [test.made_at >= now for test in tests]
+            there = bindings.has_home_way()  # type: ignore[attr-defined]  # a home agent's list
+            told["tests"] = {"home": home if home or there else None, "care_of": care_of}
+        return told
+
+    def _begin_tests(self, now: int) -> "tuple[Any, ...]":
+        """Those of a correspondent without a key, begun anew; tokens that are there serve on."""
+        binding = self._binding
+        if not hasattr(binding, "procedure"):
+            return ()
+        tests = binding.procedure.tests
+        for test in tests:
+            test.end()
+            test.begin(now, self._bindings.random)  # type: ignore[union-attr]  # as above
+        return tests  # type: ignore[no-any-return]  # a RoutedBinding's
 
     # How long a port is kept
 
@@ -296,6 +327,7 @@ class _Over(Exception):
 
 
 _TRYING = (states.REGISTERING, states.REFRESHING)
+_AS_AT_HOME = (states.RETURNING, states.AT_HOME)
 
 
 def _text(address: bytes | None) -> str | None:

@@ -34,12 +34,16 @@ def path(*ways: dict[str, Any], arrived: Any = nobody_knows, **more: Any) -> pat
     """What is said of one check."""
     reach = more.pop("reach", ["192.0.2.1:4191"])
     why = more.pop("why", "")
+    agent, authorized = more.pop("agent", None), more.pop("authorized", "static key")
     check = {
         "correspondent": CN, "state": "bound", "way": None, "at_home": False, "problem": "",
         "ipv6": "2001:db8:1::5", "ipv4": "10.0.0.5", "native": True, "names": {},
         "ways": list(ways), "silences": [], **more,
     }  # fmt: skip
-    told = Told("b0a2d", "2001:db8:a::1", why, {check["correspondent"]: reach}, [check], 0)
+    whom = check["correspondent"]
+    told = Told(
+        "b0a2d", "2001:db8:a::1", why, {whom: reach}, [check], 0, agent, {whom: authorized}
+    )  # fmt: skip
     (found,) = pathadvice.judge(told, arrived)
     return found
 
@@ -112,6 +116,51 @@ def test_why_a_way_was_not_there_to_be_tried() -> None:
     assert "cn.example" in of(found, "udp4").found and "resolver" in of(found, "udp4").ask
     found = path(tried("native"), reach=[], way="native")
     assert "its own address alone" in of(found, "udp4").found and not of(found, "udp4").ask
+
+
+def test_a_silent_home_agent_is_named_with_what_was_tried() -> None:
+    told = path(tried("native", False), tried("udp4", False), agent=CN, ipv6="2001:db8:1::5")
+    assert told.role == "home agent" and not told.reached
+    said = pathadvice.summary(told)
+    assert f"the home agent {CN} is silent by native and udp4" in said
+    assert "roamkey home-agent status" in said and "correspondent" not in said
+    assert "home-agent status" in of(told, "udp4").ask
+    told = path(tried("native"), agent=CN, way="native")
+    assert pathadvice.summary(told) == "the board is registered by native: it works"
+
+
+@pytest.mark.parametrize(
+    ("tests", "found", "ask"),
+    [
+        ((False, False), "neither the home test nor the care-of test", "return routability"),
+        ((True, False), "care-of test isn't answered", "Mobility Headers (protocol 135)"),
+        ((False, True), "the home test isn't answered", "roamkey home-agent status"),
+        ((None, True), "waits for the home agent", "see to the home agent first"),
+        ((True, True), "no answer", "destination options, and in with routing headers"),
+    ],
+)
+def test_which_test_of_a_correspondent_without_a_key_fails(
+    tests: tuple[bool | None, bool], found: str, ask: str
+) -> None:
+    def arrived(correspondent: str, generation: int, numbers: range) -> bool:
+        raise AssertionError("there are no events of that")
+
+    told = path(
+        tried("native", False, tests={"home": tests[0], "care_of": tests[1]}, generation=None),
+        authorized="return routability", arrived=arrived, reach=[],
+    )  # fmt: skip
+    assert [one.way for one in told.ways] == ["native"]  # inside UDP there is none without a key
+    assert found in of(told, "native").found and ask in of(told, "native").ask
+    assert not told.reached and "correspondent runs" in pathadvice.summary(told)
+    passing = path(tried("native", tests={"home": False, "care_of": False}), way="native",
+                   authorized="return routability")  # fmt: skip
+    assert passing.reached and of(passing, "native").verdict == PASSES
+
+
+def test_what_goes_through_the_home_agent_is_reached() -> None:
+    told = path(problem="home", state="home", stood_for=True, authorized="return routability")
+    assert told.reached and told.through_home_agent
+    assert "through the home agent" in pathadvice.summary(told)
 
 
 def silence(seconds: float, heard: bool | None, data: bool = True) -> dict[str, Any]:

@@ -17,7 +17,13 @@ from support.nft import NEEDS_NFT
 from roamkey.correspondent import view
 from roamkey.correspondent.dataplane import tun
 from roamkey.lab.conditions import Conditions
-from roamkey.lab.lans import CORRESPONDENT_ADDRESS, CORRESPONDENT_IPV4, ROUTER_OUTSIDE_IPV4
+from roamkey.lab.lans import (
+    CORRESPONDENT_ADDRESS,
+    CORRESPONDENT_IPV4,
+    HOME_AGENT_ADDRESS,
+    KEYLESS_ADDRESS,
+    ROUTER_OUTSIDE_IPV4,
+)
 from roamkey.lab.network import Network
 from roamkey.lab.scene import HOME_ADDRESS, Scene
 from roamkey.waiting import until
@@ -152,3 +158,82 @@ def forget_in_a_silence(scene: Scene) -> None:
     assert until(brief, 60)
     time.sleep(1)
     scene.network.forget_ports()
+
+
+@pytest.fixture
+def accompanied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
+    """With a home agent, and a correspondent without a key."""
+    if tun.refusal():
+        pytest.skip(tun.refusal())
+    monkeypatch.setenv("ROAMKEY_REGISTRY", str(tmp_path / "registry.sqlite"))
+    with (
+        Network(networks=CHECKED, home_agent=True) as network,
+        Scene(tmp_path, network, reach=REACH) as made,
+    ):
+        yield made
+
+
+def paths_of(scene: Scene, roamkey: Roamkey) -> tuple[int, dict[str, dict[str, Any]]]:
+    """The exit code of a check, and the path of each, by address."""
+    code, out, error = roamkey("doctor", "--port", scene.board.port, "--path", "--json")
+    told = checked("doctor", out)
+    assert error == "" and (code == 0) == told["reached"], error
+    return code, {one["correspondent"]: one for one in told["paths"]}
+
+
+def all_bound(scene: Scene) -> bool:
+    return all(one["state"] == "bound" for one in scene.status()["node"]["bindings"])
+
+
+def test_a_silent_home_agent_and_a_silent_correspondent_without_a_key(
+    accompanied: Scene, roamkey: Roamkey
+) -> None:
+    scene = accompanied
+    scene.move("both")
+    assert until(lambda: all_bound(scene), 40)
+    code, paths = paths_of(scene, roamkey)
+    agent, keyless = paths[HOME_AGENT_ADDRESS], paths[KEYLESS_ADDRESS]
+    assert code == 0
+    assert (agent["role"], agent["authorized_by"]) == ("home agent", "static key")
+    assert verdicts(agent) == {"native": "passes", "udp6": "passes", "udp4": "passes"}
+    assert (keyless["role"], keyless["authorized_by"]) == ("correspondent", "return routability")
+    assert verdicts(keyless) == {"native": "passes"}
+    assert paths[CORRESPONDENT_ADDRESS]["role"] == "correspondent"
+
+    # What updates take doesn't pass here: the home agent stands for the node, inside UDP.
+    scene.move("nodst")
+    assert until(lambda: stood_for(scene), 60)
+    code, paths = paths_of(scene, roamkey)
+    keyless = paths[KEYLESS_ADDRESS]
+    assert code == 0 and keyless["through_home_agent"] and verdicts(keyless) == {"native": "fails"}
+    assert "destination options" in of_way(keyless, "native")["ask"]
+    assert paths[HOME_AGENT_ADDRESS]["way"] == "udp6"
+
+    scene.move("visited1")
+    assert until(lambda: all_bound(scene), 60)
+    scene.keyless.kill()
+    code, paths = paths_of(scene, roamkey)
+    native = of_way(paths[KEYLESS_ADDRESS], "native")
+    assert native["found"] == "neither the home test nor the care-of test is answered"
+    assert "return routability" in native["ask"] and "correspondent status" in native["ask"]
+    assert paths[HOME_AGENT_ADDRESS]["reached"]
+
+    scene.home_agent.kill()
+    code, paths = paths_of(scene, roamkey)
+    agent = paths[HOME_AGENT_ADDRESS]
+    assert code == 1 and not agent["reached"]
+    assert set(verdicts(agent).values()) == {"fails", "absent"}
+    assert paths[CORRESPONDENT_ADDRESS]["reached"]
+    code, out, _ = roamkey("doctor", "--port", scene.board.port, "--path")
+    words = " ".join(out.split())
+    assert code == 1 and f"to the home agent {HOME_AGENT_ADDRESS}" in words
+    assert f"the home agent {HOME_AGENT_ADDRESS} is silent by native and udp6" in words
+    assert "roamkey home-agent status" in words
+
+
+def stood_for(scene: Scene) -> bool:
+    """Whether the home agent has the board, and nobody expects more of a network."""
+    found = {one["correspondent"]: one for one in scene.status()["node"]["bindings"]}
+    return bool(
+        found[HOME_AGENT_ADDRESS]["state"] == "bound" and found[KEYLESS_ADDRESS]["state"] == "home"
+    )

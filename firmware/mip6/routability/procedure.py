@@ -97,12 +97,13 @@ class _Test:
 class Procedure:
     """Both tests with one correspondent.
 
-    `care_of`: the address (16 octets) that is tested, None at home and nowhere.
+    `care_of`: the address (16 octets) that is tested, None at home and nowhere; `tests`: of both
+    addresses, by HOME and CARE_OF.
     """
 
     def __init__(self, random: "Callable[[int], bytes]") -> None:
         self._random = random
-        self._tests = (_Test(), _Test())
+        self.tests = (_Test(), _Test())
         self.care_of: bytes | None = None
         self._kbm: "tuple[bytes, bytes, HmacKey] | None" = None  # the tokens, and what they give
 
@@ -110,52 +111,52 @@ class Procedure:
         """The care-of address that is to be tested: tokens of another one don't serve."""
         if care_of_address != self.care_of:
             self.care_of = care_of_address
-            test = self._tests[CARE_OF]
+            test = self.tests[CARE_OF]
             test.end()
             test.token = None
 
     def want(self, now: int) -> None:
         """Test what no token serves for."""
         self.want_home(now)
-        test = self._tests[CARE_OF]
+        test = self.tests[CARE_OF]
         if self.care_of is not None and not test.fresh(now):
             test.begin(now, self._random)
 
     def want_home(self, now: int) -> None:
         """Have a home token, which is all that a deletion takes."""
-        if not self._tests[HOME].fresh(now):
-            self._tests[HOME].begin(now, self._random)
+        if not self.tests[HOME].fresh(now):
+            self.tests[HOME].begin(now, self._random)
 
     def cease(self) -> None:
         """Send nothing more; the tokens stay."""
-        for test in self._tests:
+        for test in self.tests:
             test.end()
 
     def refused(self, status: int) -> None:
         """The correspondent doesn't know a nonce any more: status 136, 137 or 138 (section
         6.1.8)."""
         if status != messages.EXPIRED_CARE_OF_NONCE:
-            self._tests[HOME].token = None
+            self.tests[HOME].token = None
         if status != messages.EXPIRED_HOME_NONCE:
-            self._tests[CARE_OF].token = None
+            self.tests[CARE_OF].token = None
 
     def ready(self, now: int) -> bool:
         """Whether an update for the care-of address can be made."""
-        return self.can_delete(now) and self._tests[CARE_OF].fresh(now)
+        return self.can_delete(now) and self.tests[CARE_OF].fresh(now)
 
     def can_delete(self, now: int) -> bool:
         """Whether an update that deletes the binding can be made."""
-        return self._tests[HOME].fresh(now)
+        return self.tests[HOME].fresh(now)
 
     def indices(self, deletes: bool = False) -> bytes:
         """The data of a Nonce Indices option (section 6.2.6), 4 octets; of a deletion the second
         index doesn't count."""
-        home, care_of = self._tests
+        home, care_of = self.tests
         return home.index.to_bytes(2, "big") + (0 if deletes else care_of.index).to_bytes(2, "big")
 
     def key(self, deletes: bool = False) -> "HmacKey":
         """Kbm, prepared for HMAC (section 5.2.6). Only while `ready`, or `can_delete`."""
-        home, care_of = self._tests[HOME].token, self._tests[CARE_OF].token
+        home, care_of = self.tests[HOME].token, self.tests[CARE_OF].token
         assert home is not None
         if deletes:
             care_of = b""
@@ -168,7 +169,7 @@ class Procedure:
 
     def keep(self, now: int) -> None:
         """Renew the home token where its time comes."""
-        test = self._tests[HOME]
+        test = self.tests[HOME]
         if test.token is not None and now - test.made_at >= _RENEWED:
             test.begin(now, self._random)
 
@@ -176,7 +177,7 @@ class Procedure:
         """(HOME or CARE_OF, message without its checksum) that is due, or None. `tunnel`: whether
         there is a way through the home agent."""
         for which in (HOME, CARE_OF):
-            test = self._tests[which]
+            test = self.tests[which]
             at = test.transmit_at
             if at is not None and now >= at and (tunnel or which == CARE_OF):
                 test.note(now)
@@ -189,10 +190,10 @@ class Procedure:
     def wakes_at(self, tunnel: bool, keep: bool) -> int | None:
         """When `run`, or (where the home token is to be kept) `keep`, has to be called."""
         soonest = None
-        home = self._tests[HOME]
+        home = self.tests[HOME]
         renewal = home.made_at + _RENEWED if keep and home.token is not None else None
         for at in (
-            self._tests[CARE_OF].transmit_at,
+            self.tests[CARE_OF].transmit_at,
             home.transmit_at if tunnel else None,
             None if home.cookie else renewal,
         ):
@@ -206,4 +207,4 @@ class Procedure:
         the correspondent."""
         index = header[_INDEX_AT] << 8 | header[_INDEX_AT + 1]
         cookie = bytes(header[_COOKIE_AT:_TOKEN_AT])
-        return self._tests[which].take(cookie, index, bytes(header[_TOKEN_AT:_END]))
+        return self.tests[which].take(cookie, index, bytes(header[_TOKEN_AT:_END]))

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from roamkey.board.patience import patient
@@ -18,8 +18,10 @@ _SILENCES_S = patient(30.0)  # beside the silences themselves
 @dataclass(frozen=True)
 class Told:
     """What a board found. `board`: its id; `home_address`: text; `native_why`: why it speaks no
-    native IPv6, else empty; `reach`: of each correspondent; `checks`: its answers to `path`, one
-    for each correspondent; `began_ms`: when that was, in milliseconds since 1970."""
+    native IPv6, else empty; `reach`: of each correspondent, the home agent among them; `checks`:
+    its answers to `path`, one for each; `began_ms`: when that was, in milliseconds since 1970;
+    `home_agent`: its address, or None; `authorized`: by what updates are, of each correspondent.
+    """
 
     board: str
     home_address: str
@@ -27,6 +29,8 @@ class Told:
     reach: dict[str, list[str]]
     checks: list[dict[str, Any]]
     began_ms: int
+    home_agent: str | None = None
+    authorized: dict[str, str] = field(default_factory=dict)
 
 
 def ask(port: str, silence_s: int | None, report: Callable[[str], None]) -> Told:
@@ -51,16 +55,21 @@ def ask(port: str, silence_s: int | None, report: Callable[[str], None]) -> Told
             peers = status["keystore"]["peers"]
             reach = {peer["correspondent"]: list(peer["reach"]) for peer in peers}
             home, why = status["keystore"]["home_address"], status["node"].get("native_text", "")
+            agent = status["node"].get("home_agent")
+            bindings = status["node"].get("bindings", [])
+            authorized = {one["correspondent"]: one.get("authorized_by", "") for one in bindings}
         except (KeyError, TypeError, AttributeError):
             raise BoardError(f"{port}: the board's status makes no sense") from None
         began_ms = time.time_ns() // 1_000_000
         checks = []
         for correspondent in reach:
-            report(f"the ways to {correspondent}")
+            whom = "the home agent " if correspondent == agent else ""
+            report(f"the ways to {whom}{correspondent}")
             checks.append(
                 _run(client, {"check": "ways", "correspondent": correspondent}, _WAYS_S, report)
             )
         inside = [one for one in checks if one.get("way") in ("udp6", "udp4")]
+        inside.sort(key=lambda one: one["correspondent"] == agent)  # it comes last
         if silence_s is not None and inside:
             request = {
                 "check": "nat",
@@ -70,7 +79,7 @@ def ask(port: str, silence_s: int | None, report: Callable[[str], None]) -> Told
             longest = 2 * SILENCE_MAX_S + _SILENCES_S  # of all silences together
             inside[0].update(_run(client, request, longest, report))
             inside[0]["measured"] = True
-        return Told(identity.board, home, why, reach, checks, began_ms)
+        return Told(identity.board, home, why, reach, checks, began_ms, agent, authorized)
 
 
 def _run(

@@ -27,6 +27,12 @@ _BOTH = (
     "(RFC 7872)"
 )
 _NEEDLESS = "nothing: another way passes"
+
+#: `Path.role`, and the command that says how such a one does.
+CORRESPONDENT, HOME_AGENT = "correspondent", "home agent"
+_COMMANDS = {CORRESPONDENT: "roamkey correspondent path", HOME_AGENT: "roamkey home-agent status"}
+
+_ROUTABILITY, _STATIC_KEY = "return routability", "static key"  # status, `authorized_by`
 _LOCAL = "it is known inside its site alone"
 
 
@@ -57,14 +63,21 @@ class Port:
 
 @dataclass(frozen=True)
 class Path:
-    """To one correspondent. `state`: of the binding; `way`: the one in use, None where there is
-    none; `reached`: whether anything passes, or none of that is needed; `problem`: what kept it
-    from being checked; `port`: None where it wasn't measured."""
+    """To one correspondent, or the home agent (`role`).
+
+    `authorized_by`: of its updates, empty where the board doesn't say; `state`: of the binding;
+    `way`: the one in use, None where there is none; `through_home_agent`: whether data go there
+    for want of another way; `reached`: whether that is so, or anything passes, or nothing of it is
+    needed; `problem`: what kept it from being checked; `port`: None where it wasn't measured.
+    """
 
     correspondent: str
+    role: str
+    authorized_by: str
     state: str
     way: str | None
     reached: bool
+    through_home_agent: bool
     problem: str
     ways: tuple[Way, ...]
     port: Port | None
@@ -77,6 +90,9 @@ def judge(told: Told, arrived: Arrived) -> list[Path]:
 
 def _path(told: Told, check: dict[str, Any], arrived: Arrived) -> Path:
     correspondent = str(check["correspondent"])
+    role = HOME_AGENT if correspondent == told.home_agent else CORRESPONDENT
+    authorized = told.authorized.get(correspondent, "")
+    keyless = authorized == _ROUTABILITY
     tried = check.get("ways") or []
     passing = [one["way"] for one in tried if one.get("answered")]
     found = []
@@ -84,23 +100,66 @@ def _path(told: Told, check: dict[str, Any], arrived: Arrived) -> Path:
         of_kind = [one for one in tried if one["way"] == kind and one["answered"] is not None]
         if of_kind:
             for one in of_kind:
-                found.append(_tried(one, correspondent, passing, arrived))
+                tests = one.get("tests")
+                if tests and not (one["answered"] or (tests["home"] and tests["care_of"])):
+                    found.append(_untested(kind, tests["home"], tests["care_of"]))
+                else:
+                    known = arrived if authorized in ("", _STATIC_KEY) else _unknown
+                    found.append(_tried(one, correspondent, role, passing, known))
+        elif keyless and kind != NAMES[0]:
+            continue  # there is no such way without a key
         elif not check.get("at_home"):
             reach = told.reach.get(correspondent, [])
             found.append(_absent(kind, check, reach, told.native_why, bool(passing)))
-    at_home = bool(check.get("at_home"))
+    at_home, stood_for = bool(check.get("at_home")), bool(check.get("stood_for"))
     return Path(
         correspondent,
+        role,
+        authorized,
         str(check.get("state")),
         check.get("way"),
-        bool(passing) or at_home,
+        bool(passing) or at_home or stood_for,
+        stood_for,
         "" if check.get("measured") else str(check.get("problem") or ""),
         tuple(found),
         _port(check) if check.get("measured") else None,
     )
 
 
-def _tried(one: dict[str, Any], correspondent: str, passing: list[str], arrived: Arrived) -> Way:
+def _unknown(correspondent: str, generation: int, numbers: range) -> None:
+    """Whether updates without a key's number arrived isn't told by events."""
+
+
+def _untested(kind: str, home: bool | None, care_of: bool) -> Way:
+    """A correspondent without a key, of whose tests not both were answered. `home`: None where
+    its test had no way."""
+    test = "the care-of test is answered" if care_of else "the care-of test isn't answered"
+    if home is None:
+        found, ask = (
+            f"the home test waits for the home agent, {test}",
+            "see to the home agent first",
+        )
+    elif home:
+        found = f"the home test is answered, {test}"
+        ask = "let IPv6 packets with Mobility Headers (protocol 135) out and in"
+    elif care_of:
+        found = f"the home test isn't answered, {test}"
+        ask = (
+            "see that the home agent passes on what comes through the tunnel: "
+            "roamkey home-agent status, on its host"
+        )
+    else:
+        found = "neither the home test nor the care-of test is answered"
+        ask = (
+            "see that it is there and does return routability: roamkey correspondent status, on "
+            "its host; or let IPv6 packets with Mobility Headers (protocol 135) out and in"
+        )
+    return Way(kind, None, FAILS, None, None, found, ask)
+
+
+def _tried(
+    one: dict[str, Any], correspondent: str, role: str, passing: list[str], arrived: Arrived
+) -> Way:
     kind, place = one["way"], one.get("place")
     if one["answered"]:
         trip, nat = one.get("round_trip_ms"), one.get("nat")
@@ -135,7 +194,7 @@ def _tried(one: dict[str, Any], correspondent: str, passing: list[str], arrived:
         False: f"let UDP to port {port} of {host} out",
     }[came]
     if not passing and came is None:
-        ask += "; or the correspondent isn't there: roamkey correspondent path, on its host"
+        ask += f"; or the {role} isn't there: {_COMMANDS[role]}, on its host"
     return Way(kind, place, FAILS, None, None, found, ask)
 
 
@@ -228,15 +287,27 @@ def lines(path: Path) -> Iterator[tuple[str, str, str, str]]:
 
 def summary(path: Path) -> str:
     """The path in a line."""
+    passing = [way.way for way in path.ways if way.verdict == PASSES]
+    if path.through_home_agent and not passing:
+        return "data go through the home agent, since no way of their own passes"
     if path.problem and not path.reached:
         return f"not checked: {path.problem}"
     if path.state == "home" or path.problem.startswith("at home"):
         return "at home: data go plainly"
     if not path.reached:
         return (
-            "nothing passes: see that the correspondent runs (roamkey correspondent path, on its "
-            "host) and that this network wants no login"
+            f"nothing passes: {_silent(path)}see that the {path.role} runs "
+            f"({_COMMANDS[path.role]}, on its host) and that this network wants no login"
         )
-    others = [way.way for way in path.ways if way.verdict == PASSES and way.way != path.way]
+    others = [way for way in passing if way != path.way]
     beside = f"; {' and '.join(dict.fromkeys(others))} would pass, too" if others else ""
-    return f"data go by {path.way}{beside}: it works"
+    what = "the board is registered" if path.role == HOME_AGENT else "data go"
+    return f"{what} by {path.way}{beside}: it works"
+
+
+def _silent(path: Path) -> str:
+    """Of a home agent: by which ways it has said nothing, and what lacks without it."""
+    tried = [way.way for way in path.ways if way.verdict == FAILS]
+    if path.role != HOME_AGENT or not tried:
+        return ""
+    return f"the home agent {path.correspondent} is silent by {' and '.join(tried)}; "

@@ -52,8 +52,8 @@ def doctor(
     """Ask a board what it lacks for the agent, and say what to do.
 
     A running agent stops for some seconds. Exit code 1 if something essential is lacking, or, with
-    --path, if a correspondent can't be reached by any way. On the correspondent's host its events
-    say, too, which updates arrived.
+    --path, if a correspondent, or the home agent, can't be reached by any way. On the
+    correspondent's host its events say, too, which updates arrived.
     """
     if path or nat is not None:
         _check_path(port_of(port, board), nat, arrivals.seen(registry, events), as_json)
@@ -100,7 +100,9 @@ def _say(what: str) -> None:
 
 
 def _show_path(found: pathadvice.Path) -> None:
-    typer.echo(plain(f"to {found.correspondent}"))
+    whom = f"the {found.role} " if found.role == pathadvice.HOME_AGENT else ""
+    how = f", by {found.authorized_by}" if found.authorized_by == "return routability" else ""
+    typer.echo(plain(f"to {whom}{found.correspondent}{how}"))
     rows = [
         (name, _MARKS[verdict], said, f"-> {todo}" if todo else "")
         for name, verdict, said, todo in pathadvice.lines(found)
