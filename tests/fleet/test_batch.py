@@ -17,7 +17,7 @@ from roamkey.enroll.plan import Plan
 from roamkey.errors import BoardError
 from roamkey.fleet import batch
 from roamkey.fleet.batch import Work, run
-from roamkey.fleet.prepare import Progress, Wish
+from roamkey.fleet.prepare import Progress, Wish, is_registered
 from roamkey.fleet.rows import Outcome, Row, read_results
 from roamkey.lab.board import VirtualBoard
 from roamkey.registry import Registry
@@ -238,6 +238,151 @@ def test_a_batch_and_its_failures_again(lab_network, roamkey, tmp_path: Path) ->
     finally:
         for each in boards:
             each.stop()
+
+
+AGENT, OTHER_AGENT, STRANGER = "2001:db8:a::1", "2001:db8:a::ff", "2001:db8:d::5"
+
+
+def peers_of(board: VirtualBoard) -> dict[str, tuple[str, int]]:
+    """What a board knows: role and number of keys, by address."""
+    with SerialClient(board.port) as client:
+        peers = client.status()["keystore"]["peers"]
+    return {one["correspondent"]: (one["role"], len(one["generations"])) for one in peers}
+
+
+@pytest.mark.lab
+def test_home_agents_and_correspondents_without_keys(lab_network, roamkey, tmp_path: Path) -> None:
+    """By columns and by options; again nothing changes, and what is changed is told."""
+    boards = [
+        VirtualBoard(tmp_path / f"{name}.img", spawn=lab_network.add_node(name).popen)
+        for name in ("roof", "cellar", "attic")
+    ]
+    try:
+        for each in boards:
+            each.start()
+        roof, cellar, attic = boards
+        os.environ["ROAMKEY_PORTS"] = ":".join(each.port for each in boards)
+        fleet = tmp_path / "fleet.csv"
+
+        def write(roofs_stranger: str) -> None:
+            fleet.write_text(
+                "name,port,correspondents,return_routability,home_agent,insecure_home_agent,reach\n"
+                f"Roof,{roof.port},,{roofs_stranger},,,{AGENT}=192.0.2.9:443\n"
+                f"Cellar,{cellar.port},,{STRANGER},,{OTHER_AGENT},\n"
+                f"Attic,{attic.port},2001:db8:c::3,,{OTHER_AGENT},,\n"
+            )
+
+        write(STRANGER)
+        options = (*COMMON, "--home-agent", AGENT, "--generations", "2", "--wait", "4")
+        code, out, error = roamkey("batch", fleet, *options, "--json")
+        assert code == 0 and error.count("\n") == 1, error
+        assert error.startswith("roamkey: warning: home agent 2001:db8:a::ff is given no key")
+        first = checked("batch", out)["boards"]
+        # the prefix's first address is the home agent's
+        assert [each["home_address"] for each in first] == [
+            "2001:db8:a::2",
+            "2001:db8:a::3",
+            "2001:db8:a::4",
+        ]
+        assert peers_of(roof) == {
+            "2001:db8:c::2": ("correspondent", 2),
+            STRANGER: ("correspondent", 0),
+            AGENT: ("home agent", 2),
+        }
+        assert peers_of(cellar) == {
+            "2001:db8:c::2": ("correspondent", 2),
+            STRANGER: ("correspondent", 0),
+            OTHER_AGENT: ("home agent", 0),
+        }
+        assert peers_of(attic) == {
+            "2001:db8:c::3": ("correspondent", 2),
+            OTHER_AGENT: ("home agent", 2),
+        }
+        with SerialClient(roof.port) as client:
+            status = client.status()
+        reach = {one["correspondent"]: one["reach"] for one in status["keystore"]["peers"]}
+        assert reach == {"2001:db8:c::2": [], STRANGER: [], AGENT: ["192.0.2.9:443"]}
+        assert status["node"]["home_agent"] == AGENT
+
+        # --replace gives each new keys; without it what is there stays, and what is another set,
+        # if only by a peer without a key, isn't put over it.
+        code, out, _ = roamkey("batch", fleet, *options, "--replace", "--json")
+        again = checked("batch", out)["boards"]
+        assert code == 0 and not {one["set_id"] for one in first} & {
+            one["set_id"] for one in again
+        }
+        code, out, _ = roamkey("batch", fleet, *options, "--json")
+        third = checked("batch", out)["boards"]
+        assert code == 0
+        assert [one["set_id"] for one in third] == [one["set_id"] for one in again]
+        write("2001:db8:d::6")
+        code, out, error = roamkey("batch", fleet, *options, "--json")
+        assert code == 3
+        changed = checked("batch", out)["boards"]
+        assert [each["result"] for each in changed] == ["failed", "ok", "ok"]
+        assert "--replace" in changed[0]["error"] and STRANGER in peers_of(roof)
+
+        # One board by itself; without a network it is said which of them it isn't registered at.
+        setup = ("setup", "--port", attic.port, *COMMON, "--replace", "--registered", "0.5")
+        setup += ("--insecure-home-agent", AGENT, "--return-routability", STRANGER)
+        code, _, error = roamkey(*setup)
+        assert code == 3 and "not registered after" in error and "detached" in error
+        assert peers_of(attic) == {
+            "2001:db8:c::2": ("correspondent", 4),
+            STRANGER: ("correspondent", 0),
+            AGENT: ("home agent", 0),
+        }
+    finally:
+        for each in boards:
+            each.stop()
+
+
+@pytest.mark.parametrize(
+    ("where", "state", "authorized_by", "expected"),
+    [
+        ("away", "bound", "static key", True),
+        ("away", "bound", "return routability", True),
+        ("away", "registering", "return routability", False),
+        ("away", "home", "return routability", True),  # the home agent stands for it
+        ("home", "home", "return routability", False),
+        ("away", "refused", "nothing", False),
+    ],
+)
+def test_who_counts_as_registered(
+    where: str, state: str, authorized_by: str, expected: bool
+) -> None:
+    binding = {"state": state, "authorized_by": authorized_by}
+    assert is_registered({"state": where}, binding) is expected
+
+
+@pytest.mark.parametrize(
+    ("columns", "values", "options", "words"),
+    [
+        (
+            "return_routability",
+            STRANGER,
+            COMMON,
+            "line 3: 2001:db8:d::5: return routability needs",
+        ),
+        ("home_agent", "2001:db8:c::2", COMMON, "line 3: the home agent is given as a"),
+        (
+            "return_routability",
+            "2001:db8:c::2",
+            (*COMMON, "--home-agent", AGENT),
+            "line 3: a corr",
+        ),
+        ("home_address", AGENT, (*COMMON, "--home-agent", AGENT), "line 3: the home address is"),
+        ("name", "x", (*COMMON, "--home-agent", AGENT, "--no-home-agent"), "give one of"),
+    ],
+)
+def test_a_line_that_no_board_would_take_is_named(
+    columns, values, options, words, roamkey, tmp_path: Path
+) -> None:
+    fleet = tmp_path / "fleet.csv"
+    fleet.write_text(f"firmware,{columns}\n,\n,{values}\n")
+    code, out, error = roamkey("batch", fleet, *options)
+    assert code in (1, 2) and out == "" and words in " ".join(error.split())
+    assert code == 2 or error.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -258,7 +258,10 @@ class _Common:
             peers.home_agent,
             peers.insecure,
         )
-        plan.check()
+        try:
+            plan.check()
+        except BadInputError as error:
+            raise BadInputError(f"line {row.line}: {error}") from None
         return plan
 
 

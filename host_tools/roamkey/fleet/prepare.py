@@ -109,6 +109,26 @@ def _verify(progress: Progress) -> None:
         raise BoardError(f"after a reboot the board's keys are {identity.keystore}")
 
 
+def is_registered(node: dict[str, Any], binding: dict[str, Any]) -> bool:
+    """Whether a correspondent, or the home agent, has the board. One without a key needs not,
+    where no IPv6 leads there: the home agent stands for the board, and is bound itself."""
+    away = node.get("state") == "away"
+    keyless = binding.get("authorized_by") == "return routability"
+    state = binding.get("state")
+    return state == "bound" or (state == "home" and keyless and away)
+
+
+def _unregistered(node: dict[str, Any]) -> str:
+    """Who hasn't, and how it stands there; empty where the board says nothing of anybody."""
+    agent = node.get("home_agent")
+    return ", ".join(
+        f"{'home agent ' if each.get('correspondent') == agent else ''}"
+        f"{each.get('correspondent')} {each.get('state')}"
+        for each in node.get("bindings") or []
+        if not is_registered(node, each)
+    )
+
+
 def _await_bindings(progress: Progress, wait_s: float) -> None:
     node: dict[str, Any] = {}
 
@@ -117,8 +137,8 @@ def _await_bindings(progress: Progress, wait_s: float) -> None:
         with SerialClient(progress.port) as client:
             node = client.status().get("node") or {}
         bindings = node.get("bindings") or []
-        return bool(bindings) and all(each.get("state") == "bound" for each in bindings)
+        return bool(bindings) and all(is_registered(node, each) for each in bindings)
 
     if not until(bound, wait_s, _LOOK_EACH_S):
-        said = node.get("text") or node.get("state") or "nothing"
+        said = node.get("text") or _unregistered(node) or node.get("state") or "nothing"
         raise BoardError(f"not registered after {wait_s:.0f} s: {said}")
