@@ -20,7 +20,7 @@ from .compat import const
 from .errors import StorageError, Unsupported
 from .eventlog import AirLog, EventLog
 from .keystore.keystore import Keystore
-from .keystore.records import EMPTY, HOME_AGENT, KEYS
+from .keystore.records import EMPTY, KEYS
 from .node import Node
 from .ports import board
 from .ports.files import FileStore
@@ -80,6 +80,8 @@ class Agent:
 
     def reload(self) -> None:
         """Have the node read the keys again; and which ways won, where they are the same."""
+        if "mip6.homeagent" not in sys.modules:
+            _run_in_place(("homeagent", "homelink", "routability"))
         self.node.reload()
         store, node = self._store, self.node
         if store is None or not isinstance(node, Node):
@@ -363,21 +365,26 @@ def _release(keystore: "Keystore") -> None:
         print("counter not released:", error)
 
 
-def _run_in_place() -> None:
+def _run_in_place(only: "tuple[str, ...]" = ()) -> None:
     """Have bytecode run from flash where the platform can; what fails leaves it in RAM. A load
-    point. No coroutine has begun, and of functions these two alone."""
+    point. No coroutine has begun, and of functions these two alone; or none of the packages
+    `only`, which a home agent takes: the keys name one now."""
     if sys.platform == "rp2" and __file__.endswith(".mpy"):
         try:
-            if (FileStore(ROOT).read(KEYS) or b"").startswith(HOME_AGENT):  # they will be wanted
+            # how a set begins that names a home agent: keychange/check.py
+            if (FileStore(ROOT).read(KEYS) or b"").startswith(b"\x4b\x03"):
                 from .homeagent import update_list  # noqa: F401
                 from .homelink import wlan  # noqa: F401
                 from .routability import binding  # noqa: F401
+            elif only:
+                return
             from .inplace import begin
 
-            begin.begin(main, _run_in_place)
+            begin.begin(only, main, _run_in_place)
         except Exception as error:  # whatever it is: it ran without until now
             print("bytecode stays in RAM:", repr(error))
-        terminal.forget()
+        if not only:  # else the console works, and goes with all that comes and goes
+            terminal.forget()
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import mip6
 from roamkey.build import files_for
 from roamkey.lab.interpreter import micropython
 
@@ -150,6 +151,30 @@ def test_what_is_frozen_stands_on_the_lines_of_its_source():
         lean, source = functions(frozen[there]), functions(FIRMWARE / there)
         assert lean and lean <= source
         assert len(frozen[there].read_text()) < (FIRMWARE / there).stat().st_size
+
+
+@pytest.mark.parametrize("name", [*ESP32, "RPI_PICO_W"])
+def test_what_is_frozen_is_wanted_by_what_runs(name):
+    """No other platform's files, which would be loaded with their folder: RAM for nothing."""
+    frozen = Manifest(BOARDS / name / "manifest.py").frozen
+    packages = {there for there in frozen if there.endswith("/__init__.py")}
+    wanted, found = ["mip6/agent.py", *(f"mip6/{module}.py" for module in mip6.__all__)], set()
+    while wanted:
+        there = wanted.pop()
+        if there in frozen and there not in found:
+            found.add(there)
+            wanted += imported(there, ast.parse(frozen[there].read_text()))
+    assert set(frozen) - found - packages == {"main.py"}
+
+
+def imported(there, tree):
+    """The files that a file of mip6 may import, whether they are there or not."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            above = "/".join(there.split("/")[: -node.level])
+            module = "/".join([above, *(node.module or "").split(".")]).rstrip("/")
+            yield f"{module}.py"
+            yield from (f"{module}/{one.name}.py" for one in node.names)
 
 
 def functions(path):

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from mip6 import addresses
+from roamkey.home_agent.tunnel import neighbours
 from roamkey.lab.demo.correspondent import Correspondent, HomeAgent, Keyless
 from roamkey.lab.lans import (
     CORRESPONDENT_ADDRESS,
@@ -19,11 +21,13 @@ from roamkey.lab.lans import (
     KEYLESS_ADDRESS,
 )
 from roamkey.lab.network import Network
-from roamkey.lab.outside import HOST
+from roamkey.lab.outside import HOME_AGENT, HOST, INTERFACE
+from roamkey.lab.tap import Frame, arriving
 from roamkey.waiting import until
 
 from .station import INTERFACE_ID, Station
 
+MAC = bytes.fromhex("001018000002")
 HOME_ADDRESS = "2001:db8:a::1:7a"
 VISITED_1 = f"2001:db8:1:0:{INTERFACE_ID}"
 AT_HOME = "visited2"  # the Wi-Fi network that leads to the home network
@@ -82,6 +86,18 @@ class Host:
         return bool(found[1][:2] == (HOME_ADDRESS, _PORT))
 
 
+def _is_advertisement(frame: Frame) -> bool:
+    """Whether it says who has the home address, and it is the board's."""
+    _, octets = frame
+    told = neighbours.read(octets[14:])
+    return (
+        octets[6:12] == MAC
+        and told is not None
+        and told.kind == neighbours.ADVERTISEMENT
+        and told.target == addresses.parse(HOME_ADDRESS)
+    )
+
+
 def _wait(said: Callable[[], Mapping[str, Any]], wanted: Mapping[str, Any], why: object) -> None:
     assert until(lambda: said() == wanted, _WAIT_S, 1.0), (said(), why)
 
@@ -138,11 +154,20 @@ def test_a_pico_w_with_a_home_agent_is_reached_by_all_away_and_at_home(tmp_path:
             }
 
             # Home: the address itself, though the home agent has defended it; plainly.
-            board.lose_network("visited1")
-            _wait(bound, dict.fromkeys(peers), board)
+            with arriving(network.namespace(HOME_AGENT), INTERFACE) as home_link:
+                board.lose_network("visited1")
+                _wait(bound, dict.fromkeys(peers), board)
+                _, told = home_link.wait_until(_is_advertisement, "no neighbour is told", _WAIT_S)
             reached()
             node = station.roamkey("status")["node"]
             assert node["care_of_address"] == HOME_ADDRESS
+            address = addresses.parse(HOME_ADDRESS)
+            assert told[:14] == b"\x33\x33\0\0\0\x01" + MAC + b"\x86\xdd"
+            assert told[14:] == neighbours.advertisement(address, address, MAC, None)
+            sent = [
+                neighbours.read(frame[14:]) for _, frame in home_link.seen if frame[6:12] == MAC
+            ]
+            assert not [one for one in sent if one and one.detects and one.target == address]
 
             # And away again.
             board.regain_network("visited1")

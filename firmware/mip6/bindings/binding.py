@@ -85,6 +85,8 @@ class Binding:
         self.since = now  # when the counting of updates began
         self.warned: int | None = None  # per cent of the last key used that were told of
         self.drawn: "Outgoing | None" = None
+        if peer.generations:  # not with the first update: a Pico W's stack is deep enough there
+            self._ready_keys()
 
     @property
     def care_of(self) -> bytes | None:
@@ -264,7 +266,7 @@ class Binding:
             self.generation = generation
             peer = self.peer
             assert key is not None
-            # The deepest that the stack ever gets: a call more, and a Pico W has no room for it.
+            # Where a key runs out the stack is as deep as it ever gets: no call more than this.
             self.keys = updates.PreparedKeys(
                 key, self.owner.home_address, peer.home_nonce, peer.care_of_nonce
             )

@@ -292,9 +292,16 @@ class BindingUpdateList:
         binding = self.find(packet.source)
         if binding is None:
             raise Violation("unknown correspondent", "a datagram from a stranger")
-        if not comes(binding, source, next_header - packets.ENCAPSULATED):
+        if not self._comes(binding, source, next_header - packets.ENCAPSULATED):
             raise Violation("endpoint", "a datagram from elsewhere than the correspondent")
         return packet
+
+    def _comes(self, binding: Binding, outer: bytes, port: int) -> bool:
+        """Whether a datagram from there may be this peer's."""
+        before = binding.before
+        if before is not None and before[2] == outer and before[3] == port:
+            return True
+        return any(way[2] == outer and way[3] == port for way in binding.ways)
 
     def _data(self, packet: "packets.Packet") -> "packets.Packet":
         """Data are the user's if they were sent to the home address, and by who they say: with no
@@ -349,11 +356,3 @@ class BindingUpdateList:
     def drop(self, reason: str) -> None:
         """Count what was dropped."""
         self.drops[reason] = self.drops.get(reason, 0) + 1
-
-
-def comes(binding: "Binding", outer: bytes, port: int) -> bool:
-    """Whether a datagram from there may be this peer's."""
-    before = binding.before
-    if before is not None and before[2] == outer and before[3] == port:
-        return True
-    return any(way[2] == outer and way[3] == port for way in binding.ways)

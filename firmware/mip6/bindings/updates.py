@@ -108,7 +108,7 @@ class Update:
 
     flags = 0
     options = b""
-    last = bytes((messages.BINDING_AUTHORIZATION_DATA, keys.AUTHENTICATOR_OCTETS))
+    last = b"\x05\x0c"  # type and length of Binding Authorization Data
 
     def __init__(self, home_address: bytes, correspondent: bytes) -> None:
         self.home_address = home_address
@@ -127,9 +127,7 @@ class Update:
         self.source = self.destination = b""
         self.next_header = packets.DESTINATION_OPTIONS
         self.payload = self._native.whole
-        self._header = self._native.header
-        self._authentic = self._native.authentic
-        self._mac = self._native.mac
+        self._layout = self._native  # of the way
 
     def aim(self, way: "Way", key: "HmacKey", lifetime: int) -> None:
         """Fill in all but number and MAC. `key`: prepared Kbm; `lifetime`: units of four seconds.
@@ -140,13 +138,10 @@ class Update:
         self.source = way[1]
         self._addresses = way[1] + self.correspondent
         self._key = key
-        layout = self._native if way[2] is None else self._inside(way)
-        self._header = layout.header
-        self._authentic = layout.authentic
-        self._mac = layout.mac
+        self._layout = layout = self._native if way[2] is None else self._inside(way)
         self._sum = layout.constant + lifetime
-        self._header[_LIFETIME] = lifetime >> 8
-        self._header[_LIFETIME + 1] = lifetime & 255
+        layout.header[_LIFETIME] = lifetime >> 8
+        layout.header[_LIFETIME + 1] = lifetime & 255
         if way[2] is None:
             self._aim_native(layout)
 
@@ -185,13 +180,13 @@ class Update:
 
     def number(self, sequence: int) -> None:
         """Finish the message in `payload` under a sequence number; valid until the next call."""
-        header = self._header
+        header = self._layout.header  # and no name for the layout: the frame would be allocated
         header[4] = header[5] = 0
         header[_SEQUENCE] = sequence >> 8
         header[_SEQUENCE + 1] = sequence & 255
-        mac = keys.hmac_sha1(self._key, self._addresses, self._authentic)
+        mac = keys.hmac_sha1(self._key, self._addresses, self._layout.authentic)
         mac = mac[: keys.AUTHENTICATOR_OCTETS]
-        self._mac[:] = mac
+        self._layout.mac[:] = mac
         # One's complement addition: the sum of what stays, the number, the MAC's 16-bit words.
         total = self._sum + sequence + int.from_bytes(mac, "big")
         total = 0xFFFF - (total % 0xFFFF or 0xFFFF)

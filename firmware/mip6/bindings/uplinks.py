@@ -99,7 +99,8 @@ class Uplinks:
         entry.preferred = preferred
         entry.valid_until = None if valid_s is None else now + 1000 * valid_s
         if len(self._entries) > ADDRESSES_MAX:
-            self._entries.remove(self._worst(now))
+            # the oldest of the worst: the newest may be what is needed
+            self._entries.remove(max(self._entries, key=lambda one: self._rank(one, now, None)))
         return new
 
     def gone(self, uplink: str, address: bytes, now: int) -> None:
@@ -203,14 +204,6 @@ class Uplinks:
             if entry.uplink == uplink and entry.address == address:
                 return entry
         return None
-
-    def _worst(self, now: int) -> _Entry:
-        worst = None
-        for entry in self._entries:  # the oldest of the worst: the newest may be what is needed
-            rank = self._rank(entry, now, None)
-            if worst is None or rank > worst[0]:
-                worst = (rank, entry)
-        return worst[1]  # type: ignore[index]  # there are entries
 
     def _rank(self, entry: _Entry, now: int, current: "bytes | None") -> "tuple[Any, ...]":
         """The lower, the better."""

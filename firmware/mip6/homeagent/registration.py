@@ -69,8 +69,8 @@ class _Unauthenticated(updates.Update):
     def number(self, sequence: int) -> None:
         """As Update.number."""
         updates.Update.number(self, sequence)
-        header = self._header
-        self._mac[:] = _NO_MAC
+        header = self._layout.header
+        self._layout.mac[:] = _NO_MAC
         header[messages.CHECKSUM_AT] = header[messages.CHECKSUM_AT + 1] = 0
         value = packets.checksum(self.home_address, self.correspondent, packets.MOBILITY, header)
         header[messages.CHECKSUM_AT] = value >> 8

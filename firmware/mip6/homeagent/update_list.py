@@ -7,7 +7,7 @@ What it has beside the usual one: the registration at the home agent, correspond
 from .. import messages, packets
 from ..bindings import states
 from ..bindings.binding import Binding
-from ..bindings.update_list import BindingUpdateList, comes, nowhere
+from ..bindings.update_list import BindingUpdateList, nowhere
 from ..compat import const
 from ..errors import Violation
 from .registration import HomeRegistration
@@ -122,8 +122,8 @@ class HomeUpdateList(BindingUpdateList):
             packet = packets.parse_encapsulated(payload)
             agent, binding = self.home_agent, self.find(packet.source)
             port = next_header - packets.ENCAPSULATED
-            direct = binding is not None and comes(binding, source, port)
-            if not direct and agent.passes_on() and comes(agent, source, port):
+            direct = binding is not None and self._comes(binding, source, port)
+            if not direct and agent.passes_on() and self._comes(agent, source, port):
                 self._tunnelled = True
                 return packet
         return BindingUpdateList._read(self, source, destination, next_header, payload)

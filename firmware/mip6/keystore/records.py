@@ -15,7 +15,6 @@ from ..compat import const
 #: The records: the key set, which of two slots holds its counters; the counters of a set, one slot
 #: in use; a mark that old keys are still to be overwritten; fingerprints of keys once used.
 KEYS = "keys"
-HOME_AGENT = b"\x4b\x03"  # how a record of keys begins that names one
 SLOTS = ("seq/0", "seq/1")
 SCRUB = "scrub"
 USED = "used"

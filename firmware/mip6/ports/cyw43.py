@@ -190,17 +190,17 @@ class Cyw43:
         while self._unproved:
             octets = self._unproved.pop()
             group = _SOLICITED_NODE + octets[13:]
-            self.send_icmpv6(_UNSPECIFIED, group, _NEIGHBOR_SOLICITATION, octets)
+            self.send_icmpv6(_UNSPECIFIED, group, _NEIGHBOR_SOLICITATION, octets, 0)
 
     def solicit(self) -> None:
         """Ask the routers for an advertisement, from our link-local address where it can be used:
         an answer to one alone isn't rationed (RFC 4861 section 6.2.6). Raises OSError."""
         own = self._netif and self._mem8[self._netif + _STATE] & 0x10
         source = link_local(self.mac) if own else _UNSPECIFIED
-        self.send_icmpv6(source, _ALL_ROUTERS, _ROUTER_SOLICITATION, b"")
+        self.send_icmpv6(source, _ALL_ROUTERS, _ROUTER_SOLICITATION, b"", 0)
 
     def send_icmpv6(
-        self, source: bytes, destination: bytes, kind: int, rest: bytes, flags: int = 0
+        self, source: bytes, destination: bytes, kind: int, rest: bytes, flags: int
     ) -> None:
         """Send a message of neighbour discovery to a group (RFC 4861 section 4). `flags`: its
         fifth octet; `rest`: what follows the eighth. Raises OSError."""

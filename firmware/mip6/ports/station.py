@@ -340,19 +340,15 @@ class Station:
         if self._newcomer is not None and at >= (self._doubt_until or at):
             self._newcomer = None
             if len(self._addresses) > 1 and self._rejoins.take(at):
-                self._start_anew(network)
+                self._last, self._again = None, network
                 return True
             self._changed()
         silent = self._asked_at is not None and at - self._asked_at > _SILENT_MS
         if silent and not self._anew:
             self._anew = True
-            self._start_anew(network)
+            self._last, self._again = None, network
             return True
         return False
-
-    def _start_anew(self, network: "WifiNetwork") -> None:
-        self._last = None
-        self._again = network
 
     def _useless(self, network: "WifiNetwork", at: int) -> bool:
         """Whether to leave a network that gives no address, or brings no answer."""

@@ -44,7 +44,7 @@ class _Update(updates.Update):
 
     def name(self, indices: bytes) -> None:
         """Fill in the nonces' indices, 4 octets; `aim` comes before."""
-        self._header[_INDICES_AT : _INDICES_AT + 4] = indices
+        self._layout.header[_INDICES_AT : _INDICES_AT + 4] = indices
         self._sum += int.from_bytes(indices, "big")  # modulo 65535 as good as its halves
 
     def key(self) -> "HmacKey":

@@ -127,10 +127,10 @@ def install(
     target: str | None = None
     with Repl(port) as repl:
         facts, frozen = repl.facts(), repl.frozen()
-        flash = Flash(repl)
-        survey = flash.survey()
         counts = _NOTHING
         try:
+            flash = Flash(repl)
+            survey = flash.survey()
             if frozen and frozen.agent == __version__ and image is None and not copy:
                 form = _FROZEN
                 flash.switch(None)
@@ -165,9 +165,9 @@ def roll_back(
     refuse_sealed(port)
     with Repl(port) as repl:
         facts, frozen = repl.facts(), repl.frozen()
-        flash = Flash(repl)
-        survey = flash.survey()
         try:
+            flash = Flash(repl)
+            survey = flash.survey()
             target = _earlier(survey, survey.pointer)
             here, there = survey.pointer is not None or frozen, target is not None or frozen
             if not here or not there or survey.pointer == target:
@@ -193,9 +193,9 @@ def remove(
     refuse_sealed(port)
     with Repl(port) as repl:
         facts, frozen = repl.facts(), repl.frozen()
-        flash = Flash(repl)
-        survey = flash.survey()
         try:
+            flash = Flash(repl)
+            survey = flash.survey()
             if frozen is None:
                 raise RefusedError(f"{port}: the board's firmware holds no agent to go back to")
             flash.switch(None)

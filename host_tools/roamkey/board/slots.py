@@ -39,6 +39,17 @@ _PROGRAM_OCTETS_MAX = 3072  # of source in one go: a small board has to compile 
 _CHUNK = 1536  # octets of a file in one write, before base64
 _HASH_S = patient(60.0)
 
+# What the agent and its application leave in memory, which a board has little of: modules, and the
+# name that main.py gave the agent's.
+_FORGET = """
+import gc, sys
+for _name in list(sys.modules):
+    if _name.split(".")[0] in ("mip6", "app"):
+        del sys.modules[_name]
+globals().pop("agent", None)
+gc.collect()
+"""
+
 # What runs on the board. Any MicroPython has these modules; what is in flash may be broken.
 _HELPERS = """
 import sys
@@ -170,10 +181,14 @@ class Survey:
 
 
 class Flash:
-    """The slots of the board whose REPL this is. Every method raises BoardError."""
+    """The slots of the board whose REPL this is. Every method raises BoardError.
+
+    What ran on the board is forgotten first, so there is room: the board restarts afterwards.
+    """
 
     def __init__(self, repl: Repl) -> None:
         self._repl = repl
+        repl.run(_FORGET)
         repl.run(_HELPERS)
 
     def survey(self) -> Survey:

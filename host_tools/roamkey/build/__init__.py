@@ -33,11 +33,17 @@ _AGENT = "/lib/mip6/"
 #: What the platforms (`sys.platform`) alone need, and where the firmware lacks SHA-1.
 _LINUX = tuple(
     f"/lib/mip6/ports/{name}"
-    for name in ("kernel", "link", "netlink", "posix", "settings", "sockets")
+    for name in ("homelink", "kernel", "link", "netlink", "posix", "settings", "sockets")
 )
 _WIFI = tuple(f"/lib/mip6/ports/{name}" for name in ("outside", "station", "wifi"))
 _IN_FLASH = "/lib/mip6/inplace/"  # of bytecode that is copied into RAM: frozen one isn't
-_RP2 = ("/lib/mip6/native/lwip", "/lib/mip6/ports/cyw43", "/lib/mip6/ports/rp2", _IN_FLASH)
+_RP2 = (
+    "/lib/mip6/homelink/",
+    "/lib/mip6/native/lwip",
+    "/lib/mip6/ports/cyw43",
+    "/lib/mip6/ports/rp2",
+    _IN_FLASH,
+)
 _ESP32 = ("/lib/mip6/native/esp", *(f"/lib/mip6/ports/{name}" for name in ("esp32", "retained")))
 _SHIM = ("/lib/hashlib/",)
 _NEEDLESS = {
