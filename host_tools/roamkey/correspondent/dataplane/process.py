@@ -48,6 +48,7 @@ class Process:
     _native = table.ROUTED
     _more_names: tuple[str, ...] = ()  # of what becomes of packets
     _may_own = True  # the device may have our address
+    _priority = routes.PRIORITY  # of the routes
     _rules: tuple[str, ...] = ()  # of the firewall, beside the usual one
 
     def __init__(
@@ -155,7 +156,7 @@ class Process:
             self._index, self._mtu = routes.set_up(
                 self._interface, self._address, self._own, overhead
             )
-            self._routes = routes.Routes(self._index, self._address, overhead)
+            self._routes = routes.Routes(self._index, self._address, overhead, self._priority)
         except BaseException:
             os.close(self._device)
             self._device = -1

@@ -32,6 +32,7 @@ _OUTER_MTU = 1500
 _TCP_OCTETS = packets.IPV6_HEADER_OCTETS + 20
 NATIVE_OVERHEAD = packets.EXTENSION_OCTETS
 PROTOCOL = 0x6B  # of our routes, a number of our own: `ip -6 route` shows "proto 107"
+PRIORITY = 1024  # the kernel's own (IP6_RT_PRIO_USER)
 _IFF_LOOPBACK = 0x8
 
 # linux/netlink.h
@@ -111,20 +112,25 @@ class Routes:
     """The routes of one device. Changes wait until `flush`; the last for an address counts."""
 
     def __init__(
-        self, index: int, address: IPv6Address, native_overhead: int = NATIVE_OVERHEAD
+        self,
+        index: int,
+        address: IPv6Address,
+        native_overhead: int = NATIVE_OVERHEAD,
+        priority: int = PRIORITY,
     ) -> None:
-        """`index` of the device; `address`: ours, the source that programs get by default."""
+        """`index` of the device; `address`: ours, the source that programs get by default;
+        `priority`: of the routes, the kernel's metric: the least counts."""
         self._native = native_overhead
         self._requests: dict[tuple[str, int], bytes] = {}
         for what in ("add", "replace", "del"):
-            self._requests[what, native_overhead] = _request(what, index, address)
+            self._requests[what, native_overhead] = _request(what, index, address, priority)
         for overhead in (OVERHEAD4, OVERHEAD6):
             metrics = {
                 "mtu": _OUTER_MTU - overhead,
                 "advmss": LEAST_MTU - overhead - _TCP_OCTETS,
             }
             for what in ("add", "replace"):
-                self._requests[what, overhead] = _request(what, index, address, metrics)
+                self._requests[what, overhead] = _request(what, index, address, priority, metrics)
         self._index = index
         self._address = address.packed
         self._wanted: dict[bytes, tuple[str, int]] = {}  # what to do, and the way's overhead
@@ -267,7 +273,11 @@ class Routes:
 
 
 def _request(
-    what: str, index: int, address: IPv6Address, metrics: dict[str, int] | None = None
+    what: str,
+    index: int,
+    address: IPv6Address,
+    priority: int,
+    metrics: dict[str, int] | None = None,
 ) -> bytes:
     """An octet string in which `_NOBODY` stands for the home address; wants no acknowledgement."""
     more: dict[str, Any] = {} if what == "del" else {"prefsrc": str(address)}
@@ -280,6 +290,7 @@ def _request(
             dst=f"{_NOBODY}/128",
             oif=index,
             proto=PROTOCOL,
+            priority=priority,
             **more,
         )
         made = bytes(batch.batch)

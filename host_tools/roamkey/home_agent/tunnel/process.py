@@ -9,7 +9,7 @@ from ipaddress import IPv6Address
 from typing import Any
 
 from roamkey.correspondent import buffers
-from roamkey.correspondent.dataplane import firewall, process, tally
+from roamkey.correspondent.dataplane import firewall, process, routes, tally
 from roamkey.correspondent.dataplane.control import BINDING
 from roamkey.correspondent.encapsulation import Place
 from roamkey.home_agent.tunnel import control
@@ -27,6 +27,8 @@ class TunnelProcess(process.Process):
     _native = TUNNELLED
     _more_names = (tally.OF_THE_LINK,)
     _may_own = False  # the home link has it
+    # Before those of correspondents on this host, whose devices take their own packets alone.
+    _priority = routes.PRIORITY // 2
     _rules = (firewall.TUNNEL,)
 
     def __init__(
