@@ -50,6 +50,21 @@ def running(board: VirtualBoard) -> str:
         return client.identify().agent
 
 
+def test_what_ran_leaves_its_memory_to_the_update(virtual: VirtualBoard) -> None:
+    """A Pico W with a home agent, its application and the console had no room for both."""
+    alive = (
+        "import sys\nprint(sorted(n for n in sys.modules if n[:4] == 'mip6'), 'agent' in dir())"
+    )
+    assert running(virtual)
+    with Repl(virtual.port) as board:
+        assert "mip6.agent" in board.run(alive) and "True" in board.run(alive)
+        free = "import gc\ngc.collect()\nprint(gc.mem_free())"
+        before = int(board.run(free))
+        slots.Flash(board)
+        assert board.run(alive).strip() == "[] False"
+        assert int(board.run(free)) > before + 100_000  # octets; of 64 bits, none in place
+
+
 def test_first_time_again_update_and_back(bare: VirtualBoard, image: Image) -> None:
     told: list[tuple[int, int]] = []
     first = install(bare.port, progress=lambda *step: told.append(step))

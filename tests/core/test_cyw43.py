@@ -5,6 +5,7 @@ real one does is tested in the emulator (tests/pico_w/test_handover.py).
 """
 
 from mip6 import addresses, packets
+from mip6.homelink import wlan as wlan_home
 from mip6.ports import cyw43
 
 _WLAN = 0x10080B94
@@ -213,6 +214,20 @@ def test_routers_are_asked_from_an_address_that_they_can_answer():
     assert not interface.heard()
     wlan.mem8[_NETIF + 238] = 0
     assert interface.heard()
+
+
+def test_the_home_address_is_announced_octet_by_octet():
+    """RFC 4861 sections 4.4 and 7.2.6: unsolicited, overriding, with the target's address."""
+    wlan, interface = _started()
+    home = addresses.parse("2001:db8:a::1:7a")
+    at_home = wlan_home.WlanHome(interface, home, None, None, None)
+    at_home.announce("network")
+    (frame,) = wlan.sent
+    everybody = b"\xff\x02" + bytes(13) + b"\x01"
+    message = b"\x88\x00" + frame[56:58] + b"\x20\0\0\0" + home + b"\x02\x01" + _MAC
+    header = b"\x60\0\0\0\x00\x20\x3a\xff" + home + everybody
+    assert frame == b"\x33\x33\0\0\0\x01" + _MAC + b"\x86\xdd" + header + message
+    assert packets.checksum(home, everybody, packets.ICMPV6, message) == 0
 
 
 def test_a_minute_is_taken_from_lifetimes_that_have_one():

@@ -39,10 +39,14 @@ _PROGRAM_OCTETS_MAX = 3072  # of source in one go: a small board has to compile 
 _CHUNK = 1536  # octets of a file in one write, before base64
 _HASH_S = patient(60.0)
 
-# What the agent and its application leave in memory, which a board has little of: modules, and the
-# name that main.py gave the agent's.
+# What the agent and its application leave in memory, which a board has little of: what asyncio
+# would tell of exceptions, modules, and the name that main.py gave the agent's.
 _FORGET = """
 import gc, sys
+try:
+    sys.modules["asyncio"].new_event_loop().set_exception_handler(None)
+except Exception:
+    pass
 for _name in list(sys.modules):
     if _name.split(".")[0] in ("mip6", "app"):
         del sys.modules[_name]
