@@ -1,8 +1,9 @@
 """Files that are there whole or not at all, and those of mode 0600, which hold secrets.
 
 What `write` replaces is never lost: a kill or a power cut at any moment leaves the old one or the
-new one, and no half of one beside it. Of those of mode 0600 none is readable by others even for a moment, whatever the umask; what others may
-read is refused. Nothing here writes through a link that somebody planted.
+new one, and no half of one beside it. Of those of mode 0600 none is readable by others even for a
+moment, whatever the umask; what others may read is refused. Nothing here writes through a link
+that somebody planted.
 """
 
 import errno
@@ -110,9 +111,15 @@ def read_regular(path: Path, limit: int) -> bytes:
 
     Raises BadInputError (one line): not there, not readable, longer than `limit` octets.
     """
+    return regular(path, limit)[0]
+
+
+def regular(path: Path, limit: int) -> tuple[bytes, int]:
+    """As `read_regular`, and the mode of the file, for one that may turn out to hold a secret."""
     try:
         with path.open("rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
                 raise BadInputError(f"{path}: not a regular file")
             content = file.read(limit + 1)
     except OSError as error:
@@ -121,7 +128,7 @@ def read_regular(path: Path, limit: int) -> bytes:
         raise BadInputError(f"{path}: no path") from None
     if len(content) > limit:
         raise BadInputError(f"{path}: longer than {limit >> 20} MiB")
-    return content
+    return content, stat.S_IMODE(status.st_mode)
 
 
 def _open_to(mode: int, forbidden: int) -> int | None:
@@ -142,7 +149,7 @@ def _nameless(folder: Path, mode: int) -> int | None:
         if error.errno in _NAMELESS_NOT:
             return None
         raise
-    if os.path.exists(_by_number(made)):
+    if Path(_by_number(made)).exists():
         return made
     os.close(made)
     return None
