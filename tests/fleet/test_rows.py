@@ -6,7 +6,7 @@ import pytest
 
 from mip6 import addresses
 from roamkey.enroll.peers import Peers
-from roamkey.enroll.wifi import Wifi
+from roamkey.enroll.wifi import Network
 from roamkey.errors import BadInputError
 from roamkey.fleet.rows import Row, _password_in, read_fleet
 
@@ -75,13 +75,16 @@ WIFI = "wifi,wifi_password,wifi_password_file,wifi_open\n"
         (WIFI + "cafe,password,,yes\n", "line 2, wifi: a network has one of .*two are given"),
         (WIFI + ",,,yes\n", "line 2, wifi: wifi_open stands there, and no network's name"),
         (WIFI + "cafe,,,maybe\n", "line 2, wifi_open: yes, or nothing"),
-        (WIFI + "cafe,Secret7,,\n", "line 2, wifi_password: a Wi-Fi password has 8 to 64"),
+        (
+            WIFI + "cafe,Secret7,,\n",
+            "line 2, wifi_password: the password: a Wi-Fi password has 8 to 64",
+        ),
         (
             WIFI + "cafe,S\u00e9cret\u00e9\u00e9\u00e9,,\n",
-            "line 2, wifi_password: a Wi-Fi password has",
+            "line 2, wifi_password: the password: .*outside ASCII",
         ),
         (WIFI + "cafe,,none.txt,\n", "line 2, wifi_password_file: .*none.txt: No such file"),
-        (WIFI + f"{'x' * 33},,,yes\n", "line 2, wifi: a network's name has 32 octets"),
+        (WIFI + f"{'x' * 33},,,yes\n", "line 2, wifi: the name of a network has 1 to 32 octets"),
     ],
 )
 def test_bad_files(text: str, words: str, tmp_path: Path) -> None:
@@ -110,7 +113,7 @@ def test_wifi_networks(tmp_path: Path) -> None:
         "depot,,depot.txt,guests,yes,\n"
     )
     (row,) = read_fleet(path)
-    assert row.networks == (Wifi("depot", "depot password", 0), Wifi("guests", None, 1))
+    assert row.networks == (Network("depot", "depot password", 0), Network("guests", None, 1))
     assert "depot password" not in repr(row)
     path.write_text("wifi,wifi2,wifi2_password\n,cafe,cafe password\n")
     path.chmod(0o640)
@@ -118,7 +121,7 @@ def test_wifi_networks(tmp_path: Path) -> None:
         read_fleet(path)
     path.chmod(0o600)
     (row,) = read_fleet(path)
-    assert row.networks == (Wifi("cafe", "cafe password", 1),)
+    assert row.networks == (Network("cafe", "cafe password", 1),)
     secret.chmod(0o644)
     path.write_text("wifi,wifi_password_file\ndepot,depot.txt\n")
     _password_in.cache_clear()

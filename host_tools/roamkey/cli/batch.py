@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from roamkey.board.images import Firmware, read_firmware
-from roamkey.cli import peer_options
+from roamkey.cli import durations, peer_options
 from roamkey.cli.batch_view import View, show
 from roamkey.cli.fleet_options import (
     WAIT_MAX_S,
@@ -32,7 +32,6 @@ from roamkey.cli.options import (
     PassphraseOption,
     ReachOption,
     RegistryOption,
-    finite,
     reach_texts,
 )
 from roamkey.cli.output import bars
@@ -43,6 +42,7 @@ from roamkey.cli.peer_options import (
     NoHomeAgentOption,
     RoutabilityOption,
 )
+from roamkey.cli.wifi_options import OpenOption, PasswordFilesOption, WifiOption, networks_of
 from roamkey.enroll import site as sites
 from roamkey.enroll.plan import GENERATIONS, LIFETIME_S
 from roamkey.errors import BadInputError, BoardError, RefusedError
@@ -81,6 +81,9 @@ def batch(
     reach: ReachOption = None,
     no_reach: NoReachOption = False,
     native: NativeOption = Native.on,
+    wifi: WifiOption = None,
+    password_file: PasswordFilesOption = None,
+    open_: OpenOption = False,
     firmware: Annotated[
         Path | None,
         typer.Option(
@@ -91,10 +94,9 @@ def batch(
         float,
         typer.Option(
             "--wait",
-            metavar="S",
-            min=0,
-            max=WAIT_MAX_S,
-            callback=finite,
+            metavar=durations.TIME,
+            parser=durations.span(0, WAIT_MAX_S),
+            show_default="1m",
             help="How long to wait for boards to be plugged in.",
         ),
     ] = 60.0,
@@ -155,6 +157,7 @@ def batch(
         peer_options.warn(text)
     if home_prefix is None and site is None:
         _check_addresses(common, rows)
+    networks = networks_of(wifi, password_file, open_)
     images = {path: _image(path) for row in rows if (path := row.firmware or firmware)}
     if not where.exists():
         write_results(where, [])  # fails now rather than later
@@ -177,7 +180,9 @@ def batch(
             path = row.firmware or firmware
             image = images[path] if path else None
             board = row.bound or row.board
-            return Wish(plans[row.line], pool, image, replace, registered, row.networks, board)
+            return Wish(
+                plans[row.line], pool, image, replace, registered, row.networks or networks, board
+            )
 
         before = {
             row.line

@@ -1,45 +1,47 @@
-"""The Wi-Fi networks that a board is to join, with their passwords, which nothing here shows."""
+"""Wi-Fi networks onto a board: they go to the board alone, no registry and no file keeps them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from mip6.limits import PASSWORD_OCTETS_MAX, PASSWORD_OCTETS_MIN, SSID_OCTETS_MAX
+from mip6.limits import NETWORKS_MAX, PRIORITY_MAX, SSID_OCTETS_MAX
 from roamkey.board.serial_client import SerialClient
+from roamkey.errors import BadInputError
 
 
 @dataclass(frozen=True)
-class Wifi:
-    """One network. `password`: None for an open one. `priority`: the best 0."""
+class Network:
+    """A network by its name (SSID); neither its text nor an error shows the password.
+
+    `password`: None for an open one; `priority`: 0 to 255, the best 0.
+    """
 
     ssid: str
-    password: str | None = field(repr=False)
+    password: str | None = field(default=None, repr=False)
     priority: int = 0
 
 
-def check_name(ssid: str) -> str:
-    """A network's name; raises ValueError for what can't be one."""
-    octets = len(ssid.encode())
-    if octets > SSID_OCTETS_MAX or not ssid.isprintable():
-        raise ValueError(f"a network's name has {SSID_OCTETS_MAX} octets at most, printable")
-    return ssid
-
-
-def check_password(password: str) -> str:
-    """A password; raises ValueError, which doesn't tell it."""
-    fits = PASSWORD_OCTETS_MIN <= len(password) <= PASSWORD_OCTETS_MAX
-    if not fits or not password.isprintable() or not password.isascii():
-        raise ValueError(
-            f"a Wi-Fi password has {PASSWORD_OCTETS_MIN} to {PASSWORD_OCTETS_MAX} characters, "
-            "all of ASCII"
-        )
-    return password
-
-
-def tell(client: SerialClient, networks: Sequence[Wifi]) -> None:
-    """Enter networks on a board, each in place of one of the same name; others stay. Raises
-    BoardError, RefusedError."""
+def check(networks: Sequence[Network]) -> None:
+    """Raise BadInputError for what no board would take."""
     for one in networks:
-        entry: dict[str, object] = {"ssid": one.ssid, "priority": one.priority}
+        if not 1 <= len(one.ssid.encode(errors="replace")) <= SSID_OCTETS_MAX:
+            raise BadInputError(f"the name of a network has 1 to {SSID_OCTETS_MAX} octets")
+        if not 0 <= one.priority <= PRIORITY_MAX:
+            raise BadInputError(f"a priority is 0 to {PRIORITY_MAX}, the best 0")
+    names = [one.ssid for one in networks]
+    if len(set(names)) != len(names):
+        raise BadInputError("a network is named twice")
+    if len(names) > NETWORKS_MAX:
+        raise BadInputError(f"a board knows at most {NETWORKS_MAX} networks")
+
+
+def enter(client: SerialClient, networks: Sequence[Network]) -> None:
+    """Enter networks on a board, each in place of one of its name; others stay.
+
+    Again does no harm. Raises BoardError, RefusedError.
+    """
+    for one in networks:
+        entry: dict[str, Any] = {"ssid": one.ssid, "priority": one.priority}
         if one.password is not None:
             entry["password"] = one.password
-        client.ask("networks", {"set": entry}, again=True)
+        client.ask("networks", {"set": entry})

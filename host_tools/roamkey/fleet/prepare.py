@@ -14,7 +14,7 @@ from roamkey.enroll import deliver, wifi
 from roamkey.enroll.home import Pool
 from roamkey.enroll.plan import Plan
 from roamkey.enroll.reach import texts_of
-from roamkey.enroll.wifi import Wifi
+from roamkey.enroll.wifi import Network
 from roamkey.errors import BoardError
 from roamkey.registry import Registry
 from roamkey.waiting import until
@@ -29,9 +29,9 @@ Report = Callable[[str, int, int], None]  # step, done, in all
 class Wish:
     """What a board is to become. `pool`: gives the home address where the plan has none.
 
-    `registered_s`: how long to wait for its correspondents to bind it, 0 for not at all.
-    `networks`: of Wi-Fi, to be entered beside those that it knows. `board`: the id of the board
-    that it must be, or its beginning.
+    `networks`: Wi-Fi that it is to know, others stay. `registered_s`: how long to wait for its
+    correspondents to bind it, 0 for not at all. `board`: the id of the board that it must be, or
+    its beginning.
     """
 
     plan: Plan
@@ -39,7 +39,7 @@ class Wish:
     firmware: Firmware | None = None
     replace: bool = False
     registered_s: float = 0.0
-    networks: tuple[Wifi, ...] = ()
+    networks: tuple[Network, ...] = ()
     board: str = ""
 
     @property
@@ -118,21 +118,17 @@ def _provision(registry: Registry, wish: Wish, progress: Progress) -> None:
     with SerialClient(progress.port) as client:
         identity = client.identify()
         _check_board(identity.board, wish, progress)
+        wifi.enter(client, wish.networks)
         here = deliver.for_board(wish.plan, wish.pool, identity.board)
         progress.home_address = addresses.text(here.home_address or b"")
         if not wish.replace and deliver.holds(registry, identity, here):
             deliver.tell_reach(client, identity, here)
             progress.set_id = str(identity.set_id)
-            wifi.tell(client, wish.networks)
             return
     held = deliver.provision(
         registry, progress.port, wish.plan, pool=wish.pool, replace=wish.replace
     )
     progress.home_address, progress.set_id = held.home_address, held.set_id
-    if wish.networks:
-        with SerialClient(progress.port) as client:
-            _check_board(client.identify().board, wish, progress)
-            wifi.tell(client, wish.networks)
 
 
 def _check_board(board: str, wish: Wish, progress: Progress) -> None:

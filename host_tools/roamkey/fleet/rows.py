@@ -21,7 +21,7 @@ from mip6 import addresses
 from roamkey import privatefiles
 from roamkey.enroll import keyfile, wifi
 from roamkey.enroll.peers import Peers
-from roamkey.enroll.wifi import Wifi
+from roamkey.enroll.wifi import Network
 from roamkey.errors import BadInputError
 
 _WIFI = ("wifi", "wifi2", "wifi3", "wifi4")
@@ -68,7 +68,7 @@ class Row:
     home_address: bytes | None = None
     peers: Peers = field(default_factory=Peers)
     reach: tuple[str, ...] = ()
-    networks: tuple[Wifi, ...] = ()
+    networks: tuple[Network, ...] = ()
     bound: str = ""
     likely: str = ""
 
@@ -191,6 +191,9 @@ class _Record:
 def _row(record: _Record) -> Row:
     folder = record.path.parent
     firmware = record.take("firmware", _printable, "")
+    networks = tuple(filter(None, (_network(record, i, one) for i, one in enumerate(_WIFI))))
+    if networks:
+        record.take(_WIFI[0], lambda _: wifi.check(networks), None)
     return Row(
         record.line,
         record.take("name", _name, ""),
@@ -200,7 +203,7 @@ def _row(record: _Record) -> Row:
         record.take("home_address", _address, None),
         _peers(record),
         record.take("reach", lambda text: tuple(text.split()), ()),
-        tuple(filter(None, (_network(record, i, one) for i, one in enumerate(_WIFI)))),
+        networks,
     )
 
 
@@ -219,7 +222,7 @@ def _peers(record: _Record) -> Peers:
     )
 
 
-def _network(record: _Record, priority: int, column: str) -> Wifi | None:
+def _network(record: _Record, priority: int, column: str) -> Network | None:
     """The network in a column and those beside it. No message has a password in it."""
     how = [f"{column}_{more}" for more in _WIFI_MORE]
     said = [one for one in how if record.given(one)]
@@ -230,11 +233,14 @@ def _network(record: _Record, priority: int, column: str) -> Wifi | None:
     if len(said) != 1:
         what = "two are given" if said else "none is given"
         raise record.wrong(column, f"a network has one of {', '.join(how)}: {what}")
-    password = record.take(how[0], wifi.check_password, None)
+    password = record.take(how[0], keyfile.wifi_password, None)
     folder = record.path.parent
     password = record.take(how[1], lambda name: _password_in(folder / name), password)
     record.take(how[2], _yes, None)
-    return Wifi(record.take(column, wifi.check_name, ""), password, priority)
+    ssid = record.take(column, _printable, "")
+    network = Network(ssid, password, priority)
+    record.take(column, lambda _: wifi.check([network]), None)
+    return network
 
 
 @cache
