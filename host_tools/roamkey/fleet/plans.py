@@ -67,6 +67,7 @@ class Common:
             peers.routability,
             peers.home_agent,
             peers.insecure,
+            row.name or None,
         )
         try:
             plan.check()
@@ -81,7 +82,7 @@ def bound(registry: Registry, rows: list[Row], results: Results) -> list[Row]:
     A board that holds no keys by the registry isn't bound: whatever became of it, nothing was
     given to it that another board couldn't be given.
     """
-    by_name: dict[str, bytes] = {}
+    by_name = {name: home_address for home_address, name in registry.names().items()}
     found = []
     for row in rows:
         outcome = results.of(row)

@@ -50,7 +50,7 @@ class Wish:
         home = plan.home_address or (b"" if self.pool is None else self.pool.prefix.encode())
         firmware = b"" if self.firmware is None else self.firmware.content
         told = [
-            home.hex(),
+            [home.hex(), plan.name],
             [peer.hex() for peer in (*plan.correspondents, b"", *plan.routability)],
             [(plan.home_agent or b"").hex(), plan.insecure, plan.native],
             [plan.lifetime, plan.generations],
@@ -122,6 +122,7 @@ def _provision(registry: Registry, wish: Wish, progress: Progress) -> None:
         here = deliver.for_board(wish.plan, wish.pool, identity.board)
         progress.home_address = addresses.text(here.home_address or b"")
         if not wish.replace and deliver.holds(registry, identity, here):
+            deliver.name_as_planned(registry, here)
             deliver.tell_reach(client, identity, here)
             progress.set_id = str(identity.set_id)
             return

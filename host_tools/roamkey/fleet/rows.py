@@ -23,6 +23,7 @@ from roamkey.enroll import keyfile, wifi
 from roamkey.enroll.peers import Peers
 from roamkey.enroll.wifi import Network
 from roamkey.errors import BadInputError
+from roamkey.registry import checks
 
 _WIFI = ("wifi", "wifi2", "wifi3", "wifi4")
 _WIFI_MORE = ("password", "password_file", "open")
@@ -45,7 +46,6 @@ _MORE_COLUMNS = tuple(
 )
 _ONCE = ("board", "port", "name", "home_address")  # columns in which no value stands twice
 _ID_DIGITS_MIN = 4
-_NAME_MAX = 60
 _OCTETS_MAX = 1 << 24  # a hundred thousand boards
 _OTHER_DELIMITERS = ";\t"  # where a spreadsheet's comma is the decimal one
 
@@ -254,8 +254,7 @@ def _yes(text: str) -> None:
 
 
 def _name(text: str) -> str:
-    if not text.isprintable() or len(text) > _NAME_MAX or "/" in text or text.startswith("."):
-        raise ValueError(f"a name has {_NAME_MAX} printable characters at most, and no slash")
+    checks.name(text)
     return text
 
 
