@@ -146,7 +146,7 @@ class Tray:
         except subprocess.TimeoutExpired:
             self._complain(f"{how}: it doesn't end")
             return
-        if how != "SIGKILL" and process.returncode not in (0, 130):
+        if how != "SIGKILL" and process.returncode not in (0, 130, -signal.SIGINT):
             self._complain(f"{how}: ended with {process.returncode}: {out[-200:]!r}")
 
     def look(self) -> None:
@@ -291,6 +291,8 @@ def main() -> int:
                 problems += tray.problems
             print(f"tray {number}: {counts['kills']} kills so far", file=sys.stderr, flush=True)
             if problems:
+                for file in (tray.fleet, tray.results, place / "log"):
+                    print(f"{file.name}:\n{file.read_text()}", file=sys.stderr)
                 break
     told = {**counts, "problems": problems, "seconds": round(time.monotonic() - started)}
     print(", ".join(f"{count} {name}" for name, count in counts.items()))

@@ -50,7 +50,16 @@ from roamkey.fleet import batch as work
 from roamkey.fleet.labels import write_labels
 from roamkey.fleet.plans import Common, bound
 from roamkey.fleet.prepare import Wish
-from roamkey.fleet.results import DONE, Outcome, Results, is_done, read_results, write_results
+from roamkey.fleet.results import (
+    BEGUN,
+    DONE,
+    FAILED,
+    Outcome,
+    Results,
+    is_done,
+    read_results,
+    write_results,
+)
 from roamkey.fleet.rows import Row, read_fleet
 from roamkey.interrupts import gently
 from roamkey.registry import Registry
@@ -199,6 +208,7 @@ def batch(
             [row for row in rows if row.line not in before],
             wish,
             frozenset({row.bound for row in rows} | {each.board for each in kept.beside}),
+            frozenset(each.port for each in kept.outcomes if each.result in (BEGUN, FAILED)),
             jobs,
             wait,
             replace,

@@ -15,6 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mip6 import addresses
 from roamkey.board import discovery
 from roamkey.board.discovery import Found
 from roamkey.enroll.deliver import for_board
@@ -30,7 +31,7 @@ _LOOK_EACH_S = 0.5
 @dataclass(frozen=True)
 class Work:
     """What `run` is to do. `wish`: makes a row's wish; `taken`: boards that no row gets which
-    doesn't name them.
+    doesn't name them; `interrupted`: ports at which an earlier run was ended.
 
     `jobs`: boards at a time; `wait_s`: how long to wait for boards that aren't there; `stop`: once
     set, no further board is taken. `started` is called with a row when its board is taken, and
@@ -43,6 +44,7 @@ class Work:
     rows: list[Row]
     wish: Callable[[Row], Wish]
     taken: frozenset[str] = frozenset()
+    interrupted: frozenset[str] = frozenset()
     jobs: int = 16
     wait_s: float = 60.0
     replace: bool = False
@@ -67,6 +69,8 @@ class _Run:
         self._ports: set[str] = set()  # in use, or done
         self._boards: set[str] = set()
         self._seen: list[Found] = []
+        self._silent: set[str] = set()
+        self._interrupted = {_real(port) for port in work.interrupted}
         self._outcomes: list[Outcome] = []
         self._lock = threading.Lock()
 
@@ -104,10 +108,23 @@ class _Run:
         """What is behind the ports that nobody works on; all of them are asked at once."""
         named = [discovery.Port(row.port) for row in self._left if row.port]
         ports = {_real(port.path): port for port in (*named, *discovery.ports())}
-        self._seen = discovery.look_at_all(
+        found = discovery.look_at_all(
             [port for real, port in ports.items() if real not in self._ports]
         )
+        woken = {each.port: each for each in discovery.interrupt_all(self._left_amid(found))}
+        self._seen = [woken.get(each.port, each) for each in found]
         return self._seen
+
+    def _left_amid(self, found: Iterable[Found]) -> list[discovery.Port]:
+        """Ports where a run of ours was ended, once they are silent for the second time: such a
+        board waits for the rest of a file. At first it may be starting."""
+        silent = {
+            _real(each.port.path): each.port for each in found if each.state == discovery.SILENT
+        }
+        stuck = [real for real in silent if real in self._silent & self._interrupted]
+        self._interrupted.difference_update(stuck)
+        self._silent = set(silent)
+        return [silent[real] for real in stuck]
 
     def _matches(self, found: Iterable[Found]) -> list[tuple[Row, Found]]:
         """Rows and the boards for them, the rows that name one first; both are then taken."""
@@ -146,6 +163,8 @@ class _Run:
             self._work.begun(_outcome(row, progress, BEGUN, "", 0.0))
 
         try:
+            if row.home_address is not None:
+                progress.home_address = addresses.text(row.home_address)
             progress.report = self._work.started(row)
             progress.identified = identified
             if progress.board:

@@ -72,7 +72,7 @@ class Results:
                     best = max(mine, key=lambda each: (each.result == DONE, live(each.board)))
                     left.remove(best)
                     self._of[row.line] = replace(best, line=row.line)
-        self._beside = [each for each in left if each.board and each.result != MISSING]
+        self._beside = [each for each in left if each.board and (each.set_id or live(each.board))]
 
     @property
     def outcomes(self) -> list[Outcome]:
