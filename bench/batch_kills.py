@@ -159,7 +159,7 @@ class Tray:
                 self._complain(f"line {line}: {known} became {given.get(line)}")
         self.known = given
         boards = collections.Counter(row["board"] for row in rows if row["board"])
-        lines = collections.Counter(row["line"] for row in rows)
+        lines = collections.Counter(row["line"] for row in rows if row["set_id"])
         for name, count in (boards + lines).items():
             if count > 1:
                 self.counts["twice"] += 1

@@ -163,3 +163,11 @@ def test_file_systems_without_nameless_files(tmp_path: Path, monkeypatch, where:
         privatefiles.write(tmp_path / "secret", content)
         assert (tmp_path / "secret").read_bytes() == content and mode(tmp_path / "secret") == 0o600
     assert [each.name for each in tmp_path.iterdir()] == ["secret"]
+
+
+def test_several_into_a_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "labels" / "today"
+    for content in ("one", b"two"):
+        privatefiles.write_each(folder, {"a": content, "b": b""})
+    assert (folder / "a").read_bytes() == b"two" and mode(folder / "a") == 0o666
+    assert len(list(folder.iterdir())) == 2

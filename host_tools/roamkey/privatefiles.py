@@ -19,26 +19,30 @@ from roamkey.errors import BadInputError
 PRIVATE = 0o600
 SHARED = 0o666
 OTHERS = 0o077  # what nobody but the owner may be allowed
-_NAMELESS_NOT = (
-    errno.EOPNOTSUPP,
-    errno.EISDIR,
-    errno.EINVAL,
-    errno.ENOENT,
-)  # file systems without
+# Of file systems without files that have no name; of folders that aren't there, the last.
+_NAMELESS_NOT = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT)
 
 
 def create(path: Path, content: bytes = b"") -> bool:
-    """Make a file where there is none; whether it was made. Raises OSError."""
+    """Make a file where there is none, whole or not at all; whether it was. Raises OSError."""
+    descriptor = _nameless(path.parent, PRIVATE)
+    nameless = descriptor is not None
     try:
-        descriptor = _made(path, PRIVATE)
-    except FileExistsError:
-        return False
-    try:
+        if descriptor is None:
+            descriptor = _made(path, PRIVATE)
         with os.fdopen(descriptor, "wb") as made:
             made.write(content)
+            made.flush()
+            os.fsync(made.fileno())
+            if nameless:
+                _give_name(made.fileno(), path)
+    except FileExistsError:
+        return False
     except BaseException:
-        path.unlink(missing_ok=True)
+        if not nameless:
+            path.unlink(missing_ok=True)
         raise
+    _settle(path.parent)
     return True
 
 

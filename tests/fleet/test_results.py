@@ -112,6 +112,18 @@ def test_nothing_known_goes(tmp_path: Path) -> None:
     assert [each.board for each in again.beside] == ["aaaa"]
 
 
+def test_a_board_that_was_begun_is_told_of_once(tmp_path: Path) -> None:
+    """Also where another line got it later; until then it stays, with the port where it waits."""
+    path = tmp_path / "results.csv"
+    results = Results(path, [Row(2), Row(3)], [outcome(2, BEGUN, "aaaa")])
+    results.put(outcome(2, BEGUN, "bbbb"))
+    assert [(each.line, each.board) for each in read_results(path)] == [(2, "bbbb"), (2, "aaaa")]
+    results.put(outcome(3, BEGUN, "aaaa"))
+    assert [(each.line, each.board) for each in read_results(path)] == [(2, "bbbb"), (3, "aaaa")]
+    results.put(outcome(3, BEGUN, "bbbb"))
+    assert [(each.line, each.board) for each in read_results(path)] == [(3, "bbbb"), (3, "aaaa")]
+
+
 @pytest.mark.parametrize(
     ("board", "plan", "done"), [("aaaa", "p", True), ("bbbb", "p", False), ("aaaa", "q", False)]
 )

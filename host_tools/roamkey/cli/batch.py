@@ -208,7 +208,11 @@ def batch(
             [row for row in rows if row.line not in before],
             wish,
             frozenset({row.bound for row in rows} | {each.board for each in kept.beside}),
-            frozenset(each.port for each in kept.outcomes if each.result in (BEGUN, FAILED)),
+            frozenset(
+                each.port
+                for each in (*kept.outcomes, *kept.beside)
+                if each.result in (BEGUN, FAILED)
+            ),
             jobs,
             wait,
             replace,

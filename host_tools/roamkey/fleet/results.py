@@ -72,7 +72,7 @@ class Results:
                     best = max(mine, key=lambda each: (each.result == DONE, live(each.board)))
                     left.remove(best)
                     self._of[row.line] = replace(best, line=row.line)
-        self._beside = [each for each in left if each.board and (each.set_id or live(each.board))]
+        self._beside = [each for each in left if each.board and each.result != MISSING]
 
     @property
     def outcomes(self) -> list[Outcome]:
@@ -82,7 +82,7 @@ class Results:
 
     @property
     def beside(self) -> list[Outcome]:
-        """Of boards that had a line that isn't theirs any more."""
+        """Of boards that were begun as, or had, a line that isn't theirs any more."""
         return list(self._beside)
 
     def of(self, row: Row) -> Outcome | None:
@@ -96,22 +96,31 @@ class Results:
             before = self._of.get(new.line)
             if new.result == MISSING and before is not None and before.result != MISSING:
                 return
-            if before is not None and before.board != new.board and before.set_id:
+            other = before is not None and before.board != new.board
+            if before is not None and other and before.board and before.result != MISSING:
                 self._beside.append(before)
             elif before is not None and before.board == new.board:
                 new = _with_what_is_known(new, before)
             self._of[new.line] = new
-            self._beside = [
-                each
-                for each in self._beside
-                if each.board != new.board or (each.set_id and not new.set_id)
-            ]
+            if new.board:  # it is this line's, wherever it was begun before
+                self._forget(new)
             self._write()
 
     def write(self) -> None:
         """Write what is known so far. Raises SystemRefusedError."""
         with self._lock:
             self._write()
+
+    def _forget(self, new: Outcome) -> None:
+        """Nothing is told of a board in two places, but of keys that only the other one has."""
+
+        def stays(each: Outcome) -> bool:
+            return each.board != new.board or (each.set_id != "" and not new.set_id)
+
+        self._beside = [each for each in self._beside if stays(each)]
+        for line, each in list(self._of.items()):
+            if line != new.line and not stays(each):
+                del self._of[line]
 
     def _write(self) -> None:
         write_results(self.path, [*self._of.values(), *self._beside])
