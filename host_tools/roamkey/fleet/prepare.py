@@ -26,7 +26,8 @@ Report = Callable[[str, int, int], None]  # step, done, in all
 class Wish:
     """What a board is to become. `pool`: gives the home address where the plan has none.
 
-    `networks`: Wi-Fi that it is to know, others stay; `registered_s`: how long to wait for its correspondents to bind it, 0 for not at all.
+    `registered_s`: how long to wait for its correspondents to bind it, 0 for not at all.
+    `networks`: Wi-Fi that it is to know; others that it knows stay.
     """
 
     plan: Plan
