@@ -1,5 +1,6 @@
 """Wi-Fi networks that `provision`, `setup` and `networks set` give to a board."""
 
+import io
 import json
 import os
 import pty
@@ -75,7 +76,7 @@ def test_setup_enters_them(roamkey, tmp_path, password_file) -> None:
 def test_what_is_refused(words, code, said, roamkey, tmp_path, monkeypatch) -> None:
     """Before the board is touched, and the registry made."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sys.stdin", open(os.devnull))  # noqa: SIM115
+    monkeypatch.setattr("sys.stdin", io.StringIO())
     registry = tmp_path / "registry.sqlite"
     for command in ("provision", "setup"):
         ended, out, error = roamkey(
@@ -86,7 +87,7 @@ def test_what_is_refused(words, code, said, roamkey, tmp_path, monkeypatch) -> N
 
 
 def test_networks_set_wants_a_password_or_open(virtual, roamkey, monkeypatch, tmp_path) -> None:
-    monkeypatch.setattr("sys.stdin", open(os.devnull))  # noqa: SIM115
+    monkeypatch.setattr("sys.stdin", io.StringIO())
     port = ("--port", virtual.port)
     code, _, error = roamkey("networks", "set", "guests", *port)
     assert code == 2 and "network guests: give --password-file FILE" in error

@@ -78,7 +78,7 @@ def setup(
     passphrase_file: PassphraseOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a bare board a node: flash (--firmware), install, Wi-Fi (--wifi), provision, verify.
+    """Make a bare board a node: flash (--firmware), install, Wi-Fi, provision, verify.
 
     Every step can be repeated: what is there already stays. `roamkey batch` does it for many.
     """

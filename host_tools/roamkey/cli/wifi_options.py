@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from roamkey.enroll import keyfile
 from roamkey.enroll.wifi import Network, check
 
 WifiOption = Annotated[
@@ -56,8 +57,6 @@ def networks_of(
 
 
 def _password(name: str, file: Path | None, open_: bool) -> str | None:
-    from roamkey.enroll import keyfile
-
     if file is not None:
         return keyfile.read_wifi_password(file)
     if open_:
