@@ -98,7 +98,7 @@ _followed = (
 # Per pair: how many live keys it has, and the first of them, which is the one in use: a later one
 # that is used retires those before.
 _live = keys.c.state != RETIRED
-_of_pair = (
+of_pair = (
     select(
         keys.c.pair_id,
         func.count(case((_live, 1))).label("live"),
@@ -111,8 +111,8 @@ _known = (
     select(
         nodes.c.home_address,
         nodes.c.board_id,
-        _of_pair.c.live,
-        _of_pair.c.generation,
+        of_pair.c.live,
+        of_pair.c.generation,
         keys.c.last_sequence,
         bindings.c.care_of_address,
         _endpoint,
@@ -120,8 +120,8 @@ _known = (
         bindings.c.expires_ms,
         nodes.c.name,
     )
-    .select_from(pairs.join(nodes).join(_of_pair, _of_pair.c.pair_id == pairs.c.id))
-    .outerjoin(keys, (keys.c.pair_id == pairs.c.id) & (keys.c.generation == _of_pair.c.generation))
+    .select_from(pairs.join(nodes).join(of_pair, of_pair.c.pair_id == pairs.c.id))
+    .outerjoin(keys, (keys.c.pair_id == pairs.c.id) & (keys.c.generation == of_pair.c.generation))
     .outerjoin(bindings, bindings.c.pair_id == pairs.c.id)
 )
 
