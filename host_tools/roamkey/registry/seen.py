@@ -155,10 +155,14 @@ _without = select(*_node).where(
 
 
 def of_nodes(c: Connection) -> list[NodeUse]:
-    """See `Registry.nodes_in_use`."""
-    rows = [*c.execute(_with_keys)]
+    """See `Registry.nodes_in_use`; what is damaged isn't among them."""
+    rows: list[Sequence[Any]] = [*c.execute(_with_keys)]
     rows += [(*row, *(None,) * 11) for row in c.execute(_without)]
-    found = [NodeUse._make((row[0], names.found(row[1]), *row[2:])) for row in rows]
+    found = [
+        NodeUse._make((row[0], names.found(row[1]), *row[2:]))
+        for row in rows
+        if binding_rows.are_addresses(row[0], row[4] or row[0], row[-2] or row[0])
+    ]
     return sorted(found, key=lambda one: (one.home_address, one.peer or b""))
 
 
