@@ -178,7 +178,11 @@ def batch(
         bars() as drawn,
         gently(stop, _INTERRUPTED),
     ):
-        kept = Results(where, rows, earlier, lambda board: bool(opened.sets_of_board(board)))
+
+        def live(board: str) -> bool:
+            return bool(opened.sets_of_board(board))
+
+        kept = Results(where, rows, earlier, live)
         rows = bound(opened, rows, kept)
         taken = {*named.all, *(row.home_address for row in rows if row.home_address)}
         for row in rows:
@@ -207,7 +211,10 @@ def batch(
         plan = work.Work(
             [row for row in rows if row.line not in before],
             wish,
-            frozenset({row.bound for row in rows} | {each.board for each in kept.beside}),
+            frozenset(
+                [row.bound for row in rows]
+                + [each.board for each in kept.beside if each.set_id or live(each.board)]
+            ),
             frozenset(
                 each.port
                 for each in (*kept.outcomes, *kept.beside)
