@@ -123,7 +123,11 @@ def batch(
         typer.Option("--only-failed", metavar="FILE", help="Go on from these results as well."),
     ] = None,
     again: Annotated[
-        bool, typer.Option("--again", help="Also what is done: each line's own board once more.")
+        bool,
+        typer.Option(
+            "--again",
+            help="Once more what is done, each line with its own board; then go on without.",
+        ),
     ] = False,
     labels: Annotated[
         Path | None,
@@ -183,6 +187,8 @@ def batch(
             return bool(opened.sets_of_board(board))
 
         kept = Results(where, rows, earlier, live)
+        if again:
+            kept.again()
         rows = bound(opened, rows, kept)
         taken = {*named.all, *(row.home_address for row in rows if row.home_address)}
         for row in rows:
@@ -197,11 +203,7 @@ def batch(
                 plans[row.line], pool, image, replace, registered, row.networks or networks, board
             )
 
-        before = {
-            row.line
-            for row in rows
-            if not again and is_done(kept.of(row), row.bound, wish(row).digest)
-        }
+        before = {row.line for row in rows if is_done(kept.of(row), row.bound, wish(row).digest)}
         view = View(drawn, len(rows), len(before), as_json)
 
         def ended(outcome: Outcome) -> None:
@@ -259,7 +261,7 @@ def batch(
     if good != len(rows):
         raise BoardError(
             f"{len(rows) - good} of {len(rows)} boards not done: mend them and run the same "
-            "command again, which goes on where it was"
+            f"command again{', without --again' if again else ''}: it goes on where it was"
         )
 
 

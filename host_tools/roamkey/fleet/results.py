@@ -106,9 +106,12 @@ class Results:
                 self._forget(new)
             self._write()
 
-    def write(self) -> None:
-        """Write what is known so far. Raises SystemRefusedError."""
+    def again(self) -> None:
+        """What is done is to be done once more. Raises SystemRefusedError."""
         with self._lock:
+            for line, each in self._of.items():
+                if each.result == DONE:
+                    self._of[line] = replace(each, result=BEGUN)
             self._write()
 
     def _forget(self, new: Outcome) -> None:
