@@ -143,7 +143,8 @@ class Tray:
         """From now on the boards are given other keys. A run that is ended before it has said so
         in the results is begun anew."""
         self.sets = 2
-        while not any(row["result"] == "begun" for row in self._rows()):
+        before = self._rows()
+        while self._rows() == before:
             process = self.start("--again", "--replace")
             time.sleep(self.chance.uniform(0, 3))
             self._end(process)
