@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from functools import cache
 from pathlib import Path
 from typing import Annotated
 
@@ -171,7 +170,7 @@ def batch(
     if home_prefix is None and site is None:
         _check_addresses(common, rows)
     networks = networks_of(wifi, password_file, open_)
-    images = {path: _image(path) for row in rows if (path := row.firmware or firmware)}
+    images = _images(common, rows, firmware)
     if not where.exists():
         write_results(where, [])  # fails now rather than later
     started = time.monotonic()
@@ -294,6 +293,13 @@ def _check_addresses(common: Common, rows: list[Row]) -> None:
             )
 
 
-@cache
-def _image(path: Path) -> Firmware:
-    return read_firmware(path)
+def _images(common: Common, rows: list[Row], firmware: Path | None) -> dict[Path, Firmware]:
+    """The files to flash. Raises BadInputError."""
+    images = {} if firmware is None else {firmware: read_firmware(firmware)}
+    for row in rows:
+        if row.firmware is not None and row.firmware not in images:
+            try:
+                images[row.firmware] = read_firmware(row.firmware)
+            except BadInputError as error:
+                raise BadInputError(f"{common.at(row)}, firmware: {error}") from None
+    return images
