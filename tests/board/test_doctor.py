@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from roamkey.board import doctor, installer
+from roamkey.board import built, doctor
 from roamkey.board.repl import Facts
 from roamkey.lab.board import VirtualBoard
 
@@ -31,7 +31,7 @@ PICO_W = Facts("e661", "rp2", "Raspberry Pi Pico W with RP2040", "1.28.0", 0x130
 def image(monkeypatch: pytest.MonkeyPatch) -> None:
     """An agent of 25 files of 2 KB: compiling the real one for each platform takes its time."""
     files = {f"mip6/{number}.mpy": bytes(2000) for number in range(25)}
-    monkeypatch.setattr(installer, "image_for", lambda *_: installer.Image("mpy", files, b""))
+    monkeypatch.setattr(built, "image_for", lambda *_: built.Image("mpy", files, b""))
 
 
 def verdicts(facts: Facts, **changes: object) -> dict[str, doctor.Check]:
