@@ -428,7 +428,7 @@ def test_esp32_refuses_what_does_not_fit(esp32: Mock, tmp_path: Path) -> None:
     large = read_firmware(images.esp(tmp_path / "large.bin", b"x", megabytes=8))
     with pytest.raises(RefusedError, match="needs 8 MB of flash, the board has 4MB"):
         flasher.flash(large, esp32.port)
-    with pytest.raises(BoardError, match="none is plugged in: plug it in; .* hold BOOT"):
+    with pytest.raises(BoardError, match=r"none is plugged in: plug it in; .* hold BOOT"):
         flasher.flash(large, None)
 
 
