@@ -112,7 +112,7 @@ def erase(
 
 
 def _show_contents(found: erasing.Contents, port: str) -> None:
-    row("board", f"{found.board} ({found.name}) on {port}")
+    row("board", f"{found.board} ({found.machine}) on {port}")
     row("home address", found.home_address or "none")
     row("keys for", ", ".join(found.peers) or "nobody")
     row("Wi-Fi", ", ".join(found.networks) or "no network")

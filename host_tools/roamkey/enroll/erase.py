@@ -22,13 +22,13 @@ class Gone:
 
 @dataclass(frozen=True)
 class Contents:
-    """What an erasure takes from a board. `name`: what MicroPython calls it; `home_address`: None
-    without keys; `peers`: whose keys it holds; `networks`: the Wi-Fi it knows, by name; `live`:
-    home addresses whose keys the registry retires with it. All in text.
+    """What an erasure takes from a board. `machine`: what MicroPython calls it; `home_address`:
+    None without keys; `peers`: whose keys it holds; `networks`: the Wi-Fi it knows, by name;
+    `live`: nodes whose keys the registry retires with it, with their names. All in text.
     """
 
     board: str
-    name: str
+    machine: str
     home_address: str | None
     peers: tuple[str, ...]
     networks: tuple[str, ...]
@@ -52,7 +52,7 @@ def contents(registry: Registry, port: str, *, connect: Connect = SerialClient) 
         home if isinstance(home, str) else None,
         tuple(str(one.get("correspondent")) for one in peers if isinstance(one, dict)),
         tuple(networks),
-        _homes(registry, identity.board),
+        tuple(_with_name(registry, home) for home in _homes(registry, identity.board)),
     )
 
 
@@ -102,6 +102,11 @@ def _retire_board(registry: Registry, board: str) -> Gone:
     for home_address in homes:
         registry.retire(addresses.parse(home_address))
     return Gone(board, homes)
+
+
+def _with_name(registry: Registry, home: str) -> str:
+    name = registry.names().get(addresses.parse(home))
+    return f"{home} ({name})" if name else home
 
 
 def _homes(registry: Registry, board: str) -> tuple[str, ...]:
