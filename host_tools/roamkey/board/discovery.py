@@ -163,15 +163,14 @@ def _of_agent(port: Port, identity: Identity) -> Found:
 def _named() -> list[Path]:
     """The ports that the environment names, and those of a playground that is up."""
     named = []
-    words = os.environ.get(PORTS_VARIABLE, "").split(os.pathsep)
-    if playground.is_up():
-        words.append(str(playground.ports()))
-    for word in words:
+    for word in os.environ.get(PORTS_VARIABLE, "").split(os.pathsep):
         path = Path(word)
         if word and path.is_dir():
             named += sorted(path.iterdir())
         elif word:
             named.append(path)
+    if playground.is_up() and playground.ports().is_dir():
+        named += [link.resolve() for link in sorted(playground.ports().iterdir())]
     return named
 
 

@@ -24,7 +24,7 @@ app = lazy_app(
             "registered.",
         ),
         "run": (
-            "roamkey.cli.lab_play:run",
+            "roamkey.cli.lab_play:app_of_run",
             "Run a command on a host of the playground.",
         ),
         "shell": (

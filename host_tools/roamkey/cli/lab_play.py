@@ -8,11 +8,15 @@ from typing import Annotated, Any
 import typer
 
 from roamkey import playground
+from roamkey.cli.lazy import SETTINGS
 from roamkey.cli.options import JsonOption
 from roamkey.cli.output import row
 from roamkey.lab.playground import client
 from roamkey.lab.playground.world import KINDS
 from roamkey.registry.database import default_path
+
+#: `run`, whose command has options of its own.
+app_of_run = typer.Typer(**SETTINGS)
 
 HostOption = Annotated[
     str,
@@ -100,13 +104,14 @@ def down() -> None:
     client.stop()
 
 
+@app_of_run.command(context_settings={"allow_interspersed_args": False})
 def run(
     command: Annotated[list[str], typer.Argument(metavar="COMMAND...", help="What to run.")],
     on: HostOption = "correspondent",
 ) -> None:
     """Run a command on a host of the playground, as root there, with its board and registry.
 
-    Exit code: the command's. Options of the command go after --.
+    Exit code: the command's.
     """
     raise typer.Exit(client.run(on, command))
 

@@ -127,8 +127,9 @@ def run(host: str, argv: Sequence[str]) -> int:
 def _enter(descriptors: Sequence[int]) -> None:
     kinds = (syscalls.CLONE_NEWUSER, syscalls.CLONE_NEWNS, syscalls.CLONE_NEWPID)
     here = Path.cwd()
-    for name, kind, descriptor in zip(NAMESPACES, kinds, descriptors, strict=False):
-        if not os.path.samestat(os.fstat(descriptor), Path(f"/proc/self/ns/{name}").stat()):
+    ours = [Path(f"/proc/self/ns/{name}").stat() for name in NAMESPACES]
+    for kind, descriptor, mine in zip(kinds, descriptors, ours, strict=False):
+        if not os.path.samestat(os.fstat(descriptor), mine):
             syscalls.setns(descriptor, kind)
     syscalls.setns(descriptors[len(NAMESPACES)], syscalls.CLONE_NEWNET)
     os.chdir(here)

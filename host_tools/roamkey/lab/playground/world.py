@@ -16,6 +16,7 @@ from typing import Any
 from roamkey import children, firmware
 from roamkey.correspondent import control, view
 from roamkey.correspondent.dataplane import tun
+from roamkey.correspondent.events.file import place
 from roamkey.errors import BadInputError, BoardError, RoamkeyError
 from roamkey.lab.board import VirtualBoard
 from roamkey.lab.conditions import Conditions
@@ -100,19 +101,15 @@ class World(Resources):
 
     def _serve(self) -> None:
         self._told("roamkey correspondent run")
-        log = self.folder / "correspondent.log"
-        Correspondent(self.network, self.registry, log, ["--events", str(self._events)]).start()
+        Correspondent(self.network, self.registry, self.folder / "correspondent.log").start()
         self._told("roamkey correspondent page")
+        until(place(str(self.registry)).exists, _LINE_S)
         with (self.folder / "page.log").open("wb") as errors:
             self._page = self.spawn(
                 children.roamkey("correspondent", "page", "--no-token"),
                 stdout=errors,
                 stderr=errors,
             )
-
-    @property
-    def _events(self) -> Path:
-        return self.registry.with_suffix(".events")
 
     @property
     def port(self) -> str:
@@ -122,10 +119,7 @@ class World(Resources):
     @property
     def variables(self) -> dict[str, str]:
         """What says to a program that it runs in the playground."""
-        return {
-            "ROAMKEY_REGISTRY": str(self.registry),
-            "ROAMKEY_PORTS": str(self.folder / "ports"),
-        }
+        return {"ROAMKEY_REGISTRY": str(self.registry)}
 
     def spawn(self, argv: list[str], **options: Any) -> "subprocess.Popen[Any]":
         """Start a program on the correspondent's host, as `Network.spawn`."""
@@ -223,8 +217,8 @@ class World(Resources):
     def _is_right(self, before: int) -> bool:
         """Whether the correspondent has the board where it is, by a later update than `before`."""
         bindings = self._bindings()
-        if self.where == HOME:
-            return not bindings
+        if self.where == HOME and not bindings:
+            return True
         lan = self.network.lans[self.where]
         return any(
             one["sequence"] != before and lan.holds(one["care_of_address"]) for one in bindings
