@@ -13,7 +13,8 @@ import sys
 import time
 
 _STEPS = re.compile(
-    r"\s*(?:(?P<fetch>Downloading|Using cached|Processing) (?:\S*/)?(?P<file>\S+?)(?: \((?P<size>[\d.]+ [kMG]B)\))?"
+    r"\s*(?:(?P<fetch>Downloading|Using cached|Processing) (?:\S*/)?(?P<file>\S+?)"
+    r"(?: \((?P<size>[\d.]+ [kMG]B)\))?"
     r"|(?P<build>Building \w+ for \S+|Installing build dependencies)"
     r"|(?P<install>Installing collected packages): (?P<names>.*))\s*(?:\.\.\.|:|\Z)"
 )

@@ -60,7 +60,9 @@ def up(
     if bare:
         typer.echo("Go on with: roamkey lab shell, and in it roamkey install, provision, …")
     else:
-        typer.echo("Try: roamkey lab move cafe, lab cut, correspondent bindings, status, lab shell")
+        typer.echo(
+            "Try: roamkey lab move cafe, lab cut, correspondent bindings, status, lab shell"
+        )
     own = default_path()
     if own != playground.registry():
         typer.echo(

@@ -93,7 +93,11 @@ def _ask(method: str, parameters: Mapping[str, Any]) -> tuple[Any, list[int]]:
 
 
 def stop() -> None:
-    """Take the playground down, and all that it kept; raises RoamkeyError."""
+    """Take the playground down, and all that it kept; raises RoamkeyError. Of one that was killed
+    the rest is removed."""
+    if not playground.is_up() and playground.folder().is_dir():
+        shutil.rmtree(playground.folder(), ignore_errors=True)
+        return
     ask("down")
     if not until(lambda: not playground.is_up(), _GONE_S, 0.02):
         raise SystemRefusedError("the playground doesn't end")

@@ -3,7 +3,7 @@
 import contextlib
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 _AT_ONCE = 32
 _OCTETS = 65536
@@ -31,15 +31,19 @@ class Forward:
             threading.Thread(target=self._serve, args=(caller,), daemon=True).start()
 
     def _serve(self, caller: socket.socket) -> None:
-        with self._room_given_back(), caller, contextlib.suppress(OSError):
-            with self._connect() as other:
-                back = threading.Thread(target=_pump, args=(other, caller), daemon=True)
-                back.start()
-                _pump(caller, other)
-                back.join()
+        with (
+            self._room_given_back(),
+            caller,
+            contextlib.suppress(OSError),
+            self._connect() as other,
+        ):
+            back = threading.Thread(target=_pump, args=(other, caller), daemon=True)
+            back.start()
+            _pump(caller, other)
+            back.join()
 
     @contextlib.contextmanager
-    def _room_given_back(self) -> "contextlib.Iterator[None]":
+    def _room_given_back(self) -> Iterator[None]:
         try:
             yield
         finally:

@@ -2,10 +2,10 @@
 
     python -m roamkey.lab.playground.serve bare|whole
 
-Two processes, as `sandbox.ensure` has it: one that waits, outside, and one inside that does all.
-Both hold the lock (playground.py), which goes with them however they end; the kernel ends what is
-inside with the one outside. Standard output is lines of JSON: {"told": text} as it comes up, then
-{"ready": facts} or {"failed": text, "code": exit code}; after that nothing is read or written there.
+Processes as `sandbox.ensure` has them: those outside wait, the one inside does all. All hold the
+lock (playground.py), which goes with them however they end; the kernel ends what is inside with
+those outside. Standard output is lines of JSON: {"told": text} as it comes up, then {"ready":
+facts} or {"failed": text, "code": exit code}; after that nothing is read or written there.
 
 Asked over a Unix socket in the playground's folder, which is its user's alone: one request a
 connection, {"method", "parameters"} to {"result"} or {"error", "code"}. `enter` gives the
@@ -134,7 +134,7 @@ def _control(folder: Path) -> Iterator[socket.socket]:
 
 def _become_silent(folder: Path) -> None:
     """Nobody reads us from now on; what goes wrong stands in a file."""
-    with (folder / "playground.log").open("ab") as log, open(os.devnull, "rb") as nothing:
+    with (folder / "playground.log").open("ab") as log, Path(os.devnull).open("rb") as nothing:
         sys.stdout.flush()
         for descriptor, file in ((0, nothing), (1, log), (2, log)):
             os.dup2(file.fileno(), descriptor)

@@ -26,6 +26,7 @@ from roamkey.lab.lans import CORRESPONDENT_ADDRESS, HOME
 from roamkey.lab.namespaces import NFT_MISSING, nft_program
 from roamkey.lab.network import HOME_PREFIX, Network
 from roamkey.lab.resources import Resources
+from roamkey.lab.scene import HOME_ADDRESS
 from roamkey.registry import Registry
 from roamkey.waiting import until
 
@@ -93,7 +94,8 @@ class World(Resources):
         self._told(f"board: {'MicroPython alone' if self.bare else 'sensor.py'}, {self.port}")
         self._line("init", "--correspondent", CORRESPONDENT_ADDRESS, "--home-prefix", HOME_PREFIX)
         if not self.bare:
-            self._line("provision", "--port", self.port)
+            # What autoconfiguration makes of the board's MAC at home: there it is at home.
+            self._line("provision", "--port", self.port, "--home-address", HOME_ADDRESS)
             self._serve()
         self._attach(FIRST)
         if not self.bare:
