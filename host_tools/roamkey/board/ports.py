@@ -1,7 +1,8 @@
 """The serial ports of this machine: those of USB, and those that `ROAMKEY_PORTS` names.
 
 That is a list of paths separated by colons, each a port or a folder of ports (or of links to
-them), such as a virtual board's or one of a UART that isn't on USB.
+them), such as a virtual board's or one of a UART that isn't on USB. And the board of a playground
+that is up.
 """
 
 import os
@@ -10,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from serial.tools import list_ports
+
+from roamkey import playground
 
 PORTS_VARIABLE = "ROAMKEY_PORTS"
 _NAMED_MAX = 6  # ports in a line for a person
@@ -95,7 +98,7 @@ def _program(process: Path) -> str:
 
 
 def _named() -> list[Path]:
-    """The ports that the environment names."""
+    """The ports that the environment names, and those of a playground that is up."""
     named = []
     for word in os.environ.get(PORTS_VARIABLE, "").split(os.pathsep):
         path = Path(word)
@@ -103,6 +106,8 @@ def _named() -> list[Path]:
             named += sorted(path.iterdir())
         elif word:
             named.append(path)
+    if playground.is_up() and playground.ports().is_dir():
+        named += [link.resolve() for link in sorted(playground.ports().iterdir())]
     return named
 
 
