@@ -40,7 +40,7 @@ _T = TypeVar("_T")
 
 
 def _first_id() -> int:
-    """Of a client's requests: a late answer to the client before, a moment ago, is none to this."""
+    """Of a client's requests: a late answer to the client before is none to this one."""
     return random.randrange(1, _IDS)
 
 
