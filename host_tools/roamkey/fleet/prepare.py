@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mip6 import addresses
-from roamkey.board import flasher, installer
+from roamkey.board import agent, flasher, installer
 from roamkey.board.images import Firmware
 from roamkey.board.serial_client import SerialClient
 from roamkey.enroll import deliver, wifi
@@ -70,7 +70,8 @@ class Wish:
 @dataclass
 class Progress:
     """How far a board has come; what is known of it even where a step fails. `note` is
-    called before anything is done to a board whose id is known, and when it is flashed."""
+    called before anything is done to a board whose id is known, and when it is flashed. `port`:
+    "" for a new RP2 board, whose bootloader has a drive instead."""
 
     port: str
     board: str = ""
@@ -99,7 +100,7 @@ def prepare(registry: Registry, wish: Wish, progress: Progress) -> None:
         _note(progress)
         flashed = flasher.flash(
             wish.firmware,
-            progress.port,
+            progress.port or None,
             progress=lambda _, done, total: progress.at("flash", done, total),
         )
         progress.port = flashed.port or progress.port
@@ -158,7 +159,7 @@ def _verify(progress: Progress) -> None:
     """Start the board afresh and have it say what it holds."""
     with SerialClient(progress.port) as client:
         client.reboot()
-    progress.port, identity = installer.await_agent(progress.port, progress.board, _REBOOT_S)
+    progress.port, identity = agent.await_agent(progress.port, progress.board, _REBOOT_S)
     if identity.set_id != progress.set_id or identity.keystore != "ready":
         raise BoardError(f"after a reboot the board's keys are {identity.keystore}")
 
