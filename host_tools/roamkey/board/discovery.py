@@ -96,6 +96,19 @@ def look(port: Port, ask_s: float = ASK_S) -> Found:
                     return Found(port, SILENT, _reason(port, error))
     except BoardError as error:
         return Found(port, UNREACHABLE, _reason(port, error))
+    return _ask_repl(port)
+
+
+def interrupt_all(candidates: Sequence[Port]) -> list[Found]:
+    """Ask these ports at the REPL, which ends whatever runs there: for boards that were left amid
+    an installation, where nothing but Ctrl-C is heard any more."""
+    if not candidates:
+        return []
+    with ThreadPoolExecutor(min(_PARALLEL, len(candidates))) as pool:
+        return list(pool.map(_ask_repl, candidates))
+
+
+def _ask_repl(port: Port) -> Found:
     try:
         with Repl(port.path) as repl:
             facts = repl.facts()

@@ -1,5 +1,7 @@
 """One board from bare to verified: flash, install, provision, its own answer after a reboot."""
 
+import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,9 +10,11 @@ from mip6 import addresses
 from roamkey.board import flasher, installer
 from roamkey.board.images import Firmware
 from roamkey.board.serial_client import SerialClient
-from roamkey.enroll import deliver
+from roamkey.enroll import deliver, wifi
 from roamkey.enroll.home import Pool
 from roamkey.enroll.plan import Plan
+from roamkey.enroll.reach import texts_of
+from roamkey.enroll.wifi import Network
 from roamkey.errors import BoardError
 from roamkey.registry import Registry
 from roamkey.waiting import until
@@ -25,7 +29,9 @@ Report = Callable[[str, int, int], None]  # step, done, in all
 class Wish:
     """What a board is to become. `pool`: gives the home address where the plan has none.
 
-    `registered_s`: how long to wait for its correspondents to bind it, 0 for not at all.
+    `networks`: Wi-Fi that it is to know, others stay. `registered_s`: how long to wait for its
+    correspondents to bind it, 0 for not at all. `board`: the id of the board that it must be, or
+    its beginning.
     """
 
     plan: Plan
@@ -33,11 +39,32 @@ class Wish:
     firmware: Firmware | None = None
     replace: bool = False
     registered_s: float = 0.0
+    networks: tuple[Network, ...] = ()
+    board: str = ""
+
+    @property
+    def digest(self) -> str:
+        """16 digits that are others where a board would become something else. Of networks the
+        names go in, never the passwords: those could be guessed from it."""
+        plan = self.plan
+        home = plan.home_address or (b"" if self.pool is None else self.pool.prefix.encode())
+        firmware = b"" if self.firmware is None else self.firmware.content
+        told = [
+            [home.hex(), plan.name],
+            [peer.hex() for peer in (*plan.correspondents, b"", *plan.routability)],
+            [(plan.home_agent or b"").hex(), plan.insecure, plan.native],
+            [plan.lifetime, plan.generations],
+            sorted((peer.hex(), texts_of(places)) for peer, places in plan.reach.items()),
+            [(one.ssid, one.password is None, one.priority) for one in self.networks],
+            hashlib.sha256(firmware).hexdigest(),
+        ]
+        return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
 
 
 @dataclass
 class Progress:
-    """How far a board has come; what is known of it even where a step fails."""
+    """How far a board has come; what is known of it even where a step fails. `identified` is
+    called once the board's id is known, before the board is given anything."""
 
     port: str
     board: str = ""
@@ -47,6 +74,7 @@ class Progress:
     agent: str = ""
     set_id: str = ""
     report: Report = field(default=lambda step, done, total: None, repr=False)
+    identified: Callable[[], None] = field(default=lambda: None, repr=False)
 
     def at(self, step: str, done: int = 0, total: int = 1) -> None:
         """Say where the work is."""
@@ -74,6 +102,8 @@ def prepare(registry: Registry, wish: Wish, progress: Progress) -> None:
     )
     progress.port = installed.port
     progress.micropython, progress.agent = installed.micropython, installed.agent
+    if installed.board is not None:
+        _check_board(installed.board, wish, progress)
     progress.at("provision")
     _provision(registry, wish, progress)
     progress.at("verify")
@@ -87,10 +117,12 @@ def prepare(registry: Registry, wish: Wish, progress: Progress) -> None:
 def _provision(registry: Registry, wish: Wish, progress: Progress) -> None:
     with SerialClient(progress.port) as client:
         identity = client.identify()
-        progress.board = identity.board
+        _check_board(identity.board, wish, progress)
+        wifi.enter(client, wish.networks)
         here = deliver.for_board(wish.plan, wish.pool, identity.board)
         progress.home_address = addresses.text(here.home_address or b"")
         if not wish.replace and deliver.holds(registry, identity, here):
+            deliver.name_as_planned(registry, here)
             deliver.tell_reach(client, identity, here)
             progress.set_id = str(identity.set_id)
             return
@@ -98,6 +130,16 @@ def _provision(registry: Registry, wish: Wish, progress: Progress) -> None:
         registry, progress.port, wish.plan, pool=wish.pool, replace=wish.replace
     )
     progress.home_address, progress.set_id = held.home_address, held.set_id
+
+
+def _check_board(board: str, wish: Wish, progress: Progress) -> None:
+    """See that the right one answers. Raises BoardError."""
+    wanted = progress.board or wish.board
+    if not board.startswith(wanted):
+        raise BoardError(f"{progress.port}: another board is there, {board} and not {wanted}")
+    if progress.board != board:
+        progress.board = board
+        progress.identified()
 
 
 def _verify(progress: Progress) -> None:
