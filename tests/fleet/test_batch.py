@@ -19,6 +19,7 @@ from roamkey.enroll.plan import Plan
 from roamkey.errors import BoardError
 from roamkey.fleet import batch
 from roamkey.fleet.batch import Work, run
+from roamkey.fleet.plans import resumed
 from roamkey.fleet.prepare import Progress, Wish
 from roamkey.fleet.results import Outcome, read_results
 from roamkey.fleet.rows import Row
@@ -136,6 +137,7 @@ def test_stopped_it_finishes_what_was_begun(
     stop = threading.Event()
 
     def prepare(registry: Registry, wish: Wish, progress: Progress) -> None:
+        progress.note()
         stop.set()
         time.sleep(0.3)
 
@@ -148,6 +150,51 @@ def test_stopped_it_finishes_what_was_begun(
     outcomes = run(None, work)  # type: ignore[arg-type]
     assert [(each.board, each.result) for each in outcomes] == [("aaaa", "ok")]
     assert begun == ["aaaa"]
+
+
+def test_what_an_interrupted_run_did_is_not_done_again(
+    plugged: list[Found], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the flash, nor new keys in the place of old ones; on another board both."""
+    plugged += [board("/p1", "aaaa", "0b" * 8), board("/p2", "bbbb", "0c" * 8)]
+    done: dict[str, Wish] = {}
+    notes: list[Outcome] = []
+
+    def prepare(registry: Registry, wish: Wish, progress: Progress) -> None:
+        done[progress.board] = wish
+        progress.at("install")
+        progress.note()
+
+    monkeypatch.setattr(batch, "prepare", prepare)
+
+    def go(*rows: Row) -> None:
+        run(None, Work(list(rows), wish, replace=True, begun=notes.append))  # type: ignore[arg-type]
+
+    def wish(row: Row) -> Wish:
+        return Wish(Plan(bytes(16), ()), replace=True)
+
+    digest = wish(Row(2)).digest
+    assert digest == wish(Row(3)).digest
+    go(Row(2), Row(3))
+    assert [(each.board, each.step, each.set_id, each.plan) for each in notes] == [
+        ("aaaa", "install", "0b" * 8, digest),
+        ("bbbb", "install", "0c" * 8, digest),
+    ]
+    assert all(each.replace and each.held is None and not each.flashed for each in done.values())
+    # A run later: one has new keys by now, which aren't to be replaced; one was verified.
+    resume = [
+        resumed(Row(2, bound="aaaa"), replace(notes[0], set_id="0a" * 8), digest),
+        resumed(Row(3, bound="bbbb"), replace(notes[1], step="verify"), digest),
+    ]
+    assert resumed(Row(2), notes[0], "another plan") == Row(2)
+    notes.clear()
+    go(*resume)
+    assert done["aaaa"].held == "0a" * 8 and done["aaaa"].replace and done["aaaa"].flashed
+    assert not done["bbbb"].replace
+    assert [(each.step, each.set_id) for each in notes] == [
+        ("install", "0a" * 8),
+        ("verify", "0c" * 8),
+    ]
 
 
 def test_boards_that_appear_later(plugged: list[Found]) -> None:

@@ -48,7 +48,7 @@ from roamkey.enroll.plan import GENERATIONS, LIFETIME_S
 from roamkey.errors import BadInputError, BoardError, RefusedError
 from roamkey.fleet import batch as work
 from roamkey.fleet.labels import write_labels
-from roamkey.fleet.plans import Common, bound
+from roamkey.fleet.plans import Common, bound, resumed
 from roamkey.fleet.prepare import Wish
 from roamkey.fleet.results import (
     BEGUN,
@@ -209,7 +209,11 @@ def batch(
             view.ended(outcome)
 
         plan = work.Work(
-            [row for row in rows if row.line not in before],
+            [
+                resumed(row, kept.of(row), wish(row).digest)
+                for row in rows
+                if row.line not in before
+            ],
             wish,
             frozenset(
                 [row.bound for row in rows]

@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
-from roamkey import privatefiles
+from roamkey import notice, privatefiles
 from roamkey.errors import RefusedError, SystemRefusedError
 
 _OURS = ".roamkey"  # in a folder that may be removed
@@ -23,10 +23,25 @@ _FINISHED = "Made by roamkey, which keeps it beside the next one, and removes it
 Report = Callable[[int, int], None]
 
 
+class _Bars(Progress):
+    """Bars, beside which no notice is shown."""
+
+    def start(self) -> None:
+        if not self.disable:
+            self._quiet = notice.muted()
+            self._quiet.__enter__()
+        super().start()
+
+    def stop(self) -> None:
+        super().stop()
+        if not self.disable:
+            self._quiet.__exit__(None, None, None)
+
+
 def bars(console: Console | None = None) -> Progress:
     """An empty set of bars on stderr, drawn only where that is a terminal."""
     console = console or Console(stderr=True)
-    return Progress(
+    return _Bars(
         TextColumn("{task.description}", table_column=None, markup=False),
         BarColumn(bar_width=24),
         TaskProgressColumn(),

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mip6 import addresses
@@ -20,7 +20,7 @@ from roamkey.board import discovery
 from roamkey.board.discovery import Found
 from roamkey.enroll.deliver import for_board
 from roamkey.errors import RoamkeyError
-from roamkey.fleet.prepare import Progress, Report, Wish, prepare
+from roamkey.fleet.prepare import KEYED, Progress, Report, Wish, prepare
 from roamkey.fleet.results import BEGUN, DONE, FAILED, MISSING, Outcome
 from roamkey.fleet.rows import Row
 from roamkey.registry import Registry
@@ -153,28 +153,31 @@ class _Run:
 
     def _prepare(self, row: Row, wish: Wish, found: Found) -> None:
         started = time.monotonic()
-        progress = Progress(found.port.path, found.board or "")
+        progress = Progress(found.port.path, found.board or "", set_id=found.set_id or "")
+        keyed = False
+        if row.begun and row.begun == found.board:
+            keyed, progress.set_id = row.keyed, row.held
+            wish = replace(
+                wish, flashed=row.flashed, held=row.held, replace=wish.replace and not keyed
+            )
         result, error = DONE, ""
-
-        def outcome() -> Outcome:
-            return _outcome(row, progress, result, error, time.monotonic() - started, wish.digest)
-
-        def identified() -> None:
-            self._work.begun(_outcome(row, progress, BEGUN, "", 0.0))
-
         try:
             if row.home_address is not None:
                 progress.home_address = addresses.text(row.home_address)
             progress.report = self._work.started(row)
-            progress.identified = identified
-            if progress.board:
-                identified()
+            progress.note = lambda: self._work.begun(
+                replace(
+                    _outcome(row, progress, BEGUN, "", 0.0, wish.digest),
+                    step=KEYED if keyed else progress.step,
+                )
+            )
             prepare(self._registry, wish, progress)
         except RoamkeyError as failure:
             result, error = FAILED, str(failure)
         except Exception as failure:  # a fault of ours must not stop the other boards
             result, error = FAILED, f"internal error: {type(failure).__name__}"
-        self._end(outcome())
+        seconds = time.monotonic() - started
+        self._end(_outcome(row, progress, result, error, seconds, wish.digest))
 
     def _end(self, outcome: Outcome) -> None:
         with self._lock:
@@ -243,13 +246,13 @@ def _outcome(
         port=progress.port,
         home_address=progress.home_address,
         result=result,
-        step="" if result in (DONE, BEGUN) else progress.step,
+        step="" if result == DONE else progress.step,
         error=" ".join(error.split()),
         seconds=round(seconds, 2),
         micropython=progress.micropython,
         agent=progress.agent,
         set_id=progress.set_id,
-        plan=plan if result == DONE else "",
+        plan=plan,
     )
 
 

@@ -11,10 +11,13 @@ from roamkey.enroll import site as sites
 from roamkey.enroll.peers import Peers, of_site
 from roamkey.enroll.plan import Plan
 from roamkey.errors import BadInputError
-from roamkey.fleet.results import Results
+from roamkey.fleet.results import BEGUN, FAILED, Outcome, Results
 from roamkey.fleet.rows import Row
 from roamkey.registry import Registry, Site
 from roamkey.registry.records import NO_SITE
+
+_BEFORE_FLASHED = ("", "waiting", "flash")  # steps
+_AFTER_KEYS = ("verify", "register", "done")
 
 
 @dataclass(frozen=True)
@@ -97,3 +100,17 @@ def bound(registry: Registry, rows: list[Row], results: Results) -> list[Row]:
             holder = ""  # the line's own board is refused the name or address, with reason
         found.append(replace(row, bound=holder, likely="" if row.board else board))
     return found
+
+
+def resumed(row: Row, outcome: Outcome | None, plan: str) -> Row:
+    """The row, with what an earlier run of the same plan did to its board and didn't end: so that
+    it isn't flashed again, and new keys take the place of the old ones but once."""
+    if outcome is None or outcome.result not in (BEGUN, FAILED) or outcome.plan != plan:
+        return row
+    return replace(
+        row,
+        begun=outcome.board,
+        flashed=outcome.step not in _BEFORE_FLASHED,
+        keyed=outcome.step in _AFTER_KEYS,
+        held=outcome.set_id,
+    )

@@ -57,7 +57,9 @@ class Row:
     """What one board is to become. `line`: of the file, the header being 1. Addresses: 16 octets.
 
     `name`, `board` and `port` are "" where the file says nothing. `bound`: the board that got this
-    line earlier, and holds its keys; `likely`: the one that was begun, and holds none.
+    line earlier, and holds its keys; `likely`: the one that was begun, and holds none. `begun`:
+    either of them, where it was begun to become the same as now; it was `flashed` then, or given
+    its keys (`keyed`), and `held` a set by that name before, "" for none.
     """
 
     line: int
@@ -71,6 +73,10 @@ class Row:
     networks: tuple[Network, ...] = ()
     bound: str = ""
     likely: str = ""
+    begun: str = ""
+    flashed: bool = False
+    keyed: bool = False
+    held: str = ""
 
     @property
     def title(self) -> str:
