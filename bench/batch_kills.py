@@ -168,8 +168,13 @@ class Tray:
         except subprocess.TimeoutExpired:
             self._complain(f"{how}: it doesn't end")
             return
-        if how != "SIGKILL" and process.returncode not in (0, 130, -signal.SIGINT):
+        fine = process.returncode in (0, 130, -signal.SIGINT) or self._python_was_starting()
+        if how != "SIGKILL" and not fine:
             self._complain(f"{how}: ended with {process.returncode}: {out[-200:]!r}")
+
+    def _python_was_starting(self) -> bool:
+        """Whether Ctrl-C came before there was anything of ours to hear it."""
+        return b"KeyboardInterrupt" in (self.folder / "log").read_bytes()[-200:]
 
     def look(self) -> None:
         """Compare what is there with what was."""
