@@ -174,7 +174,7 @@ class Tray:
 
     def _python_was_starting(self) -> bool:
         """Whether Ctrl-C came before there was anything of ours to hear it."""
-        return b"KeyboardInterrupt" in (self.folder / "log").read_bytes()[-200:]
+        return b"Fatal Python error: init_" in (self.folder / "log").read_bytes()[-4096:]
 
     def look(self) -> None:
         """Compare what is there with what was."""
