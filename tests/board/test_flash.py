@@ -12,14 +12,13 @@ import re
 import shutil
 import struct
 import subprocess
-import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from json_output import checked
+from rom import Mock
 from support import images
 
 from roamkey.board import bootloader, discovery, flasher
@@ -28,6 +27,7 @@ from roamkey.board.images import read_firmware
 from roamkey.board.repl import Repl
 from roamkey.errors import BadInputError, BoardError, RefusedError
 from roamkey.lab.board import VirtualBoard
+from roamkey.waiting import until
 
 _INFO = "UF2 Bootloader v3.0\r\nModel: Raspberry Pi RP2\r\nBoard-ID: RPI-RP2\r\n"
 _SIGNAL = "bootloader"
@@ -160,7 +160,7 @@ def test_a_drive_that_appears_is_found(
         code, out, error = roamkey("flash", firmware.path, "--port", rp2.port, "--json")
     assert code == 0, error
     assert checked("flash", out)["checked"]
-    with pytest.raises(BadInputError, match="0 bootloaders' drives"):
+    with pytest.raises(BoardError, match="hold BOOTSEL on the Pico while you plug it in"):
         flasher.flash(firmware, None)
     (drive / "INFO_UF2.TXT").write_text(_INFO.replace("RPI-RP2", "RP2350"))
     with pytest.raises(RefusedError, match="is for RP2040"):
@@ -259,6 +259,39 @@ def test_a_file_system_inside_is_flashed_by_force_alone(rp2: VirtualBoard, tmp_p
         flasher.flash(firmware, None, drive=tmp_path / "none", force=True)
 
 
+@pytest.mark.lab
+def test_a_new_pico_is_set_up_by_its_drive(
+    rp2: VirtualBoard, roamkey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """BOOTSEL held, it has no port: the drive is what is plugged in. The port comes afterwards."""
+    drive, sockets = drive_at(tmp_path), tmp_path / "sockets"
+    sockets.mkdir()
+    mounts = tmp_path / "mounts"
+    mounts.write_text(f"/dev/sda1 {drive} vfat rw 0 0\n")
+    monkeypatch.setattr(bootloader, "_MOUNTS", mounts)
+    monkeypatch.setenv("ROAMKEY_PORTS", str(sockets))
+    firmware = images.uf2(tmp_path / "new.uf2", images.names(*facts(rp2)))
+    command = (
+        "setup", "--firmware", firmware, "--registry", tmp_path / "registry.sqlite",
+        "--home-address", "2001:db8:a::1", "--correspondent", "2001:db8:c::2", "--no-reach",
+    )  # fmt: skip
+    code, _, error = roamkey(*command)
+    assert code == 3 and "hold BOOTSEL on the Pico while you plug it in" in error
+    (tmp_path / _SIGNAL).write_text("")
+    with BootRom(rp2, drive, tmp_path / _SIGNAL) as rom:
+        assert until((drive / "INFO_UF2.TXT").exists, 10)
+
+        def plug() -> None:
+            until(lambda: rom.taken, 30)
+            (sockets / "usb").symlink_to(rp2.port)
+
+        thread = threading.Thread(target=plug)
+        thread.start()
+        code, out, error = roamkey(*command)
+        thread.join()
+    assert (code, error) == (0, "") and f"{rp2.unique_id.hex()} on {sockets}" in out
+
+
 def test_a_real_uf2() -> None:
     named = os.environ.get("PICO_W_UF2")
     if not named:
@@ -269,27 +302,6 @@ def test_a_real_uf2() -> None:
 
 
 # --- ESP32
-
-
-class Mock:
-    """esp32-mock-bootloader on a pty."""
-
-    def __init__(self, chip: str, folder: Path) -> None:
-        port_file = folder / f"{chip}.port"
-        words = ["run", "--pty", "--chip", chip, "--port-file", str(port_file)]
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "esp32_mock_bootloader.cli", *words],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        while not (port_file.exists() and port_file.read_text()):
-            assert self._process.poll() is None
-            time.sleep(0.02)
-        self.port = port_file.read_text().strip()
-
-    def close(self) -> None:
-        self._process.kill()
-        self._process.wait()
 
 
 @pytest.fixture
@@ -450,7 +462,7 @@ def test_esp32_refuses_what_does_not_fit(esp32: Mock, tmp_path: Path) -> None:
     large = read_firmware(images.esp(tmp_path / "large.bin", b"x", megabytes=8))
     with pytest.raises(RefusedError, match="needs 8 MB of flash, the board has 4MB"):
         flasher.flash(large, esp32.port)
-    with pytest.raises(BadInputError, match="give --port"):
+    with pytest.raises(BoardError, match=r"none is plugged in: plug it in; .* hold BOOT"):
         flasher.flash(large, None)
 
 

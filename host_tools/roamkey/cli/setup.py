@@ -10,6 +10,7 @@ import typer
 from roamkey.board.images import read_firmware
 from roamkey.cli import peer_options
 from roamkey.cli.board_options import BoardOption, PortOption, port_of
+from roamkey.cli.flash import port_to_flash
 from roamkey.cli.fleet_options import (
     GenerationsOption,
     HomePrefixOption,
@@ -36,6 +37,7 @@ from roamkey.cli.peer_options import (
     NoHomeAgentOption,
     RoutabilityOption,
 )
+from roamkey.cli.wifi_options import OpenOption, PasswordFilesOption, WifiOption, networks_of
 from roamkey.enroll import site as sites
 from roamkey.enroll.peers import of_site
 from roamkey.enroll.plan import GENERATIONS, LIFETIME_S, Plan
@@ -61,6 +63,9 @@ def setup(
     reach: ReachOption = None,
     no_reach: NoReachOption = False,
     native: NativeOption = Native.on,
+    wifi: WifiOption = None,
+    password_file: PasswordFilesOption = None,
+    open_: OpenOption = False,
     port: PortOption = None,
     board: BoardOption = None,
     firmware: Annotated[
@@ -74,7 +79,7 @@ def setup(
     passphrase_file: PassphraseOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a bare board a node: flash (--firmware), install, provision, verify.
+    """Make a bare board a node: flash (--firmware), install, Wi-Fi, provision, verify.
 
     Every step can be repeated: what is there already stays. `roamkey batch` does it for many.
     """
@@ -102,10 +107,13 @@ def setup(
         peers.insecure,
     )
     plan.check()
-    peer_options.warn(peers.warning)
     image = None if firmware is None else read_firmware(firmware)
+    # Before a password is typed for nothing. A new Pico has no port: its bootloader has a drive.
+    where = port_of(port, board) if image is None else port_to_flash(image, port, board)
+    networks = networks_of(wifi, password_file, open_)
+    peer_options.warn(peers.warning)
     started = time.monotonic()
-    progress = Progress(port_of(port, board))
+    progress = Progress(where or "")
     with Registry.open(registry, True, passphrase_file) as opened, bars() as drawn:
         task = drawn.add_task("setting up", total=None, step="")
 
@@ -114,7 +122,7 @@ def setup(
 
         progress.report = report
         pool = sites.pool_of(opened, site, home_prefix, peers.all)
-        prepare(opened, Wish(plan, pool, image, replace, registered), progress)
+        prepare(opened, Wish(plan, pool, image, replace, registered, networks), progress)
     seconds = round(time.monotonic() - started, 1)
     if as_json:
         typer.echo(json.dumps(_as_json(progress, bool(registered), seconds)))
@@ -123,6 +131,8 @@ def setup(
     row("MicroPython", progress.micropython)
     row("agent", progress.agent)
     row("home address", progress.home_address)
+    for network in networks:
+        row("Wi-Fi", network.ssid)
     row("key set", progress.set_id)
     row("state", "registered" if registered else "verified after a reboot")
     row("took", f"{seconds} s")
