@@ -152,6 +152,7 @@ def test_from_the_first_day_to_the_last(site):
     site.bound("boiler-north")
     site.section("Rekey")
     site.bound("boiler-north", generation=4)
+    assert any('"name": "boiler-north"' in line for line in daemon.lines)
 
     assert site.type(lines("Backup and restore")[0]).output
     site.type(lines("A lost board")[0])
