@@ -1,0 +1,197 @@
+"""The live page with 500 nodes, in Chromium: how soon it is there, how it keeps up while all of
+them move, how high it is, and what axe-core says. Results: bench/out/page.json.
+
+Nodes are the agent's own core before a real daemon (`roamkey.lab.crowd`); some of them are never
+seen, some go quiet, and some have a key that is nearly used up. With `--pictures FOLDER` the page
+is photographed: phone and desktop, light and dark, and once its daemon has gone.
+"""
+
+import argparse
+import random
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import results
+import screenshots
+
+from roamkey.lab import browser, sandbox
+from roamkey.lab.crowd import NETWORKS, Crowd, Member
+from roamkey.registry import Registry
+from roamkey.waiting import until
+
+NODES = 500
+_URL = "http://[::1]:8080/"
+_SIZES = {"desktop": (1280, 800), "phone": (360, 740)}
+_BATCH = 25  # nodes that move at a time
+_QUIET_S = 8  # lifetime of those that go quiet
+_NEVER, _QUIET, _WORN, _REFUSED, _AWAY = 6, 9, 4, 1, 12  # so many of each
+_LOADS = 5
+_READY_S = 60.0
+_HEIGHT = "return document.documentElement.scrollHeight"
+_FIRST_PAINT = """return performance.getEntriesByName('first-contentful-paint')[0]?.startTime"""
+_ROWS = "return document.querySelectorAll('#nodes tbody tr').length"
+_LISTED = "return Number(document.documentElement.dataset.listed) || null"
+_WATCH = """window.tasks = []; window.draws = [];
+new PerformanceObserver((list) => tasks.push(...list.getEntries().map((e) => e.duration)))
+  .observe({type: 'longtask'});
+new MutationObserver(() => draws.push(Number(document.documentElement.dataset.drawn)))
+  .observe(document.documentElement, {attributeFilter: ['data-drawn']});"""
+_SEEN = "return [tasks, draws, performance.now()]"
+
+
+def main() -> int:
+    """Measure; 1 where the page isn't as it should be."""
+    arguments = argparse.ArgumentParser(description="the live page with many nodes")
+    arguments.add_argument("--nodes", type=int, default=NODES)
+    arguments.add_argument("--seconds", type=float, default=20, help="how long all nodes move")
+    arguments.add_argument("--pictures", type=Path, help="a folder")
+    given = arguments.parse_args()
+    sandbox.ensure()
+    boards = [f"board-{number}" for number in range(1, given.nodes + 1)]
+    quiet = dict.fromkeys(boards[40 : 40 + _QUIET], _QUIET_S)
+    with (
+        tempfile.TemporaryDirectory(prefix="roamkey-page-") as folder,
+        Crowd(Path(folder), boards, quiet) as crowd,
+    ):
+        busy = settle(crowd, [member for member in crowd.members if member.board in quiet])
+        page = screenshots.start_page(crowd)
+        with crowd.correspondent.entered(), browser.chromium() as driver:
+            browser.show(driver, *_SIZES["desktop"])
+            measured: dict[str, Any] = {"nodes": given.nodes, **loads(driver)}
+            measured.update(keep_up(driver, crowd, busy, given.seconds))
+            looked = look(driver, crowd, given.pictures)
+            complaints = browser.console(driver)
+        page.terminate()
+        page.wait()
+    found = looked.pop("violations")
+    measured.update(looked, axe_violations=len(found))
+    results.update("page.json", **measured)
+    print(*(f"{name}: {value}" for name, value in measured.items()), sep="\n")
+    print(*found, *complaints, sep="\n")
+    return int(bool(found or complaints) or measured["missed"] != 0)
+
+
+def settle(crowd: Crowd, quiet: list[Member]) -> list[Member]:
+    """All nodes where they shall be at first; those that go on moving."""
+    rest = [member for member in crowd.members if member not in quiet]
+    never, rest = rest[-_NEVER:], rest[:-_NEVER]
+    chance = random.Random(4449)
+    for number, member in enumerate(rest[:_WORN]):
+        member.wear(65535 - 900 * (number + 1))
+    busy = [member for member in crowd.members if member not in never]
+    for batch in batches(busy):
+        for member in batch:
+            crowd.set_off(member, chance.randrange(len(NETWORKS)))
+        crowd.deliver(batch)
+    for member in rest[-_AWAY:]:
+        crowd.move(member, None)
+    with Registry.open(crowd.registry_path) as registry:
+        for member in rest[_WORN : _WORN + _REFUSED]:
+            registry.refuse(member.home.packed)
+    return rest[_WORN + _REFUSED : -_AWAY]
+
+
+def batches(members: list[Member]) -> list[list[Member]]:
+    """Some of them at a time."""
+    return [members[at : at + _BATCH] for at in range(0, len(members), _BATCH)]
+
+
+def loads(driver: Any) -> dict[str, Any]:
+    """How long the page takes to be there, by the browser's own clock: medians of some loads."""
+    paints, lists = [], []
+    for _ in range(_LOADS):
+        driver.get("about:blank")
+        driver.get(_URL)
+        assert until(lambda: driver.execute_script(_LISTED), _READY_S, 0.05)
+        assert until(lambda: driver.execute_script(_FIRST_PAINT), _READY_S, 0.05)
+        paints.append(driver.execute_script(_FIRST_PAINT))
+        lists.append(driver.execute_script(_LISTED))
+    return {
+        "first_paint_ms": round(statistics.median(paints)),
+        "listed_ms": round(statistics.median(lists)),
+    }
+
+
+def keep_up(driver: Any, crowd: Crowd, busy: list[Member], seconds: float) -> dict[str, Any]:
+    """All move, as fast as they can; whether the page counts each of them, and what it costs."""
+    screenshots.wait(driver)
+    driver.execute_script(_WATCH)
+    counted = "return Number(document.documentElement.dataset.updates)"
+    before, sent = driver.execute_script(counted), sum(map(used, busy))
+    started = time.monotonic()
+    network = 0
+    while time.monotonic() < started + seconds:
+        network += 1
+        for batch in batches(busy):
+            for member in batch:
+                crowd.set_off(member, (member.number + network) % len(NETWORKS))
+            crowd.deliver(batch)
+            if time.monotonic() > started + seconds:
+                break
+    took = time.monotonic() - started
+    sent = sum(map(used, busy)) - sent
+    ended = time.monotonic()
+    until(lambda: driver.execute_script(counted) - before >= sent, 30.0, 0.05)
+    behind = time.monotonic() - ended
+    tasks, draws, _ = driver.execute_script(_SEEN)
+    return {
+        "updates_per_s": round(sent / took),
+        "missed": sent - (driver.execute_script(counted) - before),
+        "behind_ms": round(1000 * behind),
+        "draws_per_s": round(len(draws) / took, 1),
+        "draw_ms": round(statistics.median(draws), 1),
+        "draw_max_ms": round(max(draws), 1),
+        "long_tasks_ms": round(sum(tasks)),
+    }
+
+
+def used(member: Member) -> int:
+    """Updates that it sent."""
+    return member.bindings.bindings[0].sequence + 1
+
+
+def look(driver: Any, crowd: Crowd, folder: Path | None) -> dict[str, Any]:
+    """Sizes and axe-core's findings, in all views; pictures, if they are wanted."""
+    heights: dict[str, int] = {}
+    found: list[str] = []
+    crowd.move(crowd.members[5], 0)
+    script = "return document.getElementById('states').children[3].textContent"
+    until(lambda: driver.execute_script(script) == f"quiet {_QUIET}", _READY_S, 0.5)
+
+    def seen(view: str) -> None:
+        for name, size in _SIZES.items():
+            for scheme in ("light", "dark"):
+                browser.show(driver, *size, dark=scheme == "dark")
+                time.sleep(0.6)
+                if view == "list":
+                    heights[f"{name}_height_px"] = driver.execute_script(_HEIGHT)
+                if folder is not None:
+                    folder.mkdir(parents=True, exist_ok=True)
+                    browser.save(driver, folder / f"{view}-{name}-{scheme}.png")
+                found.extend(
+                    f"{view} {name} {scheme}: {one}" for one in browser.violations(driver)
+                )
+
+    seen("list")
+    browser.show(driver, *_SIZES["desktop"])
+    driver.execute_script("document.querySelector('#nodes .who').click()")
+    time.sleep(1)
+    seen("node")
+    driver.execute_script("document.getElementById('node-close').click()")
+    crowd.stop()
+    stale = "return document.documentElement.hasAttribute('data-stale')"
+    assert until(lambda: driver.execute_script(stale), _READY_S, 0.2)
+    seen("stale")
+    return {
+        "height_px": heights["desktop_height_px"],
+        "phone_height_px": heights["phone_height_px"],
+        "violations": found,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
