@@ -12,6 +12,7 @@ import statistics
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ _URL = "http://[::1]:8080/"
 _SIZES = {"desktop": (1280, 800), "phone": (360, 740)}
 _BATCH = 25  # nodes that move at a time
 _QUIET_S = 8  # lifetime of those that go quiet
-_NEVER, _QUIET, _WORN, _REFUSED, _AWAY = 6, 9, 4, 1, 12  # so many of each
+_NEVER, _QUIET, _WORN, _AWAY = 6, 9, 4, 12  # so many of each
 _LOADS = 5
 _READY_S = 60.0
 _HEIGHT = "return document.documentElement.scrollHeight"
@@ -57,12 +58,16 @@ def main() -> int:
         tempfile.TemporaryDirectory(prefix="roamkey-page-") as folder,
         Crowd(Path(folder), boards, quiet) as crowd,
     ):
-        busy = settle(crowd, [member for member in crowd.members if member.board in quiet])
+        busy, refused = settle(crowd, [one for one in crowd.members if one.board in quiet])
         page = screenshots.start_page(crowd)
         with crowd.correspondent.entered(), browser.chromium() as driver:
             browser.show(driver, *_SIZES["desktop"])
             measured: dict[str, Any] = {"nodes": given.nodes, **loads(driver)}
             measured.update(keep_up(driver, crowd, busy, given.seconds))
+            for network in range(len(NETWORKS)):  # it is answered, and isn't bound for all that
+                crowd.set_off(refused, network)
+                with suppress(TimeoutError):
+                    crowd.deliver([refused], 0.5)
             looked = look(driver, crowd, given.pictures)
             complaints = browser.console(driver)
         page.terminate()
@@ -75,8 +80,8 @@ def main() -> int:
     return int(bool(found or complaints) or measured["missed"] != 0)
 
 
-def settle(crowd: Crowd, quiet: list[Member]) -> list[Member]:
-    """All nodes where they shall be at first; those that go on moving."""
+def settle(crowd: Crowd, quiet: list[Member]) -> tuple[list[Member], Member]:
+    """All nodes where they shall be at first; those that go on moving, and one that is refused."""
     rest = [member for member in crowd.members if member not in quiet]
     never, rest = rest[-_NEVER:], rest[:-_NEVER]
     chance = random.Random(4449)
@@ -89,10 +94,10 @@ def settle(crowd: Crowd, quiet: list[Member]) -> list[Member]:
         crowd.deliver(batch)
     for member in rest[-_AWAY:]:
         crowd.move(member, None)
+    refused = rest[_WORN]
     with Registry.open(crowd.registry_path) as registry:
-        for member in rest[_WORN : _WORN + _REFUSED]:
-            registry.refuse(member.home.packed)
-    return rest[_WORN + _REFUSED : -_AWAY]
+        registry.refuse(refused.home.packed)
+    return rest[_WORN + 1 : -_AWAY], refused
 
 
 def batches(members: list[Member]) -> list[list[Member]]:
@@ -158,9 +163,10 @@ def look(driver: Any, crowd: Crowd, folder: Path | None) -> dict[str, Any]:
     """Sizes and axe-core's findings, in all views; pictures, if they are wanted."""
     heights: dict[str, int] = {}
     found: list[str] = []
-    crowd.move(crowd.members[5], 0)
-    script = "return document.getElementById('states').children[3].textContent"
-    until(lambda: driver.execute_script(script) == f"quiet {_QUIET}", _READY_S, 0.5)
+    for size in (30, 31, 78):  # some that are no good
+        crowd.send_raw(crowd.members[5], bytes((135, 9)) + bytes(size))
+    script = "return Number(document.querySelector('[data-state=quiet] span').textContent)"
+    until(lambda: driver.execute_script(script) > _QUIET, _READY_S, 0.5)
 
     def seen(view: str) -> None:
         for name, size in _SIZES.items():

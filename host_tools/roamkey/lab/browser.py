@@ -82,8 +82,9 @@ def console(driver: Any) -> list[str]:
 
 
 def violations(driver: Any) -> list[str]:
-    """What axe-core says about the page as it stands: rule, and where, of each element. Environment
-    AXE_CORE: a newer axe.min.js than the one that is installed."""
+    """What axe-core says about the page as it stands: rule, and where, of each element.
+
+    Environment: AXE_CORE is an axe.min.js that is newer than the one installed."""
     driver.execute_script(_axe())
     found = driver.execute_async_script(_RUN_AXE)
     if isinstance(found, str):

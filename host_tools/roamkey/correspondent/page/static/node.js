@@ -3,12 +3,12 @@
 
 import { $, make, prose, put } from "./elements.js";
 import { called, fleet, now, problems, silence, stateOf } from "./fleet.js";
-import { STATES, WAYS, ago, count, instant, span } from "./texts.js";
+import { STATES, WAYS, ago, count, counted, instant, span } from "./texts.js";
 import { Timeline, showTrack } from "./timeline.js";
 
 const narrow = matchMedia("(max-width: 68rem)");
 const panel = $("node");
-const timeline = new Timeline($("node-events"), $("node-note"), true);
+const timeline = new Timeline($("node-events"), $("node-note"), 300, true);
 
 let home = null; // whose panel is open
 let opener = null; // what had it opened
@@ -67,7 +67,7 @@ export function render() {
   show($("node-problems"), found.flatMap((node) => problems(node).map(([rank, what, advice]) => [rank, what, advice])));
   showFacts(found);
   timeline.show();
-  showTrack(timeline.events);
+  showTrack(timeline.events, found.some((node) => stateOf(node) === "bound"));
 }
 
 function show(list, found) {
@@ -109,9 +109,8 @@ function factsOf(node) {
   if (node.state === "bound" && node.expires_ms > now()) {
     facts.push(["lifetime left", span(node.expires_ms - now())]);
   }
-  const later = node.later_keys === 1 ? "1 more key" : `${count(node.later_keys)} more keys`;
   const which = node.generation === undefined ? "" : `key ${node.generation}: `;
-  facts.push(["uses left", `${which}${count(node.uses_left)}, ${node.later_keys ? `and ${later}` : "the last key"}`]);
-  facts.push(["so far", `${count(node.updates)} updates, ${count(node.moves)} moves`]);
+  facts.push(["uses left", `${which}${count(node.uses_left)}, ${node.later_keys ? `and ${counted(node.later_keys, "more key")}` : "the last key"}`]);
+  facts.push(["so far", `${counted(node.updates, "update")}, ${counted(node.moves, "move")}`]);
   return facts;
 }

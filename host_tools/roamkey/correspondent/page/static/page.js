@@ -24,7 +24,7 @@ let source = null;
 let loading = 0;
 let triedAt = 0; // when a silent connection was last given up
 let loadedFor = ""; // what the server was told to find
-const everything = new Timeline($("events"), $("events-note"), false);
+const everything = new Timeline($("events"), $("events-note"), 100, false);
 
 // --- drawing
 

@@ -3,6 +3,7 @@
 const two = (n) => String(n).padStart(2, "0");
 
 export const count = (n) => n.toLocaleString("en");
+export const counted = (n, what) => `${count(n)} ${what}${n === 1 ? "" : "s"}`;
 
 export function clock(ms) {
   const at = new Date(ms);

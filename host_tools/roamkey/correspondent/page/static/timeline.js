@@ -4,7 +4,6 @@ import { $, draw, make, put } from "./elements.js";
 import { called, colour, fleet, now } from "./fleet.js";
 import { clock, instant, network, story } from "./texts.js";
 
-const EVENTS_MAX = 300;
 const TRACK_MS = 15 * 60 * 1000;
 const TRACK_MIN_MS = 10_000;
 
@@ -19,11 +18,12 @@ export function nameOf(home) {
 
 export const forgetNames = () => names.clear();
 
-// A list of events in an <ol>, the latest first; with names where it isn't one node's.
+// A list of so many events in an <ol>, the latest first; with names where it isn't one node's.
 export class Timeline {
-  constructor(list, note, ofOne) {
+  constructor(list, note, most, ofOne) {
     this.list = list;
     this.note = note;
+    this.most = most;
     this.ofOne = ofOne;
     this.events = [];
     this.waiting = []; // not yet shown
@@ -39,17 +39,17 @@ export class Timeline {
 
   add(found) {
     this.waiting.push(...found);
-    if (this.waiting.length > EVENTS_MAX) this.waiting = this.waiting.slice(-EVENTS_MAX);
+    if (this.waiting.length > this.most) this.waiting = this.waiting.slice(-this.most);
   }
 
   // Put on the page what has come; whether anything has.
   show(fresh = true) {
-    const come = this.waiting.slice(-EVENTS_MAX).reverse();
+    const come = this.waiting.slice(-this.most).reverse();
     this.waiting = [];
     if (come.length) {
-      this.events = [...come, ...this.events].slice(0, EVENTS_MAX);
+      this.events = [...come, ...this.events].slice(0, this.most);
       this.list.prepend(...come.map((e) => this.made(e, fresh)));
-      while (this.list.children.length > EVENTS_MAX) this.list.lastChild.remove();
+      while (this.list.children.length > this.most) this.list.lastChild.remove();
     }
     this.note.hidden = this.events.length > 0;
     return come.length > 0;
@@ -69,7 +69,7 @@ export class Timeline {
 }
 
 // Where a node was in the last quarter of an hour, as far as its events (the latest first) tell.
-export function showTrack(events) {
+export function showTrack(events, isBound) {
   const end = now(), start = end - TRACK_MS;
   const spans = [];
   let at = null;
@@ -82,7 +82,7 @@ export function showTrack(events) {
       at = null;
     }
   }
-  if (at) spans.push([...at, end]);
+  if (at) spans.push([...at, isBound ? end : events[0].at_ms]); // nobody saw how it ended
   const seen = spans.filter((one) => one[2] > start);
   const from = seen.length ? Math.max(start, Math.min(seen[0][1], end - TRACK_MIN_MS)) : start;
   const percent = (ms) => (100 * (ms - from)) / (end - from);
