@@ -1,6 +1,6 @@
 // The nodes that the page knows, how up to date that is, and which of them want somebody's help.
 
-import { count, span } from "./texts.js";
+import { count, outcome, span } from "./texts.js";
 
 const STALE_MS = 12_000; // without the daemon's word, or the server's
 const SLACK_MS = 2000; // an event that a binding has expired may take so long
@@ -85,7 +85,7 @@ export function problems(node) {
   if (trouble && now() - trouble.at_ms < TROUBLE_MS && (trouble.kind === "refused" || state !== "bound")) {
     const times = trouble.count > 1 ? `, ${count(trouble.count)} times` : "";
     const when = `${span(now() - trouble.at_ms)} ago`;
-    found.push([2, `${trouble.kind}: ${trouble.reason}`, `${when}${times}. ${trouble.advice}`]);
+    found.push([2, outcome(trouble), `${when}${times}. ${trouble.advice}`]);
   }
   if (node.uses_left && isLow(node)) {
     found.push([3, "key nearly used up", `${count(node.uses_left)} updates are left of its last key: give the board new ones with \`roamkey rekey\`.`]);

@@ -19,7 +19,7 @@ const SHOWN = {
 };
 const HEALTHY = { never: 10, removed: 12, bound: 12 }; // behind all problems
 
-const phone = matchMedia("(max-width: 44rem)");
+export const phone = matchMedia("(max-width: 44rem)");
 const rows = new Map(); // ident -> row, of the nodes on this page
 export const view = { find: "", state: "all", way: "", page: 0, chosen: null };
 

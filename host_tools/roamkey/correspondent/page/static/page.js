@@ -14,6 +14,7 @@ const SAY_EVERY_MS = 4000;
 const RELOAD_EVERY_MS = 2000;
 const GIVE_UP_MS = 20_000; // on a connection that is silent
 const DROPS_SHOWN = 3;
+const DROPS_SHOWN_PHONE = 1;
 const RISING_MS = 60_000;
 
 let last = 0; // the latest event that the page has
@@ -113,7 +114,8 @@ function takeDrops(found) {
 }
 
 function showDrops() {
-  const shown = dropsWhole ? drops : drops.slice(0, DROPS_SHOWN);
+  const most = list.phone.matches ? DROPS_SHOWN_PHONE : DROPS_SHOWN;
+  const shown = dropsWhole ? drops : drops.slice(0, most);
   $("drops").tBodies[0].replaceChildren(...shown.map((row) => {
     const { at } = risen.get(`${row.outcome} ${row.reason}`);
     const what = make("td", { role: "cell", class: "reason" }, row.reason, make("span", { class: "outcome" }, ` ${row.outcome}`));
@@ -124,7 +126,7 @@ function showDrops() {
     );
   }));
   $("dropped").hidden = !drops.length;
-  $("drops-more").hidden = drops.length <= DROPS_SHOWN;
+  $("drops-more").hidden = drops.length <= most;
   $("drops-more").setAttribute("aria-expanded", String(dropsWhole));
   put($("drops-more"), dropsWhole ? "Show fewer" : `Show all ${drops.length}`);
   put($("total-dropped"), count(drops.reduce((sum, row) => sum + row.count, 0)));
@@ -290,6 +292,7 @@ function findSoon() {
 }
 
 list.start(choose);
+list.phone.addEventListener("change", showDrops);
 panel.start(closePanel);
 $("find").addEventListener("input", () => filter({ find: $("find").value.trim() }));
 $("way").addEventListener("change", () => filter({ way: $("way").value }));

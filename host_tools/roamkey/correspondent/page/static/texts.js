@@ -48,6 +48,9 @@ export const WAYS = { native: "native", udp6: "UDP over IPv6", udp4: "UDP over I
 export const key = (one) =>
   one.generation === undefined ? "return routability" : `key ${one.generation}`;
 
+// Packets that were dropped or refused: what became of them, and why.
+export const outcome = (e) => (e.reason.startsWith(e.kind) ? e.reason : `${e.kind}: ${e.reason}`);
+
 // What an event says: what happened, and details, apart by "; ".
 export function story(e) {
   const number = e.sequence === undefined ? "" : `sequence ${count(e.sequence)}, ${key(e)}`;
@@ -64,8 +67,8 @@ export function story(e) {
     case "removed":
       return ["de-registered", e.previous ? `left ${network(e.previous)}; ${number}` : number];
     case "expired": return ["expired", `no update in time from ${e.care_of_address}`];
-    case "refused": return [`refused: ${e.reason}`, times];
-    case "dropped": return [`dropped: ${e.reason}`, times];
+    case "refused":
+    case "dropped": return [outcome(e), times];
     case "gap":
       return [
         `${(e.gap_ms / 1000).toFixed(e.gap_ms < 10000 ? 2 : 0)} s without data`,
