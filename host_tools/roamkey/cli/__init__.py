@@ -67,6 +67,7 @@ COMMANDS = {
         "roamkey.cli.keys:erase",
         "Erase keys, Wi-Fi passwords and event log on a board, and retire its keys.",
     ),
+    "rename": ("roamkey.cli.rename:rename", "Give a node another name, or none."),
     "retire": ("roamkey.cli.keys:retire", "Retire a lost board's keys in the registry, for good."),
     "export": (
         "roamkey.cli.transfer:export",

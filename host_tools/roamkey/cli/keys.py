@@ -6,14 +6,12 @@ from typing import Annotated
 
 import typer
 
-from mip6 import addresses
 from roamkey.cli.board_options import BoardOption, PortOption, port_of
-from roamkey.cli.options import JsonOption, PassphraseOption, RegistryOption
+from roamkey.cli.options import JsonOption, PassphraseOption, RegistryOption, node_address
 from roamkey.cli.output import keys_text
 from roamkey.enroll import deliver
 from roamkey.enroll import erase as erasing
 from roamkey.enroll.plan import GENERATIONS
-from roamkey.errors import BadInputError
 from roamkey.registry import Registry
 
 YesOption = Annotated[bool, typer.Option("--yes", help="Don't ask whether it is meant.")]
@@ -43,7 +41,8 @@ def rekey(
     if as_json:
         typer.echo(json.dumps(held.plain()))
         return
-    typer.echo(f"board {held.board}, home address {held.home_address}")
+    called = "" if held.name is None else f", name {held.name}"
+    typer.echo(f"board {held.board}, home address {held.home_address}{called}")
     for peer in held.correspondents:
         typer.echo(f"correspondent {keys_text(peer, 'by return routability')}")
     if held.home_agent is not None:
@@ -57,7 +56,8 @@ def retire(
         str | None, typer.Option(help="The board's whole id; it needn't be there.", metavar="ID")
     ] = None,
     home_address: Annotated[
-        str | None, typer.Option(help="Or the node's home address.", metavar="ADDRESS")
+        str | None,
+        typer.Option(help="Or the node's home address, or its name.", metavar="ADDRESS|NAME"),
     ] = None,
     yes: YesOption = False,
     registry: RegistryOption = None,
@@ -69,15 +69,12 @@ def retire(
     """
     if (board is None) == (home_address is None):
         raise typer.BadParameter("name the node, either by --board or by --home-address")
-    octets = None
-    if home_address is not None:
-        try:
-            octets = addresses.parse(home_address)
-        except ValueError as error:
-            raise BadInputError(f"--home-address: {error}") from None
-    if not yes:
-        typer.confirm(f"Retire the keys of {board or home_address} for good?", abort=True)
-    with Registry.open(registry, create=False) as opened:
+    with Registry.open(registry, create=False, to_encrypt=True) as opened:
+        octets = None
+        if home_address is not None:
+            octets = node_address(opened, home_address, "--home-address")
+        if not yes:
+            typer.confirm(f"Retire the keys of {board or home_address} for good?", abort=True)
         gone = erasing.retire(opened, board, octets)
     _show(gone, as_json)
 

@@ -94,11 +94,13 @@ class Site:
 
 @dataclass(frozen=True)
 class Node:
-    """A home address, and the board that holds it; `board_id` is None while no key is live."""
+    """A home address, and the board that holds it; `board_id` is None while no key is live.
+    `name`: what people call it, where they do."""
 
     board_id: str | None
     home_address: bytes
     refused: bool
+    name: str | None = None
 
     def __repr__(self) -> str:
         return f"Node({self.board_id!r}, {addresses.text(self.home_address)})"
@@ -169,6 +171,7 @@ class Pair:
     damaged: str | None = None
     behind: bool = False
     role: str = CORRESPONDENT
+    name: str | None = None
 
 
 @dataclass(frozen=True)
@@ -181,6 +184,7 @@ class MovedPair:
     latest: int
     keys: tuple[Key, ...]
     role: str = CORRESPONDENT
+    name: str | None = None
 
 
 # --- what a correspondent makes of it
@@ -229,6 +233,7 @@ class Bound(NamedTuple):
     registered_ms: int
     expires_ms: int
     role: str
+    name: str | None = None
 
 
 class NodeState(NamedTuple):
@@ -244,3 +249,4 @@ class NodeState(NamedTuple):
     endpoint: bytes
     registered_ms: int | None
     expires_ms: int | None
+    name: str | None = None

@@ -18,8 +18,10 @@ from sqlalchemy.exc import IntegrityError
 from roamkey.errors import RefusedError
 from roamkey.registry import bindings as binding_rows
 from roamkey.registry import (
+    checks,
     database,
     keysets,
+    names,
     questions,
     remains,
     seals,
@@ -140,21 +142,24 @@ class Registry:
         given: Sequence[PairKeys],
         lifetime: int,
         fresh: bool = False,
+        name: str | None = None,
     ) -> None:
         """Add a set that is about to go to a board, in state `sent`.
 
         `set_id`: 8 octets; `given`: all of the same home address, peers without a key too;
         `lifetime`: the longest binding to grant, in seconds; `fresh`: the home address is to be
-        one that nobody has or had. Raises BadInputError for what is out of range, and RefusedError
-        where the home address belongs to another board (TakenError: it isn't fresh), a Kcn is or
-        was in use, or a generation isn't
-        above the pair's latest.
+        one that nobody has or had; `name`: the node's, where it is to have another than it has.
+        Raises BadInputError for what is out of range, and RefusedError where the home address
+        belongs to another board (TakenError: it isn't fresh), another node has the name, a Kcn is
+        or was in use, or a generation isn't above the pair's latest.
         """
         try:
             with self.writing() as c:
-                keysets.add_sent(c, self.vault, set_id, board_id, given, lifetime, fresh)
+                node = keysets.add_sent(c, self.vault, set_id, board_id, given, lifetime, fresh)
+                if name is not None:
+                    names.give(c, node, name)
         except IntegrityError:  # another host was faster, on a database that lets both write
-            raise TakenError("the same home address or Kcn was provisioned just now") from None
+            raise TakenError("the same home address, Kcn or name was given just now") from None
 
     def confirm(self, set_id: bytes) -> None:
         """The board holds this set: confirm its keys and retire the board's earlier ones.
@@ -181,6 +186,27 @@ class Registry:
         """Refuse the node administratively (status 129), or no longer."""
         with self.writing() as c:
             keysets.refuse_node(c, home_address, refused)
+
+    # --- their names
+
+    def names(self) -> dict[bytes, str]:
+        """The names that nodes have, by home address."""
+        with self.reading() as c:
+            return names.by_home_address(c)
+
+    def rename(self, home_address: bytes, name: str | None) -> None:
+        """Give a node a name, or none. Raises BadInputError for what is no name, RefusedError
+        where there is no such node, and where another one has the name: it says which. A node
+        that no board holds any more loses its name to it."""
+        if name is not None:
+            checks.name(name)
+        with self.writing() as c:
+            names.rename(c, home_address, name)
+
+    def home_address_of(self, name: str) -> bytes | None:
+        """The home address of the node with this name, or None."""
+        with self.reading() as c:
+            return names.home_address(c, name)
 
     # --- the seals of boards
 
@@ -244,6 +270,8 @@ class Registry:
                 transfer.take(c, self.vault, correspondent, some, new_only, taken)
             if at + len(some) < len(given):
                 time.sleep(time.monotonic() - began)
+        with self.writing() as c:
+            taken.names_kept = names.take(c, {pair.home_address: pair.name for pair in given})
         return taken
 
     # --- encryption at rest

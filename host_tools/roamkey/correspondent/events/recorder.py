@@ -265,7 +265,7 @@ class Recorder:
             return
         now = time.time_ns() // 1_000_000
         rows, gone = [], []
-        for home, board, live, generation, sequence, care_of, endpoint, seen, expires in found:
+        for home, board, live, generation, sequence, care_of, endpoint, seen, expires, _ in found:
             if not live:
                 gone.append(home)
                 continue
