@@ -16,11 +16,12 @@ from ipaddress import IPv6Address
 
 import pytest
 
-from roamkey.correspondent.events.file import Reader, Writer
+from roamkey.correspondent.events.file import Writer
 from roamkey.correspondent.page import feed as feed_module
 from roamkey.correspondent.page.access import is_local, read_token
 from roamkey.correspondent.page.app import make_app
 from roamkey.correspondent.page.feed import Feed
+from roamkey.correspondent.page.reading import PageReader
 from roamkey.errors import BadInputError
 
 with warnings.catch_warnings():
@@ -76,7 +77,7 @@ def token(tmp_path):
 
 
 def client(path, token=None):
-    app = make_app(Reader(path), token, lambda: NOTHING)
+    app = make_app(PageReader(path), token, lambda: NOTHING)
     return TestClient(app, base_url="http://localhost:8080", follow_redirects=False)
 
 
@@ -183,7 +184,7 @@ def test_resume_misses_nothing_and_doubles_nothing(events):
     path, writer = events
 
     async def run():
-        feed = Feed(Reader(path), lambda: NOTHING)
+        feed = Feed(PageReader(path), lambda: NOTHING)
         add(writer, 2, 250)
         async with feed.follow(1) as queue:
             (hello, resumed) = drain(queue)
@@ -208,7 +209,7 @@ def test_slow_browsers_are_dropped_and_counted(events):
     path, writer = events
 
     async def run():
-        feed = Feed(Reader(path), lambda: NOTHING)
+        feed = Feed(PageReader(path), lambda: NOTHING)
         async with feed.follow(1) as slow, feed.follow(1) as quick:
             for _ in range(feed_module._QUEUE_MAX + 5):
                 add(writer, 1)
@@ -225,7 +226,7 @@ def test_a_node_that_comes_without_an_event_is_told(events):
     path, writer = events
 
     async def run():
-        feed = Feed(Reader(path), lambda: NOTHING)
+        feed = Feed(PageReader(path), lambda: NOTHING)
         async with feed.follow(1) as queue:
             await feed.watch()
             drain(queue)
@@ -245,7 +246,7 @@ def test_a_flood_makes_messages_of_bounded_size(events):
     nodes = [(home(n), "bound", home(n), 1, 0, 1, 1, 1, 0, "native", None) for n in range(1, 4001)]
 
     async def run():
-        feed = Feed(Reader(path), lambda: NOTHING)
+        feed = Feed(PageReader(path), lambda: NOTHING)
         async with feed.follow(1) as queue:
             drain(queue)
             writer.add(rows, nodes)
@@ -265,7 +266,9 @@ def test_a_daemon_that_is_stuck_is_not_waited_for(events):
         time.sleep(3)
         return NOTHING
 
-    with TestClient(make_app(Reader(events[0]), None, stuck), base_url="http://localhost") as one:
+    with TestClient(
+        make_app(PageReader(events[0]), None, stuck), base_url="http://localhost"
+    ) as one:
         started = time.monotonic()
         assert one.get("/state").json()["nodes"]
         assert time.monotonic() - started < 2.5

@@ -70,8 +70,8 @@ def table(
 ) -> str:
     """A table; the first `texts` columns are text (which may `wrap`), the others numbers.
 
-    `broad`: it may be wider than the text around it. On a phone each row is a card, whose cells say
-    what they are; roles keep it a table for those who listen.
+    `broad`: it may be wider than the text around it. On a phone each row is a card, whose cells
+    say what they are; roles keep it a table for those who listen.
     """
     heads = "".join(
         f'<th scope="col" role="columnheader"{_class(i < texts)}>{escape(name)}</th>'
