@@ -9,6 +9,7 @@ import typer
 from mip6 import addresses
 from roamkey.cli import peer_options
 from roamkey.cli.board_options import BoardOption, PortOption, port_of
+from roamkey.cli.fleet_options import LifetimeOption
 from roamkey.cli.options import (
     JsonOption,
     Native,
@@ -65,9 +66,7 @@ def provision(
     reach: ReachOption = None,
     no_reach: NoReachOption = False,
     native: NativeOption = Native.on,
-    lifetime: Annotated[
-        int, typer.Option(help="Seconds that a binding is asked for, 4 to 262140.", metavar="S")
-    ] = LIFETIME_S,
+    lifetime: LifetimeOption = LIFETIME_S,
     generations: Annotated[
         int | None,
         typer.Option(

@@ -100,6 +100,11 @@ class Registry:
         """What to call it in a message: its file, or its URL without secrets."""
         return database.name(self._engine)
 
+    @property
+    def user(self) -> str | None:
+        """Who owns its file, or is logged in on its server."""
+        return database.user(self._engine)
+
     def log_octets(self) -> int:
         """How large an SQLite file's log is, which can't be reused while somebody reads an older
         state. Asks the file system alone."""
