@@ -62,6 +62,7 @@ class Feed:
         self._totals: dict[str, int] = {}
         self._totals_at = 0.0
         self._answered: dict[str, int] = {}  # correspondent -> when its daemon last answered
+        self._heard: dict[tuple[str, str], int] = {}  # when data last flowed with nodes, as told
         self._known = 0  # fingerprint of the nodes: they come and go without an event
         self._ended = False
         self._watching: asyncio.Task[None] | None = None
@@ -108,6 +109,7 @@ class Feed:
         for one in found["daemons"]:
             if "error" not in one:
                 self._answered[one["address"]] = asked
+        self._tell_heard()
         known = self._reader.fingerprint()
         if found != self._watched or known != self._known:
             self._watched, self._known = found, known
@@ -115,6 +117,14 @@ class Feed:
             self._send(
                 _message({**found, "totals": totals, "known": known, **self._when()}, "watch")
             )
+
+    def _tell_heard(self) -> None:
+        """Data flow without an event."""
+        heard = self._reader.heard(STATE_NODES_MAX)
+        new = [(*node, ms) for node, ms in heard.items() if self._heard.get(node) != ms]
+        self._heard = heard
+        if new:
+            self._send(_message({"heard": new}, "heard"))
 
     def as_of(self) -> dict[str, int | None]:
         """Until when the page knows of each correspondent's nodes, in ms since 1970: its daemon

@@ -28,19 +28,38 @@ class PageReader(Reader):
 
     def correspondents(self) -> dict[str, int | None]:
         """Those that nodes belong to: when the latest of their nodes was seen (ms since 1970)."""
+        data = "max(data_ms)" if self._has_names else "NULL"
         rows = self._rows(
-            "SELECT correspondent, max(seen_ms) AS seen_ms FROM nodes GROUP BY correspondent"
+            f"SELECT correspondent, max(seen_ms) AS seen_ms, {data} AS data_ms FROM nodes "
+            "GROUP BY correspondent"
         )
-        return {row["correspondent"]: row.get("seen_ms") for row in rows}
+        return {
+            row["correspondent"]: max(
+                filter(None, map(row.get, ("seen_ms", "data_ms"))), default=None
+            )
+            for row in rows
+        }
 
     def fingerprint(self) -> int:
-        """Another number where nodes came, went, or are called otherwise, or got keys."""
-        sum_ = 0
-        for row in self._c.execute(
-            "SELECT home_address, correspondent, board, later_keys FROM nodes"
-        ):
-            sum_ = zlib.crc32(repr(row).encode(), sum_)
-        return sum_
+        """Another number where nodes came or went, are called otherwise, or got keys."""
+        fields = "home_address, correspondent, board, later_keys"
+        fields += ", name" if self._has_names else ""
+        number = 0
+        for row in self._c.execute(f"SELECT {fields} FROM nodes"):
+            number = zlib.crc32(repr(row).encode(), number)
+        return number
+
+    def heard(self, limit: int) -> dict[tuple[str, str], int]:
+        """When data last flowed with nodes, the latest of them: (correspondent, home address) ->
+        ms since 1970."""
+        if not self._has_names:
+            return {}
+        rows = self._rows(
+            "SELECT correspondent, home_address, data_ms FROM nodes WHERE data_ms IS NOT NULL "
+            "ORDER BY data_ms DESC LIMIT ?",
+            limit,
+        )
+        return {(row["correspondent"], row["home_address"]): row["data_ms"] for row in rows}
 
     def complaints(self, after: int, up_to: int) -> list[dict[str, Any]]:
         """Refusals and drops among the events after one up to another that name a node."""

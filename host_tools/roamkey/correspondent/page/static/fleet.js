@@ -57,6 +57,7 @@ export function knownUntil(correspondent) {
 
 export const ident = (node) => `${node.correspondent} ${node.home_address}`;
 export const called = (node) => node.name || node.board || node.home_address;
+export const seen = (node) => Math.max(node.seen_ms || 0, node.data_ms || 0); // 0: never
 export const share = (node) => node.uses_left / KEY_USES;
 export const isLow = (node) => share(node) < LOW_USES && !node.later_keys;
 

@@ -3,7 +3,7 @@
 
 import { $, again, draw, make, put } from "./elements.js";
 import {
-  called, colour, correspondents, fleet, ident, isLow, now, problems, share, silence, stateOf,
+  called, colour, correspondents, fleet, ident, isLow, now, problems, seen, share, silence, stateOf,
 } from "./fleet.js";
 import { STATES, WAYS, ago, count } from "./texts.js";
 
@@ -134,7 +134,7 @@ function makeRow(node) {
 }
 
 function showRow(row, { node, state, problems: found, name }) {
-  const [who, how, where, way, seen, uses] = row.children;
+  const [who, how, where, way, last, uses] = row.children;
   const button = who.firstChild;
   put(button.children[0], name);
   const several = correspondents().length > 1;
@@ -159,7 +159,7 @@ function showRow(row, { node, state, problems: found, name }) {
     }
   }
   put(way, node.care_of_address ? WAYS[node.way] || "" : "");
-  put(seen, node.seen_ms ? ago(now() - node.seen_ms) : "");
+  put(last, seen(node) ? ago(now() - seen(node)) : "");
   put(uses.firstChild.firstChild, count(node.uses_left));
   uses.querySelector("rect").setAttribute("width", `${Math.max(2, 100 * share(node))}%`);
   uses.firstChild.toggleAttribute("data-low", isLow(node));

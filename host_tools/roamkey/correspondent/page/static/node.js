@@ -2,7 +2,7 @@
 // somebody opens it; on a phone it covers the page, elsewhere it stands in the column of events.
 
 import { $, make, prose, put } from "./elements.js";
-import { called, fleet, now, problems, silence, stateOf } from "./fleet.js";
+import { called, fleet, now, problems, seen, silence, stateOf } from "./fleet.js";
 import { STATES, WAYS, ago, count, counted, instant, span } from "./texts.js";
 import { Timeline, showTrack } from "./timeline.js";
 
@@ -103,8 +103,8 @@ function factsOf(node) {
     facts.push(["care-of address", node.care_of_address]);
     facts.push(["way", WAYS[node.way] + (node.endpoint ? `, from ${node.endpoint}` : "")]);
   }
-  if (node.seen_ms) {
-    facts.push(["last seen", `${instant(node.seen_ms, now())}, ${ago(now() - node.seen_ms)}`]);
+  if (seen(node)) {
+    facts.push(["last seen", `${instant(seen(node), now())}, ${ago(now() - seen(node))}`]);
   }
   if (node.state === "bound" && node.expires_ms > now()) {
     facts.push(["lifetime left", span(node.expires_ms - now())]);

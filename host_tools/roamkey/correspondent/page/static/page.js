@@ -202,6 +202,12 @@ function follow() {
   heard("hello", () => {});
   heard("beat", () => {});
   heard("reload", load);
+  heard("heard", (what) => {
+    for (const [correspondent, home, ms] of what.heard) {
+      const node = fleet.nodes.get(`${correspondent} ${home}`);
+      if (node) node.data_ms = ms;
+    }
+  });
   heard("watch", (what) => {
     takeDrops(what.drops);
     showTotals(what.totals);

@@ -58,7 +58,7 @@ export class Timeline {
   made(e, fresh) {
     const [what, more] = story(e);
     const text = make("span", {}, make("span", { class: "kind", "data-kind": e.kind }, what));
-    if (!this.ofOne && e.home_address) text.prepend(`${nameOf(e.home_address)} `);
+    if (!this.ofOne && e.home_address) text.prepend(`${e.name || nameOf(e.home_address)} `);
     const at = new Date(e.at_ms);
     const item = make("li", {}, make("time", { datetime: at.toISOString(), title: instant(e.at_ms, 0) }, clock(e.at_ms)), text);
     if (fresh) item.classList.add("new");
