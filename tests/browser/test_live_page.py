@@ -238,6 +238,11 @@ def test_those_in_need_come_first(tmp_path):
             until(lambda: text(driver, "total-dropped") not in ("–", "0", "1"))
             assert text(driver, "total-problems") == "4"
 
+            # a name is shown as soon as it is given, beside the address
+            with Registry.open(crowd.registry_path) as registry:
+                registry.rename(crowd.members[1].home.packed, "a-ferry")
+            until(lambda: f"a-ferry\n{crowd.members[1].home}" in str(table(driver)[5][0]))
+
             # filters: by state, way, and what a problem is called
             driver.find_element("css selector", "[data-state=problems]").click()
             until(lambda: len(driver.execute_script(TABLE)) == 4)
@@ -284,13 +289,13 @@ def accessible(driver, crowd):
     """axe-core finds nothing, in any view."""
     found = []
 
-    def look(view):
-        for width, dark in ((1280, False), (1280, True), (360, False), (360, True)):
+    def look(view, *more):
+        for width, dark in ((1280, False), (360, True), *more):
             browser.show(driver, width, 800, dark)
             time.sleep(0.3)
             found.extend((view, width, dark, one) for one in browser.violations(driver))
 
-    look("list")
+    look("list", (1280, True), (360, False))
     browser.show(driver, 1280, 800)
     driver.find_element("css selector", "#nodes .who").click()
     until(lambda: driver.execute_script("return document.getElementById('node').open"))

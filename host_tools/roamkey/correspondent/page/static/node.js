@@ -94,8 +94,9 @@ function showFacts(found) {
 
 function factsOf(node) {
   const silent = silence(node.correspondent);
+  const daemon = fleet.daemons.find((one) => one.address === node.correspondent && one.role);
   const facts = [
-    ["correspondent", node.correspondent],
+    [daemon ? daemon.role : "correspondent", node.correspondent],
     ["state", (silent ? "was " : "") + STATES[stateOf(node)]],
   ];
   if (node.board && node.board !== called(node)) facts.splice(0, 0, ["board", node.board]);
