@@ -7,20 +7,28 @@ is photographed: phone and desktop, light and dark, and once its daemon has gone
 """
 
 import argparse
+import os
 import random
+import signal
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import closing, suppress
+from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Any
 
 import results
 import screenshots
 
+from roamkey.correspondent.events import kinds
+from roamkey.correspondent.events.file import Writer, place
 from roamkey.lab import browser, sandbox
 from roamkey.lab.crowd import NETWORKS, Crowd, Member
+from roamkey.lab.network import CORRESPONDENT_ADDRESS
 from roamkey.registry import Registry
 from roamkey.waiting import until
 
@@ -31,17 +39,17 @@ _BATCH = 25  # nodes that move at a time
 _QUIET_S = 8  # lifetime of those that go quiet
 _NEVER, _QUIET, _WORN, _AWAY = 6, 9, 4, 12  # so many of each
 _LOADS = 5
+_FLOOD_PER_S = 2_000
 _READY_S = 60.0
 _HEIGHT = "return document.documentElement.scrollHeight"
 _FIRST_PAINT = """return performance.getEntriesByName('first-contentful-paint')[0]?.startTime"""
 _ROWS = "return document.querySelectorAll('#nodes tbody tr').length"
+_STALE = "return document.documentElement.hasAttribute('data-stale')"
 _LISTED = "return Number(document.documentElement.dataset.listed) || null"
-_WATCH = """window.tasks = []; window.draws = [];
-new PerformanceObserver((list) => tasks.push(...list.getEntries().map((e) => e.duration)))
-  .observe({type: 'longtask'});
+_WATCH = """window.draws = [];
 new MutationObserver(() => draws.push(Number(document.documentElement.dataset.drawn)))
   .observe(document.documentElement, {attributeFilter: ['data-drawn']});"""
-_SEEN = "return [tasks, draws, performance.now()]"
+_PARTS = ("Task", "Script", "Layout", "RecalcStyle")  # of the time of the browser's main thread
 
 
 def main() -> int:
@@ -63,13 +71,15 @@ def main() -> int:
         with crowd.correspondent.entered(), browser.chromium() as driver:
             browser.show(driver, *_SIZES["desktop"])
             measured: dict[str, Any] = {"nodes": given.nodes, **loads(driver)}
-            measured.update(keep_up(driver, crowd, busy, given.seconds))
+            measured.update(keep_up(driver, page.pid, crowd, busy, given.seconds))
+            measured["flood"] = flood(driver, page.pid, crowd, busy, given.seconds)
             for network in range(len(NETWORKS)):  # it is answered, and isn't bound for all that
                 crowd.set_off(refused, network)
                 with suppress(TimeoutError):
                     crowd.deliver([refused], 0.5)
             looked = look(driver, crowd, given.pictures)
             complaints = browser.console(driver)
+            measured["grey_after_ms"] = silences(driver, crowd, page)
         page.terminate()
         page.wait()
     found = looked.pop("violations")
@@ -77,7 +87,8 @@ def main() -> int:
     results.update("page.json", **measured)
     print(*(f"{name}: {value}" for name, value in measured.items()), sep="\n")
     print(*found, *complaints, sep="\n")
-    return int(bool(found or complaints) or measured["missed"] != 0)
+    missed = measured["missed"] or measured["flood"]["missed"]
+    return int(bool(found or complaints or missed))
 
 
 def settle(crowd: Crowd, quiet: list[Member]) -> tuple[list[Member], Member]:
@@ -121,42 +132,108 @@ def loads(driver: Any) -> dict[str, Any]:
     }
 
 
-def keep_up(driver: Any, crowd: Crowd, busy: list[Member], seconds: float) -> dict[str, Any]:
-    """All move, as fast as they can; whether the page counts each of them, and what it costs."""
-    screenshots.wait(driver)
-    driver.execute_script(_WATCH)
-    counted = "return Number(document.documentElement.dataset.updates)"
-    before, sent = driver.execute_script(counted), sum(map(used, busy))
-    started = time.monotonic()
+def keep_up(
+    driver: Any, server: int, crowd: Crowd, busy: list[Member], seconds: float
+) -> dict[str, Any]:
+    """All move, as fast as they can; what the page makes of it."""
     network = 0
-    while time.monotonic() < started + seconds:
+
+    def go_on() -> int:
+        nonlocal network
         network += 1
+        done = 0
         for batch in batches(busy):
             for member in batch:
                 crowd.set_off(member, (member.number + network) % len(NETWORKS))
+            before = sum(map(used, batch))
             crowd.deliver(batch)
-            if time.monotonic() > started + seconds:
+            done += sum(map(used, batch)) - before
+            if time.monotonic() > deadline:
                 break
-    took = time.monotonic() - started
-    sent = sum(map(used, busy)) - sent
-    ended = time.monotonic()
-    until(lambda: driver.execute_script(counted) - before >= sent, 30.0, 0.05)
-    behind = time.monotonic() - ended
-    tasks, draws, _ = driver.execute_script(_SEEN)
-    return {
-        "updates_per_s": round(sent / took),
-        "missed": sent - (driver.execute_script(counted) - before),
-        "behind_ms": round(1000 * behind),
-        "draws_per_s": round(len(draws) / took, 1),
-        "draw_ms": round(statistics.median(draws), 1),
-        "draw_max_ms": round(max(draws), 1),
-        "long_tasks_ms": round(sum(tasks)),
-    }
+        return done
+
+    screenshots.wait(driver)
+    deadline = time.monotonic() + seconds
+    return measure(driver, server, go_on, seconds)
 
 
 def used(member: Member) -> int:
     """Updates that it sent."""
     return member.bindings.bindings[0].sequence + 1
+
+
+def flood(
+    driver: Any, server: int, crowd: Crowd, busy: list[Member], seconds: float
+) -> dict[str, Any]:
+    """More than so many nodes send on this machine, as the daemon's recorder would write it."""
+    correspondent = IPv6Address(CORRESPONDENT_ADDRESS).packed
+    begun, done = time.monotonic(), 0
+    with closing(Writer(place(str(crowd.registry_path)), correspondent)) as writer:
+
+        def go_on() -> int:
+            nonlocal done
+            due = int((time.monotonic() - begun) * _FLOOD_PER_S) - done
+            now = time.time_ns() // 1_000_000
+            events, nodes = [], []
+            for number in range(done, done + due):
+                member = busy[number % len(busy)]
+                places = [
+                    member.care_of(which % len(NETWORKS)).packed for which in (number, number + 1)
+                ]
+                home, ends = member.home.packed, now + 600_000
+                rest = (1, 0, 600, None, None, None, "native", None)
+                events.append((now, kinds.MOVED, home, *places, *rest))
+                numbers = (None, None, now, ends, 1, 1, "native", None)
+                nodes.append((home, "bound", places[0], *numbers))
+            writer.add(events, nodes)
+            done += due
+            time.sleep(0.1)
+            return due
+
+        return measure(driver, server, go_on, seconds)
+
+
+def measure(driver: Any, server: int, go_on: Callable[[], int], seconds: float) -> dict[str, Any]:
+    """Whether the page counts each update that `go_on` makes, time and again; and what that costs:
+    of a processor in the browser's main thread, and in the page's `server`, a process."""
+    driver.execute_cdp_cmd("Performance.enable", {"timeDomain": "threadTicks"})
+    driver.execute_script(_WATCH)
+    counted = "return Number(document.documentElement.dataset.updates)"
+    before, sent = driver.execute_script(counted), 0
+    spent, served = browser_seconds(driver), cpu_seconds(server)
+    started = time.monotonic()
+    while time.monotonic() < started + seconds:
+        sent += go_on()
+    took = time.monotonic() - started
+    until(lambda: driver.execute_script(counted) - before >= sent, 30.0, 0.05)
+    whole = time.monotonic() - started
+    draws = driver.execute_script("return draws")
+    parts = browser_seconds(driver)
+    return {
+        "updates_per_s": round(sent / took),
+        "missed": sent - (driver.execute_script(counted) - before),
+        "behind_ms": round(1000 * (whole - took)),
+        "draws_per_s": round(len(draws) / whole, 1),
+        "draw_ms": round(statistics.median(draws), 1),
+        "draw_max_ms": round(max(draws), 1),
+        "browser_percent": {
+            name.lower(): round(100 * (parts[name] - spent[name]) / whole, 1) for name in _PARTS
+        },
+        "server_percent": round(100 * (cpu_seconds(server) - served) / whole, 1),
+    }
+
+
+def browser_seconds(driver: Any) -> dict[str, float]:
+    """What the browser's main thread has worked so far, by `_PARTS`."""
+    metrics = driver.execute_cdp_cmd("Performance.getMetrics", {})["metrics"]
+    found = {one["name"]: one["value"] for one in metrics}
+    return {name: found[f"{name}Duration"] for name in _PARTS}
+
+
+def cpu_seconds(process: int) -> float:
+    """Of processor time that a process has used."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def look(driver: Any, crowd: Crowd, folder: Path | None) -> dict[str, Any]:
@@ -189,14 +266,34 @@ def look(driver: Any, crowd: Crowd, folder: Path | None) -> dict[str, Any]:
     seen("node")
     driver.execute_script("document.getElementById('node-close').click()")
     crowd.stop()
-    stale = "return document.documentElement.hasAttribute('data-stale')"
-    assert until(lambda: driver.execute_script(stale), _READY_S, 0.2)
+    assert until(lambda: driver.execute_script(_STALE), _READY_S, 0.05)
     seen("stale")
+    crowd.start()
     return {
         "height_px": heights["desktop_height_px"],
         "phone_height_px": heights["phone_height_px"],
         "violations": found,
     }
+
+
+def silences(driver: Any, crowd: Crowd, page: subprocess.Popen[str]) -> dict[str, int]:
+    """How soon all is grey, in ms, after what it stands on has gone or hangs."""
+    turns = {
+        "daemon_gone": (crowd.stop, crowd.start),
+        "daemon_hangs": (crowd.hang, lambda: crowd.hang(False)),
+        "page_hangs": (
+            lambda: page.send_signal(signal.SIGSTOP), lambda: page.send_signal(signal.SIGCONT),
+        ),
+    }  # fmt: skip
+    took = {}
+    for name, (end, go_on) in turns.items():
+        assert until(lambda: not driver.execute_script(_STALE), _READY_S, 0.05)
+        end()
+        started = time.monotonic()
+        assert until(lambda: driver.execute_script(_STALE), _READY_S, 0.05)
+        took[name] = round(1000 * (time.monotonic() - started))
+        go_on()
+    return took
 
 
 if __name__ == "__main__":

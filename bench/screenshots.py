@@ -110,11 +110,8 @@ def take(driver: object, crowd: Crowd, folder: Path | None) -> None:
 
 def choose(driver: object, member: Member) -> None:
     """Look at a node's timeline."""
-    driver.execute_script(
-        "for (const b of document.querySelectorAll('#nodes .who b'))"
-        " if (b.textContent === arguments[0]) b.closest('button').click()",
-        member.board,
-    )
+    names = driver.find_elements("css selector", "#nodes .who b")
+    next(one for one in names if one.text == member.board).click()
     time.sleep(3)
 
 

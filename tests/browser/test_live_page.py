@@ -301,9 +301,12 @@ def accessible(driver, crowd):
     until(lambda: driver.execute_script("return document.getElementById('node').open"))
     look("node")
     click(driver, "node-close")
-    crowd.stop()
+    crowd.hang()  # as grey as if it had gone
     until(lambda: is_stale(driver))
+    assert text(driver, "warning-text").startswith("The daemon of 2001:db8:c::2")
     look("stale")
+    crowd.hang(False)
+    until(lambda: not is_stale(driver))
     assert found == []
     # and it does look: a colour that nobody can read is found
     browser.show(driver, 1280, 800)

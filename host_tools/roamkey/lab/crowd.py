@@ -6,6 +6,7 @@ correspondent is `roamkey correspondent run` in a namespace of its own, at the o
 virtual cable. Nothing lies between but the kernel.
 """
 
+import signal
 import socket
 import struct
 import subprocess
@@ -147,6 +148,11 @@ class Crowd(Resources):
             self._daemon.terminate()
             self._daemon.communicate()
             self._daemon = None
+
+    def hang(self, hangs: bool = True) -> None:
+        """Have the daemon stand still, or go on."""
+        assert self._daemon is not None
+        self._daemon.send_signal(signal.SIGSTOP if hangs else signal.SIGCONT)
 
     def move(self, member: Member, network: int | None) -> None:
         """Take a node to one of the `NETWORKS`, or (None) have it de-register and stay away.

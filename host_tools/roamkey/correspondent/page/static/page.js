@@ -3,7 +3,7 @@
 // is only noted; the page is drawn some times a second at most, whatever goes on.
 
 import { $, make, prose, put } from "./elements.js";
-import { correspondents, fleet, hear, ident, isDeaf, knownUntil, now, silence } from "./fleet.js";
+import { correspondents, fleet, hear, ident, isDeaf, knownUntil, now, problems, silence } from "./fleet.js";
 import * as list from "./list.js";
 import * as panel from "./node.js";
 import { count, instant, span, story } from "./texts.js";
@@ -185,6 +185,7 @@ async function load() {
   panel.load(ask);
   drawNow();
   follow();
+  if (!isWhole() && loadedFor !== list.view.find) findSoon();
 }
 
 const isWhole = () => all <= nodesMax;
@@ -230,7 +231,8 @@ function take(number, what) {
   data.updates = String(Number(data.updates) + updates);
   data.last = String(last);
   for (const node of what.nodes) {
-    if (fleet.nodes.has(ident(node)) || isWhole()) fleet.nodes.set(ident(node), node);
+    const isWanted = isWhole() || (problems(node).length && fleet.nodes.size < 2 * nodesMax);
+    if (isWanted || fleet.nodes.has(ident(node))) fleet.nodes.set(ident(node), node);
   }
   everything.add(what.events);
   panel.add(what.events);
@@ -256,6 +258,7 @@ function read() {
   $("find").value = list.view.find;
   $("way").value = list.view.way;
   showPanel(given.get("node"), null);
+  if (!isWhole() && loadedFor !== list.view.find) findSoon();
 }
 
 function write(isStep) {
