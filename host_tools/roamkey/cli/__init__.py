@@ -34,7 +34,7 @@ COMMANDS = {
     ),
     "setup": (
         "roamkey.cli.setup:setup",
-        "Make a bare board a node: flash (--firmware), install, provision, verify.",
+        "Make a bare board a node: flash (--firmware), install, Wi-Fi, provision, verify.",
     ),
     "batch": (
         "roamkey.cli.batch:batch",
@@ -66,6 +66,10 @@ COMMANDS = {
     "erase": (
         "roamkey.cli.keys:erase",
         "Erase keys, Wi-Fi passwords and event log on a board, and retire its keys.",
+    ),
+    "nodes": (
+        "roamkey.cli.nodes:nodes",
+        "Show all nodes, the quiet ones first: when each was last seen, and when its keys end.",
     ),
     "rename": ("roamkey.cli.rename:rename", "Give a node another name, or none."),
     "retire": ("roamkey.cli.keys:retire", "Retire a lost board's keys in the registry, for good."),

@@ -8,7 +8,7 @@ import typer
 
 from roamkey.cli.board_options import BoardOption, PortOption, port_of
 from roamkey.cli.options import JsonOption, PassphraseOption, RegistryOption, node_address
-from roamkey.cli.output import keys_text
+from roamkey.cli.output import keys_text, plain, row
 from roamkey.enroll import deliver
 from roamkey.enroll import erase as erasing
 from roamkey.enroll.plan import GENERATIONS
@@ -94,13 +94,36 @@ def erase(
     interruption, the same command again finishes the job.
     """
     where = port_of(port, board)
-    if not yes:
-        typer.confirm(
-            f"Erase keys, Wi-Fi passwords and event log of the board at {where}?", abort=True
-        )
     with Registry.open(registry, create=False) as opened:
+        found = erasing.contents(opened, where)
+        if not as_json:
+            _show_contents(found, where)
+        if not yes:
+            typer.confirm(
+                f"Erase this from board {found.board} at {where}?", abort=True, err=as_json
+            )
         gone = erasing.erase(opened, where)
-    _show(gone, as_json)
+    if as_json:
+        more = {"peers": found.peers, "networks": found.networks}
+        typer.echo(json.dumps({**asdict(gone), **more}))
+        return
+    typer.echo(f"erased: {_taken(found)}")
+    _show(gone, False)
+
+
+def _show_contents(found: erasing.Contents, port: str) -> None:
+    row("board", f"{found.board} ({found.machine}) on {port}")
+    row("home address", found.home_address or "none")
+    row("keys for", ", ".join(found.peers) or "nobody")
+    row("Wi-Fi", ", ".join(found.networks) or "no network")
+    row("event log", "of where it was")
+    row("registry", f"keys of {', '.join(found.live)} to be retired" if found.live else "no key")
+
+
+def _taken(found: erasing.Contents) -> str:
+    keys = f"keys for {', '.join(found.peers)}" if found.peers else "no keys"
+    networks = f"Wi-Fi {', '.join(found.networks)}" if found.networks else "no Wi-Fi"
+    return plain(f"{keys}; {networks}; the event log")
 
 
 def _show(gone: erasing.Gone, as_json: bool) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from mip6 import addresses
+from roamkey.board.serial_client import SerialClient
 from roamkey.cli import peer_options
 from roamkey.cli.board_options import BoardOption, PortOption, port_of
 from roamkey.cli.fleet_options import LifetimeOption
@@ -29,6 +30,7 @@ from roamkey.cli.peer_options import (
     NoHomeAgentOption,
     RoutabilityOption,
 )
+from roamkey.cli.wifi_options import OpenOption, PasswordFilesOption, WifiOption, networks_of
 from roamkey.enroll import deliver
 from roamkey.enroll import site as sites
 from roamkey.enroll.held import Held
@@ -36,6 +38,7 @@ from roamkey.enroll.keyfile import read_kcn
 from roamkey.enroll.peers import of_site
 from roamkey.enroll.plan import LIFETIME_S, Plan
 from roamkey.enroll.reach import texts_of
+from roamkey.enroll.wifi import enter
 from roamkey.errors import BadInputError
 from roamkey.registry import Registry
 from roamkey.registry.records import NO_SITE
@@ -66,6 +69,9 @@ def provision(
     reach: ReachOption = None,
     no_reach: NoReachOption = False,
     native: NativeOption = Native.on,
+    wifi: WifiOption = None,
+    password_file: PasswordFilesOption = None,
+    open_: OpenOption = False,
     lifetime: LifetimeOption = LIFETIME_S,
     generations: Annotated[
         int | None,
@@ -121,9 +127,14 @@ def provision(
         name,
     )
     plan.check()
+    networks = networks_of(wifi, password_file, open_)
     peer_options.warn(peers.warning)
     where = port_of(port, board)
     with Registry.open(registry, passphrase_file=passphrase_file) as opened:
+        if networks:
+            with SerialClient(where) as client:
+                client.identify()
+                enter(client, networks)
         pool = sites.pool_of(opened, site, None, peers.all)
         held = deliver.provision(opened, where, plan, pool=pool, replace=replace)
     if as_json:
@@ -141,6 +152,8 @@ def provision(
         row("reach", ", ".join(texts_of(places)))
     if not plan.native:
         row("native IPv6", "off: inside UDP alone")
+    for network in networks:
+        row("Wi-Fi", network.ssid)
     row("lifetime", f"{held.lifetime} s")
     row("key set", f"{held.set_id}")
     if held.finished:

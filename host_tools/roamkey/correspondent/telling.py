@@ -13,12 +13,13 @@ from roamkey.correspondent.core.entries import Verdict
 from roamkey.correspondent.core.responder import Responder
 from roamkey.correspondent.events import kinds
 from roamkey.correspondent.events.recorder import Recorder
+from roamkey.correspondent.lastseen import Heard
 from roamkey.correspondent.log import Log
 from roamkey.correspondent.settings import Settings
 from roamkey.correspondent.status import Status
 from roamkey.errors import RoamkeyError
 from roamkey.registry import Registry
-from roamkey.registry.records import Binding
+from roamkey.registry.records import Binding, Figures, NodeUse
 
 _TROUBLE_EVERY_MS = 10_000  # the same one
 _GROWTH_OCTETS = 256 << 20
@@ -55,14 +56,18 @@ class Telling:
         self._status.parts["events"] = events.facts
         return events.close
 
-    def serve_metrics(self, settings: Settings) -> Callable[[], None]:
-        """Serve /metrics if asked to; what ends it. Raises as `metrics.serve` does."""
+    def serve_metrics(
+        self, settings: Settings, read: Callable[[], tuple[Figures, list[NodeUse]]]
+    ) -> Callable[[], None]:
+        """Serve /metrics if asked to; what ends it. `read`: asks the registry about nodes. Raises
+        as `metrics.serve` does."""
         if settings.metrics is None:
             return lambda: None
-        from roamkey.correspondent import metrics  # not for daemons that serve none
+        from roamkey.correspondent import metrics, nodemetrics  # not for daemons that serve none
 
         try:
-            end = metrics.serve(settings.metrics, self.facts)
+            nodes = nodemetrics.NodeMetrics(read, settings.metrics_nodes)
+            end = metrics.serve(settings.metrics, self.facts, nodes)
         except RoamkeyError as error:
             if settings.metrics_needed:
                 raise
@@ -92,6 +97,12 @@ class Telling:
         """Data flowed with a bound node."""
         if self._events is not None:
             self._events.data(home_address, now)
+
+    def heard(self, found: Sequence[Heard]) -> None:
+        """When data last came from nodes."""
+        rows = [(one.home_address, one.data_ms) for one in found if one.data_ms is not None]
+        if rows and self._events is not None:
+            self._events.heard(rows)
 
     def tick(self, now: int, gone: Sequence[tuple[bytes, Binding]], registry: Registry) -> None:
         """Once a second: bindings whose time is over, drops, nodes that provisioning changed."""

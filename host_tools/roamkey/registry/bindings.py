@@ -98,7 +98,7 @@ _followed = (
 # Per pair: how many live keys it has, and the first of them, which is the one in use: a later one
 # that is used retires those before.
 _live = keys.c.state != RETIRED
-_of_pair = (
+of_pair = (
     select(
         keys.c.pair_id,
         func.count(case((_live, 1))).label("live"),
@@ -111,8 +111,8 @@ _known = (
     select(
         nodes.c.home_address,
         nodes.c.board_id,
-        _of_pair.c.live,
-        _of_pair.c.generation,
+        of_pair.c.live,
+        of_pair.c.generation,
         keys.c.last_sequence,
         bindings.c.care_of_address,
         _endpoint,
@@ -120,8 +120,8 @@ _known = (
         bindings.c.expires_ms,
         nodes.c.name,
     )
-    .select_from(pairs.join(nodes).join(_of_pair, _of_pair.c.pair_id == pairs.c.id))
-    .outerjoin(keys, (keys.c.pair_id == pairs.c.id) & (keys.c.generation == _of_pair.c.generation))
+    .select_from(pairs.join(nodes).join(of_pair, of_pair.c.pair_id == pairs.c.id))
+    .outerjoin(keys, (keys.c.pair_id == pairs.c.id) & (keys.c.generation == of_pair.c.generation))
     .outerjoin(bindings, bindings.c.pair_id == pairs.c.id)
 )
 
@@ -168,7 +168,7 @@ def current(c: Connection, now: int) -> list[Bound]:
             )
         )
         for row in c.execute(_current.where(bindings.c.expires_ms > now))
-        if _are_addresses(*row[:3])
+        if are_addresses(*row[:3])
         and _are_numbers(*row[4:6], *row[7:9], row.lifetime)
         and isinstance(row.endpoint, bytes)
     ]
@@ -182,13 +182,14 @@ def nodes_of(c: Connection, correspondent: bytes, since: int) -> list[NodeState]
     return [
         one
         for one in found
-        if _are_addresses(one.home_address, one.care_of_address or bytes(ADDRESS_OCTETS))
+        if are_addresses(one.home_address, one.care_of_address or bytes(ADDRESS_OCTETS))
         and _are_numbers(*(value for value in (one.generation, *one[4:5], *one[7:9]) if value))
         and isinstance(one.endpoint, bytes)
     ]
 
 
-def _are_addresses(*found: object) -> bool:
+def are_addresses(*found: object) -> bool:
+    """Whether these are addresses; damaged rows hold anything."""
     return all(isinstance(one, bytes) and len(one) == ADDRESS_OCTETS for one in found)
 
 
@@ -225,7 +226,7 @@ def followed(
     return [
         (home, last, None if rest[0] is None else Binding(*rest))
         for home, last, *rest in c.execute(statement)
-        if _are_addresses(home) and (last is None or _are_numbers(last))
+        if are_addresses(home) and (last is None or _are_numbers(last))
     ]
 
 

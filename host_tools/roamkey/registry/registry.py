@@ -25,6 +25,7 @@ from roamkey.registry import (
     questions,
     remains,
     seals,
+    seen,
     sites,
     transfer,
     versions,
@@ -36,15 +37,18 @@ from roamkey.registry.records import (
     Binding,
     Bound,
     Change,
+    Figures,
     KeySet,
     MovedPair,
     Node,
     NodeState,
+    NodeUse,
     Pair,
     PairKeys,
     SetEntry,
     Site,
     TakenError,
+    Use,
 )
 from roamkey.registry.seals import BoardSeal
 from roamkey.registry.transfer import Taken
@@ -409,6 +413,27 @@ class Registry:
         """The nodes of this correspondent, those changed after revision `since`; no secret."""
         with self.reading() as c:
             return binding_rows.nodes_of(c, address, since)
+
+    # --- what was heard of nodes
+
+    def note_uses(self, uses: Sequence[Use], now: int) -> None:
+        """Note when nodes were heard of, and how far their keys are used; `now`: milliseconds
+        since 1970. Some hundreds at a time: others wait meanwhile."""
+        with self.writing() as c:
+            seen.note(c, uses, now)
+
+    def nodes_in_use(self) -> list[NodeUse]:
+        """The nodes that boards hold keys of, or know peers for: one entry for each peer with live
+        keys, one without a peer where there is none. In the order of home addresses."""
+        with self.reading() as c:
+            return seen.of_nodes(c)
+
+    def figures(self, correspondent: bytes, now: int) -> Figures:
+        """The nodes of a correspondent in numbers; `now`: milliseconds since 1970."""
+        with self.reading() as c:
+            return seen.figures(c, correspondent, now)
+
+    # --- what is accepted
 
     def commit(self, changes: Sequence[Change]) -> set[int]:
         """Make changes durable, in order; the places of those that are refused.
