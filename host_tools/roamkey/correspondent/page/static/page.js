@@ -2,20 +2,18 @@
 // row comes whole with every message, so nothing here has to be kept in step by hand. What comes
 // is only noted; the page is drawn some times a second at most, whatever goes on.
 
-import { $, make, prose, put } from "./elements.js";
+import { takeDrops } from "./drops.js";
+import { $, put } from "./elements.js";
 import { correspondents, fleet, hear, ident, isDeaf, knownUntil, now, problems, silence } from "./fleet.js";
 import * as list from "./list.js";
 import * as panel from "./node.js";
-import { count, instant, span, story } from "./texts.js";
-import { Timeline, forgetNames, nameOf } from "./timeline.js";
+import { say } from "./said.js";
+import { count, instant, span } from "./texts.js";
+import { Timeline, forgetNames } from "./timeline.js";
 
 const DRAW_EVERY_MS = 250;
-const SAY_EVERY_MS = 4000;
 const RELOAD_EVERY_MS = 2000;
 const GIVE_UP_MS = 20_000; // on a connection that is silent
-const DROPS_SHOWN = 3;
-const DROPS_SHOWN_PHONE = 1;
-const RISING_MS = 60_000;
 
 let last = 0; // the latest event that the page has
 let known = 0; // what nodes there are, as a number
@@ -94,59 +92,6 @@ function link(state, text) {
 function showTotals(totals) {
   all = totals.nodes;
   for (const [name, value] of Object.entries(totals)) put($(`total-${name}`), count(value));
-}
-
-// --- drops
-
-let drops = [];
-let dropsWhole = false;
-const risen = new Map(); // reason -> {count, at}
-
-function takeDrops(found) {
-  for (const row of found) {
-    const key = `${row.outcome} ${row.reason}`;
-    const before = risen.get(key);
-    if (!before) risen.set(key, { count: row.count, at: fleet.heard && drops.length ? Date.now() : 0 });
-    else if (row.count !== before.count) risen.set(key, { count: row.count, at: Date.now() });
-  }
-  drops = found;
-  showDrops();
-}
-
-function showDrops() {
-  const most = list.phone.matches ? DROPS_SHOWN_PHONE : DROPS_SHOWN;
-  const shown = dropsWhole ? drops : drops.slice(0, most);
-  $("drops").tBodies[0].replaceChildren(...shown.map((row) => {
-    const { at } = risen.get(`${row.outcome} ${row.reason}`);
-    const what = make("td", { role: "cell", class: "reason" }, row.reason, make("span", { class: "outcome" }, ` ${row.outcome}`));
-    if (at && Date.now() - at < RISING_MS) what.append(" ", make("span", { class: "rising" }, "rising"));
-    return make(
-      "tr", { role: "row" }, make("td", { role: "cell", class: "number" }, count(row.count)), what,
-      make("td", { role: "cell" }, ...prose(row.advice)),
-    );
-  }));
-  $("dropped").hidden = !drops.length;
-  $("drops-more").hidden = drops.length <= most;
-  $("drops-more").setAttribute("aria-expanded", String(dropsWhole));
-  put($("drops-more"), dropsWhole ? "Show fewer" : `Show all ${drops.length}`);
-  put($("total-dropped"), count(drops.reduce((sum, row) => sum + row.count, 0)));
-}
-
-// --- for those who listen: one sentence now and then, whatever goes on
-
-let unsaid = [];
-let sayTimer = null;
-
-function say(found) {
-  unsaid.push(...found.filter((e) => ["moved", "bound", "removed", "expired"].includes(e.kind)));
-  if (!unsaid.length || sayTimer) return;
-  sayTimer = setTimeout(() => {
-    put($("said"), unsaid.length > 3
-      ? `${unsaid.length} changes of nodes`
-      : unsaid.map((e) => `${nameOf(e.home_address)} ${story(e)[0]}`).join("; "));
-    unsaid = [];
-    sayTimer = setTimeout(() => { sayTimer = null; say([]); }, SAY_EVERY_MS);
-  }, 500);
 }
 
 // --- the server
@@ -301,7 +246,6 @@ function findSoon() {
 }
 
 list.start(choose);
-list.phone.addEventListener("change", showDrops);
 panel.start(closePanel);
 $("find").addEventListener("input", () => filter({ find: $("find").value.trim() }));
 $("way").addEventListener("change", () => filter({ way: $("way").value }));
@@ -309,7 +253,6 @@ $("states").addEventListener("click", (event) => {
   const button = event.target.closest("button");
   if (button) filter({ state: button.dataset.state });
 });
-$("drops-more").addEventListener("click", () => { dropsWhole = !dropsWhole; showDrops(); });
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") closePanel();
 });
