@@ -141,6 +141,6 @@ def test_what_is_advised(facts, changes, name, image) -> None:
 )
 def test_without_native_packets_there_is_udp_as_a_fact(platform, changes, name, image) -> None:
     facts = dataclasses.replace(PICO_W, platform=platform)
-    checks = {one.name: one for one in doctor._checks(facts, {**HEALTHY, **changes})}
+    checks = {one.name: one for one in doctor._checks(facts, {**HEALTHY, **changes}, {})}
     assert checks[name].verdict == doctor.OK and "UDP alone" in checks[name].found
     assert checks[name].todo == ""

@@ -154,12 +154,12 @@ def test_what_is_there_already_starts_nothing_again(bare: VirtualBoard, roamkey)
     assert code == 0 and "nothing to do: the agent goes on" in out
     assert bare.boots == boots
     for path, content in (
-        ("/agent/a/mip6/status.mpy", b"damaged"), ("/agent/a/mip6/more.py", b""),
+        ("/agent/%s/mip6/pathcheck.mpy", b"damaged"), ("/agent/%s/mip6/more.py", b""),
         ("/app.py", b"other"), ("/boot.py", slots.PORTS_BOOT.encode()),
         ("/main.py", image_for("linux", LINUX_MPY).main + b"#"),
     ):  # fmt: skip
         bare.power_cut()
-        bare.install({path: content})
+        bare.install({path.replace("%s", bare.read_file("/agent/slot").decode()): content})
         bare.power_on()
         assert running(bare)
         boots = bare.boots

@@ -12,6 +12,7 @@ import pytest
 import serial
 from devices import Device
 from rom import Mock
+from terminals import on_terminal
 
 from roamkey.board import hearing
 from roamkey.board.line import ForeignError
@@ -78,6 +79,17 @@ def test_an_esp32_that_waits_for_firmware_and_says_nothing(roamkey, tmp_path: Pa
         code, _, error = roamkey("install", "--port", rom.port)
         assert code == 3 and "an ESP32 that waits for firmware" in error
         rom.close()
+
+
+def test_a_terminal_is_told_what_is_waited_for(roamkey) -> None:
+    """Until the answer, of which it then shows nothing more; a pipe isn't."""
+    with Device() as device:
+        shown, code = on_terminal(["status", "--port", device.port])
+        notice = f"asking the board at {device.port} ."
+        assert code == 3 and notice in shown
+        assert shown.index(notice) < shown.index("no answer")
+        assert shown[: shown.index("roamkey: ")].endswith("\r")  # it has gone away
+        assert "asking" not in "".join(roamkey("status", "--port", device.port)[1:])
 
 
 def test_boards_says_it_too(roamkey, monkeypatch: pytest.MonkeyPatch) -> None:

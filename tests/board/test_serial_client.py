@@ -12,6 +12,7 @@ import pytest
 
 from mip6 import addresses
 from mip6.console import framing
+from roamkey.board import serial_client
 from roamkey.board.opening import PortError
 from roamkey.board.serial_client import ConsoleRefusedError, SerialClient
 from roamkey.enroll import deliver
@@ -126,8 +127,20 @@ def test_a_cable_that_echoes(fake, registry, hasty) -> None:
     assert held.set_id == fake.set_id
 
 
-def test_an_echo_is_no_board() -> None:
+def test_a_late_answer_to_the_client_before_is_none(fake) -> None:
+    """Whoever asks twice where once would do, and goes, leaves an answer on the line."""
+    late: list[bytes] = []
+    fake.says = lambda line: late.append(line) or b""
+    with SerialClient(fake.port, answer_s=0.4) as client, pytest.raises(BoardError):
+        client.identify()
+    fake.says = lambda line: b"".join(late) + line
+    with SerialClient(fake.port) as client:
+        assert isinstance(client.status()["keystore"], dict)
+
+
+def test_an_echo_is_no_board(monkeypatch) -> None:
     """What comes back may be changed on its way: only an answer is one."""
+    monkeypatch.setattr(serial_client, "_first_id", lambda: 1)
     master, slave = pty.openpty()
     tty.setraw(slave)
     changes = [

@@ -2,15 +2,11 @@
 
 import io
 import json
-import os
-import pty
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from terminals import on_terminal
 
 from roamkey.errors import BadInputError
 from roamkey.lab.board import VirtualBoard
@@ -107,29 +103,6 @@ def test_a_terminal_is_asked(virtual, typed, code) -> None:
         assert "depot  (with a password)" in said and networks(virtual) == ENTERED[:1]
     else:
         assert "the password: " in said
-
-
-def on_terminal(words: list[str], asked: str, typed: str) -> tuple[str, int]:
-    """What a terminal shows of `roamkey WORDS`, and its exit code; `typed` answers `asked`."""
-    master, slave = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "roamkey", *words],
-        stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
-        preexec_fn=lambda: os.close(os.open(os.ttyname(0), os.O_RDWR)),  # its own terminal
-    )  # fmt: skip
-    os.close(slave)
-    shown, end = b"", time.monotonic() + 30
-    answered = False
-    while time.monotonic() < end:
-        try:
-            shown += os.read(master, 4096)
-        except OSError:
-            break
-        if not answered and asked.encode() in shown:
-            answered = True
-            os.write(master, typed.encode() + b"\n")
-    os.close(master)
-    return shown.decode(), process.wait(10)
 
 
 def test_a_password_is_in_no_text() -> None:

@@ -91,9 +91,8 @@ def _download(text: str) -> Voice | None:
 def _empty(text: str) -> Voice | None:
     if text.count("invalid header: 0xffffffff") + text.count("flash read err") < 2:
         return None
-    return Voice(
-        "an ESP32 with nothing in its flash", "give it MicroPython: `roamkey flash`", True, True
-    )
+    todo = "give it MicroPython: `roamkey flash`"
+    return Voice("an ESP32 with nothing in its flash", todo, True, True, "invalid header")
 
 
 def _brownout(text: str) -> Voice | None:

@@ -9,6 +9,7 @@ only after the board has acknowledged the piece before it, which a REPL wouldn't
 import contextlib
 import itertools
 import json
+import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,9 +33,15 @@ _FIRST_WAIT_S = patient(0.3)
 _TRIES = 5
 _NUDGE_AT = 2  # the try before which a raw REPL that somebody left is asked for
 _PARSE_ERROR = -32700
+_IDS = 1 << 24  # a small number to every board
 _IDENTITY = ("board", "platform", "micropython", "agent", "keystore", "set_id")
 
 _T = TypeVar("_T")
+
+
+def _first_id() -> int:
+    """Of a client's requests: a late answer to the client before is none to this one."""
+    return random.randrange(1, _IDS)
 
 
 class ConsoleRefusedError(RefusedError):
@@ -83,7 +90,7 @@ class SerialClient:
         self.delivered = False
         self._answer_s = answer_s
         self._store_s = store_s
-        self._ids = itertools.count(1)
+        self._ids = itertools.count(_first_id())
         self._line = Line(port)
 
     def __enter__(self) -> "SerialClient":
