@@ -103,4 +103,4 @@ docs: $(STAMP) ## make what is made from the code: the state table in docs/, the
 	$(BIN)/python -m roamkey.mip_package firmware/package.json
 
 clean: ## remove what the targets made
-	rm -rf $(VENV) demo-out bench/out .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) demo-out demo-out.before bench/out .pytest_cache .mypy_cache .ruff_cache
