@@ -62,6 +62,37 @@ INSTEAD = {
         "the board has keys by then",
     ),
     "roamkey networks set": ("roamkey networks set --help", "a virtual board has no Wi-Fi"),
+    # LIFECYCLE, which tests/journeys/test_operator.py runs from top to bottom
+    "roamkey install --port /dev/ttyACM0": ("roamkey install --port PORT", "a port"),
+    "roamkey provision --port /dev/ttyACM0 --name boiler-3": (
+        "roamkey provision --replace --port PORT --name boiler-3",
+        "the board has keys by then",
+    ),
+    "sudo roamkey correspondent run": (
+        "sudo roamkey correspondent run; test $? = 5",
+        "it runs since README",
+    ),
+    "roamkey rekey --port /dev/ttyACM0": ("roamkey rekey --port PORT", "a port"),
+    "roamkey provision --port /dev/ttyACM0 --name boiler-north": (
+        "roamkey provision --replace --port PORT --name boiler-north",
+        "the new board is the one before",
+    ),
+    "roamkey registry restore nightly.sqlite": (
+        "roamkey registry restore nightly.sqlite --registry again.sqlite --advance 1",
+        "the registry that is served stays",
+    ),
+    "roamkey registry restore nightly.sqlite --advance 5000": (
+        "roamkey registry restore nightly.sqlite --registry again.sqlite --advance 5000",
+        "likewise",
+    ),
+    "roamkey registry restore nightly.sqlite --retire": (
+        "roamkey registry restore nightly.sqlite --registry again.sqlite --retire",
+        "likewise",
+    ),
+    "roamkey erase --port /dev/ttyACM0 --yes": (
+        "roamkey erase --port PORT --yes && roamkey provision",
+        "lines after it want keys",
+    ),
     # LIMITS
     "roamkey erase": ("roamkey erase --yes && roamkey provision", "lines after it want keys"),
     "roamkey registry encrypt": (

@@ -132,7 +132,10 @@ def test_from_the_first_day_to_the_last(site):
     home = node["home_address"]
     assert site.section("Name").output == f"{home}: boiler-north\n"
     site.type("roamkey nodes boiler-3", code=4)
-    (binding,) = json.loads(site.type("roamkey correspondent bindings --json").output)
+    account.variables["ROAMKEY_PORTS"] = site.port
+    assert site.type("roamkey status --board boiler-north --json").json()["name"] == "boiler-north"
+    assert site.type("roamkey boards --json").json()[0]["name"] == "boiler-north"
+    (binding,) = site.type("roamkey correspondent bindings --json").json()
     assert binding["name"] == "boiler-north"
     assert binding["registry"] == str(account.registry)
 
@@ -152,6 +155,7 @@ def test_from_the_first_day_to_the_last(site):
     site.bound("boiler-north")
     site.section("Rekey")
     site.bound("boiler-north", generation=4)
+    assert any('"name": "boiler-north"' in line for line in daemon.lines)
 
     assert site.type(lines("Backup and restore")[0]).output
     site.type(lines("A lost board")[0])

@@ -11,6 +11,7 @@ import typer
 
 from roamkey import notice
 from roamkey.board import discovery
+from roamkey.cli import known
 
 PortOption = Annotated[
     str | None,
@@ -24,8 +25,9 @@ BoardOption = Annotated[
     str | None,
     typer.Option(
         "--board",
-        help="The board's unique id (or its beginning), on whichever port it is.",
-        metavar="ID",
+        help="The board's unique id (or its beginning), or its node's name, on whichever port it "
+        "is.",
+        metavar="ID|NAME",
     ),
 ]
 
@@ -43,7 +45,7 @@ def port_of(port: str | None, board: str | None) -> str:
         return port
     with notice.waiting("looking at what is plugged in"):
         if board is not None:
-            return discovery.find(board).port.path
+            return discovery.find(known.board_of(board) or board).port.path
         try:
             return discovery.only()
         except discovery.SeveralError as error:

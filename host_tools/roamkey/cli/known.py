@@ -2,8 +2,16 @@
 
 from roamkey import registry
 from roamkey.errors import RoamkeyError
+from roamkey.registry import checks
 
 _PATIENCE_S = 1.0  # it is only a name
+
+
+def board_of(name: str) -> str | None:
+    """The id of the board that holds the node with this name, or None."""
+    if not checks.is_name(name):
+        return None
+    return next((board for board, called in names().items() if called == name), None)
 
 
 def names() -> dict[str, str]:

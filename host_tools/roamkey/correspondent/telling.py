@@ -42,6 +42,7 @@ class Telling:
         self._growth = _GROWTH_OCTETS  # of the registry's log, from which on it is told
         self._lost = {"log": 0, "events": 0}  # as told last
         status.parts["log"] = log.facts
+        log.name_of = responder.cache.name
 
     def record(self, settings: Settings) -> Callable[[], None]:
         """Record events if asked to, and if that is possible; what ends it."""
