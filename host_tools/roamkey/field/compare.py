@@ -145,7 +145,11 @@ def _table(first: Report, second: Report) -> str:
             page.change(other.median - one.median) if one and other else page.number(None),
         ])  # fmt: skip
     names = [first.name, second.name]
-    head = ["", *(f"{name}: {what}" for name in names for what in ("median", "95th")), "change"]
+    head = [
+        "milliseconds",
+        *(f"{name}: {what}" for name in names for what in ("median", "95th")),
+        "change",
+    ]
     return page.table(head, rows, "Both walks", 1, True)
 
 
