@@ -150,6 +150,11 @@ INSTEAD = {
     "roamkey lab up": ("roamkey lab up; test $? = 4", "one is up"),
     "roamkey field report": ("roamkey field report walk-out", "a folder"),
     "roamkey field report FOLDER": ("roamkey field report walk-out", "a folder"),
+    "roamkey setup --wifi depot --lifetime 1h": (
+        "roamkey setup --help",
+        "a virtual board has no Wi-Fi",
+    ),
+    "roamkey flash FILE": ("roamkey flash --help", "as above"),
     "roamkey batch": ("roamkey batch --help", "as above"),
 }
 
@@ -157,6 +162,8 @@ INSTEAD = {
 NOT_RUN = {
     "systemctl enable --now roamkey-correspondent@2001:db8:c::2.service": "no systemd in here",
     "ssh -L 8080:[::1]:8080 HOST": "no other host",
+    "pg_dump --format=custom --file=roamkey.dump roamkey": "PostgreSQL's: tests/registry has it",
+    "pg_restore --clean --if-exists --dbname=roamkey roamkey.dump": "likewise",
     "roamkey marks 1": "the first line of a file of marks, no command",
 }
 

@@ -19,7 +19,7 @@ import typer
 from docs.printed_tables import BEFORE, GOES_ON, INSTEAD, NOT_RUN
 from support.account import Account
 from support.commands import commands
-from support.printed import Line, lines
+from support.printed import Line, documents, lines
 
 from roamkey.cli import COMMANDS, app
 from roamkey.waiting import until
@@ -119,7 +119,8 @@ def _run(account: Account, shell: Shell, line: str, port: str) -> str | None:
     for start, first in BEFORE.items():
         if line.startswith(start):
             shell.run(first)
-    typed = INSTEAD.get(line, (line,))[0].replace("PORT", port)
+    typed = INSTEAD.get(line, (line,))[0]
+    typed = typed.replace("PORT", port).replace("/dev/ttyACM0", port)
     if typed in _RUN_ONCE:
         return None
     _RUN_ONCE.add(typed)
@@ -136,6 +137,16 @@ def test_the_tables_hold_nothing_that_isnt_printed() -> None:
     assert all(why for _, why in INSTEAD.values()) and all(NOT_RUN.values())
     roamkeys = {line.text: line for line in LINES if line.words and line.text in NOT_RUN}
     assert [text for text, line in roamkeys.items() if _command(line)] == []
+
+
+def test_no_block_with_our_command_is_overlooked() -> None:
+    known = {line.text for line in LINES}
+    for path in documents():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            typed = re.fullmatch(
+                r"(?:    )?((?:sudo )?(?:\.venv/bin/)?roamkey .*?)(?:  +#.*)?", line
+            )
+            assert typed is None or typed[1].strip() in known, f"{path.name}: {line}"
 
 
 @pytest.mark.parametrize("line", [line for line in LINES if line.words], ids=lambda one: one.text)

@@ -54,9 +54,10 @@ def _play(newcomer: Account) -> None:
 
 def _make_a_node(newcomer: Account) -> None:
     """README's "Use it", on the correspondent's host."""
-    lines = re.search(r"^## Use it\n.*?((?:^    .*\n)+)", README, re.MULTILINE | re.DOTALL)
-    assert lines is not None
-    typed = [line.strip() for line in lines[1].splitlines()]
+    section = README.partition("\n## Use it\n")[2]
+    block = re.search(r"(?:^    .*\n)+", section, re.MULTILINE)
+    assert block is not None
+    typed = [line.strip() for line in block[0].splitlines()]
     assert len(typed) == 5 and "flash" in typed[1]  # a virtual board has MicroPython
     reading = "python3 -c 'import socket; s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM); "
     reading += 's.bind(("::", 5005)); s.settimeout(60); print(*s.recvfrom(2048))\''

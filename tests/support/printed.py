@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 #: What a line of a block begins with that is to be typed.
 _PROGRAMS = (
     "make", "roamkey", "sudo", "nft", "sysctl", "systemctl", "pipx", "ssh", "tcpdump",
-    "ping", "python3", "pip", "mpremote", "nc",
+    "pg_dump", "pg_restore", "ping", "python3", "pip", "mpremote", "nc",
 )  # fmt: skip
 _FENCED = re.compile(r"^```[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _INDENTED = re.compile(r"(?:^    .*\n)+", re.MULTILINE)
