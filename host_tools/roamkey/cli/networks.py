@@ -8,11 +8,12 @@ import typer
 
 from roamkey.board.serial_client import SerialClient
 from roamkey.cli.board_options import BoardOption, PortOption, port_of
+from roamkey.cli.lazy import App
 from roamkey.cli.options import JsonOption
 from roamkey.enroll import keyfile
 from roamkey.errors import BoardError
 
-app = typer.Typer(help="The Wi-Fi networks of a board.", no_args_is_help=True)
+app = App("The Wi-Fi networks of a board.")
 
 Ssid = Annotated[str, typer.Argument(metavar="NAME", help="The network's name (SSID).")]
 

@@ -7,21 +7,26 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from roamkey.errors import RefusedError, SystemRefusedError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
 
 _OURS = ".roamkey"  # in a folder that may be removed
 
 Report = Callable[[int, int], None]
 
 
-def bars(console: Console | None = None) -> Progress:
+def bars(console: "Console | None" = None) -> "Progress":
     """An empty set of bars on stderr, drawn only where that is a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
     console = console or Console(stderr=True)
     return Progress(
         TextColumn("{task.description}", table_column=None, markup=False),

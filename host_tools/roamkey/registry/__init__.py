@@ -6,7 +6,7 @@ schema      the tables and their rules
 checks      what the rows of a key may hold
 keysets     what provisioning does to the tables
 bindings    what a correspondent does to them: sequence numbers and bindings, many at a time
-batches     the same many rows, as each database is fastest at it
+batches     the same many rows, as each database is fastest at it (batch_*)
 seals       the keys that open sealed boards
 sites       what boards are given where nobody says otherwise
 marks       what was used of each key, beside the registry: so that an older one is noticed
