@@ -28,21 +28,22 @@ def is_ours(module: str | None) -> bool:
     return module is None or module.split(".")[0] in _OURS
 
 
-def install_line(module: str, wanted_by: str = "") -> str:
-    """The line to type where `module` can't be imported; `wanted_by`: the command, whose first
-    word decides between extras that both bring it."""
+def install_line(module: str, command: str = "") -> str:
+    """The line to type where `module` can't be imported; the first word of `command` decides
+    between extras that both bring it."""
     distribution = _distribution(module)
     extras = _extras(distribution)
-    first = wanted_by.split(" ")[0]
+    first = command.split(" ")[0]
     chosen = first if first in extras else extras[0] if extras else ""
     what = f"roamkey[{chosen}]" if chosen else "roamkey"
     return f"{quote(sys.executable)} -m pip install {quote(what)}"
 
 
-def missing(module: str, wanted_by: str = "") -> str:
-    """What is said where `module` can't be imported, in one line."""
-    who = f"`roamkey {wanted_by}`" if wanted_by else "this"
-    line = install_line(module, wanted_by)
+def missing(module: str, who: str = "this", command: str = "") -> str:
+    """What is said where `module` can't be imported, in one line. `who` needs it, `command` or
+    what is named."""
+    who = f"`roamkey {command}`" if command else who
+    line = install_line(module, command)
     return f"{who} needs the package {_distribution(module)}, which isn't installed: {line}"
 
 

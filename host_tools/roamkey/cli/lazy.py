@@ -39,6 +39,16 @@ class Command(TyperCommand):
         with at_once():
             return super().make_context(*args, **more)
 
+    def invoke(self, ctx: Any) -> Any:
+        """As typer's; a package that is missing is named."""
+        try:
+            return super().invoke(ctx)
+        except ModuleNotFoundError as error:
+            if extras.is_ours(error.name):
+                raise
+            path = ctx.command_path.partition(" ")[2]
+            raise SystemRefusedError(extras.missing(error.name or "", command=path)) from None
+
     def get_help(self, ctx: Any) -> str:
         """The whole text."""
         from roamkey.cli.examples import below
@@ -127,7 +137,7 @@ def _load(name: str, target: str, ctx: Any) -> Any:
         if extras.is_ours(error.name):
             raise
         path = " ".join((*ctx.command_path.split(" ")[1:], name))
-        return _missing(name, extras.missing(error.name or "", path))
+        return _missing(name, extras.missing(error.name or "", command=path))
     if isinstance(found, typer.Typer):
         found._add_completion = False  # typer takes this from the outermost app alone
         command = typer.main.get_command(found)
