@@ -1,4 +1,4 @@
-"""A package that isn't installed is named with the line that installs it, wherever it is needed."""
+"""What isn't installed is named with the line that installs it, wherever it is needed."""
 
 import json
 import os
@@ -125,5 +125,3 @@ def test_a_virtual_board_without_its_program(folder: Path) -> None:
 def test_the_help_says_it_too(folder: Path) -> None:
     ((code, out, _),) = without("littlefs", ["lab board -h"], folder)
     assert code == 0 and "Not installed: " in out and "roamkey[lab]" in " ".join(out.split())
-
-

@@ -32,7 +32,7 @@ def group(
     """The help of a group of commands. `headings`: what stands above which command."""
     columns = width()
     parts = [
-        f"Usage: {path} [OPTIONS] COMMAND [ARGS]...",
+        textwrap.fill(f"Usage: {path} [OPTIONS] COMMAND [ARGS]...", columns),
         textwrap.fill(summary, columns - 2, initial_indent="  ", subsequent_indent="  "),
     ]
     indent = max(map(len, commands)) + 4
