@@ -20,7 +20,10 @@ LOAD_POINTS = {
         "an extra",
     ),
     "roamkey.board.flasher": ({"roamkey.board.esp32"}, "needs the extra `flash`"),
-    "roamkey.cli": ({"roamkey.cli.root"}, "the parser: `roamkey --help` does without"),
+    "roamkey.cli": (
+        {"roamkey.cli.completing", "roamkey.cli.root"},
+        "the parser: `roamkey --help` does without",
+    ),
     "roamkey.cli.correspondent_page": (
         {"roamkey.correspondent.page.access", "roamkey.correspondent.page.serve"},
         "needs the extra `page`; the options must show without it",

@@ -21,6 +21,7 @@ ALL = {" ".join(path): command for path, command in commands(ROOT)}
 
 def words_of(line: str) -> list[str]:
     """The words behind `roamkey` in a line of a shell."""
+    line = re.sub(r'.*\$\((.*)\)"', r"\1", line)
     words = shlex.split(line)
     words = words[words.index("roamkey") + 1 :]
     ends = [words.index(word) for word in ("|", "<", ">") if word in words]

@@ -4,6 +4,7 @@ Exit codes: 0 done; 1 bad input; 2 wrong usage; 3 the board can't be reached or 
 4 refused by the board or the registry; 5 refused by the operating system; 130 interrupted.
 """
 
+import os
 import sys
 from functools import cache
 from typing import Any
@@ -27,6 +28,10 @@ COMMANDS = {
     "batch": (
         "roamkey.cli.batch:batch",
         "Flash, install, provision and verify every board of a fleet that appears.",
+    ),
+    "completion": (
+        "roamkey.cli.completion:completion",
+        "Print what has a shell complete roamkey's words: for bash, zsh or fish.",
     ),
     "boards": (
         "roamkey.cli.boards:boards",
@@ -114,10 +119,10 @@ HEADINGS = {
 SUMMARY = "Mobile IPv6 with a preconfigured key: boards, their keys, and their correspondents."
 OPTIONS = {
     "--version": "Print the version and exit.",
-    "--install-completion": "Have the shell complete roamkey's words: bash, zsh, fish.",
-    "--show-completion": "Print what --install-completion would install.",
     "-h, --help": "Show this message and exit.",
 }
+#: In the environment where a shell asks what may stand in the last word's place.
+COMPLETING = "_ROAMKEY_COMPLETE"
 EPILOG = """\
 Each command has a help with examples: roamkey setup -h
 Exit codes: 0 done, 1 bad input, 2 wrong usage, 3 board not reachable, 4 refused, \
@@ -136,6 +141,8 @@ def main() -> None:
 
 def _command() -> Any:
     words = sys.argv[1:]
+    if COMPLETING in os.environ:
+        return _complete(words)
     if words in (["--help"], ["-h"]):
         helptext.show(overview(), sys.stdout)
     elif not words:
@@ -149,6 +156,21 @@ def _command() -> Any:
 
             whole = _whole()
         return root.parsed(whole)
+    return 0
+
+
+def _complete(words: list[str]) -> int:
+    """Print what may stand in the last word's place, a line each: the word, a tab, what it is."""
+    last = words[-1] if words else ""
+    if len(words) <= 1 and not last.startswith("-"):
+        found = [(name, what) for name, (_, what) in COMMANDS.items() if name.startswith(last)]
+    else:
+        with at_once():
+            from roamkey.cli.completing import candidates
+
+            found = candidates(_whole(), words)
+    for word, what in found:
+        print(f"{word}\t{what}")
     return 0
 
 

@@ -10,8 +10,15 @@ import typer
 
 from roamkey.board import discovery
 
+
+def _ports() -> list[tuple[str, str]]:
+    """Those there are, for shells that complete words, and what each is."""
+    return [(one.path, (one.usb and one.usb.name) or "") for one in discovery.ports()]
+
+
 PortOption = Annotated[
-    str | None, typer.Option("--port", help="The board's serial port.", metavar="PORT")
+    str | None,
+    typer.Option("--port", help="The board's serial port.", metavar="PORT", autocompletion=_ports),
 ]
 BoardOption = Annotated[
     str | None,

@@ -15,6 +15,12 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "roamkey batch fleet.csv --firmware RPI_PICO_W.uf2 --labels labels.html",
         "roamkey batch fleet.csv --only-failed results.csv",
     ),
+    "completion": (
+        'eval "$(roamkey completion bash)"',
+        "roamkey completion bash > ~/.local/share/bash-completion/completions/roamkey",
+        "roamkey completion zsh > ~/.zfunc/_roamkey",
+        "roamkey completion fish > ~/.config/fish/completions/roamkey.fish",
+    ),
     "boards": ("roamkey boards",),
     "doctor": (f"roamkey doctor {_PORT}", f"roamkey doctor {_PORT} --path"),
     "flash": (

@@ -95,8 +95,6 @@ def lazy_app(
     """
 
     class LazyGroup(Group):
-        listing = False
-
         def get_help(self, ctx: Any) -> str:
             return helptext.emphasized(overview()) if overview else super().get_help(ctx)
 
@@ -106,9 +104,7 @@ def lazy_app(
         def get_command(self, ctx: Any, cmd_name: str) -> Any:
             if cmd_name not in commands:
                 return None
-            target, summary = commands[cmd_name]
-            if self.listing:
-                return TyperCommand(cmd_name, help=summary)
+            target, _ = commands[cmd_name]
             return _load(cmd_name, target, ctx)
 
         def resolve_command(self, ctx: Any, args: list[str]) -> Any:
@@ -117,13 +113,6 @@ def lazy_app(
 
         def summaries(self, ctx: Any) -> dict[str, str]:
             return {name: what for name, (_, what) in commands.items()}
-
-        def shell_complete(self, ctx: Any, incomplete: str) -> Any:
-            self.listing = True
-            try:
-                return super().shell_complete(ctx, incomplete)
-            finally:
-                self.listing = False
 
     return typer.Typer(**{**SETTINGS, "cls": LazyGroup, **settings})
 

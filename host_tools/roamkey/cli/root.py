@@ -20,7 +20,7 @@ def application(
     commands: Mapping[str, tuple[str, str]], summary: str, overview: Callable[[], str]
 ) -> typer.Typer:
     """The app of these commands; `overview`: its help."""
-    app = lazy_app(commands, overview, name="roamkey", help=summary, add_completion=True)
+    app = lazy_app(commands, overview, name="roamkey", help=summary)
     app.callback()(_root)
     return app
 
