@@ -24,6 +24,7 @@ LOAD_POINTS = {
         {"roamkey.cli.completing", "roamkey.cli.root"},
         "the parser: `roamkey --help` does without",
     ),
+    "roamkey.cli.board_options": ({"roamkey.board.discovery"}, "20 ms, where no port is named"),
     "roamkey.cli.correspondent_page": (
         {"roamkey.correspondent.page.access", "roamkey.correspondent.page.serve"},
         "needs the extra `page`; the options must show without it",

@@ -8,11 +8,11 @@ from typing import Annotated
 
 import typer
 
-from roamkey.board import discovery
-
 
 def _ports() -> list[tuple[str, str]]:
     """Those there are, for shells that complete words, and what each is."""
+    from roamkey.board import discovery
+
     return [(one.path, (one.usb and one.usb.name) or "") for one in discovery.ports()]
 
 
@@ -39,4 +39,6 @@ def port_of(port: str | None, board: str | None) -> str:
         raise typer.BadParameter("name the board, either by --board or by --port")
     if port is not None:
         return port
+    from roamkey.board import discovery
+
     return discovery.find(str(board)).port.path
