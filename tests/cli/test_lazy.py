@@ -29,7 +29,12 @@ HEAVY = {
         (["decode", "00"], 1, "packet shorter than an IPv6 header", {"rich"}),
         (["status", "--port", "/nowhere"], 3, "/nowhere: no such port", {"serial"}),
         (["status", "--prot", "x"], 2, "No such option", {"serial"}),
-        (["registry", "info", "--registry", "/nowhere"], 1, "no registry at", {"sqlalchemy", "platformdirs"}),
+        (
+            ["registry", "info", "--registry", "/nowhere"],
+            1,
+            "no registry at",
+            {"sqlalchemy", "platformdirs"},
+        ),
         (["completion"], 2, "Missing argument", set()),
         (["correspondent", "-h"], 0, "", set()),
     ],
