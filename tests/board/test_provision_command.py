@@ -189,7 +189,7 @@ def test_reboot(virtual: VirtualBoard) -> None:
 def test_noise_on_the_line(virtual: VirtualBoard) -> None:
     with SerialClient(virtual.port, answer_s=30) as client:
         for octets in (b"\x00\xff\x01\x02\x04\r\x80", b"x" * 5000, b"{" * 300 + b"\n" * 20):
-            client._serial.write(octets)
+            client._line.serial.write(octets)
             client.identify()
         counts = client.status()["console"]
     assert counts["oversized"] == 1 and counts["damaged"] >= 2

@@ -12,6 +12,8 @@ import pytest
 
 from mip6 import addresses
 from mip6.console import framing
+from roamkey.board import serial_client
+from roamkey.board.opening import PortError
 from roamkey.board.serial_client import ConsoleRefusedError, SerialClient
 from roamkey.enroll import deliver
 from roamkey.enroll.plan import Plan
@@ -19,9 +21,13 @@ from roamkey.errors import BoardError
 from roamkey.lab.board import VirtualBoard
 
 
-def test_a_port_that_does_not_exist() -> None:
-    with pytest.raises(BoardError, match=r"^/dev/nowhere: no such port$"):
+def test_a_port_that_does_not_exist(monkeypatch) -> None:
+    with pytest.raises(PortError, match=r"^/dev/nowhere: no such port; none is plugged in"):
         SerialClient("/dev/nowhere")
+    monkeypatch.setenv("ROAMKEY_PORTS", "/dev/null:/dev/zero")
+    with pytest.raises(PortError, match=r"no such port; there is /dev/null, /dev/zero$") as caught:
+        SerialClient("/dev/nowhere")
+    assert caught.value.brief == "no such port"
 
 
 def test_a_plain_file_and_a_folder(tmp_path: Path) -> None:
@@ -69,7 +75,7 @@ def test_noise_before_a_request_is_survived(fake) -> None:
     with SerialClient(fake.port) as client:
         for length in (1, 5, 300, 3000):
             octets = bytes(noise.randrange(256) for _ in range(length)).replace(b"\x03", b"")
-            client._serial.write(octets)
+            client._line.serial.write(octets)
             assert client.identify().board == "fa4e"
 
 
@@ -121,8 +127,20 @@ def test_a_cable_that_echoes(fake, registry, hasty) -> None:
     assert held.set_id == fake.set_id
 
 
-def test_an_echo_is_no_board() -> None:
+def test_a_late_answer_to_the_client_before_is_none(fake) -> None:
+    """Whoever asks twice where once would do, and goes, leaves an answer on the line."""
+    late: list[bytes] = []
+    fake.says = lambda line: late.append(line) or b""
+    with SerialClient(fake.port, answer_s=0.4) as client, pytest.raises(BoardError):
+        client.identify()
+    fake.says = lambda line: b"".join(late) + line
+    with SerialClient(fake.port) as client:
+        assert isinstance(client.status()["keystore"], dict)
+
+
+def test_an_echo_is_no_board(monkeypatch) -> None:
     """What comes back may be changed on its way: only an answer is one."""
+    monkeypatch.setattr(serial_client, "_first_id", lambda: 1)
     master, slave = pty.openpty()
     tty.setraw(slave)
     changes = [

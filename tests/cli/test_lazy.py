@@ -19,7 +19,7 @@ def run(code: str) -> subprocess.CompletedProcess[str]:
 
 HEAVY = {
     "alembic", "cryptography", "importlib.metadata", "jsonschema", "littlefs", "matplotlib",
-    "mpremote", "platformdirs", "prometheus_client", "pyroute2", "rich", "serial", "sqlalchemy",
+    "mpremote", "prometheus_client", "pyroute2", "rich", "serial", "sqlalchemy",
 }  # fmt: skip
 
 
@@ -33,7 +33,7 @@ HEAVY = {
             ["registry", "info", "--registry", "/nowhere"],
             1,
             "no registry at",
-            {"sqlalchemy", "platformdirs"},
+            {"sqlalchemy"},
         ),
         (["completion"], 2, "Missing argument", set()),
         (["correspondent", "-h"], 0, "", set()),

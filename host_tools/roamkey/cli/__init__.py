@@ -23,7 +23,7 @@ COMMANDS = {
     ),
     "setup": (
         "roamkey.cli.setup:setup",
-        "Make a bare board a node: flash (--firmware), install, provision, verify.",
+        "Make a bare board a node: flash (--firmware), install, Wi-Fi, provision, verify.",
     ),
     "batch": (
         "roamkey.cli.batch:batch",
@@ -95,6 +95,11 @@ COMMANDS = {
         "roamkey.cli.home_agent:app",
         "The home agent: have nodes reached at their home addresses, wherever they are.",
     ),
+    "nodes": (
+        "roamkey.cli.nodes:nodes",
+        "Show all nodes, the quiet ones first: when each was last seen, and when its keys end.",
+    ),
+    "rename": ("roamkey.cli.rename:rename", "Give a node another name, or none."),
     "decode": (
         "roamkey.cli.decode:decode",
         "Decode Mobile IPv6 packets, from hexadecimal or a capture.",

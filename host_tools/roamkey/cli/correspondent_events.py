@@ -1,21 +1,20 @@
 """`roamkey correspondent events`: what happened, as the daemons of this host recorded it."""
 
 import json
-import re
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import datetime
 from ipaddress import AddressValueError, IPv6Address
 from typing import Annotated, Any
 
 import typer
 
+from roamkey.cli import durations
 from roamkey.cli.options import EventsOption, RegistryOption
 from roamkey.correspondent.events import kinds
 from roamkey.correspondent.events.file import Reader, place
 from roamkey.errors import BadInputError
 
-_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _LOOK_EVERY_S = 0.1
 _AT_ONCE = 1000
 _ROWS_MAX = 1_000_000  # a daemon keeps no more
@@ -23,22 +22,23 @@ _ROWS_MAX = 1_000_000  # a daemon keeps no more
 
 def _instant(text: str) -> int:
     """Milliseconds since 1970 of "10m" ago, or of a time in ISO form; raises BadParameter."""
-    ago = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text)
-    if ago:
-        ago_s = min(float(ago[1]) * _UNITS_S[ago[2]], time.time())  # before 1970 there was nothing
-        return int(1000 * (time.time() - ago_s))
-    try:
+    with suppress(ValueError, OverflowError, OSError):
         return int(1000 * datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp())
-    except (ValueError, OverflowError, OSError):
+    try:
+        ago_s = durations.read(text)
+    except ValueError:
         raise typer.BadParameter(
             f"{text!r} is neither a time, as 2030-01-31T12:00, nor how long ago, as 10m, 2h, 3d"
         ) from None
+    return int(1000 * max(0.0, time.time() - ago_s))  # before 1970 there was nothing
 
 
 def events(
     node: Annotated[
         str | None,
-        typer.Option(metavar="NODE", help="A home address, or a board's name. Default: all."),
+        typer.Option(
+            metavar="NODE", help="A home address, a node's name, or a board's id. Default: all."
+        ),
     ] = None,
     since: Annotated[
         str | None,
@@ -84,7 +84,7 @@ def _homes(reader: Reader, node: str) -> list[str]:
     except AddressValueError:
         found = reader.homes(node) if node.isprintable() else []
     if not found:
-        raise BadInputError(f"no node {node}: neither an address nor a known board")
+        raise BadInputError(f"no node {node}: neither an address nor a known name or board")
     return found
 
 
@@ -99,4 +99,6 @@ def _print(found: list[dict[str, Any]], as_json: bool) -> None:
             continue
         at = datetime.fromtimestamp(one["at_ms"] / 1000).astimezone()
         who = one.get("home_address", one["correspondent"])
+        if "name" in one:
+            who += f" ({one['name']})"
         print(f"{at:%Y-%m-%d %H:%M:%S.%f}"[:-3], one["kind"], who, kinds.text(one), flush=True)

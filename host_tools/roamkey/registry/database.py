@@ -9,6 +9,7 @@ work and keep it out of the URL: ~/.pgpass, a service file, PGPASSFILE, PGSERVIC
 """
 
 import os
+import pwd
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +22,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
-from roamkey import extras, privatefiles
+from roamkey import extras, playground, privatefiles
 from roamkey.errors import BadInputError, RoamkeyError, SystemRefusedError
 from roamkey.registry.connections import Connections
 from roamkey.registry.records import AbsentError
@@ -37,8 +38,10 @@ _LOG_OCTETS = 64 << 20
 
 
 def default_path() -> Path:
-    """Where the registry is when nobody says otherwise."""
-    return user_data_path("roamkey", appauthor=False) / "registry.sqlite"
+    """Where the registry is when nobody says otherwise: of a user who has none, and whose
+    playground is up, the playground's."""
+    own = user_data_path("roamkey", appauthor=False) / "registry.sqlite"
+    return own if own.exists() or not playground.is_up() else playground.registry()
 
 
 def file_of(url_or_path: str) -> Path | None:
@@ -104,6 +107,20 @@ def name(engine: Engine) -> str:
     return URL.create(
         url.drivername, url.username, None, url.host, url.port, url.database
     ).render_as_string()
+
+
+def user(engine: Engine) -> str | None:
+    """Who owns a database's file, or is logged in on its server; None where nobody can tell."""
+    if engine.dialect.name != "sqlite":
+        return engine.url.username
+    try:
+        uid = Path(str(engine.url.database)).stat().st_uid
+    except OSError:
+        return None
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
 
 
 def scrub(engine: Engine) -> bool:
