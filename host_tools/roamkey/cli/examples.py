@@ -109,8 +109,13 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         f"roamkey log pull {_PORT} --out walk/board.jsonl",
         "roamkey log pull --air fd00:a::17 --out walk/board.jsonl",
     ),
+    "field record": (
+        "roamkey field record walk",
+        "roamkey field record walk --for 1h --node fd00:a::17",
+    ),
     "field report": (
         "roamkey field report walk",
+        "roamkey field report walk --since 2h --network 2001:db8:1::/64=office",
         "roamkey field report after --compare before --out report",
     ),
     "lab up": ("roamkey lab up", "roamkey lab up --bare"),

@@ -11,8 +11,8 @@ app = lazy_app(
         ),
         "status": (
             "roamkey.cli.lab_play:status",
-            "Tell what is in the playground, where its board is, and where its page. Exit code 4 where "
-            "none is up.",
+            "Tell what is in the playground, where its board is, and where its page. Exit code 4 "
+            "where none is up.",
         ),
         "move": (
             "roamkey.cli.lab_play:move",
