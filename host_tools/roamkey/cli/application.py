@@ -6,11 +6,12 @@ import typer
 
 from roamkey.board.serial_client import SerialClient
 from roamkey.cli.board_options import BoardOption, PortOption, port_of
+from roamkey.cli.lazy import App
 from roamkey.cli.options import JsonOption
 from roamkey.cli.output import row
 from roamkey.errors import BoardError
 
-app = typer.Typer(help="The program beside a board's agent, /app.py.", no_args_is_help=True)
+app = App("The program beside a board's agent, /app.py.")
 
 
 @app.command()

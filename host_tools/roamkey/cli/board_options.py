@@ -10,8 +10,15 @@ from typing import Annotated
 import typer
 
 from roamkey import notice
-from roamkey.board import discovery
 from roamkey.cli import known
+
+
+def _ports() -> list[tuple[str, str]]:
+    """Those there are, for shells that complete words, and what each is."""
+    from roamkey.board import discovery
+
+    return [(one.path, (one.usb and one.usb.name) or "") for one in discovery.ports()]
+
 
 PortOption = Annotated[
     str | None,
@@ -19,6 +26,7 @@ PortOption = Annotated[
         "--port",
         help="The board's serial port. Needless where one board is plugged in.",
         metavar="PORT",
+        autocompletion=_ports,
     ),
 ]
 BoardOption = Annotated[
@@ -43,6 +51,8 @@ def port_of(port: str | None, board: str | None) -> str:
         raise typer.BadParameter("give either --board or --port")
     if port is not None:
         return port
+    from roamkey.board import discovery
+
     with notice.waiting("looking at what is plugged in"):
         if board is not None:
             return discovery.find(known.board_of(board) or board).port.path

@@ -2,7 +2,7 @@
 
 import json
 import time
-from contextlib import closing, suppress
+from contextlib import closing
 from datetime import datetime
 from ipaddress import AddressValueError, IPv6Address
 from typing import Annotated, Any
@@ -18,19 +18,6 @@ from roamkey.errors import BadInputError
 _LOOK_EVERY_S = 0.1
 _AT_ONCE = 1000
 _ROWS_MAX = 1_000_000  # a daemon keeps no more
-
-
-def _instant(text: str) -> int:
-    """Milliseconds since 1970 of "10m" ago, or of a time in ISO form; raises BadParameter."""
-    with suppress(ValueError, OverflowError, OSError):
-        return int(1000 * datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp())
-    try:
-        ago_s = durations.read(text)
-    except ValueError:
-        raise typer.BadParameter(
-            f"{text!r} is neither a time, as 2030-01-31T12:00, nor how long ago, as 10m, 2h, 3d"
-        ) from None
-    return int(1000 * max(0.0, time.time() - ago_s))  # before 1970 there was nothing
 
 
 def events(
@@ -59,10 +46,10 @@ def events(
 
     Of the daemons on this host; kept for a week unless they were told otherwise.
     """
-    since_ms = _instant(since) if since else 0
+    since_ms = durations.instant(since) if since else 0
     with closing(Reader(file or place(registry))) as reader:
         last = reader.last_id()
-        homes = _homes(reader, node) if node else None
+        homes = homes_of(reader, node) if node else None
         found = reader.latest(limit, since_ms, homes)
         if as_json and not follow:
             typer.echo(json.dumps([_plain(one) for one in found], indent=2))
@@ -78,7 +65,8 @@ def events(
                     _print([one], as_json)
 
 
-def _homes(reader: Reader, node: str) -> list[str]:
+def homes_of(reader: Reader, node: str) -> list[str]:
+    """The home addresses of a node by its address, name or board's id; raises BadInputError."""
     try:
         return [str(IPv6Address(node.partition("%")[0]))]
     except AddressValueError:

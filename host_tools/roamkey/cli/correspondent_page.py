@@ -9,7 +9,6 @@ import typer
 from roamkey.cli.options import EventsOption, RegistryOption
 from roamkey.correspondent.events.file import Reader, place
 from roamkey.correspondent.metrics import parse_address
-from roamkey.errors import SystemRefusedError
 
 _LISTEN = "[::1]:8080"
 _EXIT_INTERRUPTED = 130
@@ -44,12 +43,8 @@ def page(
     It needs no right but to read the file of events, runs beside the daemon and as the same user,
     and never opens the registry (whose place only says where the events are).
     """
-    try:
-        from roamkey.correspondent.page import access, serve
-    except ModuleNotFoundError as error:
-        raise SystemRefusedError(
-            f"`page` needs the package {error.name}: pip install 'roamkey[page]'"
-        ) from None
+    from roamkey.correspondent.page import access, serve
+
     host, port = parse_address(listen)
     if no_token and (token_file is not None or not serve.is_loopback(host)):
         raise typer.BadParameter(f"{listen} needs a token, or it is asked for: not --no-token")

@@ -5,7 +5,10 @@ lifetime: Annotated[int, typer.Option("--lifetime", metavar=TIME, parser=seconds
 """
 
 import re
+import time
 from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
 
 import typer
 
@@ -28,6 +31,19 @@ def read(text: str) -> float:
     if not parts or not whole or sizes != sorted(set(sizes), reverse=True):
         raise ValueError(f"{text!r} is no time: say it as 90, 90s, 30m, 1h or 2d")
     return sum(float(number) * size for (number, _), size in zip(parts, sizes, strict=True))
+
+
+def instant(when: str) -> int:
+    """Milliseconds since 1970 of "10m" ago, or of a time in ISO form; raises BadParameter."""
+    with suppress(ValueError, OverflowError, OSError):
+        return int(1000 * datetime.fromisoformat(when.replace("Z", "+00:00")).timestamp())
+    try:
+        ago_s = read(when)
+    except ValueError:
+        raise typer.BadParameter(
+            f"{when!r} is neither a time, as 2030-01-31T12:00, nor how long ago, as 10m, 2h, 3d"
+        ) from None
+    return int(1000 * max(0.0, time.time() - ago_s))  # before 1970 there was nothing
 
 
 def text(amount: float) -> str:

@@ -3,27 +3,24 @@
 import errno
 import os
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TextIO
 
-import typer
-
+from roamkey import extras
 from roamkey.errors import BadInputError, RoamkeyError, SystemRefusedError
 from roamkey.interrupts import EXIT_INTERRUPTED
 
 _LINE_MAX = 600  # characters of a message; the middle of a longer one says least
-_EXIT_USAGE = 2
-_USAGE: Any = typer.BadParameter.__bases__[0]  # click's own, or typer's copy of click
-_OF_PARSER: Any = _USAGE.__bases__[0]
 
 
-def run(app: typer.Typer) -> int:
-    """Run a command line; its exit code, with what is to be said said."""
+def run(command: Callable[[], Any]) -> int:
+    """Run a command, which may give its exit code; the exit code, with what is to be said said."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a name that the terminal can't show is no failure
             stream.reconfigure(errors="backslashreplace")
     try:
-        code = _run(app)
+        code = _run(command)
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     return _flushed() or code
@@ -36,42 +33,34 @@ def one_line(text: str) -> str:
     return line if len(line) <= _LINE_MAX else f"{line[:half]} ... {line[-half:]}"
 
 
-def _run(app: typer.Typer) -> int:
+def _run(command: Callable[[], Any]) -> int:
     try:
-        if any("\0" in word for word in sys.argv):
-            raise typer.BadParameter("a NUL in an argument")
-        code = app(prog_name="roamkey", standalone_mode=False)
+        code = command()
         return code if isinstance(code, int) else 0
     except RoamkeyError as error:
-        return _say(str(error), error.exit_code)
-    except _OF_PARSER as error:
-        return _wrong(error)
-    except (typer.Abort, KeyboardInterrupt) as error:
-        end = isinstance(error, typer.Abort)
-        return _say("nothing done", BadInputError.exit_code) if end else EXIT_INTERRUPTED
+        return say(str(error), error.exit_code)
+    except ModuleNotFoundError as error:
+        if extras.is_ours(error.name):
+            raise
+        return say(extras.missing(error.name or ""), SystemRefusedError.exit_code)
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
     except MemoryError:
-        return _say("out of memory", SystemRefusedError.exit_code)
+        return say("out of memory", SystemRefusedError.exit_code)
     except OSError as error:
-        return _say(_words(error), SystemRefusedError.exit_code)
+        if error.errno == errno.EPIPE:  # whoever read it had enough
+            _silence(sys.stdout)
+            return BadInputError.exit_code
+        return say(_words(error), SystemRefusedError.exit_code)
 
 
-def _say(text: str, code: int) -> int:
+def say(text: str, code: int) -> int:
+    """Print the one line of a failure; gives the exit code back."""
     try:
         print(f"roamkey: {one_line(text)}", file=sys.stderr, flush=True)
     except OSError:
         _silence(sys.stderr)
     return code
-
-
-def _wrong(error: Any) -> int:
-    """Wrong usage, as the parser sees it. A group alone shows its help, as if asked for."""
-    if type(error).__name__ == "NoArgsIsHelpError":
-        error.show()
-        return _EXIT_USAGE
-    words = error.format_message().rstrip(".")
-    context = getattr(error, "ctx", None)
-    hint = f" (see {context.command_path} -h)" if context is not None else ""
-    return _say(f"{words}{hint}", error.exit_code)
 
 
 def _words(error: OSError) -> str:
@@ -87,7 +76,7 @@ def _flushed() -> int:
         _silence(sys.stdout)
         if error.errno == errno.EPIPE:  # whoever read it had enough
             return BadInputError.exit_code
-        return _say(f"standard output: {error.strerror}", SystemRefusedError.exit_code)
+        return say(f"standard output: {error.strerror}", SystemRefusedError.exit_code)
     return 0
 
 

@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from roamkey.cli import durations
 from roamkey.cli.lazy import lazy_app
 from roamkey.field import folder as folders
 from roamkey.field import report as reports
@@ -15,10 +16,14 @@ from roamkey.field.values import NATIVE
 
 app = lazy_app(
     {
+        "record": (
+            "roamkey.cli.field_record:record",
+            "Record numbered datagrams as they arrive, on the correspondent's host, until Ctrl-C.",
+        ),
         "report": (
             "roamkey.cli.field:report",
             "Join the logs of boards and correspondents; write a page, charts, CSV and JSON.",
-        )
+        ),
     },
     help="Field tests: what a walk was like, from the logs it left.",
 )
@@ -37,7 +42,21 @@ def report(
     ] = None,
     compare: Annotated[
         Path | None,
-        typer.Option("--compare", metavar="FOLDER", help="Another walk, to set beside this one."),
+        typer.Option(
+            "--compare", metavar="FOLDER", help="An earlier walk: is this one better or worse?"
+        ),
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="WHEN", help="Not before: a time, or how long ago, as 30m, 2h."),
+    ] = None,
+    network: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PREFIX=NAME",
+            help="What a network is called, as 2001:db8:1::/64=office. Also: networks.json in "
+            "FOLDER. As often as needed.",
+        ),
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the figures as JSON, and write no files.")
@@ -48,14 +67,15 @@ def report(
     FOLDER holds what `roamkey log pull --out` and `roamkey correspondent events --json` gave (or
     the correspondent's JSON log), or what `roamkey lab walk` left. No network is needed.
     """
-    made = reports.make(folders.read(folder))
-    other = reports.make(folders.read(compare)) if compare else None
+    named = dict(map(_named, network or ()))
+    made = _made(folder, named, durations.instant(since) if since else 0)
+    other = _made(compare, named, 0) if compare else None
     if as_json:
         told = reports.plain(made)
         if other is not None:
             from roamkey.field.compare import plain
 
-            told = plain(made, other)
+            told = plain(other, made)
         typer.echo(json.dumps(told, indent=2))
         return
     from roamkey.field import output
@@ -64,9 +84,29 @@ def report(
     if other is not None:
         from roamkey.field import compare as comparing
 
-        place = comparing.write(made, other, out or folder / "report")
+        place = comparing.write(other, made, out or folder / "report")
     _summarize(made)
+    if other is not None:
+        typer.echo(f"compared with {other.name}, less is better:")
+        for line in comparing.said(other, made):
+            typer.echo(f"  {line}")
     typer.echo(f"report: {place}")
+
+
+def _named(text: str) -> tuple[str, str]:
+    where, found, name = text.partition("=")
+    try:
+        if not found or not name.strip():
+            raise ValueError("say it as PREFIX=NAME")
+        return folders.prefix(where), name.strip()
+    except ValueError as error:
+        raise typer.BadParameter(f"--network {text}: {error}") from None
+
+
+def _made(folder: Path, named: dict[str, str], since_ms: float) -> reports.Report:
+    walk = folders.read(folder)
+    walk.networks |= named
+    return reports.make(walk, since_ms)
 
 
 def _summarize(made: reports.Report) -> None:

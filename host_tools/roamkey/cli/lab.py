@@ -11,7 +11,8 @@ app = lazy_app(
         ),
         "status": (
             "roamkey.cli.lab_play:status",
-            "Tell what is in the playground, where its board is, and where its page.",
+            "Tell what is in the playground, where its board is, and where its page. Exit code 4 "
+            "where none is up.",
         ),
         "move": (
             "roamkey.cli.lab_play:move",
@@ -25,15 +26,17 @@ app = lazy_app(
         ),
         "run": (
             "roamkey.cli.lab_play:app_of_run",
-            "Run a command on a host of the playground.",
+            "Run a command on a host of the playground, as root there, with its board and "
+            "registry.",
         ),
         "shell": (
             "roamkey.cli.lab_play:shell",
-            "Open a shell on a host of the playground.",
+            "Open a shell on a host of the playground: there every line of the documents works as "
+            "printed, ping and sudo among them.",
         ),
         "down": (
             "roamkey.cli.lab_play:down",
-            "Take the playground down, with all that it kept.",
+            "Take the playground down, with all that it kept: board, keys, registry, logs.",
         ),
         "demo": (
             "roamkey.cli.lab_demo:demo",

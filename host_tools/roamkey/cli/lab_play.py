@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from roamkey import playground
-from roamkey.cli.lazy import SETTINGS
+from roamkey.cli.lazy import App
 from roamkey.cli.options import JsonOption
 from roamkey.cli.output import row
 from roamkey.lab.playground import client
@@ -16,7 +16,7 @@ from roamkey.lab.playground.world import KINDS
 from roamkey.registry.database import default_path
 
 #: `run`, whose command has options of its own.
-app_of_run = typer.Typer(**SETTINGS)
+app_of_run = App("Run a command on a host of the playground.")
 
 HostOption = Annotated[
     str,

@@ -8,12 +8,13 @@ import typer
 
 from roamkey.board.serial_client import SerialClient
 from roamkey.cli.board_options import BoardOption, PortOption, port_of
+from roamkey.cli.lazy import App
 from roamkey.cli.options import JsonOption
 from roamkey.cli.wifi_options import networks_of
 from roamkey.enroll import wifi
 from roamkey.errors import BoardError
 
-app = typer.Typer(help="The Wi-Fi networks of a board.", no_args_is_help=True)
+app = App("The Wi-Fi networks of a board.")
 
 Ssid = Annotated[str, typer.Argument(metavar="NAME", help="The network's name (SSID).")]
 

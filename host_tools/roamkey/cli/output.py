@@ -7,14 +7,16 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
-from roamkey import notice, privatefiles
+from roamkey import privatefiles
 from roamkey.errors import RefusedError, SystemRefusedError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
 
 _OURS = ".roamkey"  # in a folder that may be removed
 _UNFINISHED = "Made by roamkey, and not whole: it is removed when it is made anew.\n"
@@ -23,33 +25,11 @@ _FINISHED = "Made by roamkey, which keeps it beside the next one, and removes it
 Report = Callable[[int, int], None]
 
 
-class _Bars(Progress):
-    """Bars, beside which no notice is shown."""
-
-    def start(self) -> None:
-        if not self.disable:
-            self._quiet = notice.muted()
-            self._quiet.__enter__()
-        super().start()
-
-    def stop(self) -> None:
-        super().stop()
-        if not self.disable:
-            self._quiet.__exit__(None, None, None)
-
-
-def bars(console: Console | None = None) -> Progress:
+def bars(console: "Console | None" = None) -> "Progress":
     """An empty set of bars on stderr, drawn only where that is a terminal."""
-    console = console or Console(stderr=True)
-    return _Bars(
-        TextColumn("{task.description}", table_column=None, markup=False),
-        BarColumn(bar_width=24),
-        TaskProgressColumn(),
-        TextColumn("{task.fields[step]}", markup=False),
-        console=console,
-        disable=not console.is_terminal,
-        transient=True,
-    )
+    from roamkey.cli.bars import made
+
+    return made(console)
 
 
 @contextmanager

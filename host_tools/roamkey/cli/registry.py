@@ -8,11 +8,12 @@ from typing import Annotated
 import typer
 
 from mip6.limits import SEQUENCE_NUMBERS
+from roamkey.cli.lazy import App
 from roamkey.cli.options import JsonOption, PassphraseOption, RegistryOption
 from roamkey.errors import BadInputError
 from roamkey.registry import Registry, backup
 
-app = typer.Typer(help="The registry of boards and their keys.", no_args_is_help=True)
+app = App("The registry of boards and their keys.")
 
 
 @app.command()

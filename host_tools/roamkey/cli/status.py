@@ -7,7 +7,6 @@ from typing import Any
 import typer
 
 from roamkey.board.serial_client import SerialClient
-from roamkey.build.lines import resolve
 from roamkey.cli import known
 from roamkey.cli.board_options import BoardOption, PortOption, port_of
 from roamkey.cli.options import JsonOption
@@ -113,6 +112,8 @@ def _show_node(node: dict[str, Any]) -> None:
             row(name, node[name] if isinstance(node[name], str) else json.dumps(node[name]))
     for name, what in (("traceback", "node"), ("application_traceback", "application")):
         if isinstance(node.get(name), str):
+            from roamkey.build.lines import resolve
+
             row(f"fault of {what}", "")
             typer.echo(resolve(node[name]).rstrip())
 

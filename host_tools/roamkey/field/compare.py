@@ -50,8 +50,37 @@ def interval(ordered: Sequence[float]) -> tuple[float, float] | None:
     return ordered[below], ordered[count - 1 - below]
 
 
+def verdict(first: Sequence[float], second: Sequence[float]) -> str:
+    """Whether the second walk's values (in ascending order) are better, which is less, than the
+    first's, worse, or neither for sure: where the intervals of the medians overlap."""
+    one, other = interval(first), interval(second)
+    if one is None or other is None:
+        return "too few to tell"
+    if other[1] < one[0]:
+        return "better"
+    return "worse" if other[0] > one[1] else "no clear difference"
+
+
+def said(first: Report, second: Report) -> list[str]:
+    """A line for each measure that both have: before, after, and whether that is better."""
+    lines = []
+    for key, title, _ in SHOWN:
+        one, other = first.spreads[key], second.spreads[key]
+        if one is not None and other is not None:
+            change = page.change(other.median - one.median)
+            judged = verdict(first.measured(key), second.measured(key))
+            lines.append(
+                f"{title}: {one.median:,.0f} → {other.median:,.0f} ms ({change}, {judged})"
+            )
+    if first.loss.sent and second.loss.sent:
+        before, after = first.loss.percent, second.loss.percent
+        lines.append(f"Lost: {before:.1f} → {after:.1f} % ({page.change(after - before, 1)})")
+    return lines
+
+
 def plain(first: Report, second: Report) -> dict[str, Any]:
-    """Both reports, and their differences (second minus first) in plain values."""
+    """Both reports, the earlier or compared one first, and their differences (second minus first:
+    less is better) in plain values."""
     differences = {}
     ours, theirs = first.spreads, second.spreads
     for name, one in ours.items():
@@ -94,7 +123,8 @@ def render(first: Report, second: Report) -> str:
         page.section("spread", "How handovers spread", about, f"<figure>{drawn}</figure>"),
         page.section(
             "figures", "Figures",
-            "Milliseconds; in brackets where the median lies with 95 % confidence.",
+            "Milliseconds, less is better; in brackets where the median lies with 95 % "
+            "confidence. Where these overlap there is no clear difference.",
             _table(first, second),
         ),
     ]  # fmt: skip
@@ -116,7 +146,9 @@ def _tiles(first: Report, second: Report) -> str:
         if one is None or other is None:
             continue
         change = page.change(other.median - one.median)
-        tiles.append(page.tile(title, change, "ms", f"{one.median:,.0f} → {other.median:,.0f}"))
+        judged = verdict(first.measured(key), second.measured(key))
+        beneath = f"{one.median:,.0f} → {other.median:,.0f}: {judged}"
+        tiles.append(page.tile(title, change, "ms", beneath))
     losses = first.loss.percent, second.loss.percent
     if first.loss.sent and second.loss.sent:
         change = page.change(losses[1] - losses[0], 1)
@@ -136,6 +168,8 @@ def _table(first: Report, second: Report) -> str:
         rows.append([
             title, *_cells(one, bounds[0]), *_cells(other, bounds[1]),
             page.change(other.median - one.median) if one and other else page.number(None),
+            verdict(*(walk.measured(key) for walk in (first, second)))
+            if measured and one and other else page.number(None),
         ])  # fmt: skip
     ways = [way for way in WAYS if way in first.ways or way in second.ways]
     for way in ways if ways != [NATIVE] else ():
@@ -143,12 +177,14 @@ def _table(first: Report, second: Report) -> str:
         rows.append([
             f"Signalling, {way}", *_cells(one, None), *_cells(other, None),
             page.change(other.median - one.median) if one and other else page.number(None),
+            page.number(None),
         ])  # fmt: skip
     names = [first.name, second.name]
     head = [
         "milliseconds",
         *(f"{name}: {what}" for name in names for what in ("median", "95th")),
         "change",
+        "second walk",
     ]
     return page.table(head, rows, "Both walks", 1, True)
 

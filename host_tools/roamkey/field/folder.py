@@ -9,6 +9,7 @@ Any file that ends in .json, .jsonl or .log may lie there; each says by its cont
                          arrived at the correspondent; numbers begin anew when the sender does;
                          maybe "care_of_address", from which it came
     walk                 "walk.json": names of networks and what a script did, for captions
+    networks             "networks.json": {"2001:db8:1::/64": "office", ...}; goes before those
 
 Other files are left alone.
 """
@@ -18,6 +19,7 @@ import re
 from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -107,11 +109,15 @@ def read(folder: Path) -> Walk:
     board_objects: list[dict[str, Any]] = []
     told: list[Told] = []
     recorded: list[Told] = []
+    named: dict[str, str] = {}
     for path in sorted(folder.iterdir()):
         if path.suffix not in _ENDINGS or not path.is_file():
             continue
         if path.name == "walk.json":
             _take_script(walk, path)
+            continue
+        if path.name == "networks.json":
+            named |= _networks(path)
             continue
         correspondent: str | None = None  # whose log it is
         for one in _objects(path):
@@ -130,6 +136,7 @@ def read(folder: Path) -> Walk:
             except (ValueError, OverflowError):
                 line = json.dumps(one)
                 raise BadInputError(f"{path}: not as a log has it: {line[:_SHOWN]}") from None
+    walk.networks |= named
     walk.boards = boardlog.merge(board_objects, str(folder))
     walk.told = _united(told, recorded)
     for arrived_of_one in walk.data.values():
@@ -137,6 +144,26 @@ def read(folder: Path) -> Walk:
     if not walk.boards and not walk.told:
         raise BadInputError(f"{folder}: no log of a board or a correspondent")
     return walk
+
+
+def prefix(text: str) -> str:
+    """A network's prefix as reports have it: a /64, of IPv4 a /24; or what holds an address.
+    Raises ValueError."""
+    network = ip_network(text.strip(), strict=False)
+    length = 64 if network.version == 6 else 24
+    if network.prefixlen < length:
+        raise ValueError(f"{text} is wider than a /{length}")
+    return str(ip_network((network.network_address, length), strict=False))
+
+
+def _networks(path: Path) -> dict[str, str]:
+    try:
+        found = json.loads(read_regular(path, _SCRIPT_OCTETS_MAX))
+        return {prefix(str(one)): values.text(name) for one, name in found.items()}
+    except OSError as error:
+        raise BadInputError(f"{path}: {error.strerror}") from None
+    except (ValueError, AttributeError, RecursionError) as error:
+        raise BadInputError(f"{path}: no names of networks by prefix ({error})") from None
 
 
 def _united(log: list[Told], recorded: list[Told]) -> list[Told]:

@@ -148,7 +148,20 @@ def _lead(report: Report) -> str:
     duration = f"{length / 60:.1f} minutes" if length >= 120 else f"{length:.1f} seconds"
     boards = len(report.nodes)
     who = report.nodes[0].joined.home_address if boards == 1 else f"{boards} boards"
-    return f"{who} · {begin:%d %B %Y, %H:%M:%S} UTC · {duration}"
+    return f"{who} · {local(begin)} · {duration}"
+
+
+def local(at: datetime) -> str:
+    """A time where the report is made, and in which zone that is."""
+    try:
+        there = at.astimezone()
+    except (OverflowError, OSError, ValueError):  # beyond what calendars know here
+        there = at
+    offset = f"{there:%z}"
+    zone = "UTC" if offset == "+0000" else f"UTC{offset[:3]}:{offset[3:5]}"
+    name = there.tzname() or zone
+    shown = f"{name}, {zone}" if name[:1].isalpha() and name != zone else zone
+    return f"{there:%d %B %Y, %H:%M:%S} ({shown})"
 
 
 def _tiles(report: Report) -> str:

@@ -153,8 +153,11 @@ class Report:
         return found
 
 
-def make(walk: Walk) -> Report:
-    """Judge what was read from a folder. Raises BadInputError where nobody has a home address."""
+def make(walk: Walk, since_ms: float = 0.0) -> Report:
+    """Judge what was read from a folder, or what of it is not before `since_ms` (since 1970).
+
+    Raises BadInputError where nobody has a home address, or nothing is left.
+    """
     homes: dict[str, str] = {}
     logs: dict[str, list[BoardLog]] = {}
     for log in walk.boards:
@@ -171,6 +174,13 @@ def make(walk: Walk) -> Report:
         told = told_of.get(address, [])
         data = walk.data.get(address, [])
         joined = join(logs.get(address, []), told, address, data)
+        if since_ms:  # clocks are aligned by all there is
+            joined.handovers = [one for one in joined.handovers if one.at_ms >= since_ms]
+            joined.signal = [one for one in joined.signal if one[0] >= since_ms]
+            told = [one for one in told if one.at_ms >= since_ms]
+            data = [one for one in data if one.at_ms >= since_ms]
+            if not (joined.handovers or told or data):
+                continue
         missing = figures.gaps(data)
         silences.attribute(joined.handovers, data, told, missing)
         for handover in joined.handovers:
@@ -182,9 +192,11 @@ def make(walk: Walk) -> Report:
             )
         )  # fmt: skip
     if not nodes:
-        raise BadInputError(f"{walk.name}: no log names a home address")
+        why = "nothing in it is of that time" if homes else "no log names a home address"
+        raise BadInputError(f"{walk.name}: {why}")
     instants = [at for node in nodes for at in _instants(node)]
-    return Report(walk.name, nodes, min(instants), max(instants), walk.steps)
+    steps = [one for one in walk.steps if one["at_ms"] >= since_ms]
+    return Report(walk.name, nodes, min(instants), max(instants), steps)
 
 
 def _instants(node: Node) -> list[float]:

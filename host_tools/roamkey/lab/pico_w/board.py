@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 
-from roamkey import children
+from roamkey import children, extras
 from roamkey.board import images
 from roamkey.errors import BadInputError, BoardError, SystemRefusedError
 from roamkey.lab.pico_w.wear import Wear
@@ -55,7 +55,7 @@ class EmulatedPicoW:
     ) -> None:
         check_uf2(uf2)
         if find_spec("rp2040py") is None:
-            raise SystemRefusedError("rp2040py is missing: pip install 'roamkey[pico-w]'")
+            raise SystemRefusedError(extras.missing("rp2040py", "an emulated Pico W"))
         self._uf2 = uf2.resolve()
         self._networks = {DEFAULT_NETWORK: None} if networks is None else dict(networks)
         self._spawn = spawn
