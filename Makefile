@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+# Of the demo alone, a third of the whole.
+PLAY   := $(VENV)/.installed-for-the-demo
+ADD    := $(BIN)/python host_tools/installing.py --no-compile --editable
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test test-pico-w size handover-pico-w lint format fuzz bench screenshots docs clean
@@ -25,10 +28,15 @@ $(BIN)/python:
 
 $(STAMP): pyproject.toml | $(BIN)/python
 	@echo "installing roamkey and its tools into $(VENV) …"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@$(ADD) '.[dev]'
 	@touch $@
 
-demo: $(STAMP) ## the main job on virtual boards: provision, register, move, lose power, come back
+$(PLAY): pyproject.toml | $(BIN)/python
+	@test $(STAMP) -nt pyproject.toml || { echo "installing what the demo needs into $(VENV) …" && \
+	  $(ADD) '.[lab,field,page]'; }
+	@touch $@
+
+demo: $(PLAY) ## the main job on virtual boards: provision, register, move, lose power, come back
 	$(BIN)/roamkey lab demo --out demo-out
 
 test: $(STAMP) ## the tests, under CPython and MicroPython (about six minutes)
@@ -38,16 +46,15 @@ test-pico-w: $(STAMP) ## the agent on real Pico W firmware, emulated; PICO_W_UF2
 	@test -n "$$PICO_W_UF2$$PICO_W_FROZEN_UF2" || { echo "make: PICO_W_UF2 must name a MicroPython UF2 for" \
 	  "RPI_PICO_W, from micropython.org/download/RPI_PICO_W," \
 	  "or PICO_W_FROZEN_UF2 one with the agent in it (boards/RPI_PICO_W)" >&2; exit 2; }
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,pico-w]'
+	@$(ADD) '.[dev,pico-w]'
 	$(BIN)/python -m pytest tests/pico_w
 
 size: $(STAMP) ## octets and flash of the agent; with PICO_W_UF2, PICO_W_FROZEN_UF2 RAM and times, emulated
-	@test -z "$$PICO_W_UF2$$PICO_W_FROZEN_UF2" || $(BIN)/python -m pip install --quiet --disable-pip-version-check \
-	  --editable '.[dev,pico-w]'
+	@test -z "$$PICO_W_UF2$$PICO_W_FROZEN_UF2" || $(ADD) '.[dev,pico-w]'
 	$(BIN)/python bench/footprint.py
 
 handover-pico-w: $(STAMP) ## moves of an emulated Pico W in phases; PICO_W_UF2 names the firmware (a quarter of an hour)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,pico-w]'
+	@$(ADD) '.[dev,pico-w]'
 	$(BIN)/python bench/pico_w_handover.py
 
 fuzz: $(STAMP) ## power cuts, failing flash, lossy moves, noise, damaged files, everything at once (long)

@@ -229,7 +229,7 @@ def test_networks(virtual, roamkey, private) -> None:
         *("networks", "set", "depot", "--password-file", file, "--priority", "1", *port)
     )
     assert (code, error) == (0, "") and "depot  (with a password)" in out
-    code, out, _ = roamkey("networks", "set", "guests", *port, "--json")
+    code, out, _ = roamkey("networks", "set", "guests", "--open", *port, "--json")
     guests, depot = checked("networks-set", out)
     assert (code, guests["ssid"], depot["ssid"]) == (0, "guests", "depot")
     virtual.reset()

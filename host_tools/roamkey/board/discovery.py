@@ -2,7 +2,7 @@
 
 Ports are the USB ones that the operating system knows, and those that `ROAMKEY_PORTS` names: paths
 separated by colons, each a port or a folder of ports (or of links to them), such as a virtual
-board's or one of a UART that isn't on USB.
+board's or one of a UART that isn't on USB; and the board of a playground that is up.
 
 A port's name says nothing that lasts: it changes with the socket and the order of plugging in. So
 a board is named by its unique id, which its agent tells, and MicroPython's REPL too.
@@ -16,6 +16,7 @@ from pathlib import Path
 
 from serial.tools import list_ports
 
+from roamkey import playground
 from roamkey.board.repl import Repl
 from roamkey.board.serial_client import Identity, SerialClient
 from roamkey.errors import BadInputError, BoardError, RefusedError
@@ -160,7 +161,7 @@ def _of_agent(port: Port, identity: Identity) -> Found:
 
 
 def _named() -> list[Path]:
-    """The ports that the environment names."""
+    """The ports that the environment names, and those of a playground that is up."""
     named = []
     for word in os.environ.get(PORTS_VARIABLE, "").split(os.pathsep):
         path = Path(word)
@@ -168,6 +169,8 @@ def _named() -> list[Path]:
             named += sorted(path.iterdir())
         elif word:
             named.append(path)
+    if playground.is_up() and playground.ports().is_dir():
+        named += [link.resolve() for link in sorted(playground.ports().iterdir())]
     return named
 
 

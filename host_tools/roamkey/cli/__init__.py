@@ -34,7 +34,7 @@ COMMANDS = {
     ),
     "setup": (
         "roamkey.cli.setup:setup",
-        "Make a bare board a node: flash (--firmware), install, provision, verify.",
+        "Make a bare board a node: flash (--firmware), install, Wi-Fi, provision, verify.",
     ),
     "batch": (
         "roamkey.cli.batch:batch",

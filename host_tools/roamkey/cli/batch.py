@@ -13,7 +13,7 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 
 from roamkey.board.images import Firmware, read_firmware
-from roamkey.cli import peer_options
+from roamkey.cli import durations, peer_options
 from roamkey.cli.fleet_options import (
     WAIT_MAX_S,
     GenerationsOption,
@@ -30,7 +30,6 @@ from roamkey.cli.options import (
     PassphraseOption,
     ReachOption,
     RegistryOption,
-    finite,
     reach_texts,
 )
 from roamkey.cli.output import bars, plain
@@ -95,10 +94,9 @@ def batch(
         float,
         typer.Option(
             "--wait",
-            metavar="S",
-            min=0,
-            max=WAIT_MAX_S,
-            callback=finite,
+            metavar=durations.TIME,
+            parser=durations.span(0, WAIT_MAX_S),
+            show_default="1m",
             help="How long to wait for boards to be plugged in.",
         ),
     ] = 60.0,

@@ -1,21 +1,20 @@
 """`roamkey correspondent events`: what happened, as the daemons of this host recorded it."""
 
 import json
-import re
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import datetime
 from ipaddress import AddressValueError, IPv6Address
 from typing import Annotated, Any
 
 import typer
 
+from roamkey.cli import durations
 from roamkey.cli.options import EventsOption, RegistryOption
 from roamkey.correspondent.events import kinds
 from roamkey.correspondent.events.file import Reader, place
 from roamkey.errors import BadInputError
 
-_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _LOOK_EVERY_S = 0.1
 _AT_ONCE = 1000
 _ROWS_MAX = 1_000_000  # a daemon keeps no more
@@ -23,16 +22,15 @@ _ROWS_MAX = 1_000_000  # a daemon keeps no more
 
 def _instant(text: str) -> int:
     """Milliseconds since 1970 of "10m" ago, or of a time in ISO form; raises BadParameter."""
-    ago = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text)
-    if ago:
-        ago_s = min(float(ago[1]) * _UNITS_S[ago[2]], time.time())  # before 1970 there was nothing
-        return int(1000 * (time.time() - ago_s))
-    try:
+    with suppress(ValueError, OverflowError, OSError):
         return int(1000 * datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp())
-    except (ValueError, OverflowError, OSError):
+    try:
+        ago_s = durations.read(text)
+    except ValueError:
         raise typer.BadParameter(
             f"{text!r} is neither a time, as 2030-01-31T12:00, nor how long ago, as 10m, 2h, 3d"
         ) from None
+    return int(1000 * max(0.0, time.time() - ago_s))  # before 1970 there was nothing
 
 
 def events(

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from mip6 import addresses
+from roamkey.cli import durations
 from roamkey.cli.options import finite
 from roamkey.correspondent import encapsulation as udp
 from roamkey.correspondent import serving
@@ -87,10 +88,9 @@ EncapsulationOption = Annotated[
 NatRefreshOption = Annotated[
     int,
     typer.Option(
-        metavar="SECONDS",
-        min=0,
-        max=0xFFFF,
-        help="How often a node behind a NAT is to send something; 0: as it thinks best.",
+        metavar=durations.TIME,
+        parser=durations.seconds(0, 0xFFFF),
+        help="How often a node behind a NAT is to send something, as 30s; 0: as it thinks best.",
     ),
 ]
 NoMetricsOption = Annotated[bool, typer.Option("--no-metrics", help="Serve no metrics.")]

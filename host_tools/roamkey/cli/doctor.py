@@ -12,6 +12,7 @@ from rich.table import Table
 from roamkey.board import doctor as examiner
 from roamkey.board import path as paths
 from roamkey.board import pathadvice
+from roamkey.cli import durations
 from roamkey.cli.board_options import BoardOption, PortOption, port_of
 from roamkey.cli.options import EventsOption, JsonOption, RegistryOption
 from roamkey.cli.output import plain
@@ -38,11 +39,10 @@ def doctor(
         int | None,
         typer.Option(
             "--nat",
-            metavar="SECONDS",
-            min=1,
-            max=paths.SILENCE_MAX_S,
-            help="With --path, and longer: how long a port is kept, by silences up to so many "
-            "seconds. Data that come in meanwhile may be lost.",
+            metavar=durations.TIME,
+            parser=durations.seconds(1, paths.SILENCE_MAX_S),
+            help="With --path, and longer: how long a port is kept, by silences up to this, "
+            "as 90s or 10m. Data that come in meanwhile may be lost.",
         ),
     ] = None,
     registry: RegistryOption = None,

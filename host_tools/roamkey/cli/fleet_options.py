@@ -5,7 +5,8 @@ from typing import Annotated
 import typer
 
 from mip6.limits import LIFETIME_S_MAX, LIFETIME_S_MIN
-from roamkey.cli.options import finite
+from roamkey.cli import durations
+from roamkey.enroll.plan import LIFETIME_S
 
 WAIT_MAX_S = 7 * 86400
 
@@ -22,10 +23,10 @@ LifetimeOption = Annotated[
     int,
     typer.Option(
         "--lifetime",
-        help="Seconds that a binding is asked for.",
-        min=LIFETIME_S_MIN,
-        max=LIFETIME_S_MAX,
-        metavar="S",
+        help="How long a binding is asked for, as 90s, 30m or 1h: up to 3d.",
+        metavar=durations.TIME,
+        parser=durations.seconds(LIFETIME_S_MIN, LIFETIME_S_MAX),
+        show_default=durations.text(LIFETIME_S),
     ),
 ]
 GenerationsOption = Annotated[
@@ -45,11 +46,10 @@ RegisteredOption = Annotated[
     float,
     typer.Option(
         "--registered",
-        metavar="S",
-        min=0,
-        max=WAIT_MAX_S,
-        callback=finite,
-        help="Wait up to S seconds until every correspondent, and the home agent, has bound the "
-        "board.",
+        metavar=durations.TIME,
+        parser=durations.span(0, WAIT_MAX_S),
+        show_default=False,
+        help="Wait as long as this, as 90s or 5m, until every correspondent, and the home "
+        "agent, has bound the board.",
     ),
 ]

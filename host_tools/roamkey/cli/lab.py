@@ -4,6 +4,37 @@ from roamkey.cli.lazy import lazy_app
 
 app = lazy_app(
     {
+        "up": (
+            "roamkey.cli.lab_play:up",
+            "Make a playground: networks of several kinds, a virtual board, a correspondent, its "
+            "page.",
+        ),
+        "status": (
+            "roamkey.cli.lab_play:status",
+            "Tell what is in the playground, where its board is, and where its page.",
+        ),
+        "move": (
+            "roamkey.cli.lab_play:move",
+            "Take the playground's board to another network, and wait until its correspondent "
+            "knows.",
+        ),
+        "cut": (
+            "roamkey.cli.lab_play:cut",
+            "Cut the power of the playground's board, give it back, and wait until it is "
+            "registered.",
+        ),
+        "run": (
+            "roamkey.cli.lab_play:app_of_run",
+            "Run a command on a host of the playground.",
+        ),
+        "shell": (
+            "roamkey.cli.lab_play:shell",
+            "Open a shell on a host of the playground.",
+        ),
+        "down": (
+            "roamkey.cli.lab_play:down",
+            "Take the playground down, with all that it kept.",
+        ),
         "demo": (
             "roamkey.cli.lab_demo:demo",
             "The main job on virtual boards: provision, register, move, lose power, come back.",

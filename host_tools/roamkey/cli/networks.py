@@ -9,7 +9,8 @@ import typer
 from roamkey.board.serial_client import SerialClient
 from roamkey.cli.board_options import BoardOption, PortOption, port_of
 from roamkey.cli.options import JsonOption
-from roamkey.enroll import keyfile
+from roamkey.cli.wifi_options import networks_of
+from roamkey.enroll import wifi
 from roamkey.errors import BoardError
 
 app = typer.Typer(help="The Wi-Fi networks of a board.", no_args_is_help=True)
@@ -31,10 +32,11 @@ def set_network(
     password_file: Annotated[
         Path | None,
         typer.Option(
-            help="The password: a file of mode 0600, - for stdin. Without: an open network.",
+            help="The password: a file of mode 0600, - for stdin. Without, a terminal is asked.",
             metavar="FILE",
         ),
     ] = None,
+    open_: Annotated[bool, typer.Option("--open", help="It has no password.")] = False,
     priority: Annotated[
         int, typer.Option(help="0 to 255, the best 0.", min=0, max=255, metavar="N")
     ] = 0,
@@ -43,10 +45,14 @@ def set_network(
     as_json: JsonOption = False,
 ) -> None:
     """Enter a network, in place of one of the same name."""
-    entry: dict[str, Any] = {"ssid": name, "priority": priority}
-    if password_file is not None:
-        entry["password"] = keyfile.read_wifi_password(password_file)
-    _ask(port_of(port, board), {"set": entry}, as_json)
+    if open_ and password_file is not None:
+        raise typer.BadParameter("give either --password-file or --open")
+    files = None if password_file is None else [password_file]
+    networks = networks_of([name], files, open_, priority)
+    with SerialClient(port_of(port, board)) as client:
+        client.identify()
+        wifi.enter(client, networks)
+        _show(client, as_json)
 
 
 @app.command("remove")
@@ -60,9 +66,13 @@ def remove_network(
 def _ask(port: str, params: dict[str, Any] | None, as_json: bool) -> None:
     with SerialClient(port) as client:
         client.identify()
-        found = client.ask("networks", params).get("networks")
+        _show(client, as_json, params)
+
+
+def _show(client: SerialClient, as_json: bool, params: dict[str, Any] | None = None) -> None:
+    found = client.ask("networks", params).get("networks")
     if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
-        raise BoardError(f"{port}: the board's networks make no sense")
+        raise BoardError(f"{client.port}: the board's networks make no sense")
     if as_json:
         typer.echo(json.dumps(found))
         return

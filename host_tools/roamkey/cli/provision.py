@@ -7,8 +7,10 @@ from typing import Annotated, Any
 import typer
 
 from mip6 import addresses
+from roamkey.board.serial_client import SerialClient
 from roamkey.cli import peer_options
 from roamkey.cli.board_options import BoardOption, PortOption, port_of
+from roamkey.cli.fleet_options import LifetimeOption
 from roamkey.cli.options import (
     JsonOption,
     Native,
@@ -28,12 +30,14 @@ from roamkey.cli.peer_options import (
     NoHomeAgentOption,
     RoutabilityOption,
 )
+from roamkey.cli.wifi_options import OpenOption, PasswordFilesOption, WifiOption, networks_of
 from roamkey.enroll import deliver
 from roamkey.enroll import site as sites
 from roamkey.enroll.keyfile import read_kcn
 from roamkey.enroll.peers import of_site
 from roamkey.enroll.plan import LIFETIME_S, Plan
 from roamkey.enroll.reach import texts_of
+from roamkey.enroll.wifi import enter
 from roamkey.errors import BadInputError
 from roamkey.registry import Registry
 from roamkey.registry.records import NO_SITE
@@ -57,9 +61,10 @@ def provision(
     reach: ReachOption = None,
     no_reach: NoReachOption = False,
     native: NativeOption = Native.on,
-    lifetime: Annotated[
-        int, typer.Option(help="Seconds that a binding is asked for, 4 to 262140.", metavar="S")
-    ] = LIFETIME_S,
+    wifi: WifiOption = None,
+    password_file: PasswordFilesOption = None,
+    open_: OpenOption = False,
+    lifetime: LifetimeOption = LIFETIME_S,
     generations: Annotated[
         int | None,
         typer.Option(
@@ -113,9 +118,14 @@ def provision(
         peers.insecure,
     )
     plan.check()
+    networks = networks_of(wifi, password_file, open_)
     peer_options.warn(peers.warning)
     where = port_of(port, board)
     with Registry.open(registry, passphrase_file=passphrase_file) as opened:
+        if networks:
+            with SerialClient(where) as client:
+                client.identify()
+                enter(client, networks)
         pool = sites.pool_of(opened, site, None, peers.all)
         held = deliver.provision(opened, where, plan, pool=pool, replace=replace)
     if as_json:
@@ -131,6 +141,8 @@ def provision(
         row("reach", ", ".join(texts_of(places)))
     if not plan.native:
         row("native IPv6", "off: inside UDP alone")
+    for network in networks:
+        row("Wi-Fi", network.ssid)
     row("lifetime", f"{held.lifetime} s")
     row("key set", f"{held.set_id}")
     if held.finished:

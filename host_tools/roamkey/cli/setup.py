@@ -36,6 +36,7 @@ from roamkey.cli.peer_options import (
     NoHomeAgentOption,
     RoutabilityOption,
 )
+from roamkey.cli.wifi_options import OpenOption, PasswordFilesOption, WifiOption, networks_of
 from roamkey.enroll import site as sites
 from roamkey.enroll.peers import of_site
 from roamkey.enroll.plan import GENERATIONS, LIFETIME_S, Plan
@@ -61,6 +62,9 @@ def setup(
     reach: ReachOption = None,
     no_reach: NoReachOption = False,
     native: NativeOption = Native.on,
+    wifi: WifiOption = None,
+    password_file: PasswordFilesOption = None,
+    open_: OpenOption = False,
     port: PortOption = None,
     board: BoardOption = None,
     firmware: Annotated[
@@ -74,7 +78,7 @@ def setup(
     passphrase_file: PassphraseOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a bare board a node: flash (--firmware), install, provision, verify.
+    """Make a bare board a node: flash (--firmware), install, Wi-Fi, provision, verify.
 
     Every step can be repeated: what is there already stays. `roamkey batch` does it for many.
     """
@@ -102,6 +106,7 @@ def setup(
         peers.insecure,
     )
     plan.check()
+    networks = networks_of(wifi, password_file, open_)
     peer_options.warn(peers.warning)
     image = None if firmware is None else read_firmware(firmware)
     started = time.monotonic()
@@ -114,7 +119,7 @@ def setup(
 
         progress.report = report
         pool = sites.pool_of(opened, site, home_prefix, peers.all)
-        prepare(opened, Wish(plan, pool, image, replace, registered), progress)
+        prepare(opened, Wish(plan, pool, image, replace, registered, networks), progress)
     seconds = round(time.monotonic() - started, 1)
     if as_json:
         typer.echo(json.dumps(_as_json(progress, bool(registered), seconds)))
@@ -123,6 +128,8 @@ def setup(
     row("MicroPython", progress.micropython)
     row("agent", progress.agent)
     row("home address", progress.home_address)
+    for network in networks:
+        row("Wi-Fi", network.ssid)
     row("key set", progress.set_id)
     row("state", "registered" if registered else "verified after a reboot")
     row("took", f"{seconds} s")

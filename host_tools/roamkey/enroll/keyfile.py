@@ -75,7 +75,16 @@ def read_wifi_password(path: str | Path) -> str:
 
     Raises BadInputError (one line, without the secret).
     """
-    name, content = _read(path, _WIFI_OCTETS_MAX + 2)
+    return _wifi_password(*_read(path, _WIFI_OCTETS_MAX + 2, "password"))
+
+
+def ask_wifi_password(network: str) -> str:
+    """The password of a network, from the terminal. Raises BadInputError."""
+    name = "".join(c if c.isprintable() else "?" for c in network)
+    return _wifi_password("the password", _text("the password", _typed(f"password of {name}")))
+
+
+def _wifi_password(name: str, content: str) -> str:
     password = content.rstrip("\r\n")
     if not _WIFI_OCTETS_MIN <= len(password) <= _WIFI_OCTETS_MAX or not password.isprintable():
         raise BadInputError(
@@ -84,11 +93,11 @@ def read_wifi_password(path: str | Path) -> str:
     return password
 
 
-def _read(path: str | Path, limit: int) -> tuple[str, str]:
+def _read(path: str | Path, limit: int, what: str = "key") -> tuple[str, str]:
     """The name to show for `path` and its content, at most `limit` octets of ASCII."""
     if str(path) == STDIN:
         name = "stdin"
-        content = _typed() if sys.stdin.isatty() else sys.stdin.buffer.read(limit + 1)
+        content = _typed(what) if sys.stdin.isatty() else sys.stdin.buffer.read(limit + 1)
     else:
         name = str(path)
         try:
@@ -97,19 +106,23 @@ def _read(path: str | Path, limit: int) -> tuple[str, str]:
             raise BadInputError(f"{name}: {error.strerror or 'not readable'}") from None
         except ValueError:  # a NUL in the path
             raise BadInputError("the key file's name is no path") from None
+    if len(content) > limit:
+        raise BadInputError(f"{name}: too long for a {what} file")
+    return name, _text(name, content, what)
+
+
+def _text(name: str, content: bytes, what: str = "password") -> str:
     if not content.strip():
         raise BadInputError(f"{name}: empty")
-    if len(content) > limit:
-        raise BadInputError(f"{name}: too long for a key file")
     try:
-        return name, content.decode("ascii")
+        return content.decode("ascii")
     except UnicodeDecodeError:
-        raise BadInputError(f"{name}: not a key file: octets outside ASCII") from None
+        raise BadInputError(f"{name}: not a {what} file: octets outside ASCII") from None
 
 
-def _typed() -> bytes:
+def _typed(what: str) -> bytes:
     try:
-        return getpass.getpass("key (not shown): ").encode(errors="replace")
+        return getpass.getpass(f"{what} (not shown): ").encode(errors="replace")
     except EOFError:
         return b""
 

@@ -8,9 +8,10 @@ from mip6 import addresses
 from roamkey.board import flasher, installer
 from roamkey.board.images import Firmware
 from roamkey.board.serial_client import SerialClient
-from roamkey.enroll import deliver
+from roamkey.enroll import deliver, wifi
 from roamkey.enroll.home import Pool
 from roamkey.enroll.plan import Plan
+from roamkey.enroll.wifi import Network
 from roamkey.errors import BoardError
 from roamkey.registry import Registry
 from roamkey.waiting import until
@@ -26,6 +27,7 @@ class Wish:
     """What a board is to become. `pool`: gives the home address where the plan has none.
 
     `registered_s`: how long to wait for its correspondents to bind it, 0 for not at all.
+    `networks`: Wi-Fi that it is to know; others that it knows stay.
     """
 
     plan: Plan
@@ -33,6 +35,7 @@ class Wish:
     firmware: Firmware | None = None
     replace: bool = False
     registered_s: float = 0.0
+    networks: tuple[Network, ...] = ()
 
 
 @dataclass
@@ -88,6 +91,7 @@ def _provision(registry: Registry, wish: Wish, progress: Progress) -> None:
     with SerialClient(progress.port) as client:
         identity = client.identify()
         progress.board = identity.board
+        wifi.enter(client, wish.networks)
         here = deliver.for_board(wish.plan, wish.pool, identity.board)
         progress.home_address = addresses.text(here.home_address or b"")
         if not wish.replace and deliver.holds(registry, identity, here):

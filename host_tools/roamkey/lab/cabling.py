@@ -44,7 +44,7 @@ def build_network(
     router.set_ipv6(network, accept_ra=0, accept_dad=0, disable_ipv6=int(not lan.conditions.ipv6))
     router.set_up(network)
     if lan.conditions.ipv6:
-        router.add_address(network, lan.ipv6_prefix.replace("::/", "::1/"))
+        router.add_address(network, f"{lan.router_ipv6}/64")
     if lan.conditions.ipv4:
         router.add_address(network, f"{lan.router_ipv4}/24")
     return mine

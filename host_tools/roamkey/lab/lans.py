@@ -16,6 +16,7 @@ ROUTER_OUTSIDE_IPV4 = "203.0.113.1"  # what the NAT makes of everybody
 KEYLESS_ADDRESS = "2001:db8:d::2"  # a second correspondent, which has no keys
 HOST_ADDRESS = "2001:db8:e::2"  # a host that knows nothing of mobility
 HOME_AGENT_ADDRESS = "2001:db8:a::fe"
+HOME_ROUTER = "2001:db8:a::fd"  # boards are given the lowest addresses there
 HOME_AGENT_IPV4 = "198.51.100.2"
 HOME_ROUTER_IPV4 = "198.51.100.1"
 RESOLVERS = ("192.0.2.53", "2001:db8:53::53")
@@ -43,6 +44,11 @@ class Lan:
     def ipv6_prefix(self) -> str:
         """Of its addresses, whether it advertises it or not."""
         return f"2001:db8:{self.number:x}::/64"
+
+    @property
+    def router_ipv6(self) -> str:
+        """The router's address here, where there is IPv6."""
+        return HOME_ROUTER if self.name == HOME else f"2001:db8:{self.number:x}::1"
 
     @property
     def ipv4_prefix(self) -> str:

@@ -14,6 +14,7 @@ from roamkey.lab.lans import (
     HOME,
     HOME_AGENT_ADDRESS,
     HOME_AGENT_IPV4,
+    HOME_ROUTER,
     HOME_ROUTER_IPV4,
     HOST_ADDRESS,
     KEYLESS_ADDRESS,
@@ -25,7 +26,6 @@ from roamkey.lab.namespaces import Namespace
 INTERFACE = "eth0"
 CORRESPONDENT_INTERFACE = INTERFACE
 HOME_AGENT = "agent"
-HOME_ROUTER = "2001:db8:a::1"
 
 
 @dataclass(frozen=True)

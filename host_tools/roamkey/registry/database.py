@@ -21,7 +21,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
-from roamkey import privatefiles
+from roamkey import playground, privatefiles
 from roamkey.errors import BadInputError, RoamkeyError, SystemRefusedError
 from roamkey.registry.connections import Connections
 from roamkey.registry.records import AbsentError
@@ -37,8 +37,10 @@ _LOG_OCTETS = 64 << 20
 
 
 def default_path() -> Path:
-    """Where the registry is when nobody says otherwise."""
-    return user_data_path("roamkey", appauthor=False) / "registry.sqlite"
+    """Where the registry is when nobody says otherwise: of a user who has none, and whose
+    playground is up, the playground's."""
+    own = user_data_path("roamkey", appauthor=False) / "registry.sqlite"
+    return own if own.exists() or not playground.is_up() else playground.registry()
 
 
 def file_of(url_or_path: str) -> Path | None:

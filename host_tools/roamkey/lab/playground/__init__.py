@@ -1,0 +1,1 @@
+"""A playground: a board, networks and a correspondent, there until somebody takes them down."""
