@@ -62,6 +62,7 @@ fuzz: $(STAMP) ## power cuts, failing flash, lossy moves, noise, damaged files, 
 	$(BIN)/python bench/faults.py
 	$(BIN)/python bench/kills.py
 	$(BIN)/python bench/kills.py --daemon home-agent
+	$(BIN)/python bench/batch_kills.py
 	$(BIN)/python bench/two_daemons.py
 	$(BIN)/python bench/following.py
 	$(BIN)/python bench/chaos.py

@@ -39,7 +39,7 @@ from rich.table import Table
 from mip6 import __version__
 from mip6.keystore.keyset import Credentials, Peer
 from mip6.keystore.keystore import Keystore
-from roamkey.board.installer import Image, image_for
+from roamkey.board.built import Image, image_for
 from roamkey.build import MPY_VERSION, compile_board_files
 from roamkey.errors import RoamkeyError
 from roamkey.lab.pico_w import EmulatedPicoW

@@ -1,8 +1,12 @@
 """Files of mode 0600: whole or not at all, and nobody else's even for a moment."""
 
 import os
+import random
 import secrets
 import stat
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -108,3 +112,62 @@ def test_read_refuses_what_others_may_touch(tmp_path: Path) -> None:
     assert privatefiles.open_to_others(path) == 0o640
     with pytest.raises(BadInputError, match="mode 0640 opens the key to others; chmod 600 it"):
         privatefiles.read(path, 3)
+
+
+_WRITER = """
+import sys
+from pathlib import Path
+from roamkey import privatefiles
+n = int(sys.argv[2])
+while True:
+    n += 1
+    privatefiles.write(Path(sys.argv[1]), str(n) * 20000, privatefiles.SHARED)
+    print(n, flush=True)
+"""
+
+
+def test_who_is_killed_leaves_whole_files(tmp_path: Path) -> None:
+    """At any moment: and what was said to be written is there, or what was written after it."""
+    path = tmp_path / "results"
+    chance, last = random.Random(5), 1000
+    for _ in range(4):
+        with subprocess.Popen(
+            [sys.executable, "-c", _WRITER, path, str(last)], stdout=subprocess.PIPE
+        ) as process:
+            assert process.stdout is not None
+            said = int(process.stdout.readline())
+            time.sleep(chance.uniform(0, 0.02))
+            process.kill()
+            said = max([said, *(int(word) for word in process.stdout.read().split())])
+        last = int(path.read_text()[:4])
+        assert said <= last <= said + 1 and path.read_text() == str(last) * 20000
+        for left in set(tmp_path.iterdir()) - {path}:  # between its two names: an instant
+            assert left.read_text() == str(int(left.read_text()[:4])) * 20000
+            left.unlink()
+
+
+@pytest.mark.parametrize("where", ["no such files", "no /proc"])
+def test_file_systems_without_nameless_files(tmp_path: Path, monkeypatch, where: str) -> None:
+    if where == "no /proc":
+        monkeypatch.setattr(privatefiles, "_by_number", lambda descriptor: "/none")
+    else:
+        real = os.open
+
+        def refusing(path, flags, *more, **options):
+            if flags & os.O_TMPFILE == os.O_TMPFILE:
+                raise OSError(95, "Operation not supported")
+            return real(path, flags, *more, **options)
+
+        monkeypatch.setattr(os, "open", refusing)
+    for content in (b"one", b"two"):
+        privatefiles.write(tmp_path / "secret", content)
+        assert (tmp_path / "secret").read_bytes() == content and mode(tmp_path / "secret") == 0o600
+    assert [each.name for each in tmp_path.iterdir()] == ["secret"]
+
+
+def test_several_into_a_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "labels" / "today"
+    for content in ("one", b"two"):
+        privatefiles.write_each(folder, {"a": content, "b": b""})
+    assert (folder / "a").read_bytes() == b"two" and mode(folder / "a") == 0o666
+    assert len(list(folder.iterdir())) == 2

@@ -1,12 +1,17 @@
 """Files that are there whole or not at all, and those of mode 0600, which hold secrets.
 
-Of the latter none is readable by others even for a moment, whatever the umask; what others may
-read is refused. Nothing here writes through a link that somebody planted.
+What `write` replaces is never lost: a kill or a power cut at any moment leaves the old one or the
+new one, and no half of one beside it. Of those of mode 0600 none is readable by others even for a
+moment, whatever the umask; what others may read is refused. Nothing here writes through a link
+that somebody planted.
 """
 
+import errno
 import os
 import secrets
 import stat
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from roamkey.errors import BadInputError
@@ -14,20 +19,30 @@ from roamkey.errors import BadInputError
 PRIVATE = 0o600
 SHARED = 0o666
 OTHERS = 0o077  # what nobody but the owner may be allowed
+# Of file systems without files that have no name; of folders that aren't there, the last.
+_NAMELESS_NOT = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT)
 
 
 def create(path: Path, content: bytes = b"") -> bool:
-    """Make a file where there is none; whether it was made. Raises OSError."""
+    """Make a file where there is none, whole or not at all; whether it was. Raises OSError."""
+    descriptor = _nameless(path.parent, PRIVATE)
+    nameless = descriptor is not None
     try:
-        descriptor = _made(path, PRIVATE)
-    except FileExistsError:
-        return False
-    try:
+        if descriptor is None:
+            descriptor = _made(path, PRIVATE)
         with os.fdopen(descriptor, "wb") as made:
             made.write(content)
+            made.flush()
+            os.fsync(made.fileno())
+            if nameless:
+                _give_name(made.fileno(), path)
+    except FileExistsError:
+        return False
     except BaseException:
-        path.unlink(missing_ok=True)
+        if not nameless:
+            path.unlink(missing_ok=True)
         raise
+    _settle(path.parent)
     return True
 
 
@@ -46,16 +61,32 @@ def write(path: Path, content: bytes | bytearray | memoryview | str, mode: int =
             special.write(octets)
         return
     new = path.parent / f".roamkey-{secrets.token_hex(8)}"
-    descriptor = _made(new, mode)
+    descriptor = _nameless(path.parent, mode)
+    nameless = descriptor is not None
+    if descriptor is None:
+        descriptor = _made(new, mode)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(octets)
             file.flush()
             os.fsync(file.fileno())
+            if nameless:
+                _give_name(file.fileno(), new)
         new.replace(path)
+    except FileExistsError:  # somebody else's, who guessed the name
+        raise
     except BaseException:
         new.unlink(missing_ok=True)
         raise
+    _settle(path.parent)
+
+
+def write_each(folder: Path, files: Mapping[str, bytes | str]) -> None:
+    """`write` several into a folder, made where there is none; as others may read them. Raises
+    OSError."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        write(folder / name, content, SHARED)
 
 
 def open_to_others(path: Path) -> int | None:
@@ -84,9 +115,15 @@ def read_regular(path: Path, limit: int) -> bytes:
 
     Raises BadInputError (one line): not there, not readable, longer than `limit` octets.
     """
+    return regular(path, limit)[0]
+
+
+def regular(path: Path, limit: int) -> tuple[bytes, int]:
+    """As `read_regular`, and the mode of the file, for one that may turn out to hold a secret."""
     try:
         with path.open("rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
                 raise BadInputError(f"{path}: not a regular file")
             content = file.read(limit + 1)
     except OSError as error:
@@ -95,7 +132,7 @@ def read_regular(path: Path, limit: int) -> bytes:
         raise BadInputError(f"{path}: no path") from None
     if len(content) > limit:
         raise BadInputError(f"{path}: longer than {limit >> 20} MiB")
-    return content
+    return content, stat.S_IMODE(status.st_mode)
 
 
 def _open_to(mode: int, forbidden: int) -> int | None:
@@ -106,6 +143,40 @@ def _made(path: Path, mode: int) -> int:
     """A new file, open for writing; never one that is there, nor what a link leads to."""
     flags = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_WRONLY | os.O_CLOEXEC
     return os.open(path, flags, mode)
+
+
+def _nameless(folder: Path, mode: int) -> int | None:
+    """A new file without a name, which goes with whoever writes it; None where there are none."""
+    try:
+        made = os.open(folder, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, mode)
+    except OSError as error:
+        if error.errno in _NAMELESS_NOT:
+            return None
+        raise
+    if Path(_by_number(made)).exists():
+        return made
+    os.close(made)
+    return None
+
+
+def _give_name(descriptor: int, path: Path) -> None:
+    # With a folder's descriptor, which an absolute path doesn't need, it is linkat(2), which alone
+    # follows the link.
+    os.link(_by_number(descriptor), path, src_dir_fd=descriptor, follow_symlinks=True)
+
+
+def _by_number(descriptor: int) -> str:
+    return f"/proc/self/fd/{descriptor}"
+
+
+def _settle(folder: Path) -> None:
+    """Have the folder's new entries outlast a power cut, where it can be opened."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _is_special(path: Path) -> bool:

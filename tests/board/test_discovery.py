@@ -100,6 +100,42 @@ def test_commands_take_a_board(fake, roamkey, monkeypatch: pytest.MonkeyPatch) -
     assert code == 0, error
     assert json.loads(out)["identity"]["board"] == "fa4e"
     code, _, error = roamkey("status", "--board", "0123", "--json")
-    assert code == 3 and error == "roamkey: no board 0123 is plugged in (1 port(s) asked)\n"
-    assert roamkey("status")[0] == 2
+    assert (
+        code == 3
+        and error
+        == "roamkey: no board 0123 is plugged in (1 port(s) asked); there is fa4e on "
+        + fake.port
+        + "\n"
+    )
     assert roamkey("status", "--board", "fa4e", "--port", fake.port)[0] == 2
+
+
+def test_the_only_board_is_the_board_meant(fake, roamkey, monkeypatch, tmp_path) -> None:
+    """Beside it a port where nobody answers."""
+    monkeypatch.delenv("ROAMKEY_PORTS", raising=False)
+    monkeypatch.setattr(list_ports, "comports", list)
+    code, _, error = roamkey("status")
+    assert code == 3 and error.startswith("roamkey: no board is plugged in: no serial port on USB")
+    monkeypatch.setenv("ROAMKEY_PORTS", fake.port)
+    code, out, error = roamkey("status", "--json")
+    assert (code, error) == (0, "") and json.loads(out)["identity"]["board"] == "fa4e"
+    master, slave = pty.openpty()
+    tty.setraw(slave)
+    silent = os.ttyname(slave)
+    monkeypatch.setenv("ROAMKEY_PORTS", f"{fake.port}:{silent}")
+    assert json.loads(roamkey("status", "--json")[1])["identity"]["board"] == "fa4e"
+    monkeypatch.setenv("ROAMKEY_PORTS", f"/dev/null:{silent}")
+    code, _, error = roamkey("status")
+    assert (
+        code == 3
+        and f"no board answers on any port: name it by --port: /dev/null, {silent}" in error
+    )
+    os.close(master)
+    os.close(slave)
+    with VirtualBoard(tmp_path / "board.img") as other:
+        other.start()
+        monkeypatch.setenv("ROAMKEY_PORTS", f"{fake.port}:{other.port}")
+        code, _, error = roamkey("status")
+        there = f"{other.unique_id.hex()} on {other.port}"
+    assert code == 2 and "2 boards are plugged in: name one by --board or --port: " in error
+    assert f"fa4e on {fake.port}" in error and there in error

@@ -3,9 +3,15 @@
 import dataclasses
 
 import pytest
+from counter import counter_of
+from stores import MemoryStore
 
-from roamkey.board import doctor, installer
+from mip6 import addresses
+from mip6.keystore.keystore import Keystore
+from roamkey.board import built, doctor
 from roamkey.board.repl import Facts
+from roamkey.enroll import deliver
+from roamkey.enroll.plan import Plan
 from roamkey.lab.board import VirtualBoard
 
 HEALTHY = {
@@ -31,12 +37,12 @@ PICO_W = Facts("e661", "rp2", "Raspberry Pi Pico W with RP2040", "1.28.0", 0x130
 def image(monkeypatch: pytest.MonkeyPatch) -> None:
     """An agent of 25 files of 2 KB: compiling the real one for each platform takes its time."""
     files = {f"mip6/{number}.mpy": bytes(2000) for number in range(25)}
-    monkeypatch.setattr(installer, "image_for", lambda *_: installer.Image("mpy", files, b""))
+    monkeypatch.setattr(built, "image_for", lambda *_: built.Image("mpy", files, b""))
 
 
 def verdicts(facts: Facts, **changes: object) -> dict[str, doctor.Check]:
     """The checks that aren't fine."""
-    checks = doctor._checks(facts, {**HEALTHY, **changes})
+    checks = doctor._checks(facts, {**HEALTHY, **changes}, {})
     return {check.name: check for check in checks if check.verdict != doctor.OK}
 
 
@@ -75,6 +81,38 @@ def test_a_healthy_pico_w(image) -> None:
 def test_what_is_lacking(facts, changes, name, todo, image) -> None:
     check = verdicts(dataclasses.replace(PICO_W, **facts), **changes)[name]
     assert check.verdict == doctor.LACKS and todo in check.todo
+
+
+@pytest.mark.parametrize(
+    ("accepted", "verdict", "found"),
+    [
+        (100, "ok", "there"),
+        (59000, "advice", "90 % of the last key for 2001:db8:c::2 is used"),
+        (65535, "lacks", "no uses left for 2001:db8:c::2: it is told of no move"),
+    ],
+)
+def test_keys_without_uses_left_arent_fit(
+    accepted, verdict, found, virtual: VirtualBoard, registry
+) -> None:
+    home, peer = addresses.parse("2001:db8:a::1"), addresses.parse("2001:db8:c::2")
+    deliver.provision(registry, virtual.port, Plan(home, (peer,), generations=1))
+    virtual.power_cut()
+    store = MemoryStore()
+    store.records = {
+        name.removeprefix("/roamkey/"): virtual.read_file(name)
+        for name in virtual.list_files()
+        if name.startswith("/roamkey/")
+    }
+    keystore = Keystore(store)
+    keystore.load()
+    counter_of(keystore, 0).advance(accepted)
+    virtual.install({f"/roamkey/{name}": octets for name, octets in store.records.items()})
+    virtual.power_on()
+    examined = doctor.examine(virtual.port)
+    check = next(check for check in examined.checks if check.name == "keys")
+    assert (check.verdict, check.found) == (verdict, found)
+    assert examined.fit == (verdict != "lacks")
+    assert (check.todo == "roamkey rekey") == (verdict != "ok")
 
 
 @pytest.mark.parametrize(

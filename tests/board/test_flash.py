@@ -12,14 +12,13 @@ import re
 import shutil
 import struct
 import subprocess
-import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from json_output import checked
+from rom import Mock
 from support import images
 
 from roamkey.board import bootloader, discovery, flasher
@@ -160,7 +159,7 @@ def test_a_drive_that_appears_is_found(
         code, out, error = roamkey("flash", firmware.path, "--port", rp2.port, "--json")
     assert code == 0, error
     assert checked("flash", out)["checked"]
-    with pytest.raises(BadInputError, match="0 bootloaders' drives"):
+    with pytest.raises(BoardError, match="hold BOOTSEL on the Pico while you plug it in"):
         flasher.flash(firmware, None)
     (drive / "INFO_UF2.TXT").write_text(_INFO.replace("RPI-RP2", "RP2350"))
     with pytest.raises(RefusedError, match="is for RP2040"):
@@ -269,27 +268,6 @@ def test_a_real_uf2() -> None:
 
 
 # --- ESP32
-
-
-class Mock:
-    """esp32-mock-bootloader on a pty."""
-
-    def __init__(self, chip: str, folder: Path) -> None:
-        port_file = folder / f"{chip}.port"
-        words = ["run", "--pty", "--chip", chip, "--port-file", str(port_file)]
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "esp32_mock_bootloader.cli", *words],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        while not (port_file.exists() and port_file.read_text()):
-            assert self._process.poll() is None
-            time.sleep(0.02)
-        self.port = port_file.read_text().strip()
-
-    def close(self) -> None:
-        self._process.kill()
-        self._process.wait()
 
 
 @pytest.fixture
@@ -450,7 +428,7 @@ def test_esp32_refuses_what_does_not_fit(esp32: Mock, tmp_path: Path) -> None:
     large = read_firmware(images.esp(tmp_path / "large.bin", b"x", megabytes=8))
     with pytest.raises(RefusedError, match="needs 8 MB of flash, the board has 4MB"):
         flasher.flash(large, esp32.port)
-    with pytest.raises(BadInputError, match="give --port"):
+    with pytest.raises(BoardError, match=r"none is plugged in: plug it in; .* hold BOOT"):
         flasher.flash(large, None)
 
 

@@ -8,7 +8,7 @@ import pytest
 from json_output import checked
 
 from mip6 import addresses
-from roamkey.board.installer import Image
+from roamkey.board.built import Image
 from roamkey.board.serial_client import SerialClient
 from roamkey.lab.board import VirtualBoard
 from roamkey.lab.installed import installed_files

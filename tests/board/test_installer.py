@@ -5,15 +5,17 @@ import hashlib
 import random
 import threading
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import serial
 
-from roamkey.board import installer, repl, slots
+from roamkey.board import agent, installer, mains, repl, slots
+from roamkey.board.built import Image, image_for
 from roamkey.board.doctor import examine
-from roamkey.board.installer import Image, image_for, install, roll_back
+from roamkey.board.installer import install, roll_back
 from roamkey.board.repl import Repl
 from roamkey.board.serial_client import Identity, SerialClient
 from roamkey.errors import BoardError, RefusedError
@@ -123,13 +125,72 @@ def test_source_where_bytecode_does_not_load() -> None:
 
 
 def test_a_program_of_ones_own_stays(bare: VirtualBoard) -> None:
-    bare.power_cut()
-    bare.install({"/main.py": b"print('mine')\n"})
+    """Whatever is in it, mention of the agent too, and what isn't text."""
+    for program in (b"print('mine')\n", b"import mip6  # and more\n", b"x = '\xff'\n"):
+        bare.power_cut()
+        bare.install({"/main.py": program})
+        bare.power_on()
+        with pytest.raises(RefusedError, match="--replace-main"):
+            install(bare.port)
+        bare.power_cut()
+        assert bare.read_file("/main.py") == program
     bare.power_on()
-    with pytest.raises(RefusedError, match="--replace-main"):
-        install(bare.port)
     install(bare.port, replace_main=True)
     assert running(bare)
+
+
+def test_a_main_that_an_installation_wrote_is_ours(bare: VirtualBoard, image: Image) -> None:
+    """One that this release doesn't know, too: a newer roamkey's; and every earlier release's."""
+    newer = dataclasses.replace(image, main=image.main + b"# newer\n")
+    install(bare.port, image=newer)
+    assert install(bare.port).changed is False  # the files are the same
+    bare.power_cut()
+    assert bare.read_file("/main.py") == image.main
+    with zipfile.ZipFile(Path(__file__).parent / "data" / "agent-0.1.0.zip") as archive:
+        assert hashlib.sha256(archive.read("main.py")).hexdigest() in mains.OURS
+
+
+def test_the_present_main_is_known() -> None:
+    """Whoever changes firmware/main.py adds its sum: the next release must take it for ours."""
+    assert hashlib.sha256(board_files()["/main.py"].read_bytes()).hexdigest() in mains.OURS
+
+
+def test_what_is_there_already_starts_nothing_again(bare: VirtualBoard, roamkey) -> None:
+    """Asked of the agent that runs; what differs is found, whatever it is."""
+    app = b"print('hello')\n"
+    install(bare.port, app=app)
+    boots = bare.boots
+    began = time.monotonic()
+    done = install(bare.port, app=app)
+    assert time.monotonic() - began < 2
+    assert (done.changed, done.slot, done.sent, done.copied) == (False, "a", 0, 0)
+    assert done.kept == len(image_for("linux", LINUX_MPY).files) and done.board
+    code, out, _ = roamkey("install", "--port", bare.port)
+    assert code == 0 and "nothing to do: the agent goes on" in out
+    assert bare.boots == boots
+    for path, content in (
+        ("/agent/a/mip6/status.mpy", b"damaged"), ("/agent/a/mip6/more.py", b""),
+        ("/app.py", b"other"), ("/boot.py", slots.PORTS_BOOT.encode()),
+        ("/main.py", image_for("linux", LINUX_MPY).main + b"#"),
+    ):  # fmt: skip
+        bare.power_cut()
+        bare.install({path: content})
+        bare.power_on()
+        assert running(bare)
+        boots = bare.boots
+        install(bare.port, app=app, replace_main=True)
+        assert bare.boots > boots, path
+    boots = bare.boots
+    assert install(bare.port, app=app).changed is False and bare.boots == boots
+
+
+def test_a_bare_board_without_room_had_no_agent(bare: VirtualBoard, image: Image) -> None:
+    large = dataclasses.replace(image, files={**image.files, "x.mpy": bytes(2 << 20)})
+    with pytest.raises(BoardError, match=r"too full: \d+ KB needed, \d+ KB free$"):
+        install(bare.port, image=large)
+    install(bare.port)
+    with pytest.raises(BoardError, match=r"KB free; the old agent stays$"):
+        install(bare.port, image=large)
 
 
 def test_an_agent_that_does_not_start_is_taken_back(bare: VirtualBoard, image: Image) -> None:
@@ -413,7 +474,7 @@ def test_the_raw_repl_of_a_program_that_ignores_interrupts(bare: VirtualBoard) -
 
 def test_await_agent_says_why(bare: VirtualBoard) -> None:
     with pytest.raises(BoardError, match="REPL prompt"):
-        installer.await_agent(bare.port, None, 5)
+        agent.await_agent(bare.port, None, 5)
 
 
 def test_the_ports_own_boot_py_is_known_and_no_other() -> None:

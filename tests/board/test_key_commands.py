@@ -168,9 +168,17 @@ def test_erase(virtual, both, roamkey, private) -> None:
     assert roamkey("networks", "set", "depot", "--password-file", file, *both[:2])[0] == 0
     code, out, error = roamkey("erase", *both, "--yes")
     assert (code, error) == (0, "") and "2001:db8:a::1: its keys are retired" in out
+    for words in (
+        f"board          {virtual.unique_id.hex()} (", "home address   2001:db8:a::1\n",
+        "keys for       2001:db8:c::2\n", "Wi-Fi          depot\n",
+        "registry       keys of 2001:db8:a::1 to be retired\n",
+        "erased: keys for 2001:db8:c::2; Wi-Fi depot; the event log\n",
+    ):  # fmt: skip
+        assert words in out
     assert "no keys: provision the board" in roamkey("status", "--port", virtual.port)[1]
     told = checked("erase", roamkey("erase", *both, "--yes", "--json")[1])
-    assert told == {"board": virtual.unique_id.hex(), "home_addresses": []}
+    board = virtual.unique_id.hex()
+    assert told == {"board": board, "home_addresses": [], "peers": [], "networks": []}
     virtual.power_cut()
     left = [name for name in virtual.list_files() if name.startswith("/roamkey/")]
     assert len(left) <= 2 and {name.rstrip("0123456789") for name in left} <= {
@@ -182,7 +190,10 @@ def test_erase(virtual, both, roamkey, private) -> None:
 
 def test_erase_asks_first(virtual, both, roamkey, monkeypatch) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
-    assert roamkey("erase", *both)[0] != 0
+    code, out, error = roamkey("erase", *both)
+    assert code == 1 and error == "roamkey: nothing done\n" and "2001:db8:a::1" in out
+    assert f"Erase this from board {virtual.unique_id.hex()} at {virtual.port}?" in out
+    assert "erased" not in out
     assert "keys and counters are in order" in roamkey("status", "--port", virtual.port)[1]
 
 

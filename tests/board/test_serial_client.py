@@ -12,6 +12,7 @@ import pytest
 
 from mip6 import addresses
 from mip6.console import framing
+from roamkey.board.opening import PortError
 from roamkey.board.serial_client import ConsoleRefusedError, SerialClient
 from roamkey.enroll import deliver
 from roamkey.enroll.plan import Plan
@@ -19,9 +20,13 @@ from roamkey.errors import BoardError
 from roamkey.lab.board import VirtualBoard
 
 
-def test_a_port_that_does_not_exist() -> None:
-    with pytest.raises(BoardError, match=r"^/dev/nowhere: no such port$"):
+def test_a_port_that_does_not_exist(monkeypatch) -> None:
+    with pytest.raises(PortError, match=r"^/dev/nowhere: no such port; none is plugged in"):
         SerialClient("/dev/nowhere")
+    monkeypatch.setenv("ROAMKEY_PORTS", "/dev/null:/dev/zero")
+    with pytest.raises(PortError, match=r"no such port; there is /dev/null, /dev/zero$") as caught:
+        SerialClient("/dev/nowhere")
+    assert caught.value.brief == "no such port"
 
 
 def test_a_plain_file_and_a_folder(tmp_path: Path) -> None:
@@ -69,7 +74,7 @@ def test_noise_before_a_request_is_survived(fake) -> None:
     with SerialClient(fake.port) as client:
         for length in (1, 5, 300, 3000):
             octets = bytes(noise.randrange(256) for _ in range(length)).replace(b"\x03", b"")
-            client._serial.write(octets)
+            client._line.serial.write(octets)
             assert client.identify().board == "fa4e"
 
 

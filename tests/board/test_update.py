@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from mip6 import messages
-from roamkey.board.installer import Image, install, roll_back
+from roamkey.board.built import Image
+from roamkey.board.installer import install, roll_back
 from roamkey.board.serial_client import SerialClient
 from roamkey.field import boardlog
 from roamkey.lab.installed import installed_files

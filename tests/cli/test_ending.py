@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from roamkey.cli import COMMANDS, ending
-from roamkey.cli.output import fresh_folder
+from roamkey.cli.output import fresh_folder, keep_folder
 from roamkey.errors import RefusedError
 
 FULL = Path("/dev/full")
@@ -99,6 +99,14 @@ def test_only_folders_of_its_own_are_made_anew(tmp_path: Path) -> None:
     (folder / "left").write_text("")
     fresh_folder(folder)
     assert not (folder / "left").exists()
+    before = folder.with_name("b.before")
+    for number in range(3):  # what is whole outlasts the next one, and any that isn't
+        (folder / "capture").write_text(str(number))
+        keep_folder(folder)
+        fresh_folder(folder)
+        (folder / "half").write_text("")
+        fresh_folder(folder)
+        assert (before / "capture").read_text() == str(number) and not (before / "half").exists()
     (tmp_path / "letter").write_text("")
     with pytest.raises(RefusedError, match="holds other things"):
         fresh_folder(tmp_path)

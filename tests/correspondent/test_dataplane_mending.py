@@ -281,6 +281,7 @@ class Fake:
     def __init__(self, address, wait=True, place=None, kind=None):
         self.made.append(self)
         self.ready, self.silent, self.ends, self.gone = wait, 0.0, False, False
+        self.heard = set()
         self.used, self.interface, self.bound, self._pipe = set(), "roamkey0", [], os.pipe()
         self.said = []
 

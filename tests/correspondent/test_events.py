@@ -19,6 +19,7 @@ from roamkey.correspondent.events.file import Reader, Writer, place
 from roamkey.correspondent.events.gaps import Gaps
 from roamkey.correspondent.events.recorder import Recorder
 from roamkey.errors import BadInputError, SystemRefusedError
+from roamkey.registry import Registry
 from roamkey.registry.records import Binding
 from roamkey.waiting import until
 
@@ -263,6 +264,8 @@ def test_the_daemon_records(lab_network, scene):
     visitor.exchange(node, node.update(2, visitor.address))  # a replay: 135
     visitor.send(scene.node_type(9).update(0, visitor.address))
     scene.node(0x101)  # provisioned while it runs
+    with Registry.open(scene.path) as opened:
+        opened.rename(node.home, "boiler-3")
     visitor.exchange(node, node.update(3, visitor.address, lifetime=0), removes=True)
     flags = messages.FLAG_ACKNOWLEDGE
     visitor.exchange(node, node.update(4, visitor.address, lifetime=1, flags=flags))
@@ -283,11 +286,16 @@ def test_the_daemon_records(lab_network, scene):
     )  # fmt: skip
     _, out, _ = run_cli(lab_network, "events", "--registry", registry, "--node", "board-256")
     assert "no longer at" in out and "started" not in out
+    _, named, _ = run_cli(lab_network, "events", "--registry", registry, "--node", "boiler-3")
+    assert named == out and f"{addresses.text(node.home)} (boiler-3) " in out
     code, _, err = run_cli(lab_network, "events", "--registry", registry, "--node", "nobody")
-    assert code == 1 and err == ("roamkey: no node nobody: neither an address nor a known board\n")
+    assert code == 1 and err == (
+        "roamkey: no node nobody: neither an address nor a known name or board\n"
+    )
     with closing(Reader(place(registry))) as reader:
         first, second = reader.nodes(10)
     assert (first["board"], first["state"], first["updates"]) == ("board-256", "expired", 5)
+    assert first["name"] == "boiler-3" and "name" not in second
     assert (second["board"], second["state"]) == ("board-257", "never")
     code, out, err = daemon.end()
     assert (code, err) == (0, "")

@@ -11,7 +11,7 @@ from samples import HOME, ONE, START, TWO
 from typer.testing import CliRunner
 
 from roamkey.cli import app
-from roamkey.errors import BadInputError, BoardError
+from roamkey.errors import BadInputError, BoardError, RefusedError
 from roamkey.field import boardlog, clocks, compare, figures, folder, output, page, report
 
 
@@ -100,6 +100,26 @@ def test_recorded_events_say_the_same_as_the_log(walk):
         for name in ("usable_ms", "accepted_ms", "sequence", "total_ms"):
             assert one[name] == other[name]
         assert {**one["phases"], "data": 0} == {**other["phases"], "data": 0}
+
+
+def test_a_log_that_is_pulled_again_keeps_what_the_board_forgot(tmp_path):
+    path = tmp_path / "board.jsonl"
+    lines = samples.BOOT_1.splitlines()
+    boot, half = lines[0], len(lines) // 2
+    for some in (lines[: half + 2], [boot, *lines[half:]], lines[: half + 2]):
+        boardlog.write(path, boardlog.pull(samples.answers("\n".join(some)), "aa", HOME))
+    (kept,) = boardlog.merge(map(json.loads, path.read_text().splitlines()), "x")
+    whole = boardlog.pull(samples.answers(samples.BOOT_1), "aa", HOME)
+    assert kept.events == whole.events
+    before = path.read_text()
+    with pytest.raises(RefusedError, match="another log of board aa"):
+        anew = boardlog.pull(samples.answers(samples.BOOT_NATTED), "aa", HOME)
+        boardlog.write(path, anew)
+    assert path.read_text() == before
+    path.write_text("mine\n")
+    with pytest.raises(BadInputError, match="not a board's log"):
+        boardlog.write(path, whole)
+    assert path.read_text() == "mine\n"
 
 
 def test_a_board_alone_is_aligned_by_the_host_and_says_so(tmp_path):
@@ -322,6 +342,7 @@ def walk_through_a_nat(folder_, *, told, pulled):
     (folder_ / "correspondent.log").write_text(samples.natted(samples.correspondent_log(), told))
     if pulled:
         log = boardlog.pull(samples.answers(samples.BOOT_NATTED), "aa", HOME)
+        (folder_ / "board.jsonl").unlink(missing_ok=True)
         boardlog.write(folder_ / "board.jsonl", log)
     script = {"name": "natted", "networks": {"192.168.4.0/24": "cafe"}, "steps": []}
     (folder_ / "walk.json").write_text(json.dumps(script))
@@ -342,6 +363,7 @@ def test_the_way_stands_before_the_acknowledgement_or_behind_it(tmp_path):
         lines += ["6000 detached", f"6100 attached {TWO}", f"6101 update {samples.PEER} 2"]
         lines += [f"6150 acknowledged {samples.PEER} 0"]
         log = boardlog.pull(samples.answers("\n".join(lines)), "aa", HOME)
+        (tmp_path / "board.jsonl").unlink(missing_ok=True)
         boardlog.write(tmp_path / "board.jsonl", log)
         made = report.make(folder.read(tmp_path))
         assert [one.way for one in made.nodes[0].handovers] == ["udp4", "udp6"]

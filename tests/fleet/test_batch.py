@@ -1,8 +1,10 @@
 """Which board becomes which line, and whole batches on virtual boards."""
 
 import os
+import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -17,8 +19,10 @@ from roamkey.enroll.plan import Plan
 from roamkey.errors import BoardError
 from roamkey.fleet import batch
 from roamkey.fleet.batch import Work, run
+from roamkey.fleet.plans import resumed
 from roamkey.fleet.prepare import Progress, Wish, is_registered
-from roamkey.fleet.rows import Outcome, Row, read_results
+from roamkey.fleet.results import Outcome, read_results
+from roamkey.fleet.rows import Row
 from roamkey.lab.board import VirtualBoard
 from roamkey.registry import Registry
 
@@ -90,9 +94,107 @@ def test_ports_of_silent_and_other_boards(plugged: list[Found], tmp_path: Path) 
     assert outcome.result == "ok"
 
 
-def test_boards_of_an_earlier_run_are_left_alone(plugged: list[Found]) -> None:
-    plugged += [board("/p1", "aaaa"), board("/p2", "bbbb")]
-    assert taken([Row(2)], excluded=frozenset({"aaaa"})) == {2: "bbbb"}
+def test_a_line_is_its_boards_wherever_it_is(plugged: list[Found]) -> None:
+    plugged += [board("/p1", "aaaa", "00" * 8), board("/p2", "bbbb"), board("/p3", "cccc")]
+    bound = Row(2, port="/p3", bound="aaaa")
+    assert taken([Row(3), bound, Row(4, likely="bbbb")]) == {2: "aaaa", 3: "cccc", 4: "bbbb"}
+    assert taken([Row(2, port="/p2", bound="dddd"), Row(3, likely="dddd")]) == {
+        2: "missing",
+        3: "bbbb",
+    }
+    # Boards of other lines are left alone, even where keys may be replaced.
+    assert taken([Row(2)], taken=frozenset({"aaaa", "bbbb"}), replace=True) == {2: "cccc"}
+    assert taken([Row(2, port="/p2")], taken=frozenset({"bbbb"})) == {2: "bbbb"}
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        (Row(2), "no board without keys is plugged in (3 other port(s) asked: 1 with keys, 1 "),
+        (Row(2, port="/nowhere/p9"), "not plugged in: no port /nowhere/p9"),
+        (Row(2, port="/dev/null"), "/dev/null: not MicroPython"),
+        (Row(2, port="/dev/zero", board="aaaa"), "/dev/zero: board bbbb01 is there, not aaaa"),
+        (Row(2, board="ffff"), "no board ffff is plugged in (3 other port(s) asked)"),
+        (Row(2, bound="ffff01"), "`roamkey retire --board ffff01` frees the line"),
+    ],
+)
+def test_why_there_is_no_board(row: Row, words: str, plugged: list[Found]) -> None:
+    """What is plugged in isn't said not to be."""
+    plugged += [
+        board("/dev/zero", "bbbb01", "00" * 8),
+        Found(Port("/dev/null"), discovery.SILENT, "not MicroPython"),
+        replace(board("/dev/full", "cccc01", "00" * 8), set_id=None, keystore="damaged"),
+    ]
+    work = Work([row], wish, wait_s=0.05, taken=frozenset({"cccc01"}))
+    (outcome,) = run(None, work)  # type: ignore[arg-type]
+    assert outcome.result == "missing" and words in outcome.error
+
+
+def test_stopped_it_finishes_what_was_begun(
+    plugged: list[Found], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plugged += [board(f"/p{name}", name) for name in ("aaaa", "bbbb", "cccc")]
+    stop = threading.Event()
+
+    def prepare(registry: Registry, wish: Wish, progress: Progress) -> None:
+        progress.note()
+        stop.set()
+        time.sleep(0.3)
+
+    monkeypatch.setattr(batch, "prepare", prepare)
+    begun: list[str] = []
+    rows = [Row(2), Row(3), Row(4), Row(5)]
+    work = Work(
+        *(rows, wish), jobs=1, stop=stop, begun=lambda outcome: begun.append(outcome.board)
+    )
+    outcomes = run(None, work)  # type: ignore[arg-type]
+    assert [(each.board, each.result) for each in outcomes] == [("aaaa", "ok")]
+    assert begun == ["aaaa"]
+
+
+def test_what_an_interrupted_run_did_is_not_done_again(
+    plugged: list[Found], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the flash, nor new keys in the place of old ones; on another board both."""
+    plugged += [board("/p1", "aaaa", "0b" * 8), board("/p2", "bbbb", "0c" * 8)]
+    done: dict[str, Wish] = {}
+    notes: list[Outcome] = []
+
+    def prepare(registry: Registry, wish: Wish, progress: Progress) -> None:
+        done[progress.board] = wish
+        progress.at("install")
+        progress.note()
+
+    monkeypatch.setattr(batch, "prepare", prepare)
+
+    def go(*rows: Row) -> None:
+        run(None, Work(list(rows), wish, replace=True, begun=notes.append))  # type: ignore[arg-type]
+
+    def wish(row: Row) -> Wish:
+        return Wish(Plan(bytes(16), ()), replace=True)
+
+    digest = wish(Row(2)).digest
+    assert digest == wish(Row(3)).digest
+    go(Row(2), Row(3))
+    assert [(each.board, each.step, each.set_id, each.plan) for each in notes] == [
+        ("aaaa", "install", "0b" * 8, digest),
+        ("bbbb", "install", "0c" * 8, digest),
+    ]
+    assert all(each.replace and each.held is None and not each.flashed for each in done.values())
+    # A run later: one has new keys by now, which aren't to be replaced; one was verified.
+    resume = [
+        resumed(Row(2, bound="aaaa"), replace(notes[0], set_id="0a" * 8), digest),
+        resumed(Row(3, bound="bbbb"), replace(notes[1], step="verify"), digest),
+    ]
+    assert resumed(Row(2), notes[0], "another plan") == Row(2)
+    notes.clear()
+    go(*resume)
+    assert done["aaaa"].held == "0a" * 8 and done["aaaa"].replace and done["aaaa"].flashed
+    assert not done["bbbb"].replace
+    assert [(each.step, each.set_id) for each in notes] == [
+        ("install", "0a" * 8),
+        ("verify", "0c" * 8),
+    ]
 
 
 def test_boards_that_appear_later(plugged: list[Found]) -> None:
@@ -192,21 +294,30 @@ def test_a_batch_and_its_failures_again(lab_network, roamkey, tmp_path: Path) ->
             "ok",
         ]
 
-        # Mended, and again: only what wasn't done.
+        # Mended, and again: what was done stays, labels too.
         boards[2].power_cut()
         boards[2].remove_file("/main.py")
         boards[2].power_on()
-        again = (*options, "--only-failed", results)
-        code, out, error = roamkey("batch", fleet, *again)
-        assert code == 3 and "1 of 2 boards not done" in error
-        assert "2001:db8:a::77" in out and "Roof" not in out and "Gone: not plugged in" in out
+        code, out, error = roamkey("batch", fleet, *options)
+        assert code == 3 and "1 of 4 boards not done" in error and "2 of them before" in out
+        assert "2001:db8:a::77" in out and "Gone: no board 0123456789 is plugged in" in out
         assert max(map(len, out.splitlines()[:3])) <= 80
         assert [each.result for each in read_results(results)] == ["ok", "ok", "missing", "ok"]
         assert len(list(labels.iterdir())) == 4
 
-        # Everything again: what is there already stays.
-        before = read_results(results)[0].set_id
+        # Nobody is plugged in any more: nothing is lost. Everything again: the keys stay.
+        known, there = read_results(results), os.environ.pop("ROAMKEY_PORTS")
+        assert roamkey("batch", fleet, *options, "--wait", "0")[0] == 3
+        after = read_results(results)
+        assert [*after[:2], after[3]] == [*known[:2], known[3]] and after[2].result == "missing"
+        assert len(list(labels.iterdir())) == 4
+        os.environ["ROAMKEY_PORTS"] = there
+        boots = boards[1].boots
         roamkey("batch", fleet, *options)
+        assert boards[1].boots == boots
+        roamkey("batch", fleet, *options, "--again")
+        assert boards[1].boots > boots
+        before = known[0].set_id
         assert read_results(results)[0].set_id == before
 
         # With a site nothing has to be said; what a board holds already is told anew.

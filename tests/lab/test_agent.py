@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from support.agents import TIMEOUT_S, Lab, bound_at
 
-from roamkey.board.installer import image_for
+from roamkey.board.built import image_for
 from roamkey.lab.interpreter import micropython
 
 pytestmark = pytest.mark.lab

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from roamkey.board.installer import image_for, install
+from roamkey.board.built import image_for
+from roamkey.board.installer import install
 from roamkey.errors import SystemRefusedError
 from roamkey.lab import installed
 from roamkey.lab.board import VirtualBoard

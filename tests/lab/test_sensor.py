@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mip6 import packets
-from roamkey.board.installer import image_for
+from roamkey.board.built import image_for
 from roamkey.lab.board import VirtualBoard
 from roamkey.lab.network import Network
 from roamkey.lab.scene import Scene

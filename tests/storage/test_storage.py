@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from support.storage import prepare, start
 
-from roamkey.board.installer import image_for
+from roamkey.board.built import image_for
 
 PROJECT = Path(__file__).parents[2]
 

@@ -1,5 +1,5 @@
 """What a technician does to a board besides keys: Wi-Fi networks, clock, log, seal, application,
-and the check of the path to a correspondent.
+the check of the path to a correspondent, and what is installed.
 
 The console's methods of these names. Whatever depends on the platform comes in with `platform`
 (maintenance/facts.py: `random`, `clock`, `set_clock`) and `networks` (maintenance/networklist.py):
@@ -58,6 +58,7 @@ class Upkeep:
             "unseal": self._open,
             "app": self._application,
             "path": self._check_path,
+            "files": self._tell_files,
         }
 
     @property
@@ -185,6 +186,18 @@ class Upkeep:
         except OSError as error:
             raise Refusal(STORAGE_FAILED, "not kept: %s" % error) from None
         return {"application": application.status}
+
+    def _tell_files(self, params: object) -> "dict[str, Any]":
+        """A load point."""
+        skip = jsonrpc.some_params(params, "skip")[0]
+        if skip is not None and (type(skip) is not int or skip < 0):
+            raise Refusal(INVALID_PARAMS, "skip is a number of files")
+        from ..maintenance.sums import tell
+
+        try:
+            return tell(skip or 0)
+        except (OSError, ValueError) as error:
+            raise Refusal(REFUSED, "a file can't be read: %s" % error) from None
 
     def _check_path(self, params: object) -> "dict[str, Any]":
         """A load point."""

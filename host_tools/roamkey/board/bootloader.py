@@ -18,6 +18,7 @@ _INFO = "INFO_UF2.TXT"
 _INFO_OCTETS_MAX = 4096
 _FAT = ("vfat", "msdos", "exfat")
 _MOUNTS = Path("/proc/mounts")
+_LABELS = Path("/dev/disk/by-label")
 _CHUNK = 1 << 16
 _PAUSE_S = 0.2
 
@@ -42,6 +43,18 @@ def volumes() -> list[Volume]:
                 with contextlib.suppress(BadInputError):
                     found.append(volume(Path(where)))
     return found
+
+
+def unmounted() -> str:
+    """What to do about a bootloader's drive that is there and not mounted; "" without one."""
+    for label in ("RPI-RP2", "RP2350"):
+        device = _LABELS / label
+        if device.exists():
+            return (
+                f"the bootloader's drive {label} isn't mounted: run "
+                f"`udisksctl mount -b {device}`, and this again"
+            )
+    return ""
 
 
 def volume(path: Path) -> Volume:

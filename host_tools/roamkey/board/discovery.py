@@ -1,51 +1,27 @@
-"""What is plugged in: the serial ports of this machine, and the board behind each.
-
-Ports are the USB ones that the operating system knows, and those that `ROAMKEY_PORTS` names: paths
-separated by colons, each a port or a folder of ports (or of links to them), such as a virtual
-board's or one of a UART that isn't on USB; and the board of a playground that is up.
+"""What is plugged in: the board behind each of this machine's serial ports (ports.py).
 
 A port's name says nothing that lasts: it changes with the socket and the order of plugging in. So
 a board is named by its unique id, which its agent tells, and MicroPython's REPL too.
 """
 
-import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
-from serial.tools import list_ports
-
-from roamkey import playground
+from roamkey.board.opening import PortError
+from roamkey.board.ports import PORTS_VARIABLE, Port, Usb, listed, ports
 from roamkey.board.repl import Repl
 from roamkey.board.serial_client import Identity, SerialClient
 from roamkey.errors import BadInputError, BoardError, RefusedError
 
-PORTS_VARIABLE = "ROAMKEY_PORTS"
+__all__ = ["Found", "Port", "Usb", "find", "look", "look_at_all", "only", "ports"]
+
 ASK_S = 2.0  # for an agent's answer; one that is booting may miss it
 _ID_DIGITS_MIN = 4  # of a unique id's beginning that stands for it
 _PARALLEL = 32
 
 #: What a port turned out to be.
 AGENT, REPL, SILENT, UNREACHABLE = "agent", "repl", "silent", "unreachable"
-
-
-@dataclass(frozen=True)
-class Usb:
-    """How a device presents itself on USB: vendor and product (16 bits each), texts or None."""
-
-    vendor: int
-    product: int
-    serial_number: str | None
-    name: str | None
-
-
-@dataclass(frozen=True)
-class Port:
-    """A serial port by its path; `usb` is None where it isn't one of USB."""
-
-    path: str
-    usb: Usb | None = None
 
 
 @dataclass(frozen=True)
@@ -74,18 +50,6 @@ class Found:
         return None if self.keystore is None else self.set_id is not None
 
 
-def ports() -> list[Port]:
-    """The ports of this machine, in the order of their paths; those named twice once."""
-    found = {}
-    for info in list_ports.comports():
-        if info.vid is not None:
-            usb = Usb(info.vid, info.pid or 0, info.serial_number, info.product)
-            found[os.path.realpath(info.device)] = Port(info.device, usb)
-    for path in _named():
-        found.setdefault(os.path.realpath(path), Port(str(path)))
-    return sorted(found.values(), key=lambda port: port.path)
-
-
 def look(port: Port, ask_s: float = ASK_S) -> Found:
     """Ask what is behind a port. Nothing that runs there is disturbed; a prompt is used."""
     try:
@@ -95,8 +59,23 @@ def look(port: Port, ask_s: float = ASK_S) -> Found:
             except BoardError as error:
                 if not client.at_repl:
                     return Found(port, SILENT, _reason(port, error))
+    except PortError as error:
+        return Found(port, UNREACHABLE, error.brief)
     except BoardError as error:
         return Found(port, UNREACHABLE, _reason(port, error))
+    return _ask_repl(port)
+
+
+def interrupt_all(candidates: Sequence[Port]) -> list[Found]:
+    """Ask these ports at the REPL, which ends whatever runs there: for boards that were left amid
+    an installation, where nothing but Ctrl-C is heard any more."""
+    if not candidates:
+        return []
+    with ThreadPoolExecutor(min(_PARALLEL, len(candidates))) as pool:
+        return list(pool.map(_ask_repl, candidates))
+
+
+def _ask_repl(port: Port) -> Found:
     try:
         with Repl(port.path) as repl:
             facts = repl.facts()
@@ -136,14 +115,49 @@ def find(board: str, candidates: Sequence[Port] | None = None) -> Found:
     chosen = ports() if candidates is None else candidates
     # Most chips give their id as USB's serial number: then the others needn't be asked.
     likely = [p for p in chosen if p.usb and (p.usb.serial_number or "").lower() == wanted]
+    seen: list[Found] = []
     for some in (likely, chosen):
-        fits = [found for found in look_at_all(some) if (found.board or "").startswith(wanted)]
+        seen = look_at_all(some)
+        fits = [found for found in seen if (found.board or "").startswith(wanted)]
         fits = [found for found in fits if found.board == wanted] or fits
         if len({found.board for found in fits}) > 1:
             raise RefusedError(f"{board}: {len(fits)} boards have ids that begin so")
         if fits:
             return fits[0]
-    raise BoardError(f"no board {board} is plugged in ({len(chosen)} port(s) asked)")
+    there = f"; there is {_named(found)}" if (found := _boards(seen)) else ""
+    raise BoardError(f"no board {board} is plugged in ({len(chosen)} port(s) asked){there}")
+
+
+class SeveralError(BadInputError):
+    """More than one board is plugged in, and none was named."""
+
+
+def only() -> str:
+    """The port of the only board that is plugged in. Raises BoardError for none, SeveralError."""
+    there = ports()
+    if not there:
+        raise BoardError(
+            "no board is plugged in: no serial port on USB (a cable for charging alone makes "
+            f"none), and {PORTS_VARIABLE} names none"
+        )
+    if len(there) == 1:
+        return there[0].path
+    found = _boards(look_at_all(there))
+    if len(found) > 1:
+        raise SeveralError(
+            f"{len(found)} boards are plugged in: name one by --board or --port: {_named(found)}"
+        )
+    if not found:
+        raise BoardError(f"no board answers on any port: name it by --port: {listed(there)}")
+    return found[0].port.path
+
+
+def _boards(found: Iterable[Found]) -> list[Found]:
+    return [each for each in found if each.board]
+
+
+def _named(found: Sequence[Found]) -> str:
+    return ", ".join(f"{each.board} on {each.port.path}" for each in found)
 
 
 def _of_agent(port: Port, identity: Identity) -> Found:
@@ -158,20 +172,6 @@ def _of_agent(port: Port, identity: Identity) -> Found:
         keystore=identity.keystore,
         set_id=identity.set_id,
     )
-
-
-def _named() -> list[Path]:
-    """The ports that the environment names, and those of a playground that is up."""
-    named = []
-    for word in os.environ.get(PORTS_VARIABLE, "").split(os.pathsep):
-        path = Path(word)
-        if word and path.is_dir():
-            named += sorted(path.iterdir())
-        elif word:
-            named.append(path)
-    if playground.is_up() and playground.ports().is_dir():
-        named += [link.resolve() for link in sorted(playground.ports().iterdir())]
-    return named
 
 
 def _reason(port: Port, error: BoardError) -> str:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from mip6 import __version__
-from roamkey.board import installer
+from roamkey.board import built
+from roamkey.board.agent import refuse_sealed
 from roamkey.board.repl import Facts, Repl
 from roamkey.board.serial_client import SerialClient
 from roamkey.build import fits
@@ -155,7 +156,7 @@ class Examination:
 def examine(port: str) -> Examination:
     """Ask the board at `port`; a running agent is started again. Raises BoardError, and
     RefusedError for a sealed board."""
-    said = _said(port) if installer.refuse_sealed(port) else {}
+    said = _said(port) if refuse_sealed(port) else {}
     with Repl(port) as repl:
         try:
             facts = repl.facts()
@@ -163,13 +164,13 @@ def examine(port: str) -> Examination:
         finally:
             repl.restart()
     try:
-        checks = (*_checks(facts, answer), *_home_agent(said))
+        checks = (*_checks(facts, answer, said), *_home_agent(said))
     except (KeyError, TypeError, ValueError):
         raise BoardError(f"{port}: the board's answer makes no sense") from None
     return Examination(port, facts.board, facts.platform, facts.machine, facts.micropython, checks)
 
 
-def _checks(facts: Facts, answer: dict[str, Any]) -> Iterator[Check]:
+def _checks(facts: Facts, answer: dict[str, Any], said: dict[str, Any]) -> Iterator[Check]:
     yield _version(facts)
     yield _bytecode(facts)
     missing = answer["missing"]
@@ -197,10 +198,7 @@ def _checks(facts: Facts, answer: dict[str, Any]) -> Iterator[Check]:
         f"the agent needs {_RAM_OCTETS // 1024} KB: see what boot.py loads, or freeze the agent",
     )
     yield _agent(answer)
-    found = "there" if answer["keys"] else "none"
-    yield Check(
-        "keys", *((OK, found, "") if answer["keys"] else (ADVICE, found, "roamkey provision"))
-    )
+    yield _keys(answer, said.get("keystore") or {})
     if answer["boot"]:
         wrong = "no board with one is sealed; roamkey install removes MicroPython's"
         yield Check("boot.py", ADVICE, "there", wrong)
@@ -261,7 +259,7 @@ def _files(answer: dict[str, Any]) -> Check:
 
 
 def _space(facts: Facts, answer: dict[str, Any]) -> Check:
-    image = installer.image_for(facts.platform, facts.mpy)
+    image = built.image_for(facts.platform, facts.mpy)
     block = max(1, int(answer["block"]))
     needed = sum(-(-len(octets) // block) * block for octets in image.files.values())
     enough = int(answer["free"]) >= needed + _SPARE_OCTETS
@@ -277,6 +275,29 @@ def _agent(answer: dict[str, Any]) -> Check:
     if agent != __version__:
         return Check("agent", ADVICE, f"{agent}, here is {__version__}", "roamkey install")
     return Check("agent", OK, str(agent))
+
+
+def _keys(answer: dict[str, Any], keystore: dict[str, Any]) -> Check:
+    """Whether there are keys that can be used, as far as the agent that ran has said."""
+    if not answer["keys"]:
+        return Check("keys", ADVICE, "none", "roamkey provision")
+    state = keystore.get("status", "ready")
+    if state != "ready":
+        found = str(keystore.get("text") or state)
+        return Check("keys", LACKS, found, "roamkey provision --replace")
+    used: dict[int, list[str]] = {}
+    for peer in keystore.get("peers") or ():
+        percent = (peer.get("key") or {}).get("warning")
+        if percent:
+            used.setdefault(int(percent), []).append(str(peer["correspondent"]))
+    if 100 in used:
+        found = f"no uses left for {', '.join(used[100])}: it is told of no move"
+        return Check("keys", LACKS, found, "roamkey rekey")
+    if used:
+        worst = max(used)
+        found = f"{worst} % of the last key for {', '.join(used[worst])} is used"
+        return Check("keys", ADVICE, found, "roamkey rekey")
+    return Check("keys", OK, "there")
 
 
 def _said(port: str) -> dict[str, Any]:

@@ -9,11 +9,12 @@ from typing import Any
 import serial
 
 from roamkey.board.images import Firmware
-from roamkey.board.serial_client import reason
+from roamkey.board.opening import refusal
 from roamkey.errors import BoardError, RefusedError, SystemRefusedError
 
 BAUD = 460_800
 _ATTEMPTS = 4
+_HOLD = "; hold BOOT, press EN (reset) once, let go of BOOT, and run this again"
 
 Progress = Callable[[str, int, int], None]  # step, octets done, octets in all
 
@@ -51,7 +52,8 @@ def flash(port: str, firmware: Firmware, *, erase: bool, progress: Progress) -> 
         esptool.reset_chip(chip, "hard-reset")
         return board
     except (esptool.FatalError, OSError) as error:  # SerialException is an OSError
-        raise BoardError(f"{port}: {_line(error)}") from None
+        hint = "" if chip is not None else _HOLD
+        raise BoardError(f"{port}: {_line(error).rstrip('.')}{hint}") from None
     finally:
         _listener.progress = None
         if chip is not None:
@@ -101,7 +103,7 @@ def _try_port(port: str) -> None:
     try:
         serial.serial_for_url(port, exclusive=True).close()
     except (OSError, ValueError) as error:
-        raise BoardError(f"{port}: {reason(error)}") from None
+        raise refusal(port, error) from None
 
 
 class _Listener(threading.local):

@@ -61,7 +61,10 @@ def flash(
     report = progress or (lambda step, done, total: None)
     if firmware.kind == "esp":
         if port is None:
-            raise BadInputError(f"{firmware.path}: an ESP32 is flashed over its port: give --port")
+            raise BoardError(
+                f"{firmware.path} is for an ESP32, and none is plugged in: plug it in; where it "
+                "isn't found then, hold BOOT meanwhile"
+            )
         from roamkey.board import esp32
 
         _refuse_other_model(_facts(port), firmware, force)
@@ -178,7 +181,13 @@ def _await_volume(drive: Path, wait_s: float) -> bootloader.Volume:
 
 
 def _only(drives: list[bootloader.Volume]) -> bootloader.Volume:
-    if len(drives) != 1:
+    if not drives:
+        raise BoardError(
+            bootloader.unmounted()
+            or "no board waits for firmware: hold BOOTSEL on the Pico while you plug it in, and "
+            "run this again (or name one that runs MicroPython by --port)"
+        )
+    if len(drives) > 1:
         raise BadInputError(
             f"{len(drives)} bootloaders' drives are mounted: name the board by --port or --board, "
             "or the drive by --volume"

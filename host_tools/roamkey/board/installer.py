@@ -11,55 +11,27 @@ A firmware may hold an agent of its own (boards/RPI_PICO_W). A copy in flash goe
 is made only where the versions differ, and switched off where the firmware's is the one wanted.
 """
 
-import hashlib
-import tempfile
-import threading
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
-from pathlib import Path
 
 from mip6 import __version__
-from roamkey.board import discovery
+from roamkey.board.agent import LOOK_S, await_agent, identify_open, refuse_sealed
+from roamkey.board.built import Image, bytecode, image_for, main_for, sum_of
+from roamkey.board.mains import is_ours
 from roamkey.board.patience import patient
 from roamkey.board.repl import Facts, Frozen, Repl
 from roamkey.board.serial_client import Identity, SerialClient
 from roamkey.board.slots import SLOTS, Flash, Survey, is_ports_boot
-from roamkey.build import compile_board_files, files_for, fits, lines, units
+from roamkey.board.unchanged import Held, held
+from roamkey.build import kept
 from roamkey.errors import BoardError, RefusedError
 
 ANSWER_S = patient(30.0)  # for an agent to come up after a restart
 _FROZEN = "frozen"  # the form of an agent in the firmware
 _NOTHING = (0, 0, 0, 0)  # files sent, copied, kept, octets sent
-_LIB = "/lib/"
-_MAIN = "/main.py"
-_OURS = "mip6"  # what our /main.py imports, in whichever version
 _BLOCKS_SPARE = 8  # littlefs needs some for folders and rewrites
-_PAUSE_S = 0.2
-_ASK_S = patient(3.0)
-_LOOK_S = patient(1.0)
-
-_making = threading.Lock()
 
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class Image:
-    """What a board is to hold. `files`: path below the slot to octets; `main`: /main.py.
-
-    `form`: "mpy" (bytecode) or "py" (source).
-    """
-
-    form: str
-    files: Mapping[str, bytes]
-    main: bytes
-
-    @property
-    def sums(self) -> dict[str, str]:
-        """The SHA-256 of each file, hexadecimal."""
-        return {path: hashlib.sha256(octets).hexdigest() for path, octets in self.files.items()}
 
 
 @dataclass(frozen=True)
@@ -70,7 +42,7 @@ class Installed:
     `form`: as of an `Image`; "frozen" for the one in the firmware, "" after a rollback to a slot.
     `previous`: the agent version that a rollback would bring back, None without one. `frozen`: the
     version of the agent in the firmware, None without one. `boot`: the board's /boot.py, "none",
-    "removed" or "kept".
+    "removed" or "kept". `restarted`: whether the board was.
     """
 
     port: str
@@ -86,21 +58,12 @@ class Installed:
     previous: str | None
     frozen: str | None = None
     boot: str = "none"
+    restarted: bool = True
 
     @property
     def changed(self) -> bool:
         """Whether anything was written."""
         return bool(self.sent or self.copied)
-
-
-def image_for(platform: str, mpy: int) -> Image:
-    """The agent for a board with this `sys.platform` and `sys.implementation._mpy`.
-
-    Bytecode where the board loads what this host's mpy-cross makes, else source. Made once in a
-    run for all boards alike; any thread may ask.
-    """
-    with _making:
-        return _source(platform) if not fits(mpy) else _bytecode(platform)
 
 
 def install(
@@ -123,7 +86,9 @@ def install(
     board afresh whose machine.reset() doesn't, an emulated Pico W. Raises BoardError, and
     RefusedError where the board is sealed or has a program of its own.
     """
-    refuse_sealed(port)
+    done = _unchanged(port, image, copy, app)
+    if done is not None:
+        return done
     target: str | None = None
     with Repl(port) as repl:
         facts, frozen = repl.facts(), repl.frozen()
@@ -140,7 +105,7 @@ def install(
                 if not (frozen and frozen.boots):
                     _refuse_strange_main(survey, replace_main)
                 target, counts = _fill(flash, survey, wanted, progress)
-                if not (frozen and frozen.boots) and survey.main != wanted.main.decode():
+                if not (frozen and frozen.boots) and survey.main != sum_of(wanted.main):
                     flash.write_main(wanted.main)
             if is_ports_boot(survey.boot):
                 flash.remove_boot()
@@ -153,6 +118,56 @@ def install(
     where, identity = _await_new(port, facts, frozen, survey.pointer, target, answer_s)
     done = _installed(where, facts, frozen, identity, form, survey, target, counts)
     return replace(done, boot="removed") if is_ports_boot(survey.boot) else done
+
+
+def _unchanged(port: str, image: Image | None, copy: bool, app: bytes | None) -> Installed | None:
+    """What there is where that is all that is wanted, and runs: nothing is started again. None
+    where the board has to be looked at. Raises as `install`."""
+    with SerialClient(port, answer_s=LOOK_S) as client:
+        identity = identify_open(client)
+        told = None if identity is None else held(client, identity)
+    if told is None or told.has_ports_boot or (app is not None and told.app != sum_of(app)):
+        return None
+    if told.frozen and not told.slot:
+        same = image is None and not copy and told.identity.agent == __version__
+        return _found(port, told, _FROZEN, 0) if same else None
+    sums = _wanted_sums(told, image)
+    if not told.slot or sums is None or dict(told.sums) != sums:
+        return None
+    return _found(port, told, "mpy", len(sums)) if told.agents.get(told.slot) else None
+
+
+def _wanted_sums(told: Held, image: Image | None) -> dict[str, str] | None:
+    """The sums of what is to be there, None where that is something else for sure."""
+    main = main_for(told.identity.platform) if image is None else image.main
+    if told.main != sum_of(main) or any(path.endswith(".py") for path in told.sums):
+        return None
+    if image is not None:
+        return image.sums
+    if told.identity.agent != __version__:
+        return None
+    return kept.sums(told.identity.platform) or bytecode(told.identity.platform).sums
+
+
+def _found(port: str, told: Held, form: str, files: int) -> Installed:
+    """An installation that had nothing to do."""
+    other = next((slot for slot in SLOTS if slot != told.slot and slot in told.agents), "")
+    return Installed(
+        port=port,
+        board=told.identity.board,
+        micropython=told.identity.micropython,
+        agent=told.identity.agent,
+        form=form,
+        slot=told.slot,
+        sent=0,
+        copied=0,
+        kept=files,
+        octets=0,
+        previous=told.agents.get(other),
+        frozen=told.identity.agent if form == _FROZEN else None,
+        boot="none" if told.boot is None else "kept",
+        restarted=False,
+    )
 
 
 def roll_back(
@@ -211,58 +226,8 @@ def remove(
     return _installed(where, facts, frozen, identity, _FROZEN, survey, None, _NOTHING)
 
 
-def await_agent(
-    port: str, board: str | None, answer_s: float, *, other: bool = True
-) -> tuple[str, Identity]:
-    """The board's identity once its agent answers, and the port where it then is.
-
-    A board that starts afresh may come back under another name of a port: with `other` it is
-    looked for by its id. Raises BoardError if no answer comes in `answer_s` seconds.
-    """
-    end = time.monotonic() + answer_s
-    failure = BoardError(f"{port}: no answer")
-    while True:
-        try:
-            with SerialClient(port, answer_s=min(answer_s, _ASK_S)) as client:
-                identity = client.identify()
-            if board in (None, identity.board):
-                return port, identity
-            failure = BoardError(f"{port}: another board is there now: {identity.board}")
-        except BoardError as error:
-            failure = error
-            if "REPL prompt" in str(error):  # nothing will start by itself
-                raise
-        if time.monotonic() >= end:
-            raise failure
-        time.sleep(_PAUSE_S)
-        if other and board is not None and not Path(port).exists():
-            port = _elsewhere(port, board)
-
-
-def _elsewhere(port: str, board: str) -> str:
-    try:
-        return discovery.find(board).port.path
-    except (BoardError, RefusedError):
-        return port
-
-
-def refuse_sealed(port: str) -> bool:
-    """Ask first: a sealed board gives no REPL, and one would wait for it in vain. Whether an agent
-    answered."""
-    with SerialClient(port, answer_s=_LOOK_S) as client:
-        try:
-            sealed = client.identify().sealed
-        except (BoardError, RefusedError):
-            return False
-    if sealed:
-        raise RefusedError(f"{port}: the board is sealed: unseal it first")
-    return True
-
-
 def _refuse_strange_main(survey: Survey, replace_main: bool) -> None:
-    if survey.main is not None and _OURS not in survey.main and survey.main.strip():
-        if replace_main:
-            return
+    if not is_ours(survey) and not replace_main:
         raise RefusedError(
             "the board has a /main.py of its own: --replace-main overwrites it "
             "(an application belongs in /app.py)"
@@ -285,14 +250,14 @@ def _fill(
     sent = [path for path in sums if path not in kept and path not in copied]
     flash.forget(target)
     flash.remove(target, [path for path in there if path not in kept])
-    _refuse_full(flash.survey(), wanted, [*copied, *sent])
+    _refuse_full(flash.survey(), wanted, [*copied, *sent], _stays(survey))
     flash.make_folders(target, [*copied, *sent])
     if copied:
         flash.copy(copied, str(active), target)
     octets = _send(flash, target, {path: wanted.files[path] for path in sent}, progress)
     if dict(flash.survey().slots[target].files) != sums:
-        raise BoardError("the board's flash doesn't hold what was written: the old agent stays")
-    flash.seal(target, __version__, sums)
+        raise BoardError(f"the board's flash doesn't hold what was written{_stays(survey)}")
+    flash.seal(target, __version__, sums, wanted.main)
     flash.switch(target)
     return target, (len(sent), len(copied), len(kept), octets)
 
@@ -307,7 +272,12 @@ def _send(flash: Flash, target: str, files: Mapping[str, bytes], progress: Progr
     return total
 
 
-def _refuse_full(survey: Survey, wanted: Image, paths: list[str]) -> None:
+def _stays(before: Survey) -> str:
+    """What is said of the agent that was there, of a bare board nothing."""
+    return "" if before.pointer is None else "; the old agent stays"
+
+
+def _refuse_full(survey: Survey, wanted: Image, paths: list[str], stays: str) -> None:
     """Raise BoardError where what is to be written doesn't fit; blocks are as littlefs's."""
     if not paths:
         return
@@ -315,7 +285,7 @@ def _refuse_full(survey: Survey, wanted: Image, paths: list[str]) -> None:
     if blocks * survey.block > survey.free:
         raise BoardError(
             f"the board's flash is too full: {blocks * survey.block // 1024} KB needed, "
-            f"{survey.free // 1024} KB free; the old agent stays"
+            f"{survey.free // 1024} KB free{stays}"
         )
 
 
@@ -384,22 +354,3 @@ def _earlier(survey: Survey, running: str | None) -> str | None:
 
 def _other(slot: str | None) -> str:
     return "b" if slot == "a" else "a"
-
-
-@cache
-def _source(platform: str) -> Image:
-    return _image("py", files_for(platform))
-
-
-@cache
-def _bytecode(platform: str) -> Image:
-    lines.remember(units(platform))
-    with tempfile.TemporaryDirectory() as folder:
-        return _image("mpy", compile_board_files(Path(folder), platform))
-
-
-def _image(form: str, files: Mapping[str, Path]) -> Image:
-    below = {path.removeprefix(_LIB): file for path, file in files.items() if path != _MAIN}
-    return Image(
-        form, {path: file.read_bytes() for path, file in below.items()}, files[_MAIN].read_bytes()
-    )

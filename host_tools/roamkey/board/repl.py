@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
-import serial
 from mpremote.transport import TransportError
 from mpremote.transport_serial import SerialTransport
 
+from roamkey import notice
+from roamkey.board import hearing
+from roamkey.board.opening import BAUD, PortError, open_port
 from roamkey.board.patience import patient
-from roamkey.board.serial_client import BAUD, reason
 from roamkey.errors import BoardError
 
 ENTER_S = patient(
@@ -95,7 +96,14 @@ class BoardProgramError(BoardError):
 
 
 class _Transport(SerialTransport):  # type: ignore[misc]
-    """mpremote's transport, which enters the raw REPL with patience and prints nothing."""
+    """mpremote's transport, which enters the raw REPL with patience and prints nothing.
+
+    `other`: what was heard while the prompt was waited for, the latest of it.
+    """
+
+    def __init__(self, port: str, baud: int, timeout: float) -> None:
+        super().__init__(port, baud, timeout=timeout)
+        self.other = bytearray()
 
     def enter_raw_repl(self, soft_reset: bool = False, timeout_overall: float = ENTER_S) -> None:
         end = time.monotonic() + timeout_overall
@@ -107,6 +115,9 @@ class _Transport(SerialTransport):  # type: ignore[misc]
             self.serial.write(_CTRL_A)
             asked += 1
             if not self._heard(_RAW, min(end, time.monotonic() + _INTERRUPTS_EACH_S)):
+                voice = hearing.recognize(bytes(self.other))
+                if voice is not None and voice.certain:
+                    break
                 continue
             if asked > 1:  # a slow board may yet answer what it was asked before
                 while self._heard(_RAW, time.monotonic() + _SETTLING_S):
@@ -144,6 +155,8 @@ class _Transport(SerialTransport):  # type: ignore[misc]
                 data += self.serial.read(1)
                 if data.endswith(ending):
                     return True
+                self.other += data[-1:]
+                del self.other[: -hearing.HEARD_OCTETS_MAX]
             else:
                 time.sleep(0.01)
         return False
@@ -163,9 +176,11 @@ class Repl:
         try:
             self._transport = _Transport(self.port, BAUD, timeout=_READ_S)
         except (TransportError, OSError, ValueError):
-            raise BoardError(f"{self.port}: {_why(self.port)}") from None
+            open_port(self.port).close()  # says why; mpremote doesn't
+            raise PortError(self.port, "can't be opened") from None
         try:
-            self._guarded(lambda t: t.enter_raw_repl(timeout_overall=self._enter_s))
+            with notice.waiting(f"asking for the prompt of the board at {self.port}"):
+                self._guarded(lambda t: t.enter_raw_repl(timeout_overall=self._enter_s))
         except BaseException:
             self._close()
             raise
@@ -265,9 +280,14 @@ class Repl:
             self._lost = lost
             return result
         except TransportError as error:
+            said = "" if transport.in_raw_repl else hearing.describe(bytes(transport.other))
             raise BoardError(
-                f"{self.port}: the board gives no REPL ({error}): no MicroPython, a sealed board, "
-                "or a program that doesn't let itself be interrupted"
+                f"{self.port}: the board gives no REPL ({error}): "
+                + (
+                    said
+                    or "no MicroPython, a sealed board, or a program that doesn't let itself "
+                    "be interrupted"
+                )
             ) from None
         except OSError:  # SerialException is one
             raise BoardError(f"{self.port}: the board went away") from None
@@ -284,12 +304,3 @@ class Repl:
             with contextlib.suppress(OSError):
                 self._transport.close()
             self._transport = None
-
-
-def _why(port: str) -> str:
-    """Why a port can't be opened: mpremote doesn't say."""
-    try:
-        serial.Serial(port, BAUD, exclusive=True).close()
-    except (OSError, ValueError) as error:
-        return reason(error)
-    return "can't be opened"

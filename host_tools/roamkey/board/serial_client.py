@@ -1,14 +1,12 @@
 """The host's end of a board's console: one request at a time over a serial port.
 
-Frames come from `mip6.console.framing`, the file that the board reads them with. Every request is
-covered by a CRC, long ones go in acknowledged pieces. What isn't a covered answer to the request
-at hand (noise, a late answer, prints of a program, our own lines on a cable that echoes) is
-skipped: an answer has a result or an error, and no method. A piece of a key is sent only
-after the board has acknowledged the piece before it, which a REPL wouldn't.
+Every request is covered by a CRC, long ones go in acknowledged pieces. What isn't a covered answer
+to the request at hand (noise, a late answer, prints of a program, our own lines on a cable that
+echoes) is skipped: an answer has a result or an error, and no method. A piece of a key is sent
+only after the board has acknowledged the piece before it, which a REPL wouldn't.
 """
 
 import contextlib
-import errno
 import itertools
 import json
 import time
@@ -21,19 +19,18 @@ import serial
 
 from mip6 import terminal
 from mip6.console import framing
+from roamkey import notice
+from roamkey.board.line import Line
 from roamkey.board.patience import patient
 from roamkey.errors import BoardError, RefusedError
 
-BAUD = 115_200
 ANSWER_S = patient(5.0)  # for requests that write nothing
 STORE_S = patient(15.0)  # where keys are written: erasing flash takes its time
 ERASE_S = patient(180.0)  # where all free flash is erased
-_LOOK_S = 0.05  # how long to wait for an octet before looking at the clock
 _QUIET_S = 0.1
 _FIRST_WAIT_S = patient(0.3)
 _TRIES = 5
-_INPUT_OCTETS_MAX = 1 << 16  # more than this without a line's end is noise
-_REPL_PROMPT = b">>> "
+_NUDGE_AT = 2  # the try before which a raw REPL that somebody left is asked for
 _PARSE_ERROR = -32700
 _IDENTITY = ("board", "platform", "micropython", "agent", "keystore", "set_id")
 
@@ -87,10 +84,7 @@ class SerialClient:
         self._answer_s = answer_s
         self._store_s = store_s
         self._ids = itertools.count(1)
-        self._input = bytearray()
-        self._repl = self._heard = self._echo = False
-        self._sent = b""
-        self._serial = _open(port)
+        self._line = Line(port)
 
     def __enter__(self) -> "SerialClient":
         return self
@@ -104,17 +98,13 @@ class SerialClient:
         self.close()
 
     def close(self) -> None:
-        """Close the port without resetting an ESP32: RTS falls first, then DTR."""
-        with contextlib.suppress(OSError):  # a pty has neither
-            self._serial.rts = False
-            self._serial.dtr = False
-        with contextlib.suppress(OSError):
-            self._serial.close()
+        """Close the port without resetting an ESP32."""
+        self._line.close()
 
     @property
     def at_repl(self) -> bool:
         """Whether the last request met MicroPython's prompt."""
-        return self._repl
+        return self._line.prompt
 
     def identify(self) -> Identity:
         """Ask the board who it is; also brings both ends into step after noise."""
@@ -180,9 +170,11 @@ class SerialClient:
     ) -> Any:
         """The result of one request. `again`: asking twice does no harm, so that silence may be
         answered by asking again."""
-        self.delivered = self._repl = self._heard = self._echo = False
+        self.delivered = False
+        self._line.begin()
         try:
-            return self._request(method, params, again, answer_s or self._answer_s)
+            with notice.waiting(f"asking the board at {self.port}"):
+                return self._request(method, params, again, answer_s or self._answer_s)
         except serial.SerialTimeoutException:
             raise BoardError(f"{self.port}: the board takes no input") from None
         except OSError:  # SerialException is one
@@ -203,8 +195,10 @@ class SerialClient:
             self._send_piece(piece, framing.acknowledgement(number))
         end = time.monotonic() + answer_s
         for attempt in range(_TRIES):
+            if again and attempt == _NUDGE_AT:
+                self._line.nudge()
             self.delivered = True
-            self._write(last)
+            self._line.write(last)
             wait = max(0.0, end - time.monotonic())
             if again and attempt < _TRIES - 1:  # soon at first: a board that boots is deaf
                 wait = min(wait, _FIRST_WAIT_S * 2**attempt)
@@ -213,21 +207,20 @@ class SerialClient:
             except _Damaged:
                 continue
             except TimeoutError:
-                if not again or (self._repl and not self._heard):
+                if self._line.leave_raw_repl():
+                    self._line.begin()
+                    return self._request(method, params, again, max(answer_s, ANSWER_S))
+                if not again or (self.at_repl and not self._line.heard):
                     break
-        raise BoardError(f"{self.port}: {self._silence()}")
+        raise self._line.silence()
 
     def _send_piece(self, piece: bytes, acknowledgement: bytes) -> None:
         for _ in range(_TRIES):
-            self._write(piece)
+            self._line.write(piece)
             with contextlib.suppress(_Damaged, TimeoutError):
                 self._await(lambda text: text == acknowledgement or None, self._answer_s / _TRIES)
                 return
-        raise BoardError(f"{self.port}: {self._silence()}")
-
-    def _write(self, line: bytes) -> None:
-        self._sent = line
-        self._serial.write(b"\n" + line + b"\n")  # the first ends noise in the board's buffer
+        raise self._line.silence()
 
     def _answer(self, identifier: int, wait: float) -> Any:
         """The result for `identifier`; raises TimeoutError, _Damaged, ConsoleRefusedError."""
@@ -254,7 +247,7 @@ class SerialClient:
         damaged = False
         while True:
             try:
-                text = self._line(time.monotonic() + _QUIET_S if damaged else end)
+                text = self._line.next(time.monotonic() + _QUIET_S if damaged else end)
             except TimeoutError:
                 if damaged:
                     raise _Damaged from None
@@ -265,71 +258,6 @@ class SerialClient:
             found = wanted(text)
             if found is not None:
                 return found
-
-    def _line(self, end: float) -> bytes:
-        """The text of the next covered line before `end`; raises TimeoutError."""
-        while True:
-            at = self._input.find(b"\n")
-            if at < 0:
-                self._read(end)
-                continue
-            line = bytes(self._input[:at]).rstrip(b"\r")
-            del self._input[: at + 1]
-            text: bytes
-            try:
-                text, covered = framing.uncover(line)
-            except framing.BadLine:
-                continue
-            if not covered:
-                continue
-            if line == self._sent:  # RS-485 and radio modems hear what they send
-                self._echo = True
-                continue
-            self._heard = True
-            return text
-
-    def _read(self, end: float) -> None:
-        if time.monotonic() >= end:
-            raise TimeoutError
-        self._input += self._serial.read(1)
-        self._input += self._serial.read(self._serial.in_waiting)
-        self._repl = self._repl or _REPL_PROMPT in self._input
-        if len(self._input) > _INPUT_OCTETS_MAX:
-            self._input.clear()
-
-    def _silence(self) -> str:
-        """Why there was no answer, as far as the line tells."""
-        if self._repl:
-            return (
-                "the board sits at a REPL prompt, its agent isn't running: "
-                "reset it (Ctrl-D at the prompt)"
-            )
-        if self._echo and not self._heard:
-            return "the line echoes, and nothing else answers: no board, no power, or no agent"
-        if self._heard:
-            return "the board stopped answering"
-        return "no answer: no board, no power, or no agent on it"
-
-
-def _open(port: str) -> serial.Serial:
-    try:
-        return serial.Serial(port, BAUD, timeout=_LOOK_S, write_timeout=2.0, exclusive=True)
-    except (OSError, ValueError) as error:
-        raise BoardError(f"{port}: {reason(error)}") from None
-
-
-def reason(error: Exception) -> str:
-    """Why a port can't be opened, in a few words."""
-    number = getattr(error, "errno", None)
-    if number == errno.ENOENT:
-        return "no such port"
-    if number in (errno.EAGAIN, errno.EBUSY):
-        return "busy: another program has it open"
-    if number == errno.EACCES:
-        return "permission denied (on most systems the group `dialout` may open it)"
-    if number in (errno.ENOTTY, errno.EISDIR, errno.EINVAL) or "Could not configure" in str(error):
-        return "not a serial port"
-    return "can't be opened"
 
 
 def _decode(text: bytes) -> dict[str, Any] | None:

@@ -122,6 +122,14 @@ def _copy(p, q):
                 if not n:
                     return
                 g.write(m[:n])
+def _main():
+    try:
+        with open("/main.py", "rb") as f:
+            if not f.read(64).strip() and not f.read(1):
+                return None
+    except OSError:
+        return None
+    return _sum("/main.py")
 def _prune(p):
     empty = True
     try:
@@ -143,7 +151,7 @@ print(json.dumps({
     "pointer": _text("/agent/slot"),
     "slots": {n: {"files": _tree("/agent/" + n, {}, 9), "manifest": _text("/agent/" + n + ".json")}
               for n in ("a", "b")},
-    "main": _text("/main.py"),
+    "main": _main(),
     "boot": "?" if t is None and "boot.py" in os.listdir("/") else t,
     "block": s[0], "free": s[0] * s[3],
 }))
@@ -154,12 +162,14 @@ print(json.dumps({
 class Slot:
     """A copy in flash: path below the slot to sha256 (hexadecimal).
 
-    `manifest`: the same as they were when it was whole, None while it isn't; `agent`: its version.
+    `manifest`: the same as they were when it was whole, None while it isn't; `agent`: its version;
+    `main`: the SHA-256 of the /main.py that came with it, None where nobody wrote that down.
     """
 
     files: Mapping[str, str]
     manifest: Mapping[str, str] | None
     agent: str | None
+    main: str | None = None
 
     @property
     def whole(self) -> bool:
@@ -172,8 +182,8 @@ class Survey:
     """What is in flash. `pointer`: the slot that runs; without one the firmware's agent does,
     or that in /lib, or none.
 
-    `main`: the text of /main.py, None without one; `boot`: that of /boot.py, "?" where it can't be
-    read; `block`, `free` in octets.
+    `main`: the SHA-256 of /main.py, None without one, or an empty one; `boot`: the text of
+    /boot.py, "?" where it can't be read; `block`, `free` in octets.
     """
 
     pointer: str | None
@@ -245,9 +255,9 @@ class Flash:
         self._repl.run("\n".join(program))
         yield octets
 
-    def seal(self, slot: str, agent: str, sums: Mapping[str, str]) -> None:
-        """Say that a slot is whole."""
-        for _ in self.write({f"{ROOT}/{slot}.json": manifest(agent, sums)}):
+    def seal(self, slot: str, agent: str, sums: Mapping[str, str], main: bytes) -> None:
+        """Say that a slot is whole. `main`: the /main.py that goes with it."""
+        for _ in self.write({f"{ROOT}/{slot}.json": manifest(agent, sums, main)}):
             pass
 
     def switch(self, slot: str | None) -> None:
@@ -262,7 +272,7 @@ class Flash:
     def write_main(self, content: bytes) -> None:
         """Put /main.py in place, in one rewrite."""
         self._repl.run(f"_put('/main.py', {_base64(content)})")
-        if self._repl.ask("print(json.dumps(_text('/main.py')))") != content.decode():
+        if self._repl.ask("print(json.dumps(_main()))") != sha256(content).hexdigest():
             raise BoardError(f"{self._repl.port}: the board's flash doesn't keep what is written")
 
     def write_app(self, content: bytes) -> None:
@@ -286,9 +296,11 @@ def is_ports_boot(text: str | None) -> bool:
     return text is not None and {line.strip() for line in text.splitlines()} <= own | {""}
 
 
-def manifest(agent: str, sums: Mapping[str, str]) -> bytes:
-    """What says that a slot is whole: the agent's version, and the SHA-256 of each file."""
-    return json.dumps({"agent": agent, "files": dict(sums)}).encode()
+def manifest(agent: str, sums: Mapping[str, str], main: bytes) -> bytes:
+    """What says that a slot is whole: the agent's version, and the SHA-256 of each file and of the
+    /main.py that goes with it."""
+    told = {"agent": agent, "files": dict(sums), "main": sha256(main).hexdigest()}
+    return json.dumps(told).encode()
 
 
 def _slot(answer: dict[str, object]) -> Slot:
@@ -298,7 +310,8 @@ def _slot(answer: dict[str, object]) -> Slot:
     try:
         manifest = json.loads(text) if isinstance(text, str) else None
         if manifest is not None:
-            return Slot(files, dict(manifest["files"]), str(manifest["agent"]))
+            main = manifest.get("main")  # releases before 0.4 wrote none
+            return Slot(files, dict(manifest["files"]), str(manifest["agent"]), main)
     except (ValueError, KeyError, TypeError):  # cut off while it was written
         pass
     return Slot(files, None, None)

@@ -67,6 +67,11 @@ COMMANDS = {
         "roamkey.cli.keys:erase",
         "Erase keys, Wi-Fi passwords and event log on a board, and retire its keys.",
     ),
+    "nodes": (
+        "roamkey.cli.nodes:nodes",
+        "Show all nodes, the quiet ones first: when each was last seen, and when its keys end.",
+    ),
+    "rename": ("roamkey.cli.rename:rename", "Give a node another name, or none."),
     "retire": ("roamkey.cli.keys:retire", "Retire a lost board's keys in the registry, for good."),
     "export": (
         "roamkey.cli.transfer:export",

@@ -1,19 +1,21 @@
 """`roamkey batch`: a tray of boards from a CSV file."""
 
+import fcntl
 import json
+import threading
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import Progress as Bars
-from rich.table import Table
 
 from roamkey.board.images import Firmware, read_firmware
 from roamkey.cli import durations, peer_options
+from roamkey.cli.batch_view import View, show
 from roamkey.cli.fleet_options import (
     WAIT_MAX_S,
     GenerationsOption,
@@ -32,7 +34,7 @@ from roamkey.cli.options import (
     RegistryOption,
     reach_texts,
 )
-from roamkey.cli.output import bars, plain
+from roamkey.cli.output import bars
 from roamkey.cli.peer_options import (
     CorrespondentsOption,
     HomeAgentOption,
@@ -40,27 +42,30 @@ from roamkey.cli.peer_options import (
     NoHomeAgentOption,
     RoutabilityOption,
 )
+from roamkey.cli.wifi_options import OpenOption, PasswordFilesOption, WifiOption, networks_of
 from roamkey.enroll import site as sites
-from roamkey.enroll.peers import Peers, of_site
-from roamkey.enroll.plan import GENERATIONS, LIFETIME_S, Plan
-from roamkey.errors import BadInputError, BoardError
+from roamkey.enroll.plan import GENERATIONS, LIFETIME_S
+from roamkey.errors import BadInputError, BoardError, RefusedError
 from roamkey.fleet import batch as work
 from roamkey.fleet.labels import write_labels
-from roamkey.fleet.prepare import Report, Wish
-from roamkey.fleet.rows import (
+from roamkey.fleet.plans import Common, bound, resumed
+from roamkey.fleet.prepare import Wish
+from roamkey.fleet.results import (
+    BEGUN,
     DONE,
+    FAILED,
     Outcome,
-    Row,
-    only_failed,
-    read_fleet,
+    Results,
+    is_done,
     read_results,
     write_results,
 )
-from roamkey.registry import Registry, Site
+from roamkey.fleet.rows import Row, read_fleet
+from roamkey.interrupts import gently
+from roamkey.registry import Registry
 from roamkey.registry.records import NO_SITE
 
-_STEPS = ("flash", "install", "provision", "verify", "register", "done")
-_TITLE_MAX = 20
+_INTERRUPTED = "finishing the boards that were begun; Ctrl-C again leaves them to the next run"
 
 
 def batch(
@@ -69,7 +74,8 @@ def batch(
         typer.Argument(
             metavar="FLEET.CSV",
             help="Columns, each optional: name, board, port, firmware, home_address, "
-            "correspondents, return_routability, home_agent, insecure_home_agent, reach.",
+            "correspondents, return_routability, home_agent, insecure_home_agent, reach, wifi, "
+            "wifi_password, wifi_password_file, wifi_open.",
         ),
     ],
     jobs: Annotated[
@@ -84,6 +90,9 @@ def batch(
     reach: ReachOption = None,
     no_reach: NoReachOption = False,
     native: NativeOption = Native.on,
+    wifi: WifiOption = None,
+    password_file: PasswordFilesOption = None,
+    open_: OpenOption = False,
     firmware: Annotated[
         Path | None,
         typer.Option(
@@ -104,15 +113,18 @@ def batch(
     results: Annotated[
         Path | None,
         typer.Option(
-            "--results", metavar="FILE", help="What became of each. Default: FLEET.results.csv."
+            "--results",
+            metavar="FILE",
+            help="What became of each, and what to go on from. Default: FLEET.results.csv.",
         ),
     ] = None,
     failed: Annotated[
         Path | None,
-        typer.Option(
-            "--only-failed", metavar="FILE", help="Only what wasn't done in these results."
-        ),
+        typer.Option("--only-failed", metavar="FILE", help="Go on from these results as well."),
     ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Also what is done: each line's own board once more.")
+    ] = False,
     labels: Annotated[
         Path | None,
         typer.Option(
@@ -129,16 +141,18 @@ def batch(
     """Flash, install, provision and verify every board of a fleet that appears.
 
     A line of the CSV is a board: by its unique id, by its port, or any that holds no keys.
-    Repeating the command repeats what isn't done. Exit code 3 if a board failed or is missing.
+    The same command again goes on where it was, however it ended: what is done stays, and a line
+    is the board's that got it. Exit code 3 if a board failed or is missing.
     """
     rows = read_fleet(fleet)
-    earlier = [] if failed is None else read_results(failed)
-    chosen = only_failed(rows, earlier) if earlier else rows
+    where = results or fleet.with_name(f"{fleet.stem}.results.csv")
+    earlier = [*_earlier(where), *(read_results(failed) if failed is not None else ())]
     named = peer_options.named(
         correspondent, return_routability, home_agent, insecure_home_agent, no_home_agent
     )
     site = sites.site_of(registry)
-    common = _Common(
+    common = Common(
+        fleet,
         named,
         no_home_agent,
         site,
@@ -147,19 +161,29 @@ def batch(
         generations,
         native is Native.on,
     )
-    plans = {row.line: common.plan(row) for row in chosen}
-    for text in dict.fromkeys(common.peers(row).warning for row in chosen):
+    plans = {row.line: common.plan(row) for row in rows}
+    for text in dict.fromkeys(common.peers(row).warning for row in rows):
         peer_options.warn(text)
     if home_prefix is None and site is None:
-        _check_addresses(chosen)
-    images = {path: _image(path) for row in chosen if (path := row.firmware or firmware)}
-    where = results or fleet.with_name(f"{fleet.stem}.results.csv")
-    kept = [outcome for outcome in earlier if outcome.result == DONE]
-    write_results(where, kept)  # fails now rather than at the end
+        _check_addresses(common, rows)
+    networks = networks_of(wifi, password_file, open_)
+    images = {path: _image(path) for row in rows if (path := row.firmware or firmware)}
+    if not where.exists():
+        write_results(where, [])  # fails now rather than later
     started = time.monotonic()
-    outcomes: list[Outcome] = []
-    with Registry.open(registry, True, passphrase_file) as opened, bars() as drawn:
-        view = _View(drawn, as_json)
+    stop = threading.Event()
+    with (
+        _alone(fleet),
+        Registry.open(registry, True, passphrase_file) as opened,
+        bars() as drawn,
+        gently(stop, _INTERRUPTED),
+    ):
+
+        def live(board: str) -> bool:
+            return bool(opened.sets_of_board(board))
+
+        kept = Results(where, rows, earlier, live)
+        rows = bound(opened, rows, kept)
         taken = {*named.all, *(row.home_address for row in rows if row.home_address)}
         for row in rows:
             taken.update(row.peers.all)
@@ -168,157 +192,106 @@ def batch(
         def wish(row: Row) -> Wish:
             path = row.firmware or firmware
             image = images[path] if path else None
-            return Wish(plans[row.line], pool, image, replace, registered)
+            board = row.bound or row.board
+            return Wish(
+                plans[row.line], pool, image, replace, registered, row.networks or networks, board
+            )
+
+        before = {
+            row.line
+            for row in rows
+            if not again and is_done(kept.of(row), row.bound, wish(row).digest)
+        }
+        view = View(drawn, len(rows), len(before), as_json)
 
         def ended(outcome: Outcome) -> None:
-            outcomes.append(outcome)
-            write_results(where, [*kept, *outcomes])
+            kept.put(outcome)
             view.ended(outcome)
 
         plan = work.Work(
-            chosen,
+            [
+                resumed(row, kept.of(row), wish(row).digest)
+                for row in rows
+                if row.line not in before
+            ],
             wish,
-            frozenset(outcome.board for outcome in kept),
+            frozenset(
+                [row.bound for row in rows]
+                + [each.board for each in kept.beside if each.set_id or live(each.board)]
+            ),
+            frozenset(
+                each.port
+                for each in (*kept.outcomes, *kept.beside)
+                if each.result in (BEGUN, FAILED)
+            ),
             jobs,
             wait,
             replace,
             view.started,
+            kept.put,
             ended,
+            view.waiting,
+            stop,
         )
-        work.run(opened, plan)
+        now = {outcome.line: outcome for outcome in work.run(opened, plan)}
     seconds = round(time.monotonic() - started, 1)
-    outcomes.sort(key=lambda outcome: outcome.line)
-    sheet = None if labels is None else write_labels(labels, [*kept, *outcomes])[-1]
+    known = kept.outcomes
+    sheet = None if labels is None else write_labels(labels, [*kept.beside, *known])[-1]
+    outcomes = [now.get(outcome.line, outcome) for outcome in known]
     good = sum(outcome.result == DONE for outcome in outcomes)
     if as_json:
         told = {
-            "boards": [asdict(outcome) for outcome in outcomes],
+            "boards": [
+                {**asdict(outcome), "earlier": outcome.line in before} for outcome in outcomes
+            ],
             "seconds": seconds,
             "results": str(where),
             "labels": None if sheet is None else str(sheet),
         }
         typer.echo(json.dumps(told))
     else:
-        _show(outcomes)
-        typer.echo(f"{good} of {len(outcomes)} boards done in {seconds} s; results: {where}")
+        show(outcomes)
+        typer.echo(f"{good} of {len(rows)} boards done{_when(len(before), seconds)}: {where}")
         if sheet is not None:
             typer.echo(f"labels: {sheet}")
-    if good != len(outcomes):
+    if stop.is_set():
+        raise KeyboardInterrupt
+    if good != len(rows):
         raise BoardError(
-            f"{len(outcomes) - good} of {len(outcomes)} boards not done: mend them and run it "
-            f"again with --only-failed {where}"
+            f"{len(rows) - good} of {len(rows)} boards not done: mend them and run the same "
+            "command again, which goes on where it was"
         )
 
 
-@dataclass(frozen=True)
-class _Common:
-    """What the options and the site say of every board; a line of the file goes before."""
+def _when(before: int, seconds: float) -> str:
+    return f", {before} of them before (--again repeats them)" if before else f" in {seconds} s"
 
-    named: Peers
-    no_home_agent: bool
-    site: Site | None
-    reach: list[str] | None
-    lifetime: int
-    generations: int
-    native: bool
 
-    def peers(self, row: Row) -> Peers:
-        """Whom a line's board is to know. Raises BadInputError for nobody."""
-        line = row.peers
-        other = line if line.home_agent is not None else self.named
-        both = Peers(
-            line.correspondents or self.named.correspondents,
-            line.routability or self.named.routability,
-            other.home_agent,
-            other.insecure,
-        )
-        if not both.all and self.site is None:
-            raise BadInputError(
-                f"line {row.line} has no correspondent, none is an option, and {NO_SITE}"
-            )
-        return of_site(self.site, both, self.no_home_agent)
+def _earlier(path: Path) -> list[Outcome]:
+    """What is known from earlier runs; of a device or pipe nothing."""
+    return read_results(path) if path.is_file() else []
 
-    def plan(self, row: Row) -> Plan:
-        """What a line's board is to hold. Raises BadInputError for what no board would take."""
-        peers = self.peers(row)
-        texts, what = self.reach, "--reach"
-        if row.reach:
-            texts, what = list(row.reach), f"line {row.line}: reach"
-        plan = Plan(
-            row.home_address,
-            peers.correspondents,
-            self.lifetime,
-            self.generations,
-            (),
-            sites.reach_of(self.site, peers.all, texts, what),
-            self.native,
-            peers.routability,
-            peers.home_agent,
-            peers.insecure,
-        )
+
+@contextmanager
+def _alone(fleet: Path) -> Iterator[None]:
+    """Nobody else works on this fleet meanwhile. Raises RefusedError."""
+    with fleet.open("rb") as file:
         try:
-            plan.check()
-        except BadInputError as error:
-            raise BadInputError(f"line {row.line}: {error}") from None
-        return plan
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RefusedError(f"{fleet}: another `roamkey batch` works on it") from None
+        yield
 
 
-def _check_addresses(rows: list[Row]) -> None:
+def _check_addresses(common: Common, rows: list[Row]) -> None:
     """Raise BadInputError for lines whose boards would have no home address."""
     for row in rows:
         if row.home_address is None:
             raise BadInputError(
-                f"line {row.line} has no home address, no --home-prefix is given, and {NO_SITE}"
+                f"{common.at(row)} has no home address, no --home-prefix is given, and {NO_SITE}"
             )
 
 
 @cache
 def _image(path: Path) -> Firmware:
     return read_firmware(path)
-
-
-class _View:
-    """A bar for each board on a terminal, else a line for each that ends."""
-
-    def __init__(self, drawn: Bars, silent: bool) -> None:
-        self._drawn = drawn
-        self._silent = silent
-        self._tasks: dict[int, object] = {}
-
-    def started(self, row: Row) -> Report:
-        """A bar for this row; gives what moves it."""
-        title = plain(row.title)[:_TITLE_MAX]
-        task = self._drawn.add_task(f"{title:<{_TITLE_MAX}}", total=len(_STEPS) - 1, step="")
-        self._tasks[row.line] = task
-
-        def report(step: str, done: int, total: int) -> None:
-            at = _STEPS.index(step) + done / max(total, 1)
-            self._drawn.update(task, completed=min(at, len(_STEPS) - 1), step=step)
-
-        return report
-
-    def ended(self, outcome: Outcome) -> None:
-        """Say how a row ended."""
-        task = self._tasks.get(outcome.line)
-        if task is not None:
-            self._drawn.update(task, step=outcome.result)  # type: ignore[arg-type]
-        if self._drawn.disable and not self._silent:
-            what = outcome.name or outcome.board or outcome.port or f"line {outcome.line}"
-            typer.echo(plain(f"{what}: {outcome.result} in {outcome.seconds} s"), err=True)
-
-
-def _show(outcomes: list[Outcome]) -> None:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for name in ("name", "board", "home address", "result", "s"):
-        table.add_column(name, overflow="fold")
-    for each in outcomes:
-        name = each.name or f"line {each.line}"
-        seconds = f"{each.seconds:.1f}"
-        values = (name, each.board or "-", each.home_address or "-", each.result, seconds)
-        table.add_row(*map(plain, values))
-    console = Console(highlight=False, markup=False)
-    console.print(table)
-    for each in outcomes:
-        if each.error:
-            at = f" at {each.step}" if each.step != "waiting" else ""
-            console.print(plain(f"{each.name or each.board or each.line}{at}: {each.error}"))

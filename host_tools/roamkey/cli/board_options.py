@@ -1,17 +1,24 @@
-"""How every subcommand names a board: `--board ID`, or `--port PORT`.
+"""How every subcommand names a board: `--board ID`, `--port PORT`, or not: the only one there is.
 
 def seal(port: PortOption = None, board: BoardOption = None) -> None:
     with SerialClient(port_of(port, board)) as client:
 """
 
+import sys
 from typing import Annotated
 
 import typer
 
+from roamkey import notice
 from roamkey.board import discovery
 
 PortOption = Annotated[
-    str | None, typer.Option("--port", help="The board's serial port.", metavar="PORT")
+    str | None,
+    typer.Option(
+        "--port",
+        help="The board's serial port. Needless where one board is plugged in.",
+        metavar="PORT",
+    ),
 ]
 BoardOption = Annotated[
     str | None,
@@ -24,12 +31,20 @@ BoardOption = Annotated[
 
 
 def port_of(port: str | None, board: str | None) -> str:
-    """The port that the two options name.
+    """The port that the two options name; without them, that of the only board plugged in.
 
-    Raises typer.BadParameter (wrong usage) unless exactly one is given, and as `discovery.find`.
+    Raises typer.BadParameter (wrong usage) where both are given or none and there are several
+    boards, BoardError for none, and as `discovery.find`.
     """
-    if (port is None) == (board is None):
-        raise typer.BadParameter("name the board, either by --board or by --port")
+    notice.show_on(sys.stderr)
+    if port is not None and board is not None:
+        raise typer.BadParameter("give either --board or --port")
     if port is not None:
         return port
-    return discovery.find(str(board)).port.path
+    with notice.waiting("looking at what is plugged in"):
+        if board is not None:
+            return discovery.find(board).port.path
+        try:
+            return discovery.only()
+        except discovery.SeveralError as error:
+            raise typer.BadParameter(str(error)) from None

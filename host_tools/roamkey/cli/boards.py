@@ -1,12 +1,14 @@
 """`roamkey boards`: what is plugged in."""
 
 import json
+import sys
 from typing import Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from roamkey import notice
 from roamkey.board import discovery
 from roamkey.board.bootloader import Volume, volumes
 from roamkey.board.discovery import Found
@@ -22,7 +24,9 @@ def boards(as_json: JsonOption = False) -> None:
     Looks at USB's serial ports and at those that ROAMKEY_PORTS names: paths separated by colons,
     each a port or a folder of ports (virtual boards, UARTs). Running programs aren't disturbed.
     """
-    found = discovery.look_at_all()
+    notice.show_on(sys.stderr)
+    with notice.waiting("looking at what is plugged in"):
+        found = discovery.look_at_all()
     drives = volumes()
     if as_json:
         typer.echo(json.dumps([*map(_as_json, found), *map(_volume_as_json, drives)]))

@@ -36,7 +36,9 @@ def _instant(text: str) -> int:
 def events(
     node: Annotated[
         str | None,
-        typer.Option(metavar="NODE", help="A home address, or a board's name. Default: all."),
+        typer.Option(
+            metavar="NODE", help="A home address, a node's name, or a board's id. Default: all."
+        ),
     ] = None,
     since: Annotated[
         str | None,
@@ -82,7 +84,7 @@ def _homes(reader: Reader, node: str) -> list[str]:
     except AddressValueError:
         found = reader.homes(node) if node.isprintable() else []
     if not found:
-        raise BadInputError(f"no node {node}: neither an address nor a known board")
+        raise BadInputError(f"no node {node}: neither an address nor a known name or board")
     return found
 
 
@@ -97,4 +99,6 @@ def _print(found: list[dict[str, Any]], as_json: bool) -> None:
             continue
         at = datetime.fromtimestamp(one["at_ms"] / 1000).astimezone()
         who = one.get("home_address", one["correspondent"])
+        if "name" in one:
+            who += f" ({one['name']})"
         print(f"{at:%Y-%m-%d %H:%M:%S.%f}"[:-3], one["kind"], who, kinds.text(one), flush=True)

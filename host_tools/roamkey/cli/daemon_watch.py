@@ -59,16 +59,17 @@ def bindings(role: str, registry: str | None, as_json: bool) -> None:
     with Registry.open(registry, create=False) as opened:
         now = time.time_ns() // 1_000_000
         found = view.current(opened, now, role)
+        whose = view.whose(opened)
     if role == CORRESPONDENT:  # who has no key isn't in the registry
         for address in control.running():
             with suppress(SystemRefusedError):  # another user's
                 found += view.of_strangers(control.ask(address), now)
     if as_json:
         typer.echo(json.dumps(found, indent=2))
-    elif found:
+        return
+    if found:
         view.print_whole(view.bindings_table(found, now, role))
-    else:
-        typer.echo("no bindings")
+    typer.echo(f"{len(found) or 'no'} binding{'s'[len(found) == 1 :]}; registry {whose}")
 
 
 def unit(name: str) -> None:

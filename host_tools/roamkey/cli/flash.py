@@ -9,7 +9,9 @@ from typing import Annotated
 import typer
 
 from roamkey.board import flasher
-from roamkey.board.images import read_firmware
+from roamkey.board.bootloader import unmounted, volumes
+from roamkey.board.images import Firmware, read_firmware
+from roamkey.board.ports import ports
 from roamkey.cli.board_options import BoardOption, PortOption, port_of
 from roamkey.cli.options import JsonOption
 from roamkey.cli.output import bars, row
@@ -38,11 +40,11 @@ def flash(
     """Flash MicroPython: check that the file fits the board, write, ask the board what it runs.
 
     An RP2 board with MicroPython is sent into its bootloader; a new one is plugged in with BOOTSEL
-    held, and needs neither --port nor --board. Its files stay, unless the UF2 brings others: that
+    held: then that one is meant. Its files stay, unless the UF2 brings others: that
     needs --force. An ESP32 is erased first.
     """
     image = read_firmware(firmware)
-    where = None if port is None and board is None else port_of(port, board)
+    where = _where(image, port, board, volume)
     started = time.monotonic()
     with bars() as progress:
         task = progress.add_task("flashing", total=None, step="")
@@ -62,3 +64,14 @@ def flash(
     row("MicroPython", f"{done.micropython}{', as in the file' if done.checked else ''}")
     row("flash", f"{done.octets} octets")
     row("took", f"{seconds} s")
+
+
+def _where(
+    image: Firmware, port: str | None, board: str | None, volume: Path | None
+) -> str | None:
+    """The port to flash over; None for a bootloader's drive, or where nothing is plugged in."""
+    if port is None and board is None:
+        drive = image.kind == "uf2" and (volume or volumes() or unmounted())
+        if drive or not ports():
+            return None
+    return port_of(port, board)

@@ -86,6 +86,8 @@ def install(
         row("form", _FORMS[done.form])
         same = done.copied + done.kept
         row("files", f"{done.sent} sent ({done.octets} octets), {same} unchanged")
+        if not done.restarted:
+            row("restart", "none, nothing to do: the agent goes on")
     if app is not None:
         row("application", f"{app}, as /app.py")
     if done.boot in _BOOT:

@@ -6,14 +6,12 @@ from typing import Annotated
 
 import typer
 
-from mip6 import addresses
 from roamkey.cli.board_options import BoardOption, PortOption, port_of
-from roamkey.cli.options import JsonOption, PassphraseOption, RegistryOption
-from roamkey.cli.output import keys_text
+from roamkey.cli.options import JsonOption, PassphraseOption, RegistryOption, node_address
+from roamkey.cli.output import keys_text, plain, row
 from roamkey.enroll import deliver
 from roamkey.enroll import erase as erasing
 from roamkey.enroll.plan import GENERATIONS
-from roamkey.errors import BadInputError
 from roamkey.registry import Registry
 
 YesOption = Annotated[bool, typer.Option("--yes", help="Don't ask whether it is meant.")]
@@ -43,7 +41,8 @@ def rekey(
     if as_json:
         typer.echo(json.dumps(held.plain()))
         return
-    typer.echo(f"board {held.board}, home address {held.home_address}")
+    called = "" if held.name is None else f", name {held.name}"
+    typer.echo(f"board {held.board}, home address {held.home_address}{called}")
     for peer in held.correspondents:
         typer.echo(f"correspondent {keys_text(peer, 'by return routability')}")
     if held.home_agent is not None:
@@ -57,7 +56,8 @@ def retire(
         str | None, typer.Option(help="The board's whole id; it needn't be there.", metavar="ID")
     ] = None,
     home_address: Annotated[
-        str | None, typer.Option(help="Or the node's home address.", metavar="ADDRESS")
+        str | None,
+        typer.Option(help="Or the node's home address, or its name.", metavar="ADDRESS|NAME"),
     ] = None,
     yes: YesOption = False,
     registry: RegistryOption = None,
@@ -69,15 +69,12 @@ def retire(
     """
     if (board is None) == (home_address is None):
         raise typer.BadParameter("name the node, either by --board or by --home-address")
-    octets = None
-    if home_address is not None:
-        try:
-            octets = addresses.parse(home_address)
-        except ValueError as error:
-            raise BadInputError(f"--home-address: {error}") from None
-    if not yes:
-        typer.confirm(f"Retire the keys of {board or home_address} for good?", abort=True)
-    with Registry.open(registry, create=False) as opened:
+    with Registry.open(registry, create=False, to_encrypt=True) as opened:
+        octets = None
+        if home_address is not None:
+            octets = node_address(opened, home_address, "--home-address")
+        if not yes:
+            typer.confirm(f"Retire the keys of {board or home_address} for good?", abort=True)
         gone = erasing.retire(opened, board, octets)
     _show(gone, as_json)
 
@@ -97,13 +94,36 @@ def erase(
     interruption, the same command again finishes the job.
     """
     where = port_of(port, board)
-    if not yes:
-        typer.confirm(
-            f"Erase keys, Wi-Fi passwords and event log of the board at {where}?", abort=True
-        )
     with Registry.open(registry, create=False) as opened:
+        found = erasing.contents(opened, where)
+        if not as_json:
+            _show_contents(found, where)
+        if not yes:
+            typer.confirm(
+                f"Erase this from board {found.board} at {where}?", abort=True, err=as_json
+            )
         gone = erasing.erase(opened, where)
-    _show(gone, as_json)
+    if as_json:
+        more = {"peers": found.peers, "networks": found.networks}
+        typer.echo(json.dumps({**asdict(gone), **more}))
+        return
+    typer.echo(f"erased: {_taken(found)}")
+    _show(gone, False)
+
+
+def _show_contents(found: erasing.Contents, port: str) -> None:
+    row("board", f"{found.board} ({found.machine}) on {port}")
+    row("home address", found.home_address or "none")
+    row("keys for", ", ".join(found.peers) or "nobody")
+    row("Wi-Fi", ", ".join(found.networks) or "no network")
+    row("event log", "of where it was")
+    row("registry", f"keys of {', '.join(found.live)} to be retired" if found.live else "no key")
+
+
+def _taken(found: erasing.Contents) -> str:
+    keys = f"keys for {', '.join(found.peers)}" if found.peers else "no keys"
+    networks = f"Wi-Fi {', '.join(found.networks)}" if found.networks else "no Wi-Fi"
+    return plain(f"{keys}; {networks}; the event log")
 
 
 def _show(gone: erasing.Gone, as_json: bool) -> None:

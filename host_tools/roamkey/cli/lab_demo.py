@@ -5,14 +5,18 @@ from typing import Annotated
 
 import typer
 
-from roamkey.cli.output import fresh_folder
+from roamkey.cli.output import fresh_folder, keep_folder
 from roamkey.lab import sandbox
 from roamkey.lab.demo.run import run
 
 
 def demo(
     out: Annotated[
-        Path, typer.Option("--out", help="Folder for what the demo leaves; made anew.")
+        Path,
+        typer.Option(
+            "--out",
+            help="Folder for what the demo leaves; the one before is kept as FOLDER.before.",
+        ),
     ] = Path("demo-out"),
 ) -> None:
     """The main job on virtual boards: provision, register, move, lose power, come back.
@@ -23,3 +27,4 @@ def demo(
     fresh_folder(out)
     sandbox.ensure()
     run(out)
+    keep_folder(out)

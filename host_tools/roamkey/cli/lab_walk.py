@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from roamkey.cli.output import fresh_folder
+from roamkey.cli.output import fresh_folder, keep_folder
 from roamkey.errors import BoardError
 from roamkey.field import folder, report
 from roamkey.lab import sandbox
@@ -24,7 +24,11 @@ def walk(
         ),
     ],
     out: Annotated[
-        Path, typer.Option("--out", help="Folder for the logs and the capture; made anew.")
+        Path,
+        typer.Option(
+            "--out",
+            help="Folder for the logs and the capture; the one before is kept as FOLDER.before.",
+        ),
     ] = Path("walk-out"),
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing meanwhile.")] = False,
 ) -> None:
@@ -46,6 +50,7 @@ def walk(
         Walk(read, out, tell).run()
     except TimeoutError as error:
         raise BoardError(f"{error} (see {out / 'correspondent.log'})") from error
+    keep_folder(out)
     if not quiet:
         felt = report.make(folder.read(out)).headline
         if felt:

@@ -3,12 +3,16 @@
 import math
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mip6 import addresses
-from roamkey.errors import BadInputError
+from roamkey.errors import BadInputError, RefusedError
+from roamkey.registry import checks
+
+if TYPE_CHECKING:
+    from roamkey.registry import Registry
 
 #: The registry, as `Registry.open` takes it.
 RegistryOption = Annotated[
@@ -107,3 +111,14 @@ def global_address(text: str, option: str) -> bytes:
     if not addresses.is_unicast_global(address):
         raise BadInputError(f"{option}: {addresses.text(address)} is not unicast and global")
     return address
+
+
+def node_address(registry: "Registry", text: str, what: str) -> bytes:
+    """The home address that is meant by one in text, or by a node's name; raises BadInputError, of
+    a line that begins with `what`, and RefusedError where no node has the name."""
+    if checks.is_name(text):
+        found = registry.home_address_of(text)
+        if found is None:
+            raise RefusedError(f"{what}: no node in the registry has the name {text}")
+        return found
+    return global_address(text, what)

@@ -13,17 +13,35 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
+from roamkey import notice, privatefiles
 from roamkey.errors import RefusedError, SystemRefusedError
 
 _OURS = ".roamkey"  # in a folder that may be removed
+_UNFINISHED = "Made by roamkey, and not whole: it is removed when it is made anew.\n"
+_FINISHED = "Made by roamkey, which keeps it beside the next one, and removes it after that.\n"
 
 Report = Callable[[int, int], None]
+
+
+class _Bars(Progress):
+    """Bars, beside which no notice is shown."""
+
+    def start(self) -> None:
+        if not self.disable:
+            self._quiet = notice.muted()
+            self._quiet.__enter__()
+        super().start()
+
+    def stop(self) -> None:
+        super().stop()
+        if not self.disable:
+            self._quiet.__exit__(None, None, None)
 
 
 def bars(console: Console | None = None) -> Progress:
     """An empty set of bars on stderr, drawn only where that is a terminal."""
     console = console or Console(stderr=True)
-    return Progress(
+    return _Bars(
         TextColumn("{task.description}", table_column=None, markup=False),
         BarColumn(bar_width=24),
         TaskProgressColumn(),
@@ -49,17 +67,37 @@ def bar(description: str) -> Iterator[Report]:
 def fresh_folder(path: Path) -> None:
     """Have an empty folder there, in place of one that this made earlier; never of another.
 
+    One that was finished (`keep_folder`) is kept as PATH.before, in place of an earlier one.
     Raises RefusedError, SystemRefusedError.
     """
+    before = path.with_name(path.name + ".before")
     try:
-        if path.exists() and not (path / _OURS).is_file() and any(path.iterdir()):
-            raise RefusedError(f"{path} holds other things: name another folder, or remove it")
-        if path.exists():
+        for each in (path, before):
+            if each.exists() and not (each / _OURS).is_file() and any(each.iterdir()):
+                raise RefusedError(f"{each} holds other things: name another folder, or remove it")
+        if path.exists() and _is_kept(path):
+            if before.exists():
+                shutil.rmtree(before)
+            path.rename(before)
+        elif path.exists():
             shutil.rmtree(path)
         path.mkdir(parents=True)
-        (path / _OURS).write_text("Made by roamkey, which removes it when it makes it anew.\n")
+        privatefiles.write(path / _OURS, _UNFINISHED, privatefiles.SHARED)
     except OSError as error:
         raise SystemRefusedError(f"{path}: {error.strerror}") from None
+
+
+def keep_folder(path: Path) -> None:
+    """Say that a folder is whole: the next `fresh_folder` keeps it. Raises SystemRefusedError."""
+    try:
+        privatefiles.write(path / _OURS, _FINISHED, privatefiles.SHARED)
+    except OSError as error:
+        raise SystemRefusedError(f"{path}: {error.strerror}") from None
+
+
+def _is_kept(path: Path) -> bool:
+    mark = path / _OURS
+    return mark.is_file() and mark.read_text(errors="replace") != _UNFINISHED
 
 
 def row(name: str, value: Any) -> None:

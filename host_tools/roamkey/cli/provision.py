@@ -33,6 +33,7 @@ from roamkey.cli.peer_options import (
 from roamkey.cli.wifi_options import OpenOption, PasswordFilesOption, WifiOption, networks_of
 from roamkey.enroll import deliver
 from roamkey.enroll import site as sites
+from roamkey.enroll.held import Held
 from roamkey.enroll.keyfile import read_kcn
 from roamkey.enroll.peers import of_site
 from roamkey.enroll.plan import LIFETIME_S, Plan
@@ -51,6 +52,13 @@ def provision(
         typer.Option(
             help="The board's home address. Default: the next free one of the site.",
             metavar="ADDRESS",
+        ),
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            help="What to call the node: in the registry, and wherever it is shown.",
+            metavar="NAME",
         ),
     ] = None,
     correspondent: CorrespondentsOption = None,
@@ -116,6 +124,7 @@ def provision(
         peers.routability,
         peers.home_agent,
         peers.insecure,
+        name,
     )
     plan.check()
     networks = networks_of(wifi, password_file, open_)
@@ -132,6 +141,8 @@ def provision(
         typer.echo(json.dumps(_as_json(held, plan)))
         return
     row("board", f"{held.board}")
+    if held.name is not None:
+        row("name", held.name)
     row("home address", f"{held.home_address}")
     for peer in held.correspondents:
         row("correspondent", keys_text(peer, "by return routability"))
@@ -151,7 +162,7 @@ def provision(
         )
 
 
-def _as_json(held: deliver.Held, plan: Plan) -> dict[str, Any]:
+def _as_json(held: Held, plan: Plan) -> dict[str, Any]:
     told = held.plain()
     agent = told["home_agent"]
     for entry in told["correspondents"] + ([] if agent is None else [agent]):

@@ -99,7 +99,7 @@ def _show_node(node: dict[str, Any]) -> None:
             said += f", {binding['reason']}"
         row("binding", said)
         _show_way(binding)
-    if node.get("application") not in (None, "none"):
+    if node.get("application") is not None:
         row("application", node["application"])
     for part in _dictionaries(node.get("parts")):
         said = f"{part.get('faults')} faults, {part.get('restarts')} restarts"

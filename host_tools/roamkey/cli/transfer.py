@@ -90,3 +90,5 @@ def import_(
         f"correspondent {name}: {taken.added} key(s) added, {taken.advanced} advanced, "
         f"{taken.retired} retired, {taken.kept} kept as newer"
     )
+    if taken.names_kept:
+        typer.echo(f"other nodes have these names here: {', '.join(taken.names_kept)}")

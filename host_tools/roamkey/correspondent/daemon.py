@@ -34,6 +34,7 @@ from roamkey.correspondent.following import Following
 from roamkey.correspondent.helper import Helper
 from roamkey.correspondent.highwater import HighWater
 from roamkey.correspondent.inbox import Inbox
+from roamkey.correspondent.lastseen import AT_ONCE, Heard, LastSeen
 from roamkey.correspondent.log import Log
 from roamkey.correspondent.ownaddresses import OwnAddresses
 from roamkey.correspondent.service import Signals
@@ -44,7 +45,7 @@ from roamkey.correspondent.store import Store
 from roamkey.correspondent.telling import Telling
 from roamkey.errors import RoamkeyError, SystemRefusedError
 from roamkey.registry import Registry
-from roamkey.registry.records import CORRESPONDENT, Binding
+from roamkey.registry.records import CORRESPONDENT, Binding, Use
 
 _COLLECT_AFTER = 100_000  # objects
 _TICK_S = 1.0
@@ -91,6 +92,7 @@ class Daemon:
         )
         self.telling = Telling(address, log, self.status, self._responder)
         self.status.parts["registry"] = self._high_water.facts
+        self._last_seen = LastSeen(cache.peer, settings.seen_every_ms)
         self._inbox = Inbox(sockets, encapsulation, self._responder, self.telling)
         self._own = OwnAddresses()
         cache.host_has(*self._own.take())
@@ -193,6 +195,7 @@ class Daemon:
         service.end_in_time(_END_S)
         service.notify(STOPPING="1")
         self._drain()
+        self._note_all()
         errors = self._sockets.send_errors + self._encapsulation.send_errors
         self.telling.stopped(wall_ms(), signals.stopped_by, errors)
         return signals.stopped_by
@@ -241,6 +244,18 @@ class Daemon:
         if self._helper.busy:
             self._select(_CUT_S)
 
+    def _note_all(self) -> None:
+        """What was heard of nodes and not noted yet, where the registry answers."""
+        heard = self._last_seen.due(wall_ms(), everything=True)
+        self.telling.heard(heard)
+        uses = self._last_seen.uses(heard)
+        end = time.monotonic() + _CUT_S
+        while uses and not self._helper.busy and time.monotonic() < end:
+            some, uses = uses[:AT_ONCE], uses[AT_ONCE:]
+            self._give(partial(self._store.note_uses, some, self._said.append), lambda _: None)
+            while self._helper.busy and time.monotonic() < end:
+                self._select(end - time.monotonic())
+
     # --- packets
 
     def _answer(self, burst: list[Inbound]) -> None:
@@ -257,6 +272,7 @@ class Daemon:
     ) -> None:
         """What was judged is durable: tell the data plane, answer."""
         self._tell_plane(now)  # so that an answer finds its route there
+        wall = wall_ms()
         for verdict in verdicts:
             if verdict.reply is not None:
                 self._send(verdict.reply)
@@ -265,11 +281,14 @@ class Daemon:
         for packet, verdict in zip(burst, verdicts, strict=True):
             if verdict.outcome == entries.DATA:
                 self._refresher.used(verdict.home_address, now)
+                self._last_seen.data(verdict.home_address, wall)
                 if self._plane is not None and not packet.endpoint:
                     self._plane.deliver(packet)
-            elif verdict.outcome == entries.ACCEPTED:
-                self._refresher.registered(verdict.home_address, now)
-        self.telling.verdicts(wall_ms(), verdicts)
+            elif verdict.outcome in (entries.ACCEPTED, entries.REMOVED):
+                self._last_seen.updated(verdict.home_address, wall)
+                if verdict.outcome == entries.ACCEPTED:
+                    self._refresher.registered(verdict.home_address, now)
+        self.telling.verdicts(wall, verdicts)
 
     def _send(self, reply: Reply) -> None:
         (self._encapsulation if reply.endpoint else self._sockets).send(reply)
@@ -277,7 +296,18 @@ class Daemon:
     def _keep_house(self) -> None:
         now = now_ms()
         self._own.look()
-        self._give(partial(self._responder.expire, now), partial(self._kept_house, now))
+        heard = self._last_seen.due(wall_ms())
+        self.telling.heard(heard)
+        uses = self._last_seen.uses(heard)
+        self._give(partial(self._upkeep, now, heard, uses), partial(self._kept_house, now))
+
+    def _upkeep(
+        self, now: int, heard: list[Heard], uses: list[Use]
+    ) -> list[tuple[bytes, Binding]]:
+        """In the thread."""
+        if not self._store.note_uses(uses, self._said.append):
+            self._last_seen.again(heard)
+        return self._responder.expire(now)
 
     def _kept_house(self, now: int, gone: list[tuple[bytes, Binding]]) -> None:
         self._tell_plane(now)
@@ -312,6 +342,8 @@ class Daemon:
             for line in self._plane.news():
                 self.telling.trouble(line)
             now = wall_ms()
+            while self._plane.heard:
+                self._last_seen.data(self._plane.heard.pop(), now)
             while self._plane.used:
                 home_address = self._plane.used.pop()
                 self._refresher.used(home_address, now_ms())

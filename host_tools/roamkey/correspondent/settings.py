@@ -9,6 +9,7 @@ from roamkey.correspondent.core.cache import NAT_REFRESH_S
 from roamkey.correspondent.core.refresh import USED
 from roamkey.correspondent.encapsulation import EVERYWHERE, Place
 from roamkey.correspondent.events.recorder import KEEP_DAYS
+from roamkey.correspondent.lastseen import EVERY_MS
 
 ENCAPSULATION = EVERYWHERE  # where packets inside UDP are taken, where the port is free
 METRICS = "[::1]:9464"  # where metrics are served where the address is free
@@ -23,7 +24,8 @@ class Settings:
     `events`: the file to record them in, for so many days, or None; `marks`: the folder of the
     high-water marks, or None. `encapsulation`: where packets inside UDP are taken, or None, and
     whether it is needed; `nat_refresh_s`: how often nodes behind a NAT are to send something.
-    `return_routability`: nodes without a key are served too."""
+    `return_routability`: nodes without a key are served too. `seen_every_ms`: how often the
+    registry is told when nodes were last heard of."""
 
     bindings_max: int = 1_000_000
     refresh: str = USED
@@ -37,6 +39,7 @@ class Settings:
     encapsulation_needed: bool = True
     nat_refresh_s: int = NAT_REFRESH_S
     return_routability: bool = True
+    seen_every_ms: int = EVERY_MS
 
 
 def default_metrics() -> str:

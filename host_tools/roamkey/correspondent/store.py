@@ -12,10 +12,12 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 
 from mip6.limits import ADDRESS_OCTETS
+from roamkey.correspondent.clock import wall_ms
 from roamkey.correspondent.core.endpoints import ENDPOINT_OCTETS
+from roamkey.errors import RoamkeyError
 from roamkey.registry import Pair, Registry
 from roamkey.registry.marks import Marks
-from roamkey.registry.records import CORRESPONDENT, Binding, Change
+from roamkey.registry.records import CORRESPONDENT, Binding, Change, Use
 
 
 class Store:
@@ -109,6 +111,17 @@ class Store:
             if self.marks is not None and last is not None:
                 self.marks.used([(binding.key_id, last)])
             yield home_address, last, _at_most(_later(binding, -shift), now)
+
+    def note_uses(self, uses: Sequence[Use], trouble: Callable[[str], None]) -> bool:
+        """Note when nodes were last heard of; False, and `trouble` is told why, where the registry
+        fails. Nothing depends on it."""
+        try:
+            if uses:
+                self._registry.note_uses(uses, wall_ms())
+        except RoamkeyError as error:
+            trouble(str(error))
+            return False
+        return True
 
     def expire(self, now: int) -> None:
         """Remove the bindings of our address whose time is over."""

@@ -13,6 +13,7 @@ from roamkey.correspondent.core.entries import Verdict
 from roamkey.correspondent.core.responder import Responder
 from roamkey.correspondent.events import kinds
 from roamkey.correspondent.events.recorder import Recorder
+from roamkey.correspondent.lastseen import Heard
 from roamkey.correspondent.log import Log
 from roamkey.correspondent.settings import Settings
 from roamkey.correspondent.status import Status
@@ -92,6 +93,12 @@ class Telling:
         """Data flowed with a bound node."""
         if self._events is not None:
             self._events.data(home_address, now)
+
+    def heard(self, found: Sequence[Heard]) -> None:
+        """When data last came from nodes."""
+        rows = [(one.home_address, one.data_ms) for one in found if one.data_ms is not None]
+        if rows and self._events is not None:
+            self._events.heard(rows)
 
     def tick(self, now: int, gone: Sequence[tuple[bytes, Binding]], registry: Registry) -> None:
         """Once a second: bindings whose time is over, drops, nodes that provisioning changed."""

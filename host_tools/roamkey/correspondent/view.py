@@ -20,9 +20,11 @@ _USES = 65536  # of a key: its sequence numbers, 0 to 65535, never start again
 def current(registry: Registry, now: int, role: str = CORRESPONDENT) -> list[dict[str, Any]]:
     """The bindings with those of a role that hold at `now` (ms since 1970), with the fields that
     `--json` prints."""
+    whose = {"registry": registry.name, "registry_user": registry.user}
     return [
         {
             "home_address": addresses.text(row.home_address),
+            "name": row.name,
             "care_of_address": addresses.text(row.care_of_address),
             "way": endpoints.way(row.endpoint),
             "endpoint": endpoints.text(row.endpoint) or None,
@@ -34,6 +36,7 @@ def current(registry: Registry, now: int, role: str = CORRESPONDENT) -> list[dic
             "uses_left": _USES - 1 - row.last_sequence,
             "lifetime_left_s": (row.expires_ms - now) // 1000,
             "last_seen": _stamp(row.registered_ms),
+            **whose,
         }
         for row in registry.current_bindings(now)
         if row.role == role
@@ -50,6 +53,7 @@ def of_strangers(facts: dict[str, Any], now: int) -> list[dict[str, Any]]:
     return [
         {
             "home_address": one["home_address"],
+            "name": None,
             "care_of_address": one["care_of_address"],
             "way": endpoints.NATIVE,
             "endpoint": None,
@@ -61,15 +65,25 @@ def of_strangers(facts: dict[str, Any], now: int) -> list[dict[str, Any]]:
             "uses_left": None,
             "lifetime_left_s": (one["expires_ms"] - now) // 1000,
             "last_seen": _stamp(one["registered_ms"]),
+            "registry": None,
+            "registry_user": None,
         }
         for one in facts.get("return_routability", {}).get("bindings", ())
         if one["expires_ms"] > now
     ]
 
 
-def bindings_table(found: Iterable[dict[str, Any]], now: int, role: str = CORRESPONDENT) -> Table:
+def whose(registry: Registry) -> str:
+    """Which registry something was read from, and whose it is."""
+    return f"{registry.name}, of {registry.user}" if registry.user else registry.name
+
+
+def bindings_table(found: list[dict[str, Any]], now: int, role: str = CORRESPONDENT) -> Table:
     """The same as a table; `now` and `role` as for `current`."""
     shown = Table(box=None, pad_edge=False)
+    named = any(one["name"] for one in found)
+    if named:
+        shown.add_column("name", no_wrap=True)
     for heading in ("home address", "care-of address", "way", role):
         shown.add_column(heading, no_wrap=True)
     for heading in ("sequence", "authorized by", "uses left", "lifetime left", "last seen"):
@@ -77,6 +91,7 @@ def bindings_table(found: Iterable[dict[str, Any]], now: int, role: str = CORRES
     for one in found:
         seen = datetime.fromisoformat(one["last_seen"].replace("Z", "+00:00")).timestamp()
         shown.add_row(
+            *([one["name"] or ""] if named else []),
             one["home_address"],
             one["care_of_address"],
             " ".join(filter(None, (one["way"], one["endpoint"]))),

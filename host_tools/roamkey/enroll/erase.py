@@ -1,6 +1,7 @@
 """Taking keys away: from a board that is at hand, or from the registry alone where it is lost."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from mip6 import addresses
@@ -17,6 +18,42 @@ class Gone:
 
     board: str | None
     home_addresses: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What an erasure takes from a board. `machine`: what MicroPython calls it; `home_address`:
+    None without keys; `peers`: whose keys it holds; `networks`: the Wi-Fi it knows, by name;
+    `live`: nodes whose keys the registry retires with it, with their names. All in text.
+    """
+
+    board: str
+    machine: str
+    home_address: str | None
+    peers: tuple[str, ...]
+    networks: tuple[str, ...]
+    live: tuple[str, ...]
+
+
+def contents(registry: Registry, port: str, *, connect: Connect = SerialClient) -> Contents:
+    """What `erase` would take from the board at `port`. Raises BoardError, RefusedError."""
+    with connect(port) as client:
+        identity = client.identify()
+        keystore = client.status().get("keystore") or {}
+        networks: list[str] = []
+        with suppress(RefusedError):  # where Wi-Fi isn't the agent's business
+            known = client.ask("networks", again=True).get("networks") or []
+            networks = [str(one.get("ssid")) for one in known if isinstance(one, dict)]
+    peers = keystore.get("peers") or []
+    home = keystore.get("home_address")
+    return Contents(
+        identity.board,
+        identity.machine or identity.platform,
+        home if isinstance(home, str) else None,
+        tuple(str(one.get("correspondent")) for one in peers if isinstance(one, dict)),
+        tuple(networks),
+        tuple(_with_name(registry, home) for home in _homes(registry, identity.board)),
+    )
 
 
 def erase(registry: Registry, port: str, *, connect: Connect = SerialClient) -> Gone:
@@ -61,7 +98,17 @@ def retire(
 
 def _retire_board(registry: Registry, board: str) -> Gone:
     """Retire all sets of a board."""
-    homes = sorted({found.home_address for found in registry.sets_of_board(board)})
+    homes = _homes(registry, board)
     for home_address in homes:
-        registry.retire(home_address)
-    return Gone(board, tuple(addresses.text(home) for home in homes))
+        registry.retire(addresses.parse(home_address))
+    return Gone(board, homes)
+
+
+def _with_name(registry: Registry, home: str) -> str:
+    name = registry.names().get(addresses.parse(home))
+    return f"{home} ({name})" if name else home
+
+
+def _homes(registry: Registry, board: str) -> tuple[str, ...]:
+    found = sorted({one.home_address for one in registry.sets_of_board(board)})
+    return tuple(map(addresses.text, found))

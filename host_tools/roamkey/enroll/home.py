@@ -38,6 +38,11 @@ class Pool:
         self._next = 1  # 0 is the routers' anycast address (RFC 4291 section 2.6.1)
         self._lock = threading.Lock()
 
+    @property
+    def prefix(self) -> str:
+        """The prefix, in text."""
+        return str(self._network)
+
     def address_for(self, board: str) -> bytes:
         """The address of this board, 16 octets; raises RefusedError where none is left."""
         node = self._registry.node_by_board(board)

@@ -84,6 +84,12 @@ def ask_wifi_password(network: str) -> str:
     return _wifi_password("the password", _text("the password", _typed(f"password of {name}")))
 
 
+def wifi_password(text: str) -> str:
+    """A password that stands in a file among other things. Raises BadInputError (one line,
+    without the secret)."""
+    return _wifi_password("the password", _text("the password", text.encode()))
+
+
 def _wifi_password(name: str, content: str) -> str:
     password = content.rstrip("\r\n")
     if not _WIFI_OCTETS_MIN <= len(password) <= _WIFI_OCTETS_MAX or not password.isprintable():

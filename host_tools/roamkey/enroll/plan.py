@@ -11,7 +11,7 @@ from mip6.limits import SET_ID_OCTETS
 from roamkey.board.serial_client import Identity
 from roamkey.enroll.reach import Reach
 from roamkey.errors import BadInputError, RefusedError
-from roamkey.registry import CORRESPONDENT, HOME_AGENT, Registry
+from roamkey.registry import CORRESPONDENT, HOME_AGENT, Registry, checks
 
 KCN_OCTETS = 32
 NONCE_OCTETS = 8
@@ -28,7 +28,8 @@ class Plan:
     and with keys unless it is `insecure`. `generations`: keys for each of them; 0 stands for as
     many as `kcns` has, or four. `kcns`: keys from files, in the order of the correspondents, then
     the home agent, and their generations; empty to have them made at random. `reach`: where UDP
-    reaches each of them, `native`: whether the board speaks native IPv6 too.
+    reaches each of them, `native`: whether the board speaks native IPv6 too. `name`: what people
+    call the node, in the registry alone; None leaves what is there.
     """
 
     home_address: bytes | None
@@ -41,6 +42,7 @@ class Plan:
     routability: tuple[bytes, ...] = ()
     home_agent: bytes | None = None
     insecure: bool = False
+    name: str | None = None
 
     def __post_init__(self) -> None:
         """Say how many generations 0 stands for."""
@@ -69,7 +71,9 @@ class Plan:
         return replace(self, home_address=home_address)
 
     def check(self) -> None:
-        """Raise BadInputError (one line) for what no board would take."""
+        """Raise BadInputError (one line) for what no board would take, and for what is no name."""
+        if self.name is not None:
+            checks.name(self.name)
         wanted = len(self.keyed) * self.generations
         if self.kcns and len(self.kcns) != wanted:
             raise BadInputError(

@@ -4,7 +4,8 @@ under a passphrase.
     roamkey export 1 LF | salt | cost | nonce | ChaCha20Poly1305(JSON)      (registry.encryption)
 
 The JSON is an object: `correspondent` and `pairs`, each with `home_address`, `board`, `role` (a
-correspondent's where older files have none), `latest` and its live `keys`; octets are hexadecimal.
+correspondent's where older files have none), `name` (none in older files), `latest` and its live
+`keys`; octets are hexadecimal.
 Whoever has the passphrase has the keys.
 """
 
@@ -95,6 +96,7 @@ def _pair_out(pair: MovedPair) -> dict[str, Any]:
         "home_address": addresses.text(pair.home_address),
         "board": pair.board_id,
         "role": pair.role,
+        "name": pair.name,
         "latest": pair.latest,
         "keys": [
             {
@@ -123,7 +125,10 @@ def _pair_in(entry: dict[str, Any]) -> MovedPair:
         raise ValueError
     role = entry.get("role", CORRESPONDENT)
     checks.role(role)
-    return MovedPair(addresses.parse(entry["home_address"]), board, latest, found, role)
+    name = entry.get("name")
+    if name is not None:
+        checks.name(name)
+    return MovedPair(addresses.parse(entry["home_address"]), board, latest, found, role, name)
 
 
 def _key_in(entry: dict[str, Any]) -> Key:

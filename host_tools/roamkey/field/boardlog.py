@@ -18,13 +18,14 @@ from typing import Any
 
 from roamkey import privatefiles
 from roamkey.board.serial_client import SerialClient
-from roamkey.errors import BadInputError, BoardError
+from roamkey.errors import BadInputError, BoardError, RefusedError
 from roamkey.field import values
 
 #: What asks a board for a block of its log: number (None: the newest) to the console's answer.
 Ask = Callable[[int | None], dict[str, Any]]
 
 _BOOT = "boot"
+_OCTETS_MAX = 1 << 28
 
 
 @dataclass(frozen=True)
@@ -109,8 +110,43 @@ def over_console(client: SerialClient) -> Ask:
 
 
 def write(path: Path, log: BoardLog) -> None:
-    """Write the file, whole or not at all. Raises OSError."""
-    privatefiles.write(path, as_lines(log), privatefiles.SHARED)
+    """Write the file, whole or not at all. What it has from before stays: the board may not know
+    it any more.
+
+    Raises OSError, BadInputError for a file of something else, and RefusedError where the board's
+    log was begun anew since: the two can't be told apart.
+    """
+    text = as_lines(log)
+    if path.is_file():
+        lines = privatefiles.read_regular(path, _OCTETS_MAX).splitlines()
+        name = f"{path}, which is there already"
+        try:
+            objects = [json.loads(line) for line in lines]
+            before = merge(objects, name)
+        except (ValueError, RecursionError):
+            raise BadInputError(f"{name}: not a board's log") from None
+        if any(_was_begun_anew(log, one) for one in before if one.board == log.board):
+            raise RefusedError(
+                f"{path} has another log of board {log.board}, from before it was erased: name "
+                "another file"
+            )
+        objects += [json.loads(line) for line in text.splitlines()]
+        text = "".join(map(as_lines, merge(objects, name)))
+    privatefiles.write(path, text, privatefiles.SHARED)
+
+
+def _was_begun_anew(log: BoardLog, before: BoardLog) -> bool:
+    """Whether a log has something of a time of which the one before tells, and not that."""
+    known = set(before.events)
+    first = min(((one.boot, one.ms) for one in known), default=(0, 0))
+    last: dict[int, int] = {}
+    for one in known:
+        last[one.boot] = max(one.ms, last.get(one.boot, 0))
+    return any(
+        first <= (one.boot, one.ms) and one.ms < last.get(one.boot, 0) and one not in known
+        for one in log.events
+        if one.kind != _BOOT
+    )
 
 
 def as_lines(log: BoardLog) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 from matplotlib import pyplot
 from matplotlib.figure import Figure
 
+from roamkey import privatefiles
 from roamkey.errors import SystemRefusedError
 from roamkey.field import charts, page, report
 from roamkey.field.figures import Spread
@@ -22,6 +23,7 @@ from roamkey.field.palette import Palette
 from roamkey.field.report import MEASURES, SHOWN, Report
 from roamkey.field.values import NATIVE, WAYS
 
+_PAGE = "compare.html"
 _EXACT_MAX = 500
 _CONFIDENCE = 0.95
 
@@ -67,15 +69,16 @@ def plain(first: Report, second: Report) -> dict[str, Any]:
 
 def write(first: Report, second: Report, out: Path) -> Path:
     """Write compare.html, compare.json and compare.png; the page. Raises SystemRefusedError."""
+    files: dict[str, bytes | str] = {
+        "compare.json": json.dumps(plain(first, second), indent=2) + "\n",
+        "compare.png": charts.png(_draw_against(second), first),
+        _PAGE: render(first, second),
+    }
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "compare.json").write_text(json.dumps(plain(first, second), indent=2) + "\n")
-        (out / "compare.png").write_bytes(charts.png(_draw_against(second), first))
-        place = out / "compare.html"
-        place.write_text(render(first, second), encoding="utf-8")
+        privatefiles.write_each(out, files)
     except OSError as error:
         raise SystemRefusedError(f"{out}: {error.strerror}") from error
-    return place
+    return out / _PAGE
 
 
 def render(first: Report, second: Report) -> str:

@@ -7,12 +7,15 @@ from pathlib import Path
 
 from PIL import Image
 
+from roamkey import privatefiles
 from roamkey.errors import SystemRefusedError
 from roamkey.field import charts, page, report
 from roamkey.field.report import Report
 
+_PAGE = "index.html"
 
-def _stack(pictures: list[bytes], path: Path) -> None:
+
+def _stack(pictures: list[bytes]) -> bytes:
     """One picture of several, each below the other."""
     opened = [Image.open(io.BytesIO(octets)).convert("RGB") for octets in pictures]
     size = max(one.width for one in opened), sum(one.height for one in opened)
@@ -21,24 +24,32 @@ def _stack(pictures: list[bytes], path: Path) -> None:
     for one in opened:
         whole.paste(one, (0, top))
         top += one.height
-    whole.quantize(128).save(path, optimize=True)
+    made = io.BytesIO()
+    whole.quantize(128).save(made, "png", optimize=True)
+    return made.getvalue()
+
+
+def _table(made: Report) -> str:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(report.COLUMNS)
+    writer.writerows(report.rows(made))
+    return text.getvalue()
 
 
 def write(made: Report, out: Path) -> Path:
-    """Write everything below the folder `out`; returns the page. Raises SystemRefusedError."""
+    """Write everything below the folder `out`, each file whole or not at all, once all of it is
+    made; returns the page. Raises SystemRefusedError."""
+    drawn = {name: charts.png(draw, made) for name, (draw, _) in charts.CHARTS.items()}
+    files: dict[str, bytes | str] = {
+        "report.json": json.dumps(report.plain(made), indent=2) + "\n",
+        "handovers.csv": _table(made),
+        **{f"{name}.png": octets for name, octets in drawn.items()},
+        "walk.png": _stack([drawn["timeline"], drawn["handovers"]]),
+        _PAGE: page.render(made),
+    }
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "report.json").write_text(json.dumps(report.plain(made), indent=2) + "\n")
-        with (out / "handovers.csv").open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(report.COLUMNS)
-            writer.writerows(report.rows(made))
-        drawn = {name: charts.png(draw, made) for name, (draw, _) in charts.CHARTS.items()}
-        for name, octets in drawn.items():
-            (out / f"{name}.png").write_bytes(octets)
-        _stack([drawn["timeline"], drawn["handovers"]], out / "walk.png")
-        place = out / "index.html"
-        place.write_text(page.render(made), encoding="utf-8")
+        privatefiles.write_each(out, files)
     except OSError as error:
         raise SystemRefusedError(f"{out}: {error.strerror}") from error
-    return place
+    return out / _PAGE

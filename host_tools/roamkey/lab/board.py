@@ -93,7 +93,7 @@ class VirtualBoard:
         try:
             return bytes.fromhex(path.read_text())
         except FileNotFoundError:
-            path.write_text(os.urandom(8).hex() + "\n")
+            privatefiles.write(path, os.urandom(8).hex() + "\n", privatefiles.SHARED)
             return bytes.fromhex(path.read_text())
         except ValueError as error:
             raise BadInputError(f"{path}: not an id in hex") from error

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from mip6 import __version__
-from roamkey.board.installer import Image, image_for
+from roamkey.board.built import Image, image_for
 from roamkey.board.slots import POINTER, ROOT, SLOTS, manifest
 from roamkey.build import sources_beside
 from roamkey.errors import SystemRefusedError
@@ -34,7 +34,7 @@ def installed_files(wanted: Image | None = None, agent: str = __version__) -> di
     return {
         "/main.py": wanted.main,
         **{f"{ROOT}/{slot}/{path}": octets for path, octets in wanted.files.items()},
-        f"{ROOT}/{slot}.json": manifest(agent, wanted.sums),
+        f"{ROOT}/{slot}.json": manifest(agent, wanted.sums, wanted.main),
         POINTER: slot.encode(),
     }
 

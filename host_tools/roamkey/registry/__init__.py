@@ -5,7 +5,9 @@ records     what it answers with, keys among them; no database in it
 schema      the tables and their rules
 checks      what the rows of a key may hold
 keysets     what provisioning does to the tables
+names       what people call nodes
 bindings    what a correspondent does to them: sequence numbers and bindings, many at a time
+seen        when nodes were last heard of, and how fast they use their keys up
 batches     the same many rows, as each database is fastest at it
 seals       the keys that open sealed boards
 sites       what boards are given where nobody says otherwise

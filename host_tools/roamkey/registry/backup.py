@@ -8,6 +8,7 @@ Raising costs each key `marks.MARGIN` numbers: what a power cut may have taken f
 board finds out by the first answer (status 135) and goes on above.
 """
 
+import itertools
 import os
 import sqlite3
 from collections.abc import Mapping
@@ -62,15 +63,21 @@ def make(registry: str | None, file: Path) -> int:
     path = _path_of(registry, "pg_dump makes its backup")
     with Registry.open(path, create=False, to_encrypt=True):
         pass  # it is one, and as this roamkey knows it
+    new = file.with_name(file.name + ".making")
     try:
-        if not privatefiles.create(file):
+        if os.path.lexists(file):
             raise BadInputError(f"{file} is there already")
+        new.unlink(missing_ok=True)
+        privatefiles.create(new)
         try:
-            _copy(path, file)
-        except BaseException:
-            file.unlink(missing_ok=True)
-            raise
+            _copy(path, new)
+            _name_too(new, file)  # whole, and where there is none
+        finally:
+            new.unlink(missing_ok=True)
+        _sync(file.parent)
         return file.stat().st_size
+    except FileExistsError:
+        raise BadInputError(f"{file} is there already") from None
     except OSError as error:
         raise SystemRefusedError(f"{file}: {error.strerror}") from None
 
@@ -79,14 +86,14 @@ def restore(
     registry: str | None, file: Path, passphrase_file: Path | None, unknown: Unknown
 ) -> Raised:
     """Put a backup in the place of a registry. The one before is kept beside it, with the name's
-    end ".before-restore".
+    end ".before-restore", those of later restorations with ".before-restore-2" and so on.
 
     Raises RefusedError (a daemon or command has the registry open; it is on a server; too little
     is known and `unknown` doesn't say what to do), BadInputError and SystemRefusedError.
     """
     path = _path_of(registry, "pg_restore puts it back, then run this without a file")
     new = path.with_name(path.name + ".restoring")
-    old = path.with_name(path.name + ".before-restore")
+    old = _unused(path.with_name(path.name + ".before-restore"))
     with Registry.open(file, create=False, passphrase_file=passphrase_file):
         pass
     try:
@@ -100,7 +107,7 @@ def restore(
                 raised = _raise(copy, registry, known, unknown)
             _close(new)
             if path.exists():
-                path.replace(old)
+                _name_too(path, old)  # at no moment is there no registry
             for end in ("-wal", "-shm"):  # of one that could not be opened any more
                 with suppress(FileNotFoundError):
                     path.with_name(path.name + end).replace(old.with_name(old.name + end))
@@ -245,6 +252,26 @@ def _close(path: Path) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as c:
         c.execute("PRAGMA busy_timeout = 500")
         c.execute("PRAGMA journal_mode = DELETE")
+
+
+def _unused(path: Path) -> Path:
+    """The name itself, or the first of those with a number that nothing bears."""
+    numbers = itertools.count(2)
+    found = path
+    while os.path.lexists(found):
+        found = path.with_name(f"{path.name}-{next(numbers)}")
+    return found
+
+
+def _name_too(path: Path, other: Path) -> None:
+    """Give a file another name beside its own, which goes where the file system knows but one.
+    Raises FileExistsError."""
+    try:
+        os.link(path, other)
+    except FileExistsError:
+        raise
+    except OSError:
+        path.rename(other)
 
 
 def _sync(path: Path) -> None:

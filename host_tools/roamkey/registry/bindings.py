@@ -29,7 +29,7 @@ from sqlalchemy import (
 )
 
 from mip6.limits import ADDRESS_OCTETS
-from roamkey.registry import batches
+from roamkey.registry import batches, names
 from roamkey.registry.records import CONFIRMED, RETIRED, SENT, Binding, Bound, Change, NodeState
 from roamkey.registry.schema import bindings, keys, nodes, pairs
 
@@ -73,6 +73,7 @@ _current = (
         bindings.c.registered_ms,
         bindings.c.expires_ms,
         pairs.c.role,
+        nodes.c.name,
         bindings.c.lifetime,
     )
     .select_from(bindings.join(pairs).join(nodes).join(keys, keys.c.id == bindings.c.key_id))
@@ -97,7 +98,7 @@ _followed = (
 # Per pair: how many live keys it has, and the first of them, which is the one in use: a later one
 # that is used retires those before.
 _live = keys.c.state != RETIRED
-_of_pair = (
+of_pair = (
     select(
         keys.c.pair_id,
         func.count(case((_live, 1))).label("live"),
@@ -110,16 +111,17 @@ _known = (
     select(
         nodes.c.home_address,
         nodes.c.board_id,
-        _of_pair.c.live,
-        _of_pair.c.generation,
+        of_pair.c.live,
+        of_pair.c.generation,
         keys.c.last_sequence,
         bindings.c.care_of_address,
         _endpoint,
         bindings.c.registered_ms,
         bindings.c.expires_ms,
+        nodes.c.name,
     )
-    .select_from(pairs.join(nodes).join(_of_pair, _of_pair.c.pair_id == pairs.c.id))
-    .outerjoin(keys, (keys.c.pair_id == pairs.c.id) & (keys.c.generation == _of_pair.c.generation))
+    .select_from(pairs.join(nodes).join(of_pair, of_pair.c.pair_id == pairs.c.id))
+    .outerjoin(keys, (keys.c.pair_id == pairs.c.id) & (keys.c.generation == of_pair.c.generation))
     .outerjoin(bindings, bindings.c.pair_id == pairs.c.id)
 )
 
@@ -157,9 +159,16 @@ def load(
 def current(c: Connection, now: int) -> list[Bound]:
     """See `Registry.current_bindings`; what is damaged isn't among them."""
     return [
-        Bound._make((*row[:-3], min(row.expires_ms, now + 1000 * row.lifetime), row.role))
+        Bound._make(
+            (
+                *row[:-4],
+                min(row.expires_ms, now + 1000 * row.lifetime),
+                row.role,
+                names.found(row.name),
+            )
+        )
         for row in c.execute(_current.where(bindings.c.expires_ms > now))
-        if _are_addresses(*row[:3])
+        if are_addresses(*row[:3])
         and _are_numbers(*row[4:6], *row[7:9], row.lifetime)
         and isinstance(row.endpoint, bytes)
     ]
@@ -168,17 +177,19 @@ def current(c: Connection, now: int) -> list[Bound]:
 def nodes_of(c: Connection, correspondent: bytes, since: int) -> list[NodeState]:
     """See `Registry.nodes_of_correspondent`; what is damaged isn't among them."""
     mine = pairs.c.correspondent == correspondent
-    found = (NodeState(*row) for row in c.execute(_known.where(mine, pairs.c.revision > since)))
+    rows = c.execute(_known.where(mine, pairs.c.revision > since))
+    found = (NodeState._make((*row[:-1], names.found(row.name))) for row in rows)
     return [
         one
         for one in found
-        if _are_addresses(one.home_address, one.care_of_address or bytes(ADDRESS_OCTETS))
-        and _are_numbers(*(value for value in (one.generation, *one[4:5], *one[7:]) if value))
+        if are_addresses(one.home_address, one.care_of_address or bytes(ADDRESS_OCTETS))
+        and _are_numbers(*(value for value in (one.generation, *one[4:5], *one[7:9]) if value))
         and isinstance(one.endpoint, bytes)
     ]
 
 
-def _are_addresses(*found: object) -> bool:
+def are_addresses(*found: object) -> bool:
+    """Whether these are addresses; damaged rows hold anything."""
     return all(isinstance(one, bytes) and len(one) == ADDRESS_OCTETS for one in found)
 
 
@@ -215,7 +226,7 @@ def followed(
     return [
         (home, last, None if rest[0] is None else Binding(*rest))
         for home, last, *rest in c.execute(statement)
-        if _are_addresses(home) and (last is None or _are_numbers(last))
+        if are_addresses(home) and (last is None or _are_numbers(last))
     ]
 
 

@@ -1,5 +1,7 @@
 """What the rows of a key may hold: asked of what comes in, and of what was found in the tables."""
 
+import re
+
 from mip6 import addresses
 from mip6.limits import (
     ADDRESS_OCTETS,
@@ -14,6 +16,8 @@ from mip6.limits import (
 )
 from roamkey.errors import BadInputError
 from roamkey.registry.records import CONFIRMED, ROLES, SENT
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", re.ASCII)
 
 
 def address(found: object) -> None:
@@ -52,3 +56,17 @@ def role(found: object) -> None:
     """See that a peer is something that there is; raises BadInputError."""
     if found not in ROLES:
         raise BadInputError(f"a peer is a {' or a '.join(ROLES)}")
+
+
+def is_name(found: object) -> bool:
+    """Whether it can be a node's name; no IPv6 address can."""
+    return isinstance(found, str) and _NAME.fullmatch(found) is not None
+
+
+def name(found: object) -> None:
+    """See that it can be a node's name; raises BadInputError."""
+    if not is_name(found):
+        raise BadInputError(
+            "a name has 1 to 63 letters (A to Z, a to z), digits, '-', '_' and '.', and begins "
+            "with a letter or a digit"
+        )

@@ -9,6 +9,7 @@ work and keep it out of the URL: ~/.pgpass, a service file, PGPASSFILE, PGSERVIC
 """
 
 import os
+import pwd
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -103,6 +104,20 @@ def name(engine: Engine) -> str:
     return URL.create(
         url.drivername, url.username, None, url.host, url.port, url.database
     ).render_as_string()
+
+
+def user(engine: Engine) -> str | None:
+    """Who owns a database's file, or is logged in on its server; None where nobody can tell."""
+    if engine.dialect.name != "sqlite":
+        return engine.url.username
+    try:
+        uid = Path(str(engine.url.database)).stat().st_uid
+    except OSError:
+        return None
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
 
 
 def scrub(engine: Engine) -> bool:

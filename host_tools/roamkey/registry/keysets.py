@@ -50,6 +50,7 @@ from roamkey.registry.schema import (
     nodes,
     pairs,
     registry,
+    seen,
 )
 from roamkey.registry.vault import Vault
 
@@ -64,9 +65,9 @@ def add_sent(
     given: Sequence[PairKeys],
     lifetime: int,
     fresh: bool = False,
-) -> None:
+) -> int:
     """Add the keys of a set as `sent`, with node and pairs where they are new; with `fresh` the
-    node must be. Who raised the revision is alone until the transaction ends."""
+    node must be. Who raised the revision is alone until the transaction ends. The node's row."""
     _check(set_id, board_id, given, lifetime)
     if c.scalar(select(exists().where(keys.c.set_id == set_id))):
         raise RefusedError(f"set {set_id.hex()} is in the registry already")
@@ -98,6 +99,7 @@ def add_sent(
                     **vault.conceal(c, place, secrets),
                 )
             )
+    return node_id
 
 
 def confirm(c: Connection, set_id: bytes) -> None:
@@ -134,7 +136,9 @@ def withdraw(c: Connection, set_id: bytes) -> None:
     raise_revision(c, touched)
     c.execute(delete(keys).where(keys.c.set_id == set_id))
     without_keys = ~exists().where(keys.c.pair_id == pairs.c.id)
-    c.execute(delete(pairs).where(pairs.c.id.in_(touched), without_keys))
+    gone = c.scalars(select(pairs.c.id).where(pairs.c.id.in_(touched), without_keys)).all()
+    c.execute(delete(seen).where(seen.c.pair_id.in_(gone)))
+    c.execute(delete(pairs).where(pairs.c.id.in_(gone)))
     left = exists().where(pairs.c.node_id == nodes.c.id) | keyless.has_node
     c.execute(delete(nodes).where(nodes.c.id.in_(node_ids), ~left))
     _free_nodes(c, node_ids)
@@ -206,6 +210,12 @@ def raise_revision(c: Connection, pair_ids: Collection[int] = ()) -> int:
     if pair_ids:
         c.execute(update(pairs).where(pairs.c.id.in_(pair_ids)).values(revision=revision))
     return revision
+
+
+def touch(c: Connection, pair_ids: Collection[int]) -> None:
+    """Put the revision that this transaction raised on further pairs."""
+    newest = select(registry.c.revision).scalar_subquery()
+    c.execute(update(pairs).where(pairs.c.id.in_(pair_ids)).values(revision=newest))
 
 
 def check_board(c: Connection, home_address: bytes, board_id: str) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, func, select
 
 from roamkey.errors import BadInputError
-from roamkey.registry import checks, keyless, sites, versions
+from roamkey.registry import checks, keyless, names, sites, versions
 from roamkey.registry.encryption import Place
 from roamkey.registry.marks import KeyName
 from roamkey.registry.records import (
@@ -41,7 +41,7 @@ def next_generation(c: Connection, home_address: bytes, correspondent: bytes) ->
 def node_by_home_address(c: Connection, home_address: bytes) -> Node | None:
     """The node with this home address, or None."""
     row = c.execute(_node.where(nodes.c.home_address == home_address)).one_or_none()
-    return None if row is None else Node(*row)
+    return None if row is None else _as_node(row)
 
 
 def home_addresses(c: Connection) -> set[bytes]:
@@ -56,7 +56,7 @@ def node_by_board(c: Connection, board_id: str) -> Node | None:
     later = keyless.latest_node(c, board_id)
     chosen = nodes.c.id == (latest.scalar_subquery() if later is None else later)
     row = c.execute(_node.where(chosen)).one_or_none()
-    return None if row is None else Node(*row)
+    return None if row is None else _as_node(row)
 
 
 def sets_of_board(c: Connection, board_id: str) -> list[KeySet]:
@@ -181,7 +181,12 @@ def summary(c: Connection, name: str) -> dict[str, Any]:
     }
 
 
-_node = select(nodes.c.board_id, nodes.c.home_address, nodes.c.refused)
+def _as_node(row: Sequence[Any]) -> Node:
+    board_id, home_address, refused, name = row
+    return Node(board_id, home_address, refused, names.found(name))
+
+
+_node = select(nodes.c.board_id, nodes.c.home_address, nodes.c.refused, nodes.c.name)
 _pair_columns = (
     pairs.c.id,
     nodes.c.board_id,
@@ -189,6 +194,7 @@ _pair_columns = (
     pairs.c.correspondent,
     nodes.c.refused,
     pairs.c.role,
+    nodes.c.name,
 )
 _key_columns = (
     keys.c.id,
@@ -206,7 +212,7 @@ _key_columns = (
 def _pairs(rows: Iterable[Sequence[Any]], reveal: Reveal) -> Iterable[Pair]:
     width = len(_pair_columns)
     for head, group in groupby(rows, key=lambda row: tuple(row[:width])):
-        pair_id, board_id, home_address, correspondent, refused, role = head
+        pair_id, board_id, home_address, correspondent, refused, role, name = head
         live: list[Key] = []
         damaged = None
         try:  # one damaged row is one node's misfortune
@@ -225,6 +231,7 @@ def _pairs(rows: Iterable[Sequence[Any]], reveal: Reveal) -> Iterable[Pair]:
             tuple(live),
             damaged,
             role=role,
+            name=names.found(name),
         )
 
 

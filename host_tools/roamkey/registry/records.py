@@ -94,11 +94,13 @@ class Site:
 
 @dataclass(frozen=True)
 class Node:
-    """A home address, and the board that holds it; `board_id` is None while no key is live."""
+    """A home address, and the board that holds it; `board_id` is None while no key is live.
+    `name`: what people call it, where they do."""
 
     board_id: str | None
     home_address: bytes
     refused: bool
+    name: str | None = None
 
     def __repr__(self) -> str:
         return f"Node({self.board_id!r}, {addresses.text(self.home_address)})"
@@ -169,6 +171,7 @@ class Pair:
     damaged: str | None = None
     behind: bool = False
     role: str = CORRESPONDENT
+    name: str | None = None
 
 
 @dataclass(frozen=True)
@@ -181,6 +184,7 @@ class MovedPair:
     latest: int
     keys: tuple[Key, ...]
     role: str = CORRESPONDENT
+    name: str | None = None
 
 
 # --- what a correspondent makes of it
@@ -229,6 +233,7 @@ class Bound(NamedTuple):
     registered_ms: int
     expires_ms: int
     role: str
+    name: str | None = None
 
 
 class NodeState(NamedTuple):
@@ -244,3 +249,54 @@ class NodeState(NamedTuple):
     endpoint: bytes
     registered_ms: int | None
     expires_ms: int | None
+    name: str | None = None
+
+
+class Use(NamedTuple):
+    """What was heard of a pair's node: when its last update was accepted, when data last came from
+    it (milliseconds since 1970, None: not since it was noted last); the key in use, and the last
+    number used of it (-1: none)."""
+
+    pair_id: int
+    update_ms: int | None
+    data_ms: int | None
+    key_id: int
+    sequence: int
+
+
+class NodeUse(NamedTuple):
+    """A node and one of its peers, without a secret; from `peer` on None where it has none with a
+    key. `uses_left`: numbers of all live keys together; `ends_s`: how long they last at the
+    present rate, None where nobody knows yet. `last_ms`: when it was last heard of, by update or
+    data; None: never. `care_of_address`, `expires_ms`: of its binding, which may be over."""
+
+    home_address: bytes
+    name: str | None
+    board_id: str | None
+    refused: bool
+    peer: bytes | None
+    role: str | None
+    live_keys: int | None
+    generation: int | None
+    uses_left: int | None
+    ends_s: int | None
+    update_ms: int | None
+    data_ms: int | None
+    last_ms: int | None
+    care_of_address: bytes | None
+    expires_ms: int | None
+
+
+class Figures(NamedTuple):
+    """The nodes of a correspondent in numbers: how many were never heard of; for how long the
+    quietest of the others was silent, the least uses left and the soonest end of keys, in seconds;
+    and how many are quiet for longer than so many seconds, have fewer uses left, or have keys that
+    end sooner. None where there is no node to tell of."""
+
+    never: int
+    quietest_s: int | None
+    least_uses: int | None
+    soonest_end_s: int | None
+    quiet: dict[int, int]
+    uses_left: dict[int, int]
+    ends: dict[int, int]

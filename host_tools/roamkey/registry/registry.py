@@ -18,11 +18,14 @@ from sqlalchemy.exc import IntegrityError
 from roamkey.errors import RefusedError
 from roamkey.registry import bindings as binding_rows
 from roamkey.registry import (
+    checks,
     database,
     keysets,
+    names,
     questions,
     remains,
     seals,
+    seen,
     sites,
     transfer,
     versions,
@@ -34,15 +37,18 @@ from roamkey.registry.records import (
     Binding,
     Bound,
     Change,
+    Figures,
     KeySet,
     MovedPair,
     Node,
     NodeState,
+    NodeUse,
     Pair,
     PairKeys,
     SetEntry,
     Site,
     TakenError,
+    Use,
 )
 from roamkey.registry.seals import BoardSeal
 from roamkey.registry.transfer import Taken
@@ -98,6 +104,11 @@ class Registry:
         """What to call it in a message: its file, or its URL without secrets."""
         return database.name(self._engine)
 
+    @property
+    def user(self) -> str | None:
+        """Who owns its file, or is logged in on its server."""
+        return database.user(self._engine)
+
     def log_octets(self) -> int:
         """How large an SQLite file's log is, which can't be reused while somebody reads an older
         state. Asks the file system alone."""
@@ -140,21 +151,24 @@ class Registry:
         given: Sequence[PairKeys],
         lifetime: int,
         fresh: bool = False,
+        name: str | None = None,
     ) -> None:
         """Add a set that is about to go to a board, in state `sent`.
 
         `set_id`: 8 octets; `given`: all of the same home address, peers without a key too;
         `lifetime`: the longest binding to grant, in seconds; `fresh`: the home address is to be
-        one that nobody has or had. Raises BadInputError for what is out of range, and RefusedError
-        where the home address belongs to another board (TakenError: it isn't fresh), a Kcn is or
-        was in use, or a generation isn't
-        above the pair's latest.
+        one that nobody has or had; `name`: the node's, where it is to have another than it has.
+        Raises BadInputError for what is out of range, and RefusedError where the home address
+        belongs to another board (TakenError: it isn't fresh), another node has the name, a Kcn is
+        or was in use, or a generation isn't above the pair's latest.
         """
         try:
             with self.writing() as c:
-                keysets.add_sent(c, self.vault, set_id, board_id, given, lifetime, fresh)
+                node = keysets.add_sent(c, self.vault, set_id, board_id, given, lifetime, fresh)
+                if name is not None:
+                    names.give(c, node, name)
         except IntegrityError:  # another host was faster, on a database that lets both write
-            raise TakenError("the same home address or Kcn was provisioned just now") from None
+            raise TakenError("the same home address, Kcn or name was given just now") from None
 
     def confirm(self, set_id: bytes) -> None:
         """The board holds this set: confirm its keys and retire the board's earlier ones.
@@ -181,6 +195,27 @@ class Registry:
         """Refuse the node administratively (status 129), or no longer."""
         with self.writing() as c:
             keysets.refuse_node(c, home_address, refused)
+
+    # --- their names
+
+    def names(self) -> dict[bytes, str]:
+        """The names that nodes have, by home address."""
+        with self.reading() as c:
+            return names.by_home_address(c)
+
+    def rename(self, home_address: bytes, name: str | None) -> None:
+        """Give a node a name, or none. Raises BadInputError for what is no name, RefusedError
+        where there is no such node, and where another one has the name: it says which. A node
+        that no board holds any more loses its name to it."""
+        if name is not None:
+            checks.name(name)
+        with self.writing() as c:
+            names.rename(c, home_address, name)
+
+    def home_address_of(self, name: str) -> bytes | None:
+        """The home address of the node with this name, or None."""
+        with self.reading() as c:
+            return names.home_address(c, name)
 
     # --- the seals of boards
 
@@ -244,6 +279,8 @@ class Registry:
                 transfer.take(c, self.vault, correspondent, some, new_only, taken)
             if at + len(some) < len(given):
                 time.sleep(time.monotonic() - began)
+        with self.writing() as c:
+            taken.names_kept = names.take(c, {pair.home_address: pair.name for pair in given})
         return taken
 
     # --- encryption at rest
@@ -376,6 +413,27 @@ class Registry:
         """The nodes of this correspondent, those changed after revision `since`; no secret."""
         with self.reading() as c:
             return binding_rows.nodes_of(c, address, since)
+
+    # --- what was heard of nodes
+
+    def note_uses(self, uses: Sequence[Use], now: int) -> None:
+        """Note when nodes were heard of, and how far their keys are used; `now`: milliseconds
+        since 1970. Some hundreds at a time: others wait meanwhile."""
+        with self.writing() as c:
+            seen.note(c, uses, now)
+
+    def nodes_in_use(self) -> list[NodeUse]:
+        """The nodes that boards hold keys of, or know peers for: one entry for each peer with live
+        keys, one without a peer where there is none. In the order of home addresses."""
+        with self.reading() as c:
+            return seen.of_nodes(c)
+
+    def figures(self, correspondent: bytes, now: int) -> Figures:
+        """The nodes of a correspondent in numbers; `now`: milliseconds since 1970."""
+        with self.reading() as c:
+            return seen.figures(c, correspondent, now)
+
+    # --- what is accepted
 
     def commit(self, changes: Sequence[Change]) -> set[int]:
         """Make changes durable, in order; the places of those that are refused.

@@ -1,11 +1,12 @@
 """The tables of the registry.
 
     registry   one row: the revision; the fingerprint key, or, sealed, both keys of the registry
-    nodes      a home address, and the board that holds it now
+    nodes      a home address, the board that holds it now, and what people call it
     pairs      a node and a correspondent address, or that of its home agent: `role`
     keys       a Kcn of a pair, with all that was provisioned with it
     keyless    the peers of a set that have no key: no pair, and nothing that a daemon reads
     bindings   where a pair's node is now; at most one row a pair
+    seen       when a pair's node was last heard of, and how fast it uses its key: see `seen`
     seals      the key that opens a sealed board; at most one row a board
     sites      one row at most: the defaults of provisioning (see `sites`)
 
@@ -66,13 +67,14 @@ __all__ = [
     "pairs",
     "registry",
     "seals",
+    "seen",
     "sites",
     "version",
 ]
 
 #: Revisions of these tables (`migrations`), the first one first. A database names its own in
 #: `alembic_version`; one without that table is of the first.
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
 
 metadata = MetaData()
 
@@ -102,6 +104,8 @@ nodes = Table(
     Column("home_address", LargeBinary(16), nullable=False, unique=True),
     # Refused by the administrator: its Binding Updates are answered with status 129.
     Column("refused", Boolean, nullable=False, default=False),
+    Column("name", String(63)),
+    Index("nodes_by_name", "name", unique=True),
     sqlite_autoincrement=True,
 )
 
@@ -174,6 +178,21 @@ bindings = Table(
     Column("registered_ms", BigInteger, nullable=False),
     Column("expires_ms", BigInteger, nullable=False, index=True),
     Column("endpoint", LargeBinary(34)),
+)
+
+# What is left of a binding when it is over. `from_sequence`, `mid_sequence`: the last number used
+# under the key `key_id` at two earlier instants. Nothing here decides anything.
+seen = Table(
+    "seen",
+    metadata,
+    Column("pair_id", ForeignKey("pairs.id"), primary_key=True, autoincrement=False),
+    Column("update_ms", BigInteger),
+    Column("data_ms", BigInteger),
+    Column("key_id", Integer),
+    Column("from_ms", BigInteger),
+    Column("from_sequence", Integer),
+    Column("mid_ms", BigInteger),
+    Column("mid_sequence", Integer),
 )
 
 # In an encrypted registry `key` is a box, as in `keys` (see `seals`).

@@ -11,14 +11,14 @@ then taken over some at a time. Once all were checked only another host's provis
 these seconds, can stand in the way; what was taken by then stays, and the file can be taken again.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, insert, select, update
 
 from mip6 import addresses
 from roamkey.errors import RefusedError
-from roamkey.registry import keysets
+from roamkey.registry import keysets, names
 from roamkey.registry.encryption import Place, Secrets
 from roamkey.registry.keysets import fingerprint
 from roamkey.registry.records import CONFIRMED, RETIRED, Key, MovedPair
@@ -29,18 +29,20 @@ from roamkey.registry.vault import Vault
 @dataclass
 class Taken:
     """What an import did: keys `added`, `advanced` (a higher number accepted), `retired`; pairs
-    whose state here was newer and stayed (`kept`)."""
+    whose state here was newer and stayed (`kept`). `names_kept`: those that are another node's
+    here, and stayed that."""
 
     added: int = 0
     advanced: int = 0
     retired: int = 0
     kept: int = 0
+    names_kept: list[str] = field(default_factory=list)
 
 
 def give(c: Connection, vault: Vault, correspondent: bytes) -> list[MovedPair]:
     """All pairs with this correspondent, those without a live key too."""
     statement = (
-        select(keys, nodes.c.home_address, nodes.c.board_id, pairs.c.role)
+        select(keys, nodes.c.home_address, nodes.c.board_id, pairs.c.role, nodes.c.name)
         .select_from(keys.join(pairs).join(nodes))
         .where(pairs.c.correspondent == correspondent)
         .order_by(pairs.c.id, keys.c.generation)
@@ -55,7 +57,8 @@ def give(c: Connection, vault: Vault, correspondent: bytes) -> list[MovedPair]:
             secrets = reveal(place, row.kcn, row.home_nonce, row.care_of_nonce)
             kept = (row.lifetime, row.state, row.last_sequence)
             live = (*live, Key(row.id, row.set_id, row.generation, *secrets, *kept))
-        moved = MovedPair(row.home_address, row.board_id, row.generation, live, row.role)
+        name = names.found(row.name)
+        moved = MovedPair(row.home_address, row.board_id, row.generation, live, row.role, name)
         found[row.home_address] = moved
     return list(found.values())
 

@@ -64,7 +64,7 @@ class DataPlane:
 
     `ready`: it serves; then `interface`, `mtu`: of its device; `warning`: a line for the user, or
     None. `counters`: as it reported last, at most a second ago. `used`: home addresses that had
-    data; take them out.
+    data, `heard`: those of them that data came from; take them out.
     """
 
     def __init__(
@@ -103,6 +103,7 @@ class DataPlane:
         self._channel = ours
         self._backlog: deque[bytes] = deque()
         self.used: set[bytes] = set()
+        self.heard: set[bytes] = set()
         self.counters: dict[str, Any] = {}
         self.ready = False
         self.interface, self.mtu, self.own_address = "", 0, False
@@ -225,9 +226,12 @@ class DataPlane:
                     encapsulated(endpoint, head[:octets])
                     for endpoint, octets, head in control.OFFENDER_INSIDE.iter_unpack(body)
                 ]
-            elif kind == control.USED:
+            elif kind in (control.USED, control.HEARD):
                 size = control.ADDRESS_OCTETS
-                self.used.update(body[at : at + size] for at in range(0, len(body), size))
+                homes = [body[at : at + size] for at in range(0, len(body), size)]
+                self.used.update(homes)
+                if kind == control.HEARD:
+                    self.heard.update(homes)
             elif kind == control.REFUSED:
                 raise SystemRefusedError(body.decode())
             elif kind == control.READY:

@@ -18,7 +18,8 @@ READY = b"R"  # JSON: interface, mtu, warning, own_address
 REFUSED = b"E"  # a line of text
 UNBOUND = b"U"  # records of OFFENDER
 UNBOUND_INSIDE = b"V"  # records of OFFENDER_INSIDE
-USED = b"H"  # home addresses that received or sent data since the last such message
+USED = b"H"  # home addresses that received data since the last such message
+HEARD = b"I"  # home addresses that sent data since then
 COUNTERS = b"C"  # JSON: the counters of `tally.Tally`, since the beginning
 
 # Home address, care-of address, endpoint (zeros: reached natively), when it is over (by

@@ -137,7 +137,7 @@ class Forwarder:
     def inward(self, now: int) -> bool:
         """Take what nodes sent; True if there may be more."""
         device, body, buffer, view = self._device, self._body, self._buffer, self._view
-        by_home, used, receive = self._table.by_home, self._told.used, self._raw.recvfrom_into
+        by_home, heard, receive = self._table.by_home, self._told.heard, self._raw.recvfrom_into
         counters = self._told.counters
         pack_into, write = _HEADER.pack_into, os.write
         delivered = total = 0
@@ -160,7 +160,7 @@ class Forwarder:
                 except OSError as error:
                     self._told.count(error)
                     continue
-                used.add(home)
+                heard.add(home)
                 delivered += 1
                 total += octets + 16
         except BlockingIOError:
@@ -194,7 +194,7 @@ class Forwarder:
         except OSError as error:
             self._told.count(error)
             return
-        self._told.used.add(entry.home_address)
+        self._told.heard.add(entry.home_address)
         self._told.counters[tally.DELIVERED] += 1
         self._told.octets[0] += len(header) + len(body)
 

@@ -27,7 +27,7 @@ _HANGS_S = 30.0  # without a word: it doesn't come back
 
 class LastingPlane:
     """The data plane of one correspondent address. Select on it, then call `receive`; ask for
-    `news` once a second. `used`: home addresses that had data; take them out."""
+    `news` once a second. `used`, `heard`: as of `DataPlane`; take them out."""
 
     def __init__(
         self, address: IPv6Address, place: Place | None = None, kind: Kind | None = None
@@ -56,6 +56,7 @@ class LastingPlane:
         self._heard = 0.0  # when, of one that was lost
         self._restarts = 0
         self.used: set[bytes] = set()
+        self.heard: set[bytes] = set()
 
     def facts(self) -> dict[str, Any]:
         """What there is to tell: `running`, whether it serves; how often it was started anew; the
@@ -110,6 +111,8 @@ class LastingPlane:
         finally:
             self.used |= plane.used
             plane.used.clear()
+            self.heard |= plane.heard
+            plane.heard.clear()
             self.said += plane.said
             plane.said.clear()
 

@@ -285,11 +285,12 @@ class Process:
     def _report(self) -> None:
         """Tell the daemon what was used, and the counters where they changed."""
         told = self._told
-        used = b"".join(told.used)
-        told.used.clear()
         size = control.ADDRESS_OCTETS * control.RECORDS
-        for at in range(0, len(used), size):
-            self._tell(control.USED + used[at : at + size])
+        for kind, homes in ((control.USED, told.used), (control.HEARD, told.heard)):
+            body = b"".join(homes)
+            homes.clear()
+            for at in range(0, len(body), size):
+                self._tell(kind + body[at : at + size])
         found: dict[str, Any] = {
             "packets": dict(told.counters),
             "octets": {"inward": told.octets[0], "outward": told.octets[1]},

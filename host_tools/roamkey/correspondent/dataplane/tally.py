@@ -40,14 +40,15 @@ _FULL = (errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM)
 
 
 class Tally:
-    """`counters`: by the names above; `octets`: of inner packets, inward and outward; `used`:
-    home addresses that had data; take them out."""
+    """`counters`: by the names above; `octets`: of inner packets, inward and outward; `heard`:
+    home addresses that data came from, `used`: that data went to; take them out."""
 
     def __init__(self, *more: str) -> None:
         """Nothing yet. `more`: further names."""
         self.counters = dict.fromkeys((*NAMES, *more), 0)
         self.octets = [0, 0]
         self.used: set[bytes] = set()
+        self.heard: set[bytes] = set()
 
     def count(self, error: OSError) -> None:
         """The kernel didn't take a packet."""

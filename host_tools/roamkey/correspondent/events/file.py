@@ -22,93 +22,14 @@ from typing import Any
 
 from mip6 import addresses
 from roamkey import privatefiles
+from roamkey.correspondent.events import tables
 from roamkey.errors import BadInputError, SystemRefusedError
 from roamkey.registry import database
 from roamkey.registry.place import Place
 
-_VERSION = 2
-_ADDED = "way TEXT, endpoint TEXT"  # to both tables, by version 2
-_READABLE = (1, _VERSION)
 _BUSY_S = 5.0
 _MARGIN = 5_000  # rows that go at a time, so that nobody waits long
-
-#: of an event, in the order in which the recorder gives them
-FIELDS = (
-    "at_ms", "kind", "home_address", "care_of_address", "previous", "sequence", "generation",
-    "lifetime_s", "count", "reason", "gap_ms", "way", "endpoint",
-)  # fmt: skip
-#: of a node after a batch, likewise; `updates` and `moves` are added up
-NODE_FIELDS = (
-    "home_address", "state", "care_of_address", "sequence", "generation", "seen_ms", "expires_ms",
-    "updates", "moves", "way", "endpoint",
-)  # fmt: skip
-#: of a node as the registry has it, likewise
-KNOWN_FIELDS = (
-    "home_address", "board", "later_keys", "state", "care_of_address", "sequence", "generation",
-    "seen_ms", "expires_ms", "way", "endpoint",
-)  # fmt: skip
 _ADDRESSES = ("correspondent", "home_address", "care_of_address", "previous")
-
-_TABLES = f"""
-CREATE TABLE events (
-  id INTEGER PRIMARY KEY AUTOINCREMENT, correspondent BLOB NOT NULL, at_ms INTEGER NOT NULL,
-  kind TEXT NOT NULL, home_address BLOB, care_of_address BLOB, previous BLOB, sequence INTEGER,
-  generation INTEGER, lifetime_s INTEGER, count INTEGER, reason TEXT, gap_ms INTEGER,
-  {_ADDED}
-);
-CREATE INDEX events_by_node ON events (home_address) WHERE home_address IS NOT NULL;
-CREATE TABLE nodes (
-  home_address BLOB NOT NULL, correspondent BLOB NOT NULL, board TEXT,
-  later_keys INTEGER NOT NULL DEFAULT 0, state TEXT NOT NULL, care_of_address BLOB,
-  sequence INTEGER, generation INTEGER, seen_ms INTEGER, expires_ms INTEGER,
-  updates INTEGER NOT NULL DEFAULT 0, moves INTEGER NOT NULL DEFAULT 0, {_ADDED},
-  PRIMARY KEY (home_address, correspondent)
-) WITHOUT ROWID;
-PRAGMA user_version = {_VERSION};
-"""
-
-
-_UPGRADE = "".join(
-    f"ALTER TABLE {table} ADD COLUMN {column};"
-    for table in ("events", "nodes")
-    for column in _ADDED.split(", ")
-)
-
-_CHUNKS = (256, 32, 4, 1)  # rows in a statement
-
-
-def _insert(table: str, fields: Sequence[str], then: str = "") -> dict[int, str]:
-    """Statements that insert so many rows each; the correspondent is the first parameter."""
-    row = f"(?1{', ?' * len(fields)})"
-    into = f"INSERT INTO {table} (correspondent, {', '.join(fields)}) VALUES "
-    return {rows: f"{into}{', '.join([row] * rows)} {then}" for rows in _CHUNKS}
-
-
-def _replaced(fields: Sequence[str]) -> str:
-    return ", ".join(f"{name} = excluded.{name}" for name in fields)
-
-
-def _kept(fields: Sequence[str]) -> str:
-    return ", ".join(f"{name} = ifnull(excluded.{name}, {name})" for name in fields)
-
-
-_add_events = _insert("events", FIELDS)
-_move_nodes = _insert(
-    "nodes",
-    NODE_FIELDS,
-    f"ON CONFLICT DO UPDATE SET {_replaced(('state', 'care_of_address', 'way', 'endpoint'))}, "
-    f"{_kept(('sequence', 'generation', 'seen_ms', 'expires_ms'))}, "
-    "updates = updates + excluded.updates, moves = moves + excluded.moves",
-)
-# What is no longer bound keeps how it ended, if that was seen.
-_know_nodes = _insert(
-    "nodes",
-    KNOWN_FIELDS,
-    f"ON CONFLICT DO UPDATE SET {_replaced(('board', 'later_keys', 'sequence', 'generation'))}, "
-    "state = CASE WHEN excluded.state = 'bound' OR state = 'bound' THEN excluded.state "
-    f"ELSE state END, {_kept(('care_of_address', 'seen_ms', 'expires_ms', 'way'))}, "
-    "endpoint = CASE WHEN excluded.way IS NULL THEN endpoint ELSE excluded.endpoint END",
-)
 
 
 def place(registry: str | None) -> Path:
@@ -137,24 +58,24 @@ class Writer:
             self._c.execute("PRAGMA synchronous = NORMAL")
             found = self._c.execute("PRAGMA user_version").fetchone()[0]
             if not found:
-                self._c.executescript(f"BEGIN IMMEDIATE; {_TABLES} COMMIT;")
-            elif found < _VERSION:
-                mark = f"PRAGMA user_version = {_VERSION};"
-                self._c.executescript(f"BEGIN IMMEDIATE; {_UPGRADE} {mark} COMMIT;")
+                self._c.executescript(f"BEGIN IMMEDIATE; {tables.TABLES} COMMIT;")
+            elif found < tables.VERSION:
+                mark = f"PRAGMA user_version = {tables.VERSION};"
+                self._c.executescript(f"BEGIN IMMEDIATE; {tables.upgrade(found)} {mark} COMMIT;")
         except sqlite3.Error as error:
             # another daemon may have been faster
             if not any(text in str(error) for text in ("already exists", "duplicate column")):
                 self._c.close()
                 raise SystemRefusedError(f"events {path}: {error}") from None
             self._c.rollback()
-        _check_version(self._c, path, (_VERSION,))
+        _check_version(self._c, path, (tables.VERSION,))
 
     def add(self, events: Sequence[tuple[Any, ...]], nodes: Sequence[tuple[Any, ...]]) -> None:
         """Append events (`FIELDS`) and move nodes on (`NODE_FIELDS`), together."""
         with self._c:
             self._c.execute("BEGIN IMMEDIATE")
-            self._run(_add_events, events)
-            self._run(_move_nodes, nodes)
+            self._run(tables.add_events, events)
+            self._run(tables.move_nodes, nodes)
 
     def know(self, rows: Sequence[tuple[Any, ...]], gone: Sequence[bytes] | None) -> None:
         """Take over nodes as the registry has them (`KNOWN_FIELDS`). `gone`: home addresses that
@@ -165,11 +86,20 @@ class Writer:
         named = json.dumps([home.hex().upper() for home in homes])
         with self._c:
             self._c.execute("BEGIN IMMEDIATE")
-            self._run(_know_nodes, rows)
+            self._run(tables.know_nodes, rows)
             self._c.execute(
                 "DELETE FROM nodes WHERE correspondent = ? AND hex(home_address) "
                 f"{listed} (SELECT value FROM json_each(?))",
                 (self._correspondent, named),
+            )
+
+    def heard(self, rows: Sequence[tuple[bytes, int]]) -> None:
+        """Note when data last flowed: home addresses, and milliseconds since 1970."""
+        statement = "UPDATE nodes SET data_ms = ? WHERE home_address = ? AND correspondent = ?"
+        with self._c:
+            self._c.execute("BEGIN IMMEDIATE")
+            self._c.executemany(
+                statement, [(at_ms, home, self._correspondent) for home, at_ms in rows]
             )
 
     def forget(self, before_ms: int, rows_max: int) -> bool:
@@ -194,7 +124,7 @@ class Writer:
     def _run(self, statements: dict[int, str], rows: Sequence[tuple[Any, ...]]) -> None:
         at = 0
         while at < len(rows):
-            size = next(size for size in _CHUNKS if size <= len(rows) - at)
+            size = next(size for size in tables.CHUNKS if size <= len(rows) - at)
             given = chain.from_iterable(rows[at : at + size])
             self._c.execute(statements[size], (self._correspondent, *given))
             at += size
@@ -208,7 +138,12 @@ class Reader:
         if not path.is_file():
             raise BadInputError(f"no events at {path}: no daemon has recorded any yet")
         self._c = _open(path, Place(str(path), "events"))
-        _check_version(self._c, path)
+        self._has_names = _check_version(self._c, path) >= tables.NAMED
+        name = "n.name" if self._has_names else "NULL"
+        self._events = (
+            f"SELECT e.*, {name} AS name FROM events e "
+            "LEFT JOIN nodes n USING (home_address, correspondent)"
+        )
 
     def version(self) -> int:
         """Another number whenever a writer changed something. Cheap."""
@@ -225,32 +160,33 @@ class Reader:
         return int(self._c.execute("SELECT ifnull(min(id), 0) FROM events").fetchone()[0])
 
     def after(self, event_id: int, limit: int) -> list[dict[str, Any]]:
-        """The events after one, the earliest first."""
-        return self._rows("SELECT * FROM events WHERE id > ? ORDER BY id LIMIT ?", event_id, limit)
+        """The events after one, the earliest first. `name`: what the node is called now."""
+        return self._rows(f"{self._events} WHERE id > ? ORDER BY id LIMIT ?", event_id, limit)
 
     def latest(
         self, limit: int, since_ms: int = 0, home_addresses: Sequence[str] | None = None
     ) -> list[dict[str, Any]]:
-        """The latest events, of some nodes or all, the earliest of them first."""
+        """The latest events, of some nodes or all, the earliest of them first; as in `after`."""
         where = "at_ms >= ?"
         given: list[Any] = [since_ms]
         if home_addresses is not None:
             marks = ", ".join("?" * len(home_addresses))
-            where += f" AND home_address IN ({marks})"
+            where += f" AND e.home_address IN ({marks})"
             given += [_octets(one) for one in home_addresses]
-        statement = f"SELECT * FROM events WHERE {where} ORDER BY id DESC LIMIT ?"
+        statement = f"{self._events} WHERE {where} ORDER BY id DESC LIMIT ?"
         return self._rows(statement, *given, limit)[::-1]
 
-    def homes(self, board: str) -> list[str]:
-        """The home addresses of a board."""
-        rows = self._rows("SELECT DISTINCT home_address FROM nodes WHERE board = ?", board)
+    def homes(self, called: str) -> list[str]:
+        """The home addresses of a board, or of the node with a name."""
+        mine = "SELECT DISTINCT home_address FROM nodes WHERE board = ?1"
+        rows = self._rows(f"{mine} OR name = ?1" if self._has_names else mine, called)
         return [row["home_address"] for row in rows]
 
     def nodes(
         self, limit: int, find: str = "", home_addresses: Sequence[str] | None = None
     ) -> list[dict[str, Any]]:
-        """Nodes in the order of their addresses: those with `find` in board, addresses or state,
-        or those with these home addresses."""
+        """Nodes in the order of their addresses: those with `find` in name, board, addresses or
+        state, or those with these home addresses."""
         statement = "SELECT * FROM nodes"
         given: list[Any] = []
         if home_addresses is not None:
@@ -258,8 +194,9 @@ class Reader:
             statement += f" WHERE home_address IN ({marks})"
             given = [_octets(one) for one in home_addresses]
         elif find:
+            more = ", name" if self._has_names else ""
             self._c.create_function("contains", -1, _contains, deterministic=True)
-            statement += " WHERE contains(?, board, state, home_address, care_of_address)"
+            statement += f" WHERE contains(?, board, state, home_address, care_of_address{more})"
             given = [find.lower()]
         return self._rows(
             f"{statement} ORDER BY home_address, correspondent LIMIT ?", *given, limit
@@ -327,14 +264,18 @@ def _open(path: Path, place: Place) -> sqlite3.Connection:
     return c
 
 
-def _check_version(c: sqlite3.Connection, path: Path, known: Sequence[int] = _READABLE) -> None:
+def _check_version(
+    c: sqlite3.Connection, path: Path, known: Sequence[int] = tables.READABLE
+) -> int:
     try:
-        found = c.execute("PRAGMA user_version").fetchone()[0]
+        found: int = c.execute("PRAGMA user_version").fetchone()[0]
     except sqlite3.Error as error:
         c.close()
         raise BadInputError(f"events {path}: {error}") from None
     if found not in known:
         c.close()
         raise BadInputError(
-            f"events {path} is of version {found}, not {_VERSION}: move it away, a new one is made"
+            f"events {path} is of version {found}, not {tables.VERSION}: move it away, a new one "
+            "is made"
         )
+    return found

@@ -8,6 +8,7 @@ apply:
     correspondent     our address
     kind              one of the kinds below
     home_address      the node; where nothing was authenticated, who the sender said it is
+    name              what the node is called in the registry now, where it has a name
     care_of_address   where the node is, or was until now; of what was removed the home address
                       itself: the node is at home, any other: it shuts down there
     previous          where it was before, where that is known and another place

@@ -13,15 +13,16 @@ import sqlite3
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from roamkey.correspondent.core import endpoints, entries
 from roamkey.correspondent.core.entries import RETURN_ROUTABILITY, Verdict
 from roamkey.correspondent.events import kinds
-from roamkey.correspondent.events.file import FIELDS, Writer
+from roamkey.correspondent.events.file import Writer
 from roamkey.correspondent.events.gaps import Gaps
+from roamkey.correspondent.events.tables import FIELDS
 from roamkey.errors import RoamkeyError
 from roamkey.registry import Registry
 from roamkey.registry.records import Binding
@@ -113,6 +114,10 @@ class Recorder:
         gap = self._gaps.data(home_address, now)
         if gap is not None:
             self._put((now, kinds.GAP, home_address, *(None,) * 7, gap))
+
+    def heard(self, rows: Sequence[tuple[bytes, int]]) -> None:
+        """When data last flowed with nodes: home addresses, and milliseconds since 1970."""
+        self._put(lambda: self._file.heard(rows))
 
     def told(self, now: int, kind: str, text: str) -> None:
         """The daemon started or stopped."""
@@ -265,7 +270,8 @@ class Recorder:
             return
         now = time.time_ns() // 1_000_000
         rows, gone = [], []
-        for home, board, live, generation, sequence, care_of, endpoint, seen, expires in found:
+        for one in found:
+            home, board, live, generation, sequence, care_of, endpoint, seen, expires, name = one
             if not live:
                 gone.append(home)
                 continue
@@ -274,7 +280,7 @@ class Recorder:
                 state = "bound"
             known = home, board, live - 1, state, care_of
             by = (None, None) if care_of is None else _way(endpoint)
-            rows.append((*known, sequence, generation, seen, expires, *by))
+            rows.append((*known, sequence, generation, seen, expires, *by, name))
         self._file.know(rows, gone if since >= 0 else None)
 
 

@@ -85,7 +85,7 @@ class TunnelForwarder(Forwarder):
     def inward(self, now: int) -> bool:
         """Take what nodes sent through the tunnel; True if there may be more."""
         device, view, into = self._device, self._view, self._buffer
-        by_home, used, counters = self._table.by_home, self._told.used, self._told.counters
+        by_home, heard, counters = self._table.by_home, self._told.heard, self._told.counters
         delivered = total = 0
         try:
             for _ in range(_BURST):
@@ -104,7 +104,7 @@ class TunnelForwarder(Forwarder):
                 except OSError as error:
                     self._told.count(error)
                     continue
-                used.add(entry.home_address)
+                heard.add(entry.home_address)
                 delivered += 1
                 total += octets
         except BlockingIOError:

@@ -76,7 +76,7 @@ class TunnelInside(Inside):
                 except OSError as error:
                     told.count(error)
                     continue
-                told.used.add(entry.home_address)
+                told.heard.add(entry.home_address)
                 delivered += 1
                 total += octets
         except BlockingIOError:

@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 
+from roamkey import privatefiles
 from roamkey.board.serial_client import SerialClient
 from roamkey.correspondent import view
 from roamkey.enroll.deliver import provision
@@ -238,14 +239,15 @@ class Walk:
              "care_of_address": one.care_of_address}
             for one in readings.seen
         ]  # fmt: skip
-        (self._out / "data.jsonl").write_text("".join(json.dumps(one) + "\n" for one in lines))
+        numbers = "".join(json.dumps(one) + "\n" for one in lines)
         networks = {
             prefix: _NAMES.get(lan.name, lan.name)
             for lan in self._network.lans.values()
             for prefix in lan.prefixes
         }
         told = {"name": self._script.name, "networks": networks, "steps": self._done}
-        (self._out / "walk.json").write_text(json.dumps(told, indent=2) + "\n")
+        walk = json.dumps(told, indent=2) + "\n"
+        privatefiles.write_each(self._out, {"data.jsonl": numbers, "walk.json": walk})
 
 
 def _stamp(line: str) -> float:
