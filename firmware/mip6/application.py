@@ -157,7 +157,7 @@ class Application:
         """Have it stand among what was printed, and on the line where the board isn't sealed."""
         try:
             if self.printed is not None:
-                text = what if isinstance(what, str) else traceback_of(what)
+                text = what if isinstance(what, str) else _own(traceback_of(what))
                 self.printed.tell(text, self.interrupts is not None)
         except Exception:  # no memory, or nobody at the line
             pass
@@ -266,6 +266,12 @@ async def _main(node: "Node", tried: bool) -> None:
     else:
         import app  # type: ignore[no-redef]
     await app.main(node)
+
+
+def _own(traceback: str) -> str:
+    """A traceback without the agent's own steps to the program."""
+    before, _, steps = traceback.partition("in _main\n")
+    return "Traceback (most recent call last):\n" + steps if steps else before
 
 
 def _is_tried() -> bool:
