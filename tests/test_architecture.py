@@ -88,8 +88,10 @@ AGENT_LOAD_POINTS = {
         },
         "the console, while somebody talks; the others at the start",
     ),
-    "mip6.application": ({"app"}, "the user's own program"),
-    "mip6.console.upkeep": ({"mip6.maintenance.sums", "mip6.pathcheck"}, "while somebody asks"),
+    "mip6.application": ({"app", "app_try", "mip6.applog"}, "the user's own program"),
+    "mip6.console.upkeep": (
+        {"mip6.applog", "mip6.maintenance.sums", "mip6.pathcheck"}, "while somebody asks",
+    ),
     "mip6.errors": ({"traceback"}, "CPython's"),
     "mip6.inplace.begin": ({"machine", "uctypes"}, "MicroPython's"),
     "mip6.homeagent.update_list": (

@@ -192,7 +192,7 @@ class Agent:
         """What came through asyncio's loop itself, which goes on: an application's SystemExit,
         mostly. Whether that is too often."""
         self.application.escaped(error)
-        return self.parts[1].note(error)
+        return self.application.note(error)
 
 
 def make_node(keystore: "Keystore") -> "tuple[Node | NoNode, Port | None]":
@@ -342,7 +342,7 @@ def _loop(agent: "Agent", work: "Coroutine[Any, Any, int | None]", service: bool
     """Run asyncio's loop until `work` is done, again where something comes through it."""
     loop = asyncio.new_event_loop()
     loop.set_exception_handler(
-        lambda _, context: agent.parts[1].note(context["exception"]) and None
+        lambda _, context: agent.application.note(context["exception"]) and None
     )
     main = loop.create_task(work)
     while True:

@@ -1,13 +1,17 @@
 """The user's own program beside the agent: the coroutine `main(node)` of /app.py, if there is one.
 
 It runs until it ends. What it raises is kept for the console's status, harms nothing else, and has
-it started again after a pause; its sockets are closed at each end.
+it started again after a pause; its sockets are closed at each end. What it prints is kept, too.
+
+/app.try goes before it, once: a program that is tried. It leaves no record, and the next start is
+that of /app.py again.
 """
 
 import asyncio
 import os
 
 from .compat import const
+from .errors import traceback_of
 from .supervise import Part
 
 TYPE_CHECKING = const(False)
@@ -16,12 +20,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from typing import Any
 
+    from .applog import Printed
     from .node import Node
     from .protocols import Store
 
 _NAMES = ("/app.py", "/app.mpy")
+_TRIED = "/app.try"
+_TRYING = "/app_try.py"  # so that it can be imported, and at no other start
 _PAUSE_MAX_S = const(600)
-
 
 _RECORD = "app"  # how many of the last starts were not got over, or _KEPT
 _ONCE = b"1"
@@ -39,7 +45,8 @@ class Ended(Exception):
 
 class Application:
     """`status` says how it fares: "none", "running", "ended", or the error that ended it, or why
-    it doesn't run; `part`: what went wrong so far.
+    it doesn't run; `part`: what went wrong so far; `printed`: what it printed, None before its
+    first start.
 
     `store`: keeps a record of starts that nothing came after. `slept`: the board woke from deep
     sleep, which such a start is not. `rounds`: seconds until a start is got over.
@@ -59,6 +66,8 @@ class Application:
         self.interrupts = interrupts
         self.interrupted = interrupted
         self.rounds = _ROUNDS
+        self.printed: "Printed | None" = None
+        self._tried = False
         self._store = store
         self._slept = slept
         self._node: "Node | None" = None
@@ -81,7 +90,8 @@ class Application:
             await asyncio.sleep(1)
 
     async def _run(self, node: "Node") -> None:
-        if not any(_exists(name) for name in _NAMES):
+        self._tried = self._tried or _is_tried()
+        if not self._tried and not any(_exists(name) for name in _NAMES):
             return
         record = self._record()
         if record == _KEPT:
@@ -93,16 +103,22 @@ class Application:
         await self.part.run(lambda: self._start(node), None, 0, _PAUSE_MAX_S)
 
     async def _start(self, node: "Node") -> None:
+        """A load point."""
         self._escaped = None
+        if self.printed is None:
+            from .applog import Printed
+
+            self.printed = Printed()
+        self.printed.begin()
         if not self._slept:
             self._keep(_TWICE if self._record() else _ONCE)
         self.status = "running"
         proving = asyncio.create_task(self._prove())
         try:
-            await _Steps(_main(node), self)  # type: ignore[misc]  # MicroPython awaits iterators
-            self.status = "ended"
+            await _Steps(_main(node, self._tried), self)  # type: ignore[misc]  # MicroPython's
+            self._over()
         except Ended as error:
-            self.status = "interrupted" if error.args else "ended"
+            self._over("interrupted" if error.args else "ended")
             if error.args and self.interrupted is not None:
                 self.interrupted(False)
         except asyncio.CancelledError:
@@ -110,13 +126,17 @@ class Application:
                 self.status = "ended"
             if self._escaped is None:
                 raise
-            if not isinstance(self._escaped, SystemExit):
+            if isinstance(self._escaped, SystemExit):
+                self._over()
+            else:
                 self.status = "%s in a task of its own" % type(self._escaped).__name__
                 raise RuntimeError(self.status) from None
         except Exception as error:  # whatever it is: it is the user's, and the console must stay
             self.status = "%s: %s" % (type(error).__name__, error)
+            self._tell(error)
             raise
         finally:
+            self.printed.stop()
             proving.cancel()
             self._keep(None)
             for socket in list(node.sockets.values()):
@@ -129,16 +149,37 @@ class Application:
             await asyncio.sleep(1)
         self._keep(None)
 
+    def _over(self, status: str = "ended") -> None:
+        self.status = status
+        self._tell("the application %s\n" % status)
+
+    def _tell(self, what: "str | BaseException") -> None:
+        """Have it stand among what was printed, and on the line where the board isn't sealed."""
+        try:
+            if self.printed is not None:
+                text = what if isinstance(what, str) else _own(traceback_of(what))
+                self.printed.tell(text, self.interrupts is not None)
+        except Exception:  # no memory, or nobody at the line
+            pass
+
+    def note(self, error: "BaseException") -> bool:
+        """A task of its own raised this, or asyncio's loop: part.note()."""
+        if not isinstance(error, SystemExit):
+            self._tell(error)
+        return self.part.note(error)
+
     def _record(self) -> bytes | None:
         try:
-            return self._store.read(_RECORD) if self._store is not None else None
+            if self._store is None or self._tried:
+                return None
+            return self._store.read(_RECORD)
         except Exception:  # whatever it is: the program needs no record
             return None
 
     def _keep(self, record: bytes | None) -> None:
         """Write the record or remove it, unless it is kept from starting; flash may fail."""
         try:
-            if self._store is not None:
+            if self._store is not None and not self._tried:
                 found = self._store.read(_RECORD)
                 if record is not None and found != _KEPT:
                     self._store.write(_RECORD, record)
@@ -218,10 +259,33 @@ class _Steps:
         self._coroutine.close()
 
 
-async def _main(node: "Node") -> None:
-    import app
-
+async def _main(node: "Node", tried: bool) -> None:
+    """A load point."""
+    if tried:
+        import app_try as app
+    else:
+        import app  # type: ignore[no-redef]
     await app.main(node)
+
+
+def _own(traceback: str) -> str:
+    """A traceback without the agent's own steps to the program."""
+    before, _, steps = traceback.partition("in _main\n")
+    return "Traceback (most recent call last):\n" + steps if steps else before
+
+
+def _is_tried() -> bool:
+    """Whether a program is to be tried: at this start, and at no other one."""
+    try:
+        os.rename(_TRIED, _TRYING)
+        return True
+    except OSError:
+        pass
+    try:
+        os.remove(_TRYING)  # of a start before
+    except OSError:
+        pass
+    return False
 
 
 def _exists(name: str) -> bool:

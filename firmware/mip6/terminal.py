@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from .supervise import Part
 
 #: What comes and goes: packages and modules of mip6 that everyday work doesn't need.
-TRANSIENT = ("console", "inplace", "keychange", "maintenance", "pathcheck", "status")
+TRANSIENT = (
+    "applog", "console", "inplace", "keychange", "maintenance", "pathcheck", "status",
+)  # fmt: skip
 
 LINE_OCTETS_MAX = const(2048)  # what a board takes in one line, without the line's end
 INTERRUPT = const(0x03)  # Ctrl-C

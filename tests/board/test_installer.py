@@ -510,7 +510,8 @@ def test_another_boot_py_is_left_alone(virtual: VirtualBoard, roamkey, text: str
 def test_a_program_beside_the_agent(bare: VirtualBoard, image: Image, roamkey, tmp_path) -> None:
     """It is there when the agent is, and another one takes its place in one step."""
     program = tmp_path / "reader.py"
-    for text in ("async def main(node):\n    pass\n", "# longer\n" * 1000):
+    first = "async def main(node):\n    pass\n"
+    for text in (first, first + "# longer\n" * 1000):
         program.write_text(text)
         code, out, error = roamkey("install", "--port", bare.port, "--app", program)
         assert (code, error) == (0, "") and f"{program}, as /app.py" in out

@@ -1,6 +1,7 @@
 """The user's program: it runs if it is there, and its faults are told and harm nothing."""
 
 import asyncio
+import builtins
 import sys
 
 from stores import MemoryStore
@@ -84,6 +85,7 @@ def run(program, wait=0.05, then=None, **how):
                 if program is None or error is not program.beside:
                     raise
                 found.escaped(error)  # as the agent does
+                found.note(error)
     finally:
         if program and program.task and hasattr(program.task, "exception"):
             program.task.exception()  # it was looked at: CPython would log it, one day
@@ -216,6 +218,42 @@ def test_an_interrupt_ends_the_agent_where_it_may():
     assert asked == [True, False] * (len(asked) // 2)
     assert run(Program(KeyboardInterrupt()), interrupted=how["interrupted"])[1] == "ended"
     assert interrupted == [False]
+
+
+def kept(found):
+    return found.printed.piece(0)[1]
+
+
+def test_what_it_prints_and_raises_and_its_end_are_kept():
+    class Printing(Program):
+        async def main(self, node):
+            print("a reading")
+            await Program.main(self, node)
+
+    before = builtins.print
+    found = run(Printing())[2]
+    assert kept(found) == b"a reading\nthe application ended\n"
+    assert builtins.print is before
+    found = run(Printing(ValueError("of the user")))[2]
+    assert kept(found).startswith(b"a reading\n") and b"of the user\n" in kept(found)
+    found = run(Program(beside=KeyboardInterrupt()))[2]
+    assert b"KeyboardInterrupt" in kept(found)
+    assert kept(run(Program(beside=SystemExit()))[2]) == b"the application ended\n"
+
+
+def test_one_that_is_tried_leaves_no_record():
+    store = MemoryStore()
+    store.records = {"app": b"stop"}
+    tried, is_tried = Program(ValueError("tried")), application._is_tried
+    application._is_tried = lambda: True
+    sys.modules["app_try"] = tried
+    try:
+        found = run(Program(), wait=1.5, store=store)[2]
+    finally:
+        application._is_tried = is_tried
+        del sys.modules["app_try"]
+    assert (tried.starts, found.status) == (2, "ended")
+    assert store.records == {"app": b"stop"}
 
 
 def test_none():

@@ -5,6 +5,7 @@ import json
 from harness import raises
 from stores import MemoryStore
 
+from mip6.applog import Printed
 from mip6.console import framing
 from mip6.console import lock as seal
 from mip6.console import methods as console
@@ -12,6 +13,7 @@ from mip6.console.upkeep import Upkeep
 from mip6.eventlog import EventLog
 from mip6.keystore.keystore import Keystore
 from mip6.maintenance import networklist
+from mip6.supervise import Part
 
 KEY = "6b" * 32
 SEAL_ID = "0011223344556677"
@@ -48,6 +50,8 @@ class Application:
 
     def __init__(self):
         self.status = "running"
+        self.printed = None
+        self.part = Part("application")
         self.told = []
         self.broken = False
 
@@ -260,13 +264,36 @@ def test_what_a_sealed_board_says_of_its_node_names_nobody():
 
 def test_the_application_is_started_and_kept_from_starting():
     board = Board()
-    assert board.call("app") == ({"application": "running"}, None)
-    assert board.call("app", set="stop") == ({"application": "running"}, None)
-    assert board.call("app", set="start") == ({"application": "running"}, None)
+    told = {"application": "running", "traceback": ""}
+    assert board.call("app") == (told, None)
+    assert board.call("app", set="stop") == (told, None)
+    assert board.call("app", set="start") == (told, None)
     assert board.call("app", set="begin") == (None, -32602)
     assert board.node.application.told == ["stop", "start"]
     board.node.application.broken = True
     assert board.call("app", set="stop") == (None, -32001)
+
+
+def test_the_application_is_asked_for_what_it_printed_and_for_its_program():
+    board = Board()
+    told = {"application": "running", "traceback": ""}
+    nothing = dict(told, printed="", at=0, end=0)
+    assert board.call("app", printed=0) == (nothing, None)
+    assert board.call("app", program=0) == (dict(told, octets=None), None)
+    board.node.application.printed = printed = Printed()
+    printed.tell("a" * 800, False)
+    board.node.application.part.traceback = "Traceback"
+    said = board.call("app", printed=700)[0]
+    assert said == {
+        "application": "running",
+        "traceback": "Traceback",
+        "printed": "YWFh" * 33 + "YQ==",
+        "at": 700,
+        "end": 800,
+    }
+    for wrong in (-1, "0", True, 0.5):
+        assert board.call("app", printed=wrong) == (None, -32602)
+        assert board.call("app", program=wrong) == (None, -32602)
 
 
 def test_unsealing():

@@ -13,7 +13,7 @@ from support.devices import Device
 
 from roamkey.lab.board import VirtualBoard
 
-APP = b"import node_that_is_not_there\n"
+APP = b"import node_that_is_not_there\n\nasync def main(node):\n    pass\n"
 PASSWORD = "correct horse battery"
 
 

@@ -174,7 +174,8 @@ class Upkeep:
         return {}
 
     def _application(self, params: object) -> "dict[str, Any]":
-        wanted = jsonrpc.some_params(params, "set")[0]
+        """A load point."""
+        wanted, printed, at = jsonrpc.some_params(params, "set", "printed", "program")
         application = self._node.application
         try:
             if wanted == "start":
@@ -185,7 +186,22 @@ class Upkeep:
                 raise Refusal(INVALID_PARAMS, "set is start or stop")
         except OSError as error:
             raise Refusal(STORAGE_FAILED, "not kept: %s" % error) from None
-        return {"application": application.status}
+        told = {"application": application.status, "traceback": application.part.traceback}
+        if printed is None and at is None:
+            return told
+        for number in (printed or 0, at or 0):
+            if type(number) is not int or number < 0:
+                raise Refusal(INVALID_PARAMS, "printed and program are numbers of octets")
+        from .. import applog
+
+        if printed is not None:
+            told.update(applog.answer(application.printed, printed))
+        if at is not None:
+            try:
+                told.update(applog.program(at))
+            except OSError as error:
+                raise Refusal(REFUSED, "/app.py can't be read: %s" % error) from None
+        return told
 
     def _tell_files(self, params: object) -> "dict[str, Any]":
         """A load point."""

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 
 from mip6 import __version__
 from roamkey.board.agent import LOOK_S, await_agent, identify_open, refuse_sealed
+from roamkey.board.apps import Apps
 from roamkey.board.built import Image, bytecode, image_for, main_for, sum_of
 from roamkey.board.mains import is_ours
 from roamkey.board.patience import patient
@@ -110,7 +111,7 @@ def install(
             if is_ports_boot(survey.boot):
                 flash.remove_boot()
             if app is not None:
-                flash.write_app(app)
+                Apps(repl).write_app(app)
         finally:
             repl.restart()
     if power_cycle is not None:

@@ -104,6 +104,21 @@ class Line:
             self.heard = True
             return text
 
+    def other(self, end: float) -> bytes:
+        """The next line before `end` that isn't a covered one: what a program printed, mostly.
+        Raises TimeoutError."""
+        while True:
+            at = self._input.find(b"\n")
+            if at < 0:
+                self._read(end)
+                continue
+            line = bytes(self._input[:at]).rstrip(b"\r")
+            del self._input[: at + 1]
+            with contextlib.suppress(framing.BadLine):
+                if framing.uncover(line)[1]:
+                    continue
+            return line
+
     def nudge(self) -> None:
         """Where nothing at all was heard, have a raw REPL that somebody left show a prompt."""
         if not (self.heard or self.echo or self._other or self._input or self._asked_raw):

@@ -167,6 +167,16 @@ class SerialClient:
             raise BoardError(f"{self.port}: the board's answer makes no sense")
         return answer
 
+    def overhear(self, wait_s: float) -> str | None:
+        """The next line that a program on the board printed, without its end; None for none within
+        so many seconds."""
+        try:
+            return self._line.other(time.monotonic() + wait_s).decode(errors="replace")
+        except TimeoutError:
+            return None
+        except OSError:
+            raise BoardError(f"{self.port}: the board went away") from None
+
     def request(
         self,
         method: str,

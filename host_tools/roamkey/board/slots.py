@@ -23,7 +23,6 @@ from roamkey.errors import BoardError
 
 ROOT = "/agent"
 POINTER = f"{ROOT}/slot"
-_NEW_APP = "/app.py.new"
 SLOTS = ("a", "b")
 
 #: The /boot.py of MicroPython's ESP32 port (ports/esp32/modules/inisetup.py), 1.9 to 1.28.
@@ -48,7 +47,7 @@ try:
 except Exception:
     pass
 for _name in list(sys.modules):
-    if _name.split(".")[0] in ("mip6", "app"):
+    if _name.split(".")[0] in ("mip6", "app", "app_try"):
         del sys.modules[_name]
 globals().pop("agent", None)
 gc.collect()
@@ -89,6 +88,12 @@ def _text(p):
             return f.read()
     except (OSError, ValueError):
         return None
+def _is(p):
+    try:
+        os.stat(p)
+    except OSError:
+        return False
+    return True
 def _rm(p):
     try:
         os.remove(p)
@@ -273,14 +278,6 @@ class Flash:
         """Put /main.py in place, in one rewrite."""
         self._repl.run(f"_put('/main.py', {_base64(content)})")
         if self._repl.ask("print(json.dumps(_main()))") != sha256(content).hexdigest():
-            raise BoardError(f"{self._repl.port}: the board's flash doesn't keep what is written")
-
-    def write_app(self, content: bytes) -> None:
-        """Put /app.py in place, in one step; checked by the board's own SHA-256."""
-        for _ in self.write({_NEW_APP: content}):
-            pass
-        self._repl.run(f"os.rename('{_NEW_APP}', '/app.py')")
-        if self._repl.ask("print(json.dumps(_sum('/app.py')))") != sha256(content).hexdigest():
             raise BoardError(f"{self._repl.port}: the board's flash doesn't keep what is written")
 
     def remove_boot(self) -> None:

@@ -48,7 +48,7 @@ def resolve(text: str) -> str:
 
 
 def _source(found: re.Match[str]) -> str:
-    starts = _known().get(found[1])
+    starts = _starts(found[1])
     if starts is None:
         return found[0]
     line = int(found[2])
@@ -63,11 +63,24 @@ def _source(found: re.Match[str]) -> str:
 
 
 @cache
-def _known() -> dict[str, Starts]:
-    known = _kept(_path())
+def _starts(unit: str) -> Starts | None:
+    """Of a unit that was compiled here, or would be now: the latter takes seconds to find out,
+    so it is kept."""
+    kept = _kept(_path()).get(unit)
+    if kept is not None:
+        return kept
     for platform in ("rp2", "esp32", "linux"):
-        known |= {unit.name: unit.starts for unit in units(platform).values()}
-    return known
+        made = _units(platform)
+        for one in made.values():
+            if one.name == unit:
+                remember(made)
+                return one.starts
+    return None
+
+
+@cache
+def _units(platform: str) -> Mapping[str, UnitText]:
+    return units(platform)
 
 
 def _path() -> Path:

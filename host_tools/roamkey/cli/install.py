@@ -8,13 +8,11 @@ from typing import Annotated
 
 import typer
 
-from roamkey.board import installer
+from roamkey.board import installer, program
 from roamkey.cli.board_options import BoardOption, PortOption, port_of
 from roamkey.cli.options import JsonOption
 from roamkey.cli.output import bar, row
-from roamkey.errors import BadInputError
 
-_APP_OCTETS_MAX = 1 << 20
 _BOOT = {
     "removed": "removed: it held only what MicroPython's ESP32 port writes there",
     "kept": "left alone; a board is sealed without one only: have /app.py do what it does",
@@ -60,7 +58,7 @@ def install(
         raise typer.BadParameter("give either --rollback or --remove")
     if app is not None and (rollback or remove):
         raise typer.BadParameter("--app goes with an installation")
-    program = None if app is None else _read(app)
+    source = None if app is None else program.read(app)
     where = port_of(port, board)
     started = time.monotonic()
     if rollback:
@@ -70,7 +68,7 @@ def install(
     else:
         with bar("installing") as report:
             done = installer.install(
-                where, replace_main=replace_main, copy=copy, app=program, progress=report
+                where, replace_main=replace_main, copy=copy, app=source, progress=report
             )
     seconds = round(time.monotonic() - started, 1)
     if as_json:
@@ -93,14 +91,3 @@ def install(
     if done.boot in _BOOT:
         row("/boot.py", _BOOT[done.boot])
     row("took", f"{seconds} s")
-
-
-def _read(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            program = file.read(_APP_OCTETS_MAX + 1)
-    except OSError as error:
-        raise BadInputError(f"{path}: {error.strerror}") from None
-    if len(program) > _APP_OCTETS_MAX:
-        raise BadInputError(f"{path}: more than {_APP_OCTETS_MAX} octets fit no board")
-    return program
