@@ -73,12 +73,11 @@ def test_an_esp32_that_waits_for_firmware_and_says_nothing(roamkey, tmp_path: Pa
     """It said so before anybody listened; esptool's question is answered."""
     pytest.importorskip("esptool")
     for chip in ("esp32", "esp32s3"):
-        rom = Mock(chip, tmp_path)
-        code, _, error = roamkey("status", "--port", rom.port)
-        assert code == 3 and "an ESP32 that waits for firmware: write it with `roamkey" in error
-        code, _, error = roamkey("install", "--port", rom.port)
-        assert code == 3 and "an ESP32 that waits for firmware" in error
-        rom.close()
+        with Mock(chip, tmp_path) as rom:
+            for command in ("status", "install"):
+                code, _, error = roamkey(command, "--port", rom.port)
+                assert code == 3
+                assert "an ESP32 that waits for firmware: write it with `roamkey" in error
 
 
 def test_a_terminal_is_told_what_is_waited_for(roamkey) -> None:

@@ -22,6 +22,12 @@ class Mock:
             time.sleep(0.02)
         self.port = port_file.read_text().strip()
 
+    def __enter__(self) -> "Mock":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def close(self) -> None:
         self._process.kill()
         self._process.wait()
