@@ -85,6 +85,7 @@ bench: $(STAMP) ## what it costs: tables, and bench/out/*.json (minutes)
 	$(BIN)/python bench/correspondent.py
 	$(BIN)/python bench/importing.py
 	$(BIN)/python bench/dataplane.py
+	$(BIN)/python bench/page.py
 	$(BIN)/python bench/startup.py
 
 lint: $(STAMP) ## ruff and mypy
@@ -104,4 +105,4 @@ docs: $(STAMP) ## make what is made from the code: the state table in docs/, the
 	$(BIN)/python -m roamkey.mip_package firmware/package.json
 
 clean: ## remove what the targets made
-	rm -rf $(VENV) demo-out bench/out .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) demo-out demo-out.before bench/out .pytest_cache .mypy_cache .ruff_cache

@@ -62,7 +62,9 @@ class Tray:
         self.results = folder / "fleet.results.csv"
         self.labels = folder / "labels"
         self.registry = folder / "registry.sqlite"
-        self.known: dict[int, tuple[str, str, str]] = {}
+        self.known: dict[int, tuple[str, ...]] = {}
+        self.more: tuple[str, ...] = ()
+        self.sets = 1  # that a board may ever have been given
         self.counts: collections.Counter[str] = collections.Counter(trays=1, boards=len(boards))
         self.problems: list[str] = []
         self._write_fleet()
@@ -103,10 +105,18 @@ class Tray:
                 start_new_session=True,
             )
 
+    def through(self, jobs: int, longest_s: float, kills: int) -> None:
+        """Repeat it until all is done, or something is wrong; after `kills` nobody ends it."""
+        while not self.problems:
+            enough = self.counts["kills"] >= kills
+            if self.round(jobs, _PATIENCE_S if enough else longest_s):
+                self.finish()
+                return
+
     def round(self, jobs: int, longest_s: float) -> bool:
         """Run it, end it at a random moment, look; whether it had ended by itself, all done."""
         before = self._stamp()
-        process = self.start("--jobs", str(jobs))
+        process = self.start("--jobs", str(jobs), *self.more)
         try:
             early = self.chance.random() < _EARLY
             until = time.monotonic() + _PATIENCE_S
@@ -129,6 +139,18 @@ class Tray:
         self.look()
         return done
 
+    def renew(self) -> None:
+        """From now on the boards are given other keys. A run that is ended before it has said so
+        in the results is begun anew."""
+        self.sets = 2
+        before = self._rows()
+        while self._rows() == before:
+            process = self.start("--again", "--replace")
+            time.sleep(self.chance.uniform(0, 3))
+            self._end(process)
+        self.known = {}  # of keys that are replaced: `look` sees to that in the registry
+        self.more = ("--replace",)
+
     def _end(self, process: "subprocess.Popen[bytes]") -> None:
         how = self.chance.choice(("SIGKILL", "SIGKILL", "Ctrl-C", "Ctrl-C twice"))
         self.counts["kills"] += 1
@@ -146,18 +168,24 @@ class Tray:
         except subprocess.TimeoutExpired:
             self._complain(f"{how}: it doesn't end")
             return
-        if how != "SIGKILL" and process.returncode not in (0, 130, -signal.SIGINT):
+        fine = process.returncode in (0, 130, -signal.SIGINT) or self._python_was_starting()
+        if how != "SIGKILL" and not fine:
             self._complain(f"{how}: ended with {process.returncode}: {out[-200:]!r}")
+
+    def _python_was_starting(self) -> bool:
+        """Whether Ctrl-C came before there was anything of ours to hear it."""
+        return b"Fatal Python error: init_" in (self.folder / "log").read_bytes()[-4096:]
 
     def look(self) -> None:
         """Compare what is there with what was."""
         rows = self._rows()
         given = {int(row["line"]): _given(row) for row in rows if row["set_id"]}
         for line, known in self.known.items():
-            if given.get(line) != known:
+            if given.get(line, ())[: len(known)] != known:
                 self.counts["lost"] += 1
                 self._complain(f"line {line}: {known} became {given.get(line)}")
-        self.known = given
+        # A set that may be replaced isn't held against the next look.
+        self.known = {line: one if self.sets == 1 else one[:2] for line, one in given.items()}
         boards = collections.Counter(row["board"] for row in rows if row["board"])
         lines = collections.Counter(row["line"] for row in rows if row["set_id"])
         for name, count in (boards + lines).items():
@@ -176,18 +204,19 @@ class Tray:
             return
         query = select(nodes.c.home_address, nodes.c.board_id, keys.c.set_id)
         query = query.select_from(nodes.join(pairs).join(keys)).distinct()
+        query = query.where(nodes.c.board_id.is_not(None))
         with Registry.open(self.registry) as registry, registry.reading() as c:
             found = c.execute(query).all()
         for what, column in (("board", 1), ("address", 0)):
             for name, count in collections.Counter(row[column] for row in found).items():
-                if count > 1 or name is None:
+                if count > self.sets:
                     self.counts["twice"] += 1
                     self._complain(f"{what} {name!r} was given {count} sets of keys")
 
     def finish(self) -> None:
         """What must hold when all is done."""
         boots = [board.boots for board in self.boards]
-        process = self.start()
+        process = self.start(*self.more)
         out, _ = process.communicate(timeout=_PATIENCE_S)
         told = json.loads(out)["boards"]
         if process.returncode or not all(each["earlier"] for each in told):
@@ -278,15 +307,11 @@ def main() -> int:
                     board.start()
                 tray = Tray(place, boards, chance)
                 left = given.kills - counts["kills"]
-                done = False
-                while not done:
-                    enough = tray.counts["kills"] >= left
-                    longest = _PATIENCE_S if enough else given.longest
-                    done = tray.round(given.jobs, longest)
-                    if tray.problems:
-                        break
-                else:
-                    tray.finish()
+                tray.through(given.jobs, given.longest, left)
+                if number % 2 == 0 and not tray.problems:
+                    tray.renew()
+                    tray.through(given.jobs, given.longest, left)
+                    tray.counts["rekeyed trays"] += 1
                 counts.update(tray.counts)
                 problems += tray.problems
             print(f"tray {number}: {counts['kills']} kills so far", file=sys.stderr, flush=True)

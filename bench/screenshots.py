@@ -21,7 +21,8 @@ _OCTETS_MAX = 200_000
 _URL = "http://[::1]:8080/"
 _READY_S = 20.0
 _BOARDS = ("bicycle", "bus-7", "ferry", "kite", "tram-12", "van-1", "van-2", "weather-3")
-_SIZES = {"phone": (390, 844), "desktop": (1280, 800)}
+_SIZES = {"phone": (360, 740), "desktop": (1280, 800)}
+_QUIET = 20  # lifetime of what goes quiet, in seconds
 
 
 def main() -> int:
@@ -37,7 +38,7 @@ def main() -> int:
     boards = _BOARDS if given.nodes == len(_BOARDS) else [f"board-{n}" for n in range(given.nodes)]
     with (
         tempfile.TemporaryDirectory(prefix="roamkey-page-") as folder,
-        Crowd(Path(folder), boards) as crowd,
+        Crowd(Path(folder), boards, {boards[-2]: _QUIET}) as crowd,
     ):
         walk(crowd, given.seconds)
         page = start_page(crowd)
@@ -63,13 +64,13 @@ def start_page(crowd: Crowd) -> subprocess.Popen[str]:
 
 
 def walk(crowd: Crowd, seconds: float) -> None:
-    """Nodes join, move, lose data, and one goes home; some packets are no good."""
+    """Nodes join, move, lose data; one goes home, one quiet; some packets are no good."""
     chance = random.Random(4449)
     for member in crowd.members[:-1]:
         crowd.move(member, chance.randrange(len(NETWORKS)))
         crowd.send_data(member)
     crowd.move(crowd.members[2], None)
-    moving = [*crowd.members[:2], *crowd.members[3:-1]]
+    moving = [*crowd.members[:2], *crowd.members[3:-2]]
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         time.sleep(chance.uniform(0.3, 1.5))
@@ -109,11 +110,8 @@ def take(driver: object, crowd: Crowd, folder: Path | None) -> None:
 
 def choose(driver: object, member: Member) -> None:
     """Look at a node's timeline."""
-    driver.execute_script(
-        "for (const b of document.querySelectorAll('#nodes .who b'))"
-        " if (b.textContent === arguments[0]) b.closest('button').click()",
-        member.board,
-    )
+    names = driver.find_elements("css selector", "#nodes .who b")
+    next(one for one in names if one.text == member.board).click()
     time.sleep(3)
 
 

@@ -38,7 +38,7 @@ LOAD_POINTS = {
     "roamkey.cli.output": ({"roamkey.cli.bars"}, "20 ms, for bars alone"),
     "roamkey.cli.status": ({"roamkey.build.lines"}, "the compiler's, for tracebacks alone"),
     "roamkey.correspondent.telling": (
-        {"roamkey.correspondent.metrics"},
+        {"roamkey.correspondent.metrics", "roamkey.correspondent.nodemetrics"},
         "prometheus_client: not in the memory of daemons that serve no metrics",
     ),
     "roamkey.extras": ({"importlib"}, "9 ms, and seldom needed"),
@@ -70,7 +70,7 @@ LINES_MAX = 350
 LONGER = {
     "roamkey.board.installer": 405,  # all ways of an agent to a board, and back
     "roamkey.registry.registry": 520,  # all that one asks of it
-    "roamkey.correspondent.daemon": 405,  # the loop, until parts of it have rooms of their own
+    "roamkey.correspondent.daemon": 420,  # the loop, until parts of it have rooms of their own
 }
 
 AGENT = ROOT / "firmware" / "mip6"

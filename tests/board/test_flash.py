@@ -27,6 +27,7 @@ from roamkey.board.images import read_firmware
 from roamkey.board.repl import Repl
 from roamkey.errors import BadInputError, BoardError, RefusedError
 from roamkey.lab.board import VirtualBoard
+from roamkey.waiting import until
 
 _INFO = "UF2 Bootloader v3.0\r\nModel: Raspberry Pi RP2\r\nBoard-ID: RPI-RP2\r\n"
 _SIGNAL = "bootloader"
@@ -256,6 +257,39 @@ def test_a_file_system_inside_is_flashed_by_force_alone(rp2: VirtualBoard, tmp_p
     (tmp_path / "none").mkdir()
     with pytest.raises(BadInputError, match="no drive"):  # with force it goes on
         flasher.flash(firmware, None, drive=tmp_path / "none", force=True)
+
+
+@pytest.mark.lab
+def test_a_new_pico_is_set_up_by_its_drive(
+    rp2: VirtualBoard, roamkey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """BOOTSEL held, it has no port: the drive is what is plugged in. The port comes afterwards."""
+    drive, sockets = drive_at(tmp_path), tmp_path / "sockets"
+    sockets.mkdir()
+    mounts = tmp_path / "mounts"
+    mounts.write_text(f"/dev/sda1 {drive} vfat rw 0 0\n")
+    monkeypatch.setattr(bootloader, "_MOUNTS", mounts)
+    monkeypatch.setenv("ROAMKEY_PORTS", str(sockets))
+    firmware = images.uf2(tmp_path / "new.uf2", images.names(*facts(rp2)))
+    command = (
+        "setup", "--firmware", firmware, "--registry", tmp_path / "registry.sqlite",
+        "--home-address", "2001:db8:a::1", "--correspondent", "2001:db8:c::2", "--no-reach",
+    )  # fmt: skip
+    code, _, error = roamkey(*command)
+    assert code == 3 and "hold BOOTSEL on the Pico while you plug it in" in error
+    (tmp_path / _SIGNAL).write_text("")
+    with BootRom(rp2, drive, tmp_path / _SIGNAL) as rom:
+        assert until((drive / "INFO_UF2.TXT").exists, 10)
+
+        def plug() -> None:
+            until(lambda: rom.taken, 30)
+            (sockets / "usb").symlink_to(rp2.port)
+
+        thread = threading.Thread(target=plug)
+        thread.start()
+        code, out, error = roamkey(*command)
+        thread.join()
+    assert (code, error) == (0, "") and f"{rp2.unique_id.hex()} on {sockets}" in out
 
 
 def test_a_real_uf2() -> None:

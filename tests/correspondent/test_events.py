@@ -78,6 +78,20 @@ def test_bound_refreshed_moved_removed_expired(tmp_path):
     assert stat.S_IMODE((tmp_path / "e.sqlite").stat().st_mode) == 0o600
 
 
+def test_a_later_key_that_is_used_is_the_last_one(tmp_path):
+    """The registry needn't be read again for it: who watches is to know when keys run out."""
+    path = tmp_path / "e.sqlite"
+    with closing(Writer(path, CN)) as writer, closing(Reader(path)) as reader:
+        known = (HOME, "board", 2, "never", None, None, 0, None, None, None, None, None)
+        writer.know([known], None)
+        found = []
+        for generation in (0, 1, 1, 2, 7):
+            row = (HOME, "bound", COA1, 5, generation, NOW, NOW, 1, 0, "native", None)
+            writer.add([], [row])
+            found += [node["later_keys"] for node in reader.nodes(1)]
+        assert found == [2, 1, 1, 0, 0]
+
+
 def test_by_which_way_is_told(tmp_path):
     at = Endpoint(addresses.parse("198.51.100.7"), 40001, addresses.parse("192.0.2.1")).packed
     private = addresses.parse("192.168.1.5")

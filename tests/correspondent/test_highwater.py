@@ -242,7 +242,10 @@ def test_backup_and_restore_by_command(scene, tmp_path):
     scene.stop()
     told = run("restore", file, "--registry", scene.path, "--json")
     assert checked("registry-restore", told) == {"raised": 1, "retired": 1}
-    assert scene.path.with_name("registry.sqlite.before-restore").exists()
+    before = scene.path.with_name("registry.sqlite.before-restore")
+    octets = before.read_bytes()
+    run("restore", file, "--registry", scene.path)
+    assert before.read_bytes() == octets and before.with_name(before.name + "-2").exists()
     assert not [file for file in tmp_path.iterdir() if "restoring" in file.name]
     assert stat.S_IMODE(scene.path.stat().st_mode) == 0o600
     scene.start_again()

@@ -16,11 +16,12 @@ from ipaddress import IPv6Address
 
 import pytest
 
-from roamkey.correspondent.events.file import Reader, Writer
+from roamkey.correspondent.events.file import Writer
 from roamkey.correspondent.page import feed as feed_module
 from roamkey.correspondent.page.access import is_local, read_token
 from roamkey.correspondent.page.app import make_app
 from roamkey.correspondent.page.feed import Feed
+from roamkey.correspondent.page.reading import PageReader
 from roamkey.errors import BadInputError
 
 with warnings.catch_warnings():
@@ -76,7 +77,7 @@ def token(tmp_path):
 
 
 def client(path, token=None):
-    app = make_app(Reader(path), token, lambda: NOTHING)
+    app = make_app(PageReader(path), token, lambda: NOTHING)
     return TestClient(app, base_url="http://localhost:8080", follow_redirects=False)
 
 
@@ -183,7 +184,7 @@ def test_resume_misses_nothing_and_doubles_nothing(events):
     path, writer = events
 
     async def run():
-        feed = Feed(Reader(path), lambda: NOTHING)
+        feed = Feed(PageReader(path), lambda: NOTHING)
         add(writer, 2, 250)
         async with feed.follow(1) as queue:
             (hello, resumed) = drain(queue)
@@ -208,7 +209,7 @@ def test_slow_browsers_are_dropped_and_counted(events):
     path, writer = events
 
     async def run():
-        feed = Feed(Reader(path), lambda: NOTHING)
+        feed = Feed(PageReader(path), lambda: NOTHING)
         async with feed.follow(1) as slow, feed.follow(1) as quick:
             for _ in range(feed_module._QUEUE_MAX + 5):
                 add(writer, 1)
@@ -225,7 +226,7 @@ def test_a_node_that_comes_without_an_event_is_told(events):
     path, writer = events
 
     async def run():
-        feed = Feed(Reader(path), lambda: NOTHING)
+        feed = Feed(PageReader(path), lambda: NOTHING)
         async with feed.follow(1) as queue:
             await feed.watch()
             drain(queue)
@@ -245,7 +246,7 @@ def test_a_flood_makes_messages_of_bounded_size(events):
     nodes = [(home(n), "bound", home(n), 1, 0, 1, 1, 1, 0, "native", None) for n in range(1, 4001)]
 
     async def run():
-        feed = Feed(Reader(path), lambda: NOTHING)
+        feed = Feed(PageReader(path), lambda: NOTHING)
         async with feed.follow(1) as queue:
             drain(queue)
             writer.add(rows, nodes)
@@ -258,6 +259,136 @@ def test_a_flood_makes_messages_of_bounded_size(events):
     asyncio.run(run())
 
 
+def test_the_more_there_is_to_tell_the_seldomer_it_is_told(events):
+    """A browser is sent a bounded number of octets a second, whatever nodes do."""
+    path, writer = events
+    homes = [home(n) for n in range(1, 401)]
+    rows = [(1, "bound", one, one, *[None] * 9) for one in homes]
+    nodes = [(one, "bound", one, 1, 0, 1, 1, 1, 0, "native", None) for one in homes]
+
+    async def run():
+        feed = Feed(PageReader(path), lambda: NOTHING)
+        running = asyncio.create_task(feed.run())
+        octets, messages, seconds = 0, 0, 3.0
+        async with feed.follow(1) as queue:
+            drain(queue)
+            deadline = time.monotonic() + seconds
+            while time.monotonic() < deadline:
+                writer.add(rows, nodes)
+                await asyncio.sleep(0.02)
+                while not queue.empty():
+                    octets += len(queue.get_nowait())
+                    messages += 1
+        feed.end()
+        await running
+        assert messages > 2 and octets < (seconds + 1) * 1.2 * feed_module._OCTETS_PER_S
+
+    asyncio.run(run())
+
+
+def test_a_beat_tells_how_old_all_is(events):
+    """Who hears none sees the past; a daemon that is silent ages, though the page is there."""
+    path = events[0]
+    answers = [{"daemons": [{"address": "2001:db8:c::2", "nodes": 1}], "drops": []}, NOTHING]
+
+    async def run():
+        feed = Feed(PageReader(path), lambda: answers[0] if len(answers) > 1 else answers[-1])
+        before = feed.state()["as_of"]["2001:db8:c::2"]
+        running = asyncio.create_task(feed.run())
+        async with feed.follow(1) as queue:
+            told_of = await until_named(queue, "watch")
+            answered = told_of["as_of"]["2001:db8:c::2"]
+            assert told_of["daemons"] and answered >= before
+            del answers[0]
+            told_of = await until_named(queue, "watch")
+            assert told_of["daemons"] == []
+            frozen = told_of["as_of"]
+            beats = [await until_named(queue, "beat") for _ in range(2)]
+            assert beats[1]["now"] > beats[0]["now"] and beats[1]["as_of"] == frozen
+        feed.end()
+        await running
+
+    asyncio.run(run())
+
+
+async def until_named(queue, name):
+    """What the next message of this name says."""
+    while True:
+        lines, what = told(await asyncio.wait_for(queue.get(), 30))
+        if lines.get("event") == name:
+            return what
+
+
+def test_who_is_in_need_is_among_the_first(events, monkeypatch):
+    """Though there are more nodes than a browser is sent."""
+    path, writer = events
+    now = time.time_ns() // 1_000_000
+
+    def known(number, **what):
+        fields = {"board": "b", "later_keys": 0, "state": "bound", "care_of": home(number)}
+        fields |= {"sequence": 1, "generation": 0, "seen": now, "expires": now + 10**6, **what}
+        return (home(number), *fields.values(), "native", None, what.get("name"))
+
+    rows = [known(n) for n in range(0x10, 0x40)]
+    rows += [
+        known(0x40, state="never", sequence=None, generation=None),
+        known(0x41, sequence=65535 - 100),
+        known(0x42, sequence=65535 - 100, later_keys=1),
+        known(0x43, state="expired"),
+        known(0x44, expires=now - 5000),
+    ]
+    writer.know([row[:12] for row in rows], None)
+    monkeypatch.setattr(feed_module, "STATE_NODES_MAX", 5)
+    feed = Feed(PageReader(path), lambda: NOTHING)
+    found = [node["home_address"].rpartition(":")[2] for node in feed.state()["nodes"]]
+    assert found == ["43", "44", "41", "40", "10"]
+
+
+def test_names_and_data_are_told_though_nothing_happened(events):
+    path, writer = events
+
+    async def run():
+        feed = Feed(PageReader(path), lambda: NOTHING)
+        known = feed.state()["known"]
+        async with feed.follow(1) as queue:
+            await feed.watch()
+            drain(queue)
+            writer.know([(home(1), "b", 0, "bound", None, 0, 0, 1, 1, None, None, "ferry")], [])
+            await feed.watch()
+            ((lines, what),) = drain(queue)
+            assert lines["event"] == "watch" and what["known"] != known
+            state = feed.state()
+            assert state["known"] == what["known"] and state["nodes"][0]["name"] == "ferry"
+            writer.heard([(home(1), 1234)])
+            await feed.watch()
+            ((lines, what),) = drain(queue)
+            assert lines["event"] == "heard"
+            assert what["heard"] == [["2001:db8:c::2", "2001:db8:a::1", 1234]]
+            await feed.watch()
+            assert drain(queue) == []
+
+    asyncio.run(run())
+
+
+def test_troubles_are_told_with_their_node_and_bounded(events):
+    """A refusal or drop stands with its node for ten minutes; a flood of them fills nothing."""
+    path, writer = events
+    now = time.time_ns() // 1_000_000
+
+    def refused(number, at_ms, kind="refused", reason="sequence"):
+        return (at_ms, kind, home(number), *(None,) * 5, 3, reason, *(None,) * 3)
+
+    writer.add([refused(1, now - 700_000), refused(2, now)], [])
+    feed = Feed(PageReader(path), lambda: NOTHING)
+    assert "trouble" not in feed.state()["nodes"][0]  # too long ago
+    writer.add([refused(1, now, "dropped", "authenticator")], [])
+    trouble = feed.state()["nodes"][0]["trouble"]
+    assert trouble["kind"] == "dropped" and trouble["count"] == 3 and "key" in trouble["advice"]
+    writer.add([refused(n, now) for n in range(2, 5000)], [])
+    assert "trouble" not in feed.state()["nodes"][0]
+    assert len(feed._troubles._of) == 1000
+
+
 def test_a_daemon_that_is_stuck_is_not_waited_for(events):
     """What the daemons said before is shown."""
 
@@ -265,7 +396,9 @@ def test_a_daemon_that_is_stuck_is_not_waited_for(events):
         time.sleep(3)
         return NOTHING
 
-    with TestClient(make_app(Reader(events[0]), None, stuck), base_url="http://localhost") as one:
+    with TestClient(
+        make_app(PageReader(events[0]), None, stuck), base_url="http://localhost"
+    ) as one:
         started = time.monotonic()
         assert one.get("/state").json()["nodes"]
         assert time.monotonic() - started < 2.5

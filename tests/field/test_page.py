@@ -9,6 +9,8 @@ import pytest
 import samples
 
 from roamkey.field import boardlog, compare, folder, output, report
+from roamkey.lab import browser as chromium
+from roamkey.waiting import until
 
 _MEASURE = """<script>
 document.title = [document.documentElement.scrollWidth, innerWidth,
@@ -68,3 +70,22 @@ def test_it_fits_phone_and_desk_and_logs_no_error(browser, pages, tmp_path):
         assert content <= window, (name, content, window)
         assert found == charts and colour == "rgb(252, 251, 248)"
         assert not console
+
+
+_SIDEWAYS = """return [document.documentElement, ...document.querySelectorAll('.scroll')]
+  .filter((one) => one.scrollWidth > one.clientWidth + 1).length"""
+
+
+@pytest.mark.slow
+def test_on_a_phone_nothing_scrolls_sideways_and_axe_finds_nothing(browser, pages):
+    with chromium.chromium() as driver:
+        for name in ("index.html", "compare.html"):
+            driver.get(f"file://{pages / name}")
+            chromium.show(driver, 1280, 900, dark=True)
+            assert chromium.violations(driver) == []
+            chromium.show(driver, 360, 740)
+            assert until(lambda: driver.execute_script(_SIDEWAYS) == 0, 10), name
+            assert chromium.violations(driver) == []
+            # each cell says what it is
+            label = "getComputedStyle(document.querySelector('td'), '::before').content"
+            assert driver.execute_script(f"return {label}") not in ("none", '""')

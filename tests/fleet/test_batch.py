@@ -1,5 +1,6 @@
 """Which board becomes which line, and whole batches on virtual boards."""
 
+import fcntl
 import os
 import threading
 import time
@@ -367,3 +368,21 @@ def test_what_is_wrong_is_said_at_once(options, words, roamkey, tmp_path: Path) 
     fleet.write_text("name\nRoof\n")
     code, out, error = roamkey("batch", fleet, *options)
     assert code in (1, 5) and out == "" and error.count("\n") == 1 and words in error
+
+
+def test_what_is_wrong_with_other_files_is_said_at_once(roamkey, tmp_path: Path) -> None:
+    fleet, results = tmp_path / "fleet.csv", tmp_path / "fleet.results.csv"
+    fleet.write_text("name,firmware\nRoof,\nAttic,none.uf2\n")
+    code, _, error = roamkey("batch", fleet, *COMMON)
+    assert code == 1 and f"{fleet}, line 3, firmware: " in error and "No such file" in error
+    fleet.write_text("name\nRoof\n")
+    for mine in ("name\nRoof\n", "name\n", "my notes\n"):
+        results.write_text(mine)
+        code, _, error = roamkey("batch", fleet, *COMMON)
+        assert code == 1 and "no results of roamkey batch" in error
+        assert results.read_text() == mine
+    results.unlink()
+    with fleet.open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        code, _, error = roamkey("batch", fleet, *COMMON)
+    assert code == 4 and "another `roamkey batch` works on it" in error

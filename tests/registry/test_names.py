@@ -134,3 +134,11 @@ def test_names_go_to_other_machines(registry, tmp_path):
         revision = other.revision()
         transferfile.import_from(other, file, b"passphrase")
         assert other.names() == names and other.revision() <= revision + 2
+
+
+def test_what_boards_are_called(registry):
+    add(registry, 1, name="one")
+    add(registry, 2)
+    add(registry, 3, name="gone")
+    registry.retire(HOMES[3])
+    assert registry.names_of_boards() == {"board-1": "one"}

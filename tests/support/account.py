@@ -27,6 +27,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pyroute2 import IPRoute
+
+from roamkey.lab import sandbox
+
 PROJECT = Path(__file__).parents[2]
 TIMEOUT_S = 60.0
 _GRACE_S = 20.0
@@ -163,6 +167,9 @@ class Account:
         }
 
     def __enter__(self) -> "Account":
+        if sandbox.inside():  # whose own network has nothing in it
+            with IPRoute() as kernel:
+                kernel.link("set", index=kernel.link_lookup(ifname="lo")[0], state="up")
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -66,13 +66,13 @@ def holders(path: str) -> list[str]:
         device = Path(path).stat().st_rdev
     except OSError:
         return []
-    if not device:
+    if not device or not _PROC.is_dir():
         return []
-    found = []
-    for process in _PROC.iterdir():
-        if process.name.isdigit() and int(process.name) != os.getpid() and _holds(process, device):
-            found.append(f"{_program(process)} (process {process.name})")
-    return sorted(found)
+    others = [
+        one for one in _PROC.iterdir() if one.name.isdigit() and int(one.name) != os.getpid()
+    ]
+    holding = [process for process in others if _holds(process, device)]
+    return sorted(f"{_program(process)} (process {process.name})" for process in holding)
 
 
 def _holds(process: Path, device: int) -> bool:

@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from functools import cache
 from pathlib import Path
 from typing import Annotated
 
@@ -123,7 +122,11 @@ def batch(
         typer.Option("--only-failed", metavar="FILE", help="Go on from these results as well."),
     ] = None,
     again: Annotated[
-        bool, typer.Option("--again", help="Also what is done: each line's own board once more.")
+        bool,
+        typer.Option(
+            "--again",
+            help="Once more what is done, each line with its own board; then go on without.",
+        ),
     ] = False,
     labels: Annotated[
         Path | None,
@@ -167,7 +170,7 @@ def batch(
     if home_prefix is None and site is None:
         _check_addresses(common, rows)
     networks = networks_of(wifi, password_file, open_)
-    images = {path: _image(path) for row in rows if (path := row.firmware or firmware)}
+    images = _images(common, rows, firmware)
     if not where.exists():
         write_results(where, [])  # fails now rather than later
     started = time.monotonic()
@@ -183,6 +186,8 @@ def batch(
             return bool(opened.sets_of_board(board))
 
         kept = Results(where, rows, earlier, live)
+        if again:
+            kept.again()
         rows = bound(opened, rows, kept)
         taken = {*named.all, *(row.home_address for row in rows if row.home_address)}
         for row in rows:
@@ -197,11 +202,7 @@ def batch(
                 plans[row.line], pool, image, replace, registered, row.networks or networks, board
             )
 
-        before = {
-            row.line
-            for row in rows
-            if not again and is_done(kept.of(row), row.bound, wish(row).digest)
-        }
+        before = {row.line for row in rows if is_done(kept.of(row), row.bound, wish(row).digest)}
         view = View(drawn, len(rows), len(before), as_json)
 
         def ended(outcome: Outcome) -> None:
@@ -259,7 +260,7 @@ def batch(
     if good != len(rows):
         raise BoardError(
             f"{len(rows) - good} of {len(rows)} boards not done: mend them and run the same "
-            "command again, which goes on where it was"
+            f"command again{', without --again' if again else ''}: it goes on where it was"
         )
 
 
@@ -292,6 +293,13 @@ def _check_addresses(common: Common, rows: list[Row]) -> None:
             )
 
 
-@cache
-def _image(path: Path) -> Firmware:
-    return read_firmware(path)
+def _images(common: Common, rows: list[Row], firmware: Path | None) -> dict[Path, Firmware]:
+    """The files to flash. Raises BadInputError."""
+    images = {} if firmware is None else {firmware: read_firmware(firmware)}
+    for row in rows:
+        if row.firmware is not None and row.firmware not in images:
+            try:
+                images[row.firmware] = read_firmware(row.firmware)
+            except BadInputError as error:
+                raise BadInputError(f"{common.at(row)}, firmware: {error}") from None
+    return images

@@ -45,13 +45,14 @@ class View:
         if outcome.result == DONE:
             self._drawn.advance(self._all)
         what = outcome.name or outcome.board or outcome.port or f"line {outcome.line}"
-        told = f"{what}: {outcome.result} in {outcome.seconds} s"
+        took = f" in {outcome.seconds} s" if outcome.seconds else ""
+        told = f"{what}: {outcome.result}{took}"
         if self._drawn.live.is_started or not self._silent:
             self._drawn.console.print(plain(told), markup=False, highlight=False)
 
     def waiting(self, rows: list[Row], left_s: float) -> None:
         """Say for how many boards there is nothing plugged in."""
-        step = f"{len(rows)} not plugged in, {left_s:.0f} s" if rows else ""
+        step = f"waiting for {len(rows)}, {left_s:.0f} s left" if rows else ""
         self._drawn.update(self._all, step=step)
 
 

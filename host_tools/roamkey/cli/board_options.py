@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from roamkey import notice
+from roamkey.cli import known
 
 
 def _ports() -> list[tuple[str, str]]:
@@ -32,8 +33,9 @@ BoardOption = Annotated[
     str | None,
     typer.Option(
         "--board",
-        help="The board's unique id (or its beginning), on whichever port it is.",
-        metavar="ID",
+        help="The board's unique id (or its beginning), or its node's name, on whichever port it "
+        "is.",
+        metavar="ID|NAME",
     ),
 ]
 
@@ -53,7 +55,7 @@ def port_of(port: str | None, board: str | None) -> str:
 
     with notice.waiting("looking at what is plugged in"):
         if board is not None:
-            return discovery.find(board).port.path
+            return discovery.find(known.board_of(board) or board).port.path
         try:
             return discovery.only()
         except discovery.SeveralError as error:

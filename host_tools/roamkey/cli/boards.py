@@ -12,6 +12,7 @@ from roamkey import notice
 from roamkey.board import discovery
 from roamkey.board.bootloader import Volume, volumes
 from roamkey.board.discovery import Found
+from roamkey.cli import known
 from roamkey.cli.options import JsonOption
 from roamkey.cli.output import plain
 
@@ -28,20 +29,24 @@ def boards(as_json: JsonOption = False) -> None:
     with notice.waiting("looking at what is plugged in"):
         found = discovery.look_at_all()
     drives = volumes()
+    called = known.names() if any(each.board for each in found) else {}
     if as_json:
-        typer.echo(json.dumps([*map(_as_json, found), *map(_volume_as_json, drives)]))
+        told = [_as_json(each, called.get(each.board or "")) for each in found]
+        typer.echo(json.dumps([*told, *map(_volume_as_json, drives)]))
         return
     if not found and not drives:
         typer.echo("No board is plugged in (no serial port on USB, and ROAMKEY_PORTS names none).")
         return
     console = Console(highlight=False, markup=False)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for name in ("port", "board", "MicroPython", "agent", "keys", "what"):
+    named = ["name"] if any(each.board in called for each in found) else []
+    for name in ("port", "board", *named, "MicroPython", "agent", "keys", "what"):
         table.add_column(name, overflow="fold")
     for each in found:
         table.add_row(
             each.port.path,
             plain(each.board or "-"),
+            *(called.get(each.board or "", "-") for _ in named),
             plain(each.micropython or "-"),
             plain(each.agent or "-"),
             _PROVISIONED[each.provisioned],
@@ -49,7 +54,7 @@ def boards(as_json: JsonOption = False) -> None:
         )
     for volume in drives:
         what = f"bootloader of {volume.model}: give it a UF2 file by roamkey flash"
-        table.add_row(str(volume.path), "-", "-", "-", "no", plain(what))
+        table.add_row(str(volume.path), "-", *("-" for _ in named), "-", "-", "no", plain(what))
     console.print(table)
 
 
@@ -61,7 +66,7 @@ def _what(found: Found) -> str:
     return f"{usb}: {found.text}" if usb else found.text
 
 
-def _as_json(found: Found) -> dict[str, Any]:
+def _as_json(found: Found, name: str | None) -> dict[str, Any]:
     usb = found.port.usb
     return {
         "port": found.port.path,
@@ -76,6 +81,7 @@ def _as_json(found: Found) -> dict[str, Any]:
         "state": found.state,
         "text": found.text,
         "board": found.board,
+        "name": name,
         "platform": found.platform,
         "machine": found.machine,
         "micropython": found.micropython,
@@ -88,7 +94,7 @@ def _as_json(found: Found) -> dict[str, Any]:
 
 def _volume_as_json(volume: Volume) -> dict[str, Any]:
     return {
-        **_as_json(Found(discovery.Port(str(volume.path)), "bootloader", volume.model)),
+        **_as_json(Found(discovery.Port(str(volume.path)), "bootloader", volume.model), None),
         "port": None,
         "volume": str(volume.path),
     }

@@ -21,6 +21,10 @@ app = lazy_app(
             "roamkey.cli.correspondent_watch:unit",
             "Print a systemd unit that runs the daemon with the least rights that do.",
         ),
+        "monitoring": (
+            "roamkey.cli.correspondent_watch:monitoring",
+            "Print example alert rules for Prometheus, or a dashboard to import into Grafana.",
+        ),
         "events": (
             "roamkey.cli.correspondent_events:events",
             "Show what happened: bindings made, moved, removed and expired, refusals, drops, "

@@ -13,6 +13,7 @@ from roamkey.cli.daemon_options import (
     LogFileOption,
     LogForm,
     LogOption,
+    MetricsNodesOption,
     MetricsOption,
     NatRefreshOption,
     NoEventsOption,
@@ -63,6 +64,7 @@ def run(
     log_file: LogFileOption = None,
     refresh: RefreshOption = Refresh.used,
     metrics: MetricsOption = None,
+    metrics_nodes: MetricsNodesOption = 0,
     encapsulation: EncapsulationOption = None,
     nat_refresh: NatRefreshOption = NAT_REFRESH_S,
     return_routability: Annotated[
@@ -99,6 +101,7 @@ def run(
         bindings_max,
         refresh,
         metrics,
+        metrics_nodes,
         no_metrics,
         encapsulation,
         nat_refresh,

@@ -1,7 +1,11 @@
-"""`roamkey correspondent status`, `drops`, `bindings`, `path` and `unit`: looks at a daemon."""
+"""`roamkey correspondent status`, `drops`, `bindings`, `path`, `unit` and `monitoring`: looks at a
+daemon, and what is set up beside it."""
 
 import json
 import time
+from enum import Enum
+from importlib.resources import files
+from typing import Annotated
 
 import typer
 
@@ -55,6 +59,26 @@ def path(
     for one in seen:
         for line in paths.show(one, view.print_wrapped):
             typer.echo(line)
+
+
+class Monitoring(str, Enum):
+    """What there is to set up beside the daemon."""
+
+    alerts = "alerts"
+    dashboard = "dashboard"
+
+
+_MONITORING = {Monitoring.alerts: "alerts.yml", Monitoring.dashboard: "dashboard.json"}
+
+
+def monitoring(
+    what: Annotated[
+        Monitoring, typer.Argument(help="Rules for Prometheus, or a dashboard for Grafana.")
+    ],
+) -> None:
+    """Print example alert rules for Prometheus, or a dashboard to import into Grafana."""
+    place = files("roamkey") / "data" / "monitoring" / _MONITORING[what]
+    typer.echo(place.read_text(encoding="utf-8"), nl=False)
 
 
 def unit() -> None:

@@ -21,6 +21,7 @@ from roamkey.correspondent.log import Log
 from roamkey.correspondent.settings import ENCAPSULATION, METRICS, default_metrics
 from roamkey.registry import Registry, marks
 
+METRICS_NODES_MAX = 10_000
 _EXIT_INTERRUPTED = 130
 
 
@@ -103,6 +104,16 @@ EventsDaysOption = Annotated[
         help="How long to keep events; a million at most.",
     ),
 ]
+MetricsNodesOption = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        max=METRICS_NODES_MAX,
+        metavar="N",
+        help="Give up to N nodes metrics of their own, by home address and name: when it was last "
+        "seen, uses left. Where there are more nodes none has them.",
+    ),
+]
 NoEventsOption = Annotated[bool, typer.Option("--no-events", help="Record no events.")]
 
 
@@ -117,6 +128,7 @@ def settings_of(
     bindings_max: int,
     refresh: Refresh,
     metrics: str | None,
+    metrics_nodes: int,
     no_metrics: bool,
     encapsulation: str | None,
     nat_refresh: int,
@@ -130,6 +142,7 @@ def settings_of(
         "refresh": refresh.value,
         "metrics": None if no_metrics else metrics or default_metrics(),
         "metrics_needed": metrics is not None,
+        "metrics_nodes": metrics_nodes,
         "events": None if no_events else events or place(registry),
         "events_days": events_days,
         "marks": marks.place(registry),

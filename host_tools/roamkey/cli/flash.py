@@ -44,7 +44,7 @@ def flash(
     needs --force. An ESP32 is erased first.
     """
     image = read_firmware(firmware)
-    where = _where(image, port, board, volume)
+    where = port_to_flash(image, port, board, volume)
     started = time.monotonic()
     with bars() as progress:
         task = progress.add_task("flashing", total=None, step="")
@@ -66,8 +66,8 @@ def flash(
     row("took", f"{seconds} s")
 
 
-def _where(
-    image: Firmware, port: str | None, board: str | None, volume: Path | None
+def port_to_flash(
+    image: Firmware, port: str | None, board: str | None, volume: Path | None = None
 ) -> str | None:
     """The port to flash over; None for a bootloader's drive, or where nothing is plugged in."""
     if port is None and board is None:

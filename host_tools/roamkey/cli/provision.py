@@ -127,9 +127,9 @@ def provision(
         name,
     )
     plan.check()
+    where = port_of(port, board)  # before a password is typed for nothing
     networks = networks_of(wifi, password_file, open_)
     peer_options.warn(peers.warning)
-    where = port_of(port, board)
     with Registry.open(registry, passphrase_file=passphrase_file) as opened:
         if networks:
             with SerialClient(where) as client:

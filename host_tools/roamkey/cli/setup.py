@@ -10,6 +10,7 @@ import typer
 from roamkey.board.images import read_firmware
 from roamkey.cli import peer_options
 from roamkey.cli.board_options import BoardOption, PortOption, port_of
+from roamkey.cli.flash import port_to_flash
 from roamkey.cli.fleet_options import (
     GenerationsOption,
     HomePrefixOption,
@@ -106,11 +107,13 @@ def setup(
         peers.insecure,
     )
     plan.check()
+    image = None if firmware is None else read_firmware(firmware)
+    # Before a password is typed for nothing. A new Pico has no port: its bootloader has a drive.
+    where = port_of(port, board) if image is None else port_to_flash(image, port, board)
     networks = networks_of(wifi, password_file, open_)
     peer_options.warn(peers.warning)
-    image = None if firmware is None else read_firmware(firmware)
     started = time.monotonic()
-    progress = Progress(port_of(port, board))
+    progress = Progress(where or "")
     with Registry.open(registry, True, passphrase_file) as opened, bars() as drawn:
         task = drawn.add_task("setting up", total=None, step="")
 

@@ -7,6 +7,7 @@ from typing import Any
 import typer
 
 from roamkey.board.serial_client import SerialClient
+from roamkey.cli import known
 from roamkey.cli.board_options import BoardOption, PortOption, port_of
 from roamkey.cli.options import JsonOption
 from roamkey.cli.output import row
@@ -22,10 +23,13 @@ def status(
     with SerialClient(port_of(port, board)) as client:
         identity = client.identify()
         answer = client.status()
+    name = known.names().get(identity.board)
     if as_json:
-        typer.echo(json.dumps({"identity": asdict(identity), **answer}))
+        typer.echo(json.dumps({"identity": asdict(identity), "name": name, **answer}))
         return
     row("board", f"{identity.board} ({identity.platform})")
+    if name is not None:
+        row("name", name)
     row("MicroPython", identity.micropython)
     row("agent", identity.agent)
     if identity.sealed is not None:

@@ -45,7 +45,7 @@ from roamkey.correspondent.store import Store
 from roamkey.correspondent.telling import Telling
 from roamkey.errors import RoamkeyError, SystemRefusedError
 from roamkey.registry import Registry
-from roamkey.registry.records import CORRESPONDENT, Binding, Use
+from roamkey.registry.records import CORRESPONDENT, Binding, Figures, NodeUse, Use
 
 _COLLECT_AFTER = 100_000  # objects
 _TICK_S = 1.0
@@ -92,6 +92,7 @@ class Daemon:
         )
         self.telling = Telling(address, log, self.status, self._responder)
         self.status.parts["registry"] = self._high_water.facts
+        self._single_nodes = settings.metrics_nodes > 0
         self._last_seen = LastSeen(cache.peer, settings.seen_every_ms)
         self._inbox = Inbox(sockets, encapsulation, self._responder, self.telling)
         self._own = OwnAddresses()
@@ -121,6 +122,16 @@ class Daemon:
     def _do_more(self) -> bool:
         """What another kind of daemon does while the registry is idle; whether it did anything."""
         return False
+
+    def read_nodes(self) -> tuple[Figures, list[NodeUse]]:
+        """What the registry tells of our nodes, one by one where metrics want that; in whatever
+        thread. Raises RoamkeyError."""
+        registry, address = self._registry, self._address.packed
+        found = registry.nodes_in_use() if self._single_nodes else []
+        return (
+            registry.figures(address, wall_ms()),
+            [one for one in found if one.peer == address],
+        )
 
     def close(self) -> None:
         """Close the registry that is open now."""

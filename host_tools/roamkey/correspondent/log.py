@@ -46,6 +46,8 @@ class Log:
         self._stamped = -1  # the packets of a burst share their time
         self._stamp = ""
         self._lines: list[str] = []  # of this burst
+        #: what nodes are called, by home address
+        self.name_of: Callable[[bytes], str | None] = lambda _: None
         self._out: _Writer | None = None
         if form != "none":
             self._out = _Writer(self._open(), self._lost_line)
@@ -129,9 +131,11 @@ class Log:
             by = f" by {way} from {endpoint}" if endpoint else ""
             key = kinds.key(verdict.generation)
             number = f"sequence {verdict.sequence}, {key}"
-            text = f"{home} at {care_of}{by}, {number}"
+            name = self._name(verdict.home_address)
+            text = f"{home}{name and f' ({name})'} at {care_of}{by}, {number}"
             fields = {
                 "home_address": home,
+                **({"name": name} if name else {}),
                 "care_of_address": care_of,
                 "way": way,
                 "endpoint": endpoint or None,
@@ -149,6 +153,9 @@ class Log:
                 fields["reason"] = verdict.reason
             self.event(now, verdict.outcome, text, **fields)
 
+    def _name(self, home_address: bytes) -> str:
+        return self.name_of(home_address) or ""
+
     def dropped(self, counts: Mapping[tuple[str, str], int]) -> None:
         """Packets that nobody judged, by (outcome, reason)."""
         for (_, reason), count in counts.items():
@@ -157,8 +164,10 @@ class Log:
     def expired(self, now: int, home_address: bytes, binding: Binding) -> None:
         """A line for a binding whose time is over."""
         home, care_of = _text(home_address), _text(binding.care_of_address)
-        fields = {"home_address": home, "care_of_address": care_of}
-        self.event(now, "expired", f"{home} at {care_of}", **fields)
+        name = self._name(home_address)
+        fields = {"home_address": home, **({"name": name} if name else {})}
+        text = f"{home}{name and f' ({name})'} at {care_of}"
+        self.event(now, "expired", text, **fields, care_of_address=care_of)
 
     def drops(self, now: int, always: bool = False) -> None:
         """A line for the drops since the last one, at most one in ten seconds."""

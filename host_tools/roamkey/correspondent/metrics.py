@@ -25,6 +25,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from roamkey.correspondent.nodemetrics import NodeMetrics
 from roamkey.errors import BadInputError, SystemRefusedError
 
 _CONNECTIONS_MAX = 16
@@ -50,9 +51,12 @@ class FactsCollector(Collector):
     """The facts of `Status.facts` as metrics, one label `correspondent` on each, or
     `home_agent`."""
 
-    def __init__(self, facts: Callable[[], dict[str, Any]]) -> None:
-        """`facts` is called for each scrape."""
+    def __init__(
+        self, facts: Callable[[], dict[str, Any]], nodes: NodeMetrics | None = None
+    ) -> None:
+        """`facts` is called for each scrape; `nodes`: what there is to tell of them."""
         self._facts = facts
+        self._nodes = nodes
 
     def collect(self) -> Iterator[Metric]:
         """The metrics of one scrape."""
@@ -82,6 +86,15 @@ class FactsCollector(Collector):
             yield from _routability(facts["return_routability"], names, mine)
         yield from _ways(facts["ways"], names, mine)
         yield from _data_plane(facts.get("data_plane", {}), names, mine)
+        behind = GaugeMetricFamily(
+            "roamkey_registry_behind",
+            "Nodes that aren't served, since the registry is older than what was accepted before.",
+            labels=names,
+        )
+        behind.add_metric(mine, facts.get("registry", {}).get("behind", 0))
+        yield behind
+        if self._nodes is not None:
+            yield from self._nodes.collect(names, mine)
         bursts = SummaryMetricFamily(
             "roamkey_burst_duration_seconds",
             "From having read a burst of packets to having committed and answered it.",
@@ -165,11 +178,13 @@ def parse_address(text: str) -> tuple[str, int]:
     return str(address), int(port)
 
 
-def serve(where: str, facts: Callable[[], dict[str, Any]]) -> Callable[[], None]:
+def serve(
+    where: str, facts: Callable[[], dict[str, Any]], nodes: NodeMetrics | None = None
+) -> Callable[[], None]:
     """Serve /metrics at `where`; what ends it. Raises BadInputError, SystemRefusedError."""
     host, port = parse_address(where)
     registry = CollectorRegistry()
-    registry.register(FactsCollector(facts))
+    registry.register(FactsCollector(facts, nodes))
     ProcessCollector(registry=registry)
     try:
         server = _Server(host, port)

@@ -82,7 +82,7 @@ def serve(
             daemon.telling.trouble(text)
         stack.callback(daemon.telling.record(settings))
         daemon.start(signals)
-        stack.callback(daemon.telling.serve_metrics(settings))
+        stack.callback(daemon.telling.serve_metrics(settings, daemon.read_nodes))
         return daemon.run(control, signals)
 
 

@@ -20,7 +20,8 @@ _METRICS_IPV4 = "127.0.0.1:9464"  # on a host without IPv6
 @dataclass(frozen=True)
 class Settings:
     """How to serve. `metrics`: an address and port, or None; with `metrics_needed` the daemon
-    doesn't start where it can't have that address. `data_plane`: data go to and from nodes too.
+    doesn't start where it can't have that address; `metrics_nodes`: how many nodes may have series
+    of their own. `data_plane`: data go to and from nodes too.
     `events`: the file to record them in, for so many days, or None; `marks`: the folder of the
     high-water marks, or None. `encapsulation`: where packets inside UDP are taken, or None, and
     whether it is needed; `nat_refresh_s`: how often nodes behind a NAT are to send something.
@@ -31,6 +32,7 @@ class Settings:
     refresh: str = USED
     metrics: str | None = None
     metrics_needed: bool = True
+    metrics_nodes: int = 0
     data_plane: bool = False
     events: Path | None = None
     events_days: float = KEEP_DAYS

@@ -19,7 +19,7 @@ from roamkey.correspondent.settings import Settings
 from roamkey.correspondent.status import Status
 from roamkey.errors import RoamkeyError
 from roamkey.registry import Registry
-from roamkey.registry.records import Binding
+from roamkey.registry.records import Binding, Figures, NodeUse
 
 _TROUBLE_EVERY_MS = 10_000  # the same one
 _GROWTH_OCTETS = 256 << 20
@@ -42,6 +42,7 @@ class Telling:
         self._growth = _GROWTH_OCTETS  # of the registry's log, from which on it is told
         self._lost = {"log": 0, "events": 0}  # as told last
         status.parts["log"] = log.facts
+        log.name_of = responder.cache.name
 
     def record(self, settings: Settings) -> Callable[[], None]:
         """Record events if asked to, and if that is possible; what ends it."""
@@ -56,14 +57,18 @@ class Telling:
         self._status.parts["events"] = events.facts
         return events.close
 
-    def serve_metrics(self, settings: Settings) -> Callable[[], None]:
-        """Serve /metrics if asked to; what ends it. Raises as `metrics.serve` does."""
+    def serve_metrics(
+        self, settings: Settings, read: Callable[[], tuple[Figures, list[NodeUse]]]
+    ) -> Callable[[], None]:
+        """Serve /metrics if asked to; what ends it. `read`: asks the registry about nodes. Raises
+        as `metrics.serve` does."""
         if settings.metrics is None:
             return lambda: None
-        from roamkey.correspondent import metrics  # not for daemons that serve none
+        from roamkey.correspondent import metrics, nodemetrics  # not for daemons that serve none
 
         try:
-            end = metrics.serve(settings.metrics, self.facts)
+            nodes = nodemetrics.NodeMetrics(read, settings.metrics_nodes)
+            end = metrics.serve(settings.metrics, self.facts, nodes)
         except RoamkeyError as error:
             if settings.metrics_needed:
                 raise

@@ -181,7 +181,7 @@ def _table(first: Report, second: Report) -> str:
         ])  # fmt: skip
     names = [first.name, second.name]
     head = [
-        "",
+        "milliseconds",
         *(f"{name}: {what}" for name in names for what in ("median", "95th")),
         "change",
         "second walk",

@@ -70,32 +70,42 @@ def table(
 ) -> str:
     """A table; the first `texts` columns are text (which may `wrap`), the others numbers.
 
-    `broad`: it may be wider than the text around it.
+    `broad`: it may be wider than the text around it. On a phone each row is a card, whose cells
+    say what they are; roles keep it a table for those who listen.
     """
     heads = "".join(
-        f'<th scope="col"{_class(i < texts)}>{escape(name)}</th>' for i, name in enumerate(head)
+        f'<th scope="col" role="columnheader"{_class(i < texts)}>{escape(name)}</th>'
+        for i, name in enumerate(head)
     )
     body = "".join(
-        "<tr>" + "".join(_cell(i, cell, texts) for i, cell in enumerate(row)) + "</tr>"
+        '<tr role="row">'
+        + "".join(_cell(i, cell, texts, head[i]) for i, cell in enumerate(row))
+        + "</tr>"
         for row in rows
     )
     return (
         f'<div class="scroll{" broad" if broad else ""}" tabindex="0" role="region" '
         f'aria-label="{escape(caption)}">'
-        f"<table{' class=wrap' if wrap else ''}><thead><tr>{heads}</tr></thead>"
-        f"<tbody>{body}</tbody></table></div>"
+        f'<table role="table"{" class=wrap" if wrap else ""}><thead role="rowgroup">'
+        f'<tr role="row">{heads}</tr></thead><tbody role="rowgroup">{body}</tbody></table></div>'
     )
 
 
-def _cell(index: int, cell: str, texts: int) -> str:
+def _cell(index: int, cell: str, texts: int, name: str) -> str:
     if index == 0:
-        return f'<th scope="row" class="text">{escape(cell)}</th>'
-    kind = "text" if index < texts else "none" if cell in (_DASH, "0") else ""
-    return f"<td{f' class={kind!r}' if kind else ''}>{escape(cell)}</td>"
+        return f'<th scope="row" role="rowheader" class="text">{escape(cell)}</th>'
+    kinds = ["text"] if index < texts else ["none"] if cell in (_DASH, "0") else []
+    kinds += ["unknown"] if cell == _DASH else []
+    named = f' data-name="{escape(name)}"'
+    return f'<td role="cell"{named}{_classes(kinds)}>{escape(cell)}</td>'
+
+
+def _classes(names: Sequence[str]) -> str:
+    return f' class="{" ".join(names)}"' if names else ""
 
 
 def _class(text: bool) -> str:
-    return ' class="text"' if text else ""
+    return _classes(["text"] if text else [])
 
 
 def _figure(report: Report, name: str, title: str, about: str, more: str = "") -> str:

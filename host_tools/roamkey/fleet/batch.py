@@ -196,6 +196,8 @@ class _Run:
             return self._why_not_at(row)
         if row.board:
             return f"no board {row.board} is plugged in {asked}"
+        if not self._seen:
+            return "no further board is plugged in"
         keyed = sum(bool(found.provisioned) for found in self._seen)
         silent = sum(found.micropython is None for found in self._seen)
         return (

@@ -70,7 +70,8 @@ class Wish:
 @dataclass
 class Progress:
     """How far a board has come; what is known of it even where a step fails. `note` is
-    called before anything is done to a board whose id is known, and when it is flashed."""
+    called before anything is done to a board whose id is known, and when it is flashed. `port`:
+    "" for a new RP2 board, whose bootloader has a drive instead."""
 
     port: str
     board: str = ""
@@ -99,7 +100,7 @@ def prepare(registry: Registry, wish: Wish, progress: Progress) -> None:
         _note(progress)
         flashed = flasher.flash(
             wish.firmware,
-            progress.port,
+            progress.port or None,
             progress=lambda _, done, total: progress.at("flash", done, total),
         )
         progress.port = flashed.port or progress.port

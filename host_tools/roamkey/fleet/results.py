@@ -8,6 +8,7 @@ given keys goes again: where a line is given to another board, the earlier one s
 import csv
 import io
 import math
+import re
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -106,9 +107,12 @@ class Results:
                 self._forget(new)
             self._write()
 
-    def write(self) -> None:
-        """Write what is known so far. Raises SystemRefusedError."""
+    def again(self) -> None:
+        """What is done is to be done once more. Raises SystemRefusedError."""
         with self._lock:
+            for line, each in self._of.items():
+                if each.result == DONE:
+                    self._of[line] = replace(each, result=BEGUN)
             self._write()
 
     def _forget(self, new: Outcome) -> None:
@@ -179,15 +183,13 @@ def read_results(path: Path) -> list[Outcome]:
     content = privatefiles.read_regular(path, _OCTETS_MAX)
     if not content.strip():
         return []
-    try:
-        records = read_records(path, content, names)
-    except BadInputError as error:
-        raise BadInputError(f"{error}: these are no results of roamkey batch") from None
+    header = content.partition(b"\n")[0].decode("utf-8-sig", "replace")
+    columns = {word.strip().lower() for word in re.split("[,;\t]", header)}
+    if not columns <= set(names) or set(names) - columns - set(_LATER):
+        raise BadInputError(f"{path} is there, and these are no results of roamkey batch")
     outcomes = []
-    for line, record in records:
-        missing = set(names) - set(_LATER) - set(record)
-        if missing:
-            raise BadInputError(f"{path}, line {line}: no {min(missing)}: damaged")
+    for line, record in read_records(path, content, names):
+        record = {name: record.get(name, "") for name in names}
         try:
             outcomes.append(_outcome(record))
         except ValueError:

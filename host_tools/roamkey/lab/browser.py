@@ -1,9 +1,11 @@
 """Chromium, without a screen and without a word to anybody: for the page's tests and picture."""
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,13 @@ _FLAGS = (
     "--disable-dev-shm-usage",
     "--hide-scrollbars",
 )
+
+# Colours in the middle of an animation are nobody's.
+_RUN_AXE = """const done = arguments[0];
+document.getAnimations().forEach((one) => one.finish());
+axe.run(document, {resultTypes: ["violations"]}).then(
+  (found) => done(found.violations.flatMap((one) => one.nodes.map((node) => [one.id, node.html]))),
+  (error) => done(String(error)));"""
 
 
 def missing() -> str | None:
@@ -70,6 +79,24 @@ def show(driver: Any, width: int, height: int, dark: bool = False) -> None:
 def console(driver: Any) -> list[str]:
     """What the browser complained about since last asked."""
     return [entry["message"] for entry in driver.get_log("browser")]
+
+
+def violations(driver: Any) -> list[str]:
+    """What axe-core says about the page as it stands: rule, and where, of each element.
+
+    Environment: AXE_CORE is an axe.min.js that is newer than the one installed."""
+    driver.execute_script(_axe())
+    found = driver.execute_async_script(_RUN_AXE)
+    if isinstance(found, str):
+        raise RuntimeError(found)
+    return [f"{rule}: {where}" for rule, where in found]
+
+
+def _axe() -> str:
+    given = os.environ.get("AXE_CORE")
+    if given:
+        return Path(given).read_text(encoding="utf-8")
+    return (files("axe_core_python") / "axe.min.js").read_text(encoding="utf-8")
 
 
 def _programs() -> tuple[str, str] | None:

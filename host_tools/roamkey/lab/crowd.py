@@ -6,11 +6,12 @@ correspondent is `roamkey correspondent run` in a namespace of its own, at the o
 virtual cable. Nothing lies between but the kernel.
 """
 
+import signal
 import socket
 import struct
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from ipaddress import IPv6Address
 from pathlib import Path
@@ -37,6 +38,7 @@ _GATEWAY = "2001:db8:c::1"
 CABLE = "cable"
 _MACS = "02:00:00:00:00:01", "02:00:00:00:00:02"
 _LIFETIME_S = 600
+_KEYS = 2  # of a node
 _PACKET_INFO = struct.Struct("@16sI")  # struct in6_pktinfo: address, interface
 _NO_NEXT_HEADER = 59  # RFC 8200 section 4.7: data without content
 _READY_S = 30.0
@@ -63,19 +65,28 @@ class _Memory:
 
 
 class Member:
-    """A node of the crowd. `bindings`: its Binding Update List; `board`: its name."""
+    """A node of the crowd. `bindings`: its Binding Update List; `board`: its name; `lifetime`: of
+    its bindings, in seconds."""
 
-    def __init__(self, number: int, board: str, registry: Registry) -> None:
+    def __init__(
+        self, number: int, board: str, registry: Registry, lifetime: int = _LIFETIME_S
+    ) -> None:
         """Make its keys, and let the registry know them."""
         self.number, self.board = number, board
         self.home = IPv6Address(f"2001:db8:a::{number:x}")
-        plan = Plan(self.home.packed, (_CORRESPONDENT,), _LIFETIME_S, 2)
+        plan = Plan(self.home.packed, (_CORRESPONDENT,), lifetime, _KEYS)
         credentials = plan.make({_CORRESPONDENT: 0})
-        registry.add_sent(credentials.set_id, board, pairs_of(credentials), _LIFETIME_S)
-        keystore = Keystore(_Memory())
+        registry.add_sent(credentials.set_id, board, pairs_of(credentials), lifetime)
+        self._keystore = keystore = Keystore(_Memory())
         keystore.load()
         keystore.provision(credentials)
         self.bindings = BindingUpdateList(keystore, _now())
+
+    def wear(self, used: int) -> None:
+        """Have it go on with its last key, after so many uses of that."""
+        for _ in range(_KEYS - 1):
+            self._keystore.move_on(0)
+        self._keystore.advance(0, used)
 
     def care_of(self, network: int) -> IPv6Address:
         """Its address in one of the `NETWORKS`."""
@@ -88,8 +99,12 @@ class Crowd(Resources):
     `folder` holds the registry. `members`; `correspondent`: the daemon's namespace.
     """
 
-    def __init__(self, folder: Path, boards: Sequence[str]) -> None:
+    def __init__(
+        self, folder: Path, boards: Sequence[str], lifetimes: Mapping[str, int] | None = None
+    ) -> None:
+        """`lifetimes`: of the bindings of some boards, in seconds."""
         super().__init__()
+        self._lifetimes = lifetimes or {}
         self.registry_path = folder / "registry.sqlite"
         self._boards = boards
         self._addresses: set[IPv6Address] = set()
@@ -106,7 +121,8 @@ class Crowd(Resources):
             stack.callback(one.close)
         with Registry.open(self.registry_path) as registry:
             self.members = [
-                Member(number, board, registry) for number, board in enumerate(self._boards, 0x101)
+                Member(number, board, registry, self._lifetimes.get(board, _LIFETIME_S))
+                for number, board in enumerate(self._boards, 0x101)
             ]
         self._by_home = {member.home.packed: member for member in self.members}
         stack.callback(self.stop)
@@ -133,19 +149,28 @@ class Crowd(Resources):
             self._daemon.communicate()
             self._daemon = None
 
+    def hang(self, hangs: bool = True) -> None:
+        """Have the daemon stand still, or go on."""
+        assert self._daemon is not None
+        self._daemon.send_signal(signal.SIGSTOP if hangs else signal.SIGCONT)
+
     def move(self, member: Member, network: int | None) -> None:
         """Take a node to one of the `NETWORKS`, or (None) have it de-register and stay away.
 
         Raises TimeoutError where it isn't acknowledged."""
+        self.set_off(member, network)
+        self.deliver([member])
+
+    def set_off(self, member: Member, network: int | None) -> None:
+        """The same, but its update is yet to be sent."""
         if network is None:
             member.bindings.shutdown(_now())
-        else:
-            address = member.care_of(network)
-            if address not in self._addresses:
-                self._visitors.add_address(CABLE, f"{address}/128")
-                self._addresses.add(address)
-            member.bindings.attach(address.packed, _now())
-        self.deliver([member])
+            return
+        address = member.care_of(network)
+        if address not in self._addresses:
+            self._visitors.add_address(CABLE, f"{address}/128")
+            self._addresses.add(address)
+        member.bindings.attach(address.packed, _now())
 
     def refresh(self, member: Member) -> None:
         """Have a node send another update from where it is, as before its lifetime ends."""

@@ -29,6 +29,13 @@ def by_home_address(c: Connection) -> dict[bytes, str]:
     return {home: name for home, name in rows if checks.is_name(name)}
 
 
+def by_board(c: Connection) -> dict[str, str]:
+    """The names of nodes that boards hold, by board id."""
+    named = nodes.c.name.is_not(None), nodes.c.board_id.is_not(None)
+    rows = c.execute(select(nodes.c.board_id, nodes.c.name).where(*named).order_by(nodes.c.id))
+    return {board: name for board, name in rows if checks.is_name(name)}
+
+
 def home_address(c: Connection, name: str) -> bytes | None:
     """Whose name it is, or None."""
     return c.scalar(select(nodes.c.home_address).where(nodes.c.name == name))

@@ -203,6 +203,11 @@ class Registry:
         with self.reading() as c:
             return names.by_home_address(c)
 
+    def names_of_boards(self) -> dict[str, str]:
+        """The names of the nodes that boards hold, by board id."""
+        with self.reading() as c:
+            return names.by_board(c)
+
     def rename(self, home_address: bytes, name: str | None) -> None:
         """Give a node a name, or none. Raises BadInputError for what is no name, RefusedError
         where there is no such node, and where another one has the name: it says which. A node

@@ -138,3 +138,4 @@ class Peer:
     keys: list[LiveKey] = field(repr=False)
     binding: Binding | None = None
     watched_ms: int | None = None  # when the cache looks whether the binding is over
+    name: str | None = None  # what people call it

@@ -55,7 +55,7 @@ class Nodes:
             self._behind.add(pair.home_address)
         elif pair.keys:
             live = [LiveKey(key, pair.home_address) for key in pair.keys]
-            peer = Peer(pair.pair_id, pair.home_address, pair.refused, live)
+            peer = Peer(pair.pair_id, pair.home_address, pair.refused, live, name=pair.name)
             self._peers[pair.home_address] = peer
             self._bind(peer, binding)
         elif pair.damaged is not None or pair.refused:
@@ -126,6 +126,11 @@ class Nodes:
     def peer(self, home_address: bytes) -> Peer | None:
         """A node that has a live key, or None."""
         return self._peers.get(home_address)
+
+    def name(self, home_address: bytes) -> str | None:
+        """What people call a node that has a live key, where they do."""
+        peer = self._peers.get(home_address)
+        return None if peer is None else peer.name
 
     def home_addresses(self) -> list[bytes]:
         """The nodes that have a live key."""

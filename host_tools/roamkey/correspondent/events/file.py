@@ -183,10 +183,15 @@ class Reader:
         return [row["home_address"] for row in rows]
 
     def nodes(
-        self, limit: int, find: str = "", home_addresses: Sequence[str] | None = None
+        self,
+        limit: int,
+        find: str = "",
+        home_addresses: Sequence[str] | None = None,
+        order: tuple[str, Any] | None = None,
     ) -> list[dict[str, Any]]:
         """Nodes in the order of their addresses: those with `find` in name, board, addresses or
-        state, or those with these home addresses."""
+        state, or those with these home addresses. `order`: an expression that goes before
+        addresses, and its parameter."""
         statement = "SELECT * FROM nodes"
         given: list[Any] = []
         if home_addresses is not None:
@@ -199,7 +204,9 @@ class Reader:
             statement += f" WHERE contains(?, board, state, home_address, care_of_address{more})"
             given = [find.lower()]
         return self._rows(
-            f"{statement} ORDER BY home_address, correspondent LIMIT ?", *given, limit
+            f"{statement} ORDER BY {order[0] + ', ' if order else ''}home_address, correspondent "
+            "LIMIT ?",
+            *(*given, *(order[1:] if order else ()), limit),
         )
 
     def totals(self) -> dict[str, int]:

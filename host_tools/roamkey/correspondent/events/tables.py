@@ -84,7 +84,9 @@ move_nodes = _insert(
     NODE_FIELDS,
     f"ON CONFLICT DO UPDATE SET {_replaced(('state', 'care_of_address', 'way', 'endpoint'))}, "
     f"{_kept(('sequence', 'generation', 'seen_ms', 'expires_ms'))}, "
-    "updates = updates + excluded.updates, moves = moves + excluded.moves",
+    "updates = updates + excluded.updates, moves = moves + excluded.moves, "
+    # a key that is used retires those before
+    "later_keys = max(0, later_keys - max(0, ifnull(excluded.generation - generation, 0)))",
 )
 # What is no longer bound keeps how it ended, if that was seen.
 know_nodes = _insert(

@@ -15,9 +15,9 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from roamkey.correspondent import control, view
-from roamkey.correspondent.events.file import Reader
 from roamkey.correspondent.page.access import Access, Token
 from roamkey.correspondent.page.feed import Feed
+from roamkey.correspondent.page.reading import PageReader
 from roamkey.errors import RoamkeyError
 
 _STATIC = Path(__file__).with_name("static")
@@ -27,14 +27,16 @@ _KINDS = {
     ".js": "text/javascript",
     ".svg": "image/svg+xml",
 }
-_TOLD = ("address", "version", "started", "nodes", "bindings")
+_TOLD = ("address", "role", "version", "started", "nodes", "bindings")
 _QUIET_S = 15.0  # without a message for longer, a comment shows that the connection lives
 _SLOW_S = 10.0  # a browser that takes longer for a message is too slow
 _FIND_MAX = 100
 
 
 def make_app(
-    reader: Reader, token: Token | None = None, watch: Callable[[], dict[str, Any]] | None = None
+    reader: PageReader,
+    token: Token | None = None,
+    watch: Callable[[], dict[str, Any]] | None = None,
 ) -> Starlette:
     """The page over a file of events. `watch`: what the daemons say; see `ask_daemons`."""
     feed = Feed(reader, watch or ask_daemons)
@@ -69,9 +71,7 @@ def make_app(
     app = Starlette(
         routes=[
             Route("/", _file("page.html")),
-            Route("/page.css", _file("page.css")),
-            Route("/page.js", _file("page.js")),
-            Route("/icon.svg", _file("icon.svg")),
+            *(Route(f"/{name}", _file(name)) for name in ("page.css", "icon.svg", *_scripts())),
             Route("/state", state),
             Route("/timeline", timeline),
             Route("/events", events),
@@ -147,6 +147,10 @@ class EventStream(Response):
 async def _gone(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
+
+
+def _scripts() -> list[str]:
+    return sorted(path.name for path in _STATIC.glob("*.js"))
 
 
 def _response(name: str) -> Response:

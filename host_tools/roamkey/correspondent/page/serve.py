@@ -12,9 +12,9 @@ from pathlib import Path
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from roamkey.correspondent.events.file import Reader
 from roamkey.correspondent.page.access import Token
 from roamkey.correspondent.page.app import make_app
+from roamkey.correspondent.page.reading import PageReader
 from roamkey.errors import SystemRefusedError
 
 _BACKLOG = 64
@@ -36,7 +36,7 @@ def serve(
 
     Raises SystemRefusedError where the address can't be had, BadInputError where no events are.
     """
-    with closing(Reader(events)) as reader, closing(_listen(host, port)) as listening:
+    with closing(PageReader(events)) as reader, closing(_listen(host, port)) as listening:
         config = uvicorn.Config(
             make_app(reader, token),
             http=_Connection,

@@ -82,18 +82,19 @@ def _take() -> Any:
 
 def _listener() -> socket.socket:
     """Where a browser of this host finds the page: its usual port, or one that is free."""
-    for port in (PAGE[1], 0):
-        one = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            one.bind((PAGE[0], port))
-            one.listen()
-            return one
-        except OSError as error:
-            one.close()
-            if error.errno != errno.EADDRINUSE:
-                raise SystemRefusedError(f"[{PAGE[0]}]: {error.strerror}") from None
-    raise SystemRefusedError(f"[{PAGE[0]}]: no port is free")
+    for family, host in ((socket.AF_INET6, PAGE[0]), (socket.AF_INET, "127.0.0.1")):
+        for port in (PAGE[1], 0):
+            one = socket.socket(family, socket.SOCK_STREAM)
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                one.bind((host, port))
+                one.listen()
+                return one
+            except OSError as error:
+                one.close()
+                if error.errno != errno.EADDRINUSE:  # a host without IPv6
+                    break
+    raise SystemRefusedError("no port of this host's loopback is to be had for the page")
 
 
 def _say(what: dict[str, Any]) -> None:
@@ -105,15 +106,16 @@ def _serve(bare: bool, page: socket.socket) -> None:
     folder = playground.folder()
     try:
         with World(folder, bare, lambda text: _say({"told": text})) as world:
-            host = world.network.namespace("correspondent")
+            served = world.network.namespace("correspondent")
 
             def connect() -> socket.socket:
-                one = host.socket(socket.AF_INET6, socket.SOCK_STREAM)
+                one = served.socket(socket.AF_INET6, socket.SOCK_STREAM)
                 one.connect(PAGE)
                 return one
 
             Forward(page, connect)
-            url = f"http://[{PAGE[0]}]:{page.getsockname()[1]}/"
+            host, port = page.getsockname()[:2]
+            url = f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
             with _control(folder) as control:
                 _say({"ready": {**world.facts(), "page": url}})
                 _become_silent(folder)
