@@ -3,6 +3,9 @@
 import csv
 import json
 import random
+import shutil
+import time
+from datetime import datetime, timezone
 
 import pytest
 import samples
@@ -426,3 +429,67 @@ def test_addresses_of_events_are_ipv6_or_ipv4_in_dots(tmp_path):
         else:
             with pytest.raises(BadInputError):
                 folder.read(tmp_path)
+
+
+def test_since_when_and_what_networks_are_called(walk):
+    runner = CliRunner()
+
+    def printed(*options):
+        done = runner.invoke(app, ["field", "report", str(walk), *options, "--json"])
+        assert done.exit_code == 0, done.output
+        return json.loads(done.stdout)["nodes"][0]["handovers"]
+
+    whole = printed()
+    moment = datetime.fromtimestamp((START + 9050) / 1000, timezone.utc).isoformat()
+    later = printed("--since", moment)
+    assert len(later) == 2 and later == whole[-2:] and len(whole) == 4
+    (walk / "networks.json").write_text('{"2001:db8:2::/64": "yard", "2001:db8:1::5": "shed"}')
+    assert [one["network"] for one in printed()][:2] == ["shed", "yard"]
+    named = printed("--network", "2001:db8:2::7=the café")
+    assert [one["network"] for one in named][:2] == ["shed", "the café"]
+    for wrong in ("2001:db8::/32=x", "cafe", "2001:db8:2::=", "=x"):
+        done = runner.invoke(app, ["field", "report", str(walk), "--network", wrong])
+        assert done.exit_code == 2
+    done = runner.invoke(app, ["field", "report", str(walk), "--since", "2100-01-01"])
+    assert isinstance(done.exception, BadInputError) and "of that time" in str(done.exception)
+    (walk / "networks.json").write_text("[]")
+    with pytest.raises(BadInputError, match="no names of networks"):
+        folder.read(walk)
+
+
+def test_the_later_walk_is_better_or_worse():
+    slow, fast = range(100, 140), range(50, 90)
+    assert compare.verdict(slow, fast) == "better" and compare.verdict(fast, slow) == "worse"
+    assert compare.verdict(slow, slow) == "no clear difference"
+    assert compare.verdict(slow, [1, 2]) == "too few to tell"
+
+
+def test_what_it_is_compared_with_came_before(walk, tmp_path):
+    other = tmp_path / "before"
+    shutil.copytree(walk, other)
+    done = CliRunner().invoke(
+        app, ["field", "report", str(walk), "--compare", str(other), "--json"]
+    )
+    assert done.exit_code == 0, done.output
+    both = json.loads(done.stdout)
+    assert both["first"]["name"] == "before"
+    page_ = compare.render(report.make(folder.read(other)), report.make(folder.read(walk)))
+    assert "before" in page_ and "less is better" in page_
+
+
+@pytest.mark.parametrize(
+    ("zone", "shown"),
+    [
+        ("UTC", "(UTC)"),
+        ("Europe/Berlin", "(CET, UTC+01:00)"),
+        ("Asia/Kolkata", "(IST, UTC+05:30)"),
+    ],
+)
+def test_times_are_local_and_say_so(monkeypatch, zone, shown):
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        assert page.local(datetime.fromtimestamp(START / 1000, timezone.utc)).endswith(shown)
+    finally:
+        monkeypatch.undo()
+        time.tzset()

@@ -87,6 +87,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "roamkey correspondent page",
         "roamkey correspondent page --listen [::]:8080",
     ),
+    "correspondent monitoring": ("roamkey correspondent monitoring alerts > roamkey.yml",),
     "correspondent run": (
         "sudo roamkey correspondent run",
         "roamkey correspondent run --address fd00:c::1 --no-data-plane",

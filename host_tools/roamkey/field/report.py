@@ -174,15 +174,16 @@ def make(walk: Walk, since_ms: float = 0.0) -> Report:
         told = told_of.get(address, [])
         data = walk.data.get(address, [])
         joined = join(logs.get(address, []), told, address, data)
-        if since_ms:  # clocks are aligned by all there is
+        missing = figures.gaps(data)
+        silences.attribute(joined.handovers, data, told, missing)
+        if since_ms:  # clocks and silences are told by all there is
             joined.handovers = [one for one in joined.handovers if one.at_ms >= since_ms]
             joined.signal = [one for one in joined.signal if one[0] >= since_ms]
             told = [one for one in told if one.at_ms >= since_ms]
             data = [one for one in data if one.at_ms >= since_ms]
+            missing = figures.gaps(data)
             if not (joined.handovers or told or data):
                 continue
-        missing = figures.gaps(data)
-        silences.attribute(joined.handovers, data, told, missing)
         for handover in joined.handovers:
             handover.network = figures.network_of(handover.care_of_address, walk.networks)
         nodes.append(
