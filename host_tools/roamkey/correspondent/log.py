@@ -74,7 +74,7 @@ class Log:
         out = self._out
         return {"lost": out.lost if out else 0, "last_error": out.last_error if out else None}
 
-    def event(self, now: int, name: str, text: str, **fields: object) -> None:
+    def event(self, now: int, name: str, text: str, /, **fields: object) -> None:
         """Write an event: `text` for people, `fields` for machines. `now`: ms since 1970."""
         if self._out is None:
             return
