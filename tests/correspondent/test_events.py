@@ -11,7 +11,7 @@ from json_output import checked
 from support.daemons import ADDRESS, Daemon, Visitor, run_cli
 
 from mip6 import addresses, messages
-from roamkey.cli.correspondent_events import _instant
+from roamkey.cli.durations import instant
 from roamkey.correspondent.core.endpoints import Endpoint
 from roamkey.correspondent.core.entries import Verdict
 from roamkey.correspondent.events import kinds
@@ -263,8 +263,8 @@ def test_gaps():
 
 
 def test_instants():
-    assert abs(_instant("10m") - (time.time() - 600) * 1000) < 5000
-    assert _instant("1970-01-01T00:01:00Z") == 60_000
+    assert abs(instant("10m") - (time.time() - 600) * 1000) < 5000
+    assert instant("1970-01-01T00:01:00Z") == 60_000
 
 
 @pytest.mark.lab

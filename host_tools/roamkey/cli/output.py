@@ -50,8 +50,9 @@ def fresh_folder(path: Path) -> None:
     One that was finished (`keep_folder`) is kept as PATH.before, in place of an earlier one.
     Raises RefusedError, SystemRefusedError.
     """
-    before = path.with_name(path.name + ".before")
     try:
+        path = path.resolve()
+        before = path.parent / f"{path.name}.before"
         for each in (path, before):
             if each.exists() and not (each / _OURS).is_file() and any(each.iterdir()):
                 raise RefusedError(f"{each} holds other things: name another folder, or remove it")

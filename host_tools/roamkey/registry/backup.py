@@ -63,10 +63,10 @@ def make(registry: str | None, file: Path) -> int:
     path = _path_of(registry, "pg_dump makes its backup")
     with Registry.open(path, create=False, to_encrypt=True):
         pass  # it is one, and as this roamkey knows it
-    new = file.with_name(file.name + ".making")
     try:
         if os.path.lexists(file):
             raise BadInputError(f"{file} is there already")
+        new = file.with_name(file.name + ".making")
         new.unlink(missing_ok=True)
         privatefiles.create(new)
         try:
