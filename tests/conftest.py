@@ -5,6 +5,8 @@ make networks, open sockets in them and start processes; what it leaves behind d
 Fixtures of wider scope than a function are made anew for each such test and not torn down.
 Where the system forbids namespaces these tests are skipped, with a reason that says what to do.
 
+Tests marked `kernel` run in a kernel that has Mobile IPv6: see `support/in_kernel.py`.
+
 After every test, what it printed and logged is searched for the keys that it made.
 """
 
@@ -24,11 +26,14 @@ from _pytest.runner import runtestprotocol
 from mip6.keystore import keyset
 from roamkey.errors import SystemRefusedError
 from roamkey.lab import installed, sandbox
+from support import in_kernel, uml
 
 # For a test that hangs where pytest-timeout's signal doesn't reach it.
 _GRACE_S = 10.0
 _LONGEST_S = 300.0
 
+
+_kernel = in_kernel.Kernel()
 
 secrets_search.collect_from(keyset.Peer)
 os.environ.pop("SUDO_UID", None)  # under sudo all that is made here is root's, daemons too
@@ -76,7 +81,23 @@ def registry_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return str(request.getfixturevalue("postgresql").url())
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(_PassOn(config))
+
+
+class _PassOn:
+    """Tells the outside of tests that run in a kernel of `uml`."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        in_kernel.pass_on(self._config, report)
+
+
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+    if item.get_closest_marker("kernel") is not None and not uml.inside():
+        return _in_kernel(item, nextitem)
     if item.get_closest_marker("lab") is None:
         return None
     item.config._tmp_path_factory.getbasetemp()  # once for all, not in each child
@@ -99,6 +120,16 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
         item.ihook.pytest_runtest_logreport(report=report)
     item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
     # The child tore down its copy; modules that end with this item end here too.
+    item.session._setupstate.teardown_exact(nextitem)
+    return True
+
+
+def _in_kernel(item: pytest.Item, nextitem: pytest.Item | None) -> bool:
+    signal.setitimer(signal.ITIMER_REAL, 0)  # pytest-timeout's: those in there have their own
+    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    for report in _kernel.reports(item):
+        item.ihook.pytest_runtest_logreport(report=report)
+    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
     item.session._setupstate.teardown_exact(nextitem)
     return True
 
