@@ -71,7 +71,7 @@ class Site:
             command += ["home-agent", "run", "--home-link", CABLE, "--home-prefix", HOMES]
         else:
             command += ["correspondent", "run"]
-            command.append("--data-plane" if data_plane else "--no-data-plane")
+            command += [] if data_plane else ["--no-data-plane"]
         command += ["--address", str(CORRESPONDENT), "--log", log, *more]
         with (
             tempfile.TemporaryDirectory() as folder,

@@ -22,11 +22,11 @@ from pathlib import Path
 import pytest
 import secrets_search
 from _pytest.runner import runtestprotocol
+from support import in_kernel, uml
 
 from mip6.keystore import keyset
 from roamkey.errors import SystemRefusedError
 from roamkey.lab import installed, sandbox
-from support import in_kernel, uml
 
 # For a test that hangs where pytest-timeout's signal doesn't reach it.
 _GRACE_S = 10.0

@@ -26,10 +26,16 @@ NFT = shutil.which("nft", path="/usr/sbin:/sbin:/usr/bin")
 PARAMETER_PROBLEM = 4
 
 
-@pytest.fixture
-def roaming(lab_network, scene, tmp_path):
+@pytest.fixture(params=["tun", pytest.param("kernel", marks=pytest.mark.kernel)])
+def plane(request):
+    """Either data plane: the kernel's runs where a kernel has it."""
     need_tun()
-    with Roaming(lab_network, scene, tmp_path) as made:
+    return request.param
+
+
+@pytest.fixture
+def roaming(lab_network, scene, tmp_path, plane):
+    with Roaming(lab_network, scene, tmp_path, plane) as made:
         yield made
 
 
@@ -115,10 +121,9 @@ def route_mtu(network):
     return metrics and metrics.get_attr("RTAX_MTU")
 
 
-def test_routes_follow_the_bindings(lab_network, scene):
-    need_tun()
+def test_routes_follow_the_bindings(lab_network, scene, plane):
     first, second = scene.node(0x100), scene.node(0x200)
-    daemon = Daemon(lab_network, scene.path, data_plane=True)
+    daemon = Daemon(lab_network, scene.path, data_plane=plane)
     assert daemon.ready()["data_plane"]["interface"] == "roamkey0"
     visitor = Visitor(lab_network, "visited1")
     assert routes(lab_network) == []
@@ -132,7 +137,7 @@ def test_routes_follow_the_bindings(lab_network, scene):
     visitor.exchange(first, first.update(2, visitor.address))
     assert daemon.end()[0] == 0
     assert routes(lab_network) == []
-    daemon = Daemon(lab_network, scene.path, data_plane=True)
+    daemon = Daemon(lab_network, scene.path, data_plane=plane)
     assert daemon.ready()["bindings"] == 1
     wait_until(lambda: routes(lab_network) == both[:1])
     assert daemon.end()[0] == 0
@@ -144,11 +149,10 @@ def data_of(node, option=None):
     return option + packets.udp(node.home, node.correspondent, 5, 7, b"data")
 
 
-def test_data_under_way_when_a_node_moves_are_taken_for_a_moment(lab_network, scene):
+def test_data_under_way_when_a_node_moves_are_taken_for_a_moment(lab_network, scene, plane):
     """From where it was bound before, under the same key, and from nowhere else; not for long."""
-    need_tun()
     node = scene.node(0x100)
-    daemon = Daemon(lab_network, scene.path, data_plane=True)
+    daemon = Daemon(lab_network, scene.path, data_plane=plane)
     daemon.ready()
     before = Visitor(lab_network, "visited1")
     after = Visitor(lab_network, "visited1", "2001:db8:1::a", stays=True)
@@ -192,10 +196,9 @@ def told(network):
     return json.loads(out)[0]["data_plane"]["packets"]
 
 
-def test_data_are_believed_from_the_bound_address_alone(lab_network, scene):
-    need_tun()
+def test_data_are_believed_from_the_bound_address_alone(lab_network, scene, plane):
     node = scene.node(0x100)
-    daemon = Daemon(lab_network, scene.path, data_plane=True)
+    daemon = Daemon(lab_network, scene.path, data_plane=plane)
     daemon.ready()
     visitor = Visitor(lab_network, "visited1")
     program = lab_network.namespace("correspondent").socket(socket.AF_INET6, socket.SOCK_DGRAM)
@@ -237,10 +240,9 @@ def test_data_are_believed_from_the_bound_address_alone(lab_network, scene):
     assert ["dropped", "no binding", 51] in counters and code == 0
 
 
-def test_the_kernels_own_answers_are_suppressed(lab_network, scene):
-    need_tun()
+def test_the_kernels_own_answers_are_suppressed(lab_network, scene, plane):
     node = scene.node(0x100)
-    daemon = Daemon(lab_network, scene.path, data_plane=True)
+    daemon = Daemon(lab_network, scene.path, data_plane=plane)
     warning = daemon.ready()["data_plane"]["warning"]
     if NFT is None:
         assert "apt install nftables" in warning
@@ -265,11 +267,10 @@ def tables(network):
     return run(network, "correspondent", NFT, "list", "tables") if NFT else ""
 
 
-def test_nothing_stays_behind(lab_network, scene):
+def test_nothing_stays_behind(lab_network, scene, plane):
     """After kill -9 of the daemon the data plane tidies up; after its own, the daemon does."""
-    need_tun()
     namespace = lab_network.namespace("correspondent")
-    daemon = Daemon(lab_network, scene.path, data_plane=True)
+    daemon = Daemon(lab_network, scene.path, data_plane=plane)
     daemon.ready()
     assert "roamkey0" in namespace.interfaces()
     assert bool(tables(lab_network)) == bool(NFT)
@@ -277,7 +278,7 @@ def test_nothing_stays_behind(lab_network, scene):
     daemon.process.wait(30)
     wait_until(lambda: "roamkey0" not in namespace.interfaces() and not tables(lab_network))
 
-    daemon = Daemon(lab_network, scene.path, data_plane=True)
+    daemon = Daemon(lab_network, scene.path, data_plane=plane)
     daemon.ready()
     os.kill(plane_of(daemon), signal.SIGKILL)
     assert "ended by signal 9" in daemon.event("trouble")["detail"]
@@ -355,11 +356,10 @@ def test_without_the_right_to_a_device(lab_network, scene, monkeypatch, tmp_path
             assert re.match("roamkey: no data plane: .*; --no-data-plane serves signalling", err)
 
 
-def test_a_node_at_home_is_answered_there(lab_network, scene):
+def test_a_node_at_home_is_answered_there(lab_network, scene, plane):
     """Though a route leads to where it was last: also where its update is refused."""
-    need_tun()
     node = scene.node(0x100)
-    daemon = Daemon(lab_network, scene.path, data_plane=True)
+    daemon = Daemon(lab_network, scene.path, data_plane=plane)
     daemon.ready()
     visitor = Visitor(lab_network, "visited1")
     visitor.exchange(node, node.update(5, visitor.address))

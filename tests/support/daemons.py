@@ -14,12 +14,19 @@ CLI = [sys.executable, "-c", "from roamkey.cli import main; main()", "correspond
 ADDRESS = "2001:db8:c::2"
 
 
+def plane_options(data_plane):
+    """`data_plane`: which one, True: what the daemon takes by itself, False: none."""
+    if data_plane is True:
+        return []
+    return ["--data-plane", data_plane or "none"]
+
+
 class Daemon:
     """`roamkey correspondent run` in the correspondent's namespace; its log as objects."""
 
     def __init__(self, network, path, address=ADDRESS, log="json", more=(), data_plane=False):
         command = [*CLI, "run", "--address", address, "--registry", str(path), "--log", log, *more]
-        command.append("--data-plane" if data_plane else "--no-data-plane")
+        command += plane_options(data_plane)
         self.process = network.spawn(
             "correspondent", command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )

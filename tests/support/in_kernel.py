@@ -1,7 +1,7 @@
 """Tests marked `kernel` run in a kernel that has Mobile IPv6: see `uml`.
 
-All of a file that are chosen run in one such kernel, by a pytest of its own; here they are reported
-one by one. Without one they are skipped, and say so; with `CI=true` that is an error.
+All of a file that are chosen run in one such kernel, by a pytest of its own; here they are
+reported one by one. Without one they are skipped, and say so; with `CI=true` that is an error.
 """
 
 import json
@@ -43,8 +43,8 @@ class Kernel:
                 try:
                     uml.run(
                         [
-                            str(_ROOT / ".venv/bin/python"), "-m", "pytest", "-p", "no:cacheprovider",
-                            "-p", "no:xdist", *(one.nodeid for one in items),
+                            str(_ROOT / ".venv/bin/python"), "-m", "pytest", "-p",
+                            "no:cacheprovider", "-p", "no:xdist", *(one.nodeid for one in items),
                         ],
                         _BOOT_S + _EACH_S * len(items),
                         Path(folder),

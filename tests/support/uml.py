@@ -55,8 +55,8 @@ def run(
 ) -> int:
     """Boot it, run a command, end it; the command's exit code, 124 where it took too long.
 
-    `folder`: where the command runs, by default the current one; `environment`: of it, beside a few
-    variables; `output`: a descriptor for what it and the kernel print, by default ours. Raises
+    `folder`: where the command runs, by default the current one; `environment`: of it, beside a
+    few variables; `output`: a descriptor for what it and the kernel print, by default ours. Raises
     SystemRefusedError where there are no namespaces.
     """
     with tempfile.TemporaryDirectory(prefix="roamkey-uml-") as told:

@@ -47,7 +47,7 @@ def _furnish(told: Path, job: dict[str, object]) -> None:
         Path("/mnt/shared").mkdir()
         _mount("shared", "/mnt/shared", "hostfs", str(job["shared"]))
     _mount("tmp", "/tmp", "tmpfs")
-    os.chmod("/tmp", 0o1777)
+    Path("/tmp").chmod(0o1777)
     for name, kind in (("pts", "devpts"), ("shm", "tmpfs")):
         Path("/dev", name).mkdir(exist_ok=True)
         _mount(name, f"/dev/{name}", kind)

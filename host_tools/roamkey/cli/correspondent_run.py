@@ -27,6 +27,7 @@ from roamkey.cli.daemon_options import (
 from roamkey.cli.options import EventsOption, PassphraseOption, RegistryOption
 from roamkey.correspondent import privileges, serving
 from roamkey.correspondent.core.cache import NAT_REFRESH_S
+from roamkey.correspondent.dataplane import control
 from roamkey.correspondent.events.recorder import KEEP_DAYS
 from roamkey.correspondent.settings import Settings
 from roamkey.errors import BadInputError
@@ -39,6 +40,14 @@ class OnOff(str, Enum):
 
     on = "on"
     off = "off"
+
+
+class Plane(str, Enum):
+    """What carries data."""
+
+    kernel = control.KERNEL
+    tun = control.TUN
+    none = "none"
 
 
 def _of_site(registry: str | None) -> IPv6Address:
@@ -75,13 +84,16 @@ def run(
         ),
     ] = OnOff.on,
     data_plane: Annotated[
-        bool,
+        Plane | None,
         typer.Option(
-            "--data-plane/--no-data-plane",
-            help="Let the programs of this host talk to home addresses, by way of a TUN device "
-            "(needs CAP_NET_ADMIN too); or serve signalling alone.",
+            help="Let the programs of this host talk to home addresses (needs CAP_NET_ADMIN too): "
+            "by the kernel's own Mobile IPv6, or by way of a TUN device; none: serve signalling "
+            "alone. Default: the kernel's where it has it.",
         ),
-    ] = True,
+    ] = None,
+    no_data_plane: Annotated[
+        bool, typer.Option("--no-data-plane", help="As --data-plane none.")
+    ] = False,
     no_metrics: NoMetricsOption = False,
     events: EventsOption = None,
     events_days: EventsDaysOption = KEEP_DAYS,
@@ -110,7 +122,10 @@ def run(
         no_events,
     )
     settings = Settings(
-        data_plane=data_plane, return_routability=return_routability is OnOff.on, **common
+        data_plane=not no_data_plane and data_plane is not Plane.none,
+        plane=control.AUTO if data_plane is None else data_plane.value,
+        return_routability=return_routability is OnOff.on,
+        **common,
     )
     serve(
         lambda open_registry, lines: serving.serve(open_registry, served, lines, settings),

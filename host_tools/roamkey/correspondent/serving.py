@@ -65,7 +65,7 @@ def serve(
             # Nobody serves an address that is nowhere. The data plane's device is to have it.
             encapsulation = _encapsulation(address, settings, stack, troubles, kind)
             if encapsulation.place is not None:
-                plane = _plane(address, encapsulation, stack, kind)
+                plane = _plane(address, encapsulation, stack, kind, settings.plane)
         sockets = RawSockets(address)
         stack.callback(sockets.close)
         control = stack.enter_context(closing(Control(address)))
@@ -73,7 +73,7 @@ def serve(
         if encapsulation is None:
             encapsulation = _encapsulation(address, settings, stack, troubles, kind)
         if settings.data_plane and plane is None:
-            plane = _plane(address, encapsulation, stack, kind)
+            plane = _plane(address, encapsulation, stack, kind, settings.plane)
         daemon = kind.daemon(
             address, open_registry, registry, sockets, encapsulation, log, settings, plane
         )
@@ -102,8 +102,9 @@ def _encapsulation(
 
 
 def _plane(
-    address: IPv6Address, encapsulation: Encapsulation, stack: ExitStack, kind: Kind
+    address: IPv6Address, encapsulation: Encapsulation, stack: ExitStack, kind: Kind, plane: str
 ) -> LastingPlane:
     """The data plane; its socket is the second at the port, so the daemon's is there before."""
-    made = LastingPlane(address, encapsulation.place, kind.plane)
+    usual = client.Kind("roamkey.correspondent.dataplane.choice", plane)
+    made = LastingPlane(address, encapsulation.place, kind.plane or usual)
     return stack.enter_context(closing(made))

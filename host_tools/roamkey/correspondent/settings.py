@@ -7,6 +7,7 @@ from pathlib import Path
 from roamkey.correspondent import localaddress
 from roamkey.correspondent.core.cache import NAT_REFRESH_S
 from roamkey.correspondent.core.refresh import USED
+from roamkey.correspondent.dataplane.control import AUTO
 from roamkey.correspondent.encapsulation import EVERYWHERE, Place
 from roamkey.correspondent.events.recorder import KEEP_DAYS
 from roamkey.correspondent.lastseen import EVERY_MS
@@ -21,7 +22,8 @@ _METRICS_IPV4 = "127.0.0.1:9464"  # on a host without IPv6
 class Settings:
     """How to serve. `metrics`: an address and port, or None; with `metrics_needed` the daemon
     doesn't start where it can't have that address; `metrics_nodes`: how many nodes may have series
-    of their own. `data_plane`: data go to and from nodes too.
+    of their own. `data_plane`: data go to and from nodes too, by way of a `plane`: see
+    `dataplane.choice`.
     `events`: the file to record them in, for so many days, or None; `marks`: the folder of the
     high-water marks, or None. `encapsulation`: where packets inside UDP are taken, or None, and
     whether it is needed; `nat_refresh_s`: how often nodes behind a NAT are to send something.
@@ -34,6 +36,7 @@ class Settings:
     metrics_needed: bool = True
     metrics_nodes: int = 0
     data_plane: bool = False
+    plane: str = AUTO
     events: Path | None = None
     events_days: float = KEEP_DAYS
     marks: Path | None = None

@@ -16,9 +16,14 @@ It is a process of its own, for three reasons: signalling never waits for data n
 commit; it holds no key; and it outlives a daemon that is killed by just long enough to tidy up.
 
 lasting    the daemon's end: one process after the other, where one ends
+choice     which plane: the kernel's own Mobile IPv6, or the device alone
 client     one process, as the daemon sees it
 process    the loop
 control    what the two say to each other
+kernel     the same process where the kernel carries what goes natively
+guard      what sweeps where that one is killed
+offload    bindings in the kernel: followed, counted, looked after
+xfrm       the messages that say so
 table      home addresses, where they are, and the sockets to there
 forward    the way of a packet, both directions
 inside     the same inside UDP, inward

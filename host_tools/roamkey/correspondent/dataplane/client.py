@@ -62,9 +62,10 @@ class DataPlane:
     """The data plane of one correspondent address, from a process's start to its end. Select on
     it, then call `receive`.
 
-    `ready`: it serves; then `interface`, `mtu`: of its device; `warning`: a line for the user, or
-    None. `counters`: as it reported last, at most a second ago. `used`: home addresses that had
-    data, `heard`: those of them that data came from; take them out.
+    `ready`: it serves; then `plane`: which one, `why` that one; `interface`, `mtu`: of its device;
+    `warning`: a line for the user, or None. `counters`: as it reported last, at most a second ago.
+    `used`: home addresses that had data, `heard`: those of them that data came from; take them
+    out.
     """
 
     def __init__(
@@ -106,6 +107,7 @@ class DataPlane:
         self.heard: set[bytes] = set()
         self.counters: dict[str, Any] = {}
         self.ready = False
+        self.plane, self.why = "", None
         self.interface, self.mtu, self.own_address = "", 0, False
         self.warning: str | None = None
         self._ends_at = 0.0
@@ -121,7 +123,8 @@ class DataPlane:
 
     def facts(self) -> dict[str, Any]:
         """What there is to tell about it: the device, and the counters."""
-        known = {"interface": self.interface, "mtu": self.mtu, "own_address": self.own_address}
+        known: dict[str, Any] = {"plane": self.plane, "why": self.why}
+        known |= {"interface": self.interface, "mtu": self.mtu, "own_address": self.own_address}
         known["warning"] = self.warning
         return {**known, **self.counters, "silent_s": int(self.silent_s())}
 
@@ -273,6 +276,7 @@ class DataPlane:
 
     def _is_ready(self, told: bytes) -> None:
         started = json.loads(told)
+        self.plane, self.why = started["plane"], started["why"]
         self.interface, self.mtu = started["interface"], started["mtu"]
         self.own_address = started["own_address"]
         self.warning, self.ready = started["warning"], True

@@ -9,12 +9,15 @@ import struct
 from mip6 import packets
 from roamkey.correspondent.core.endpoints import ENDPOINT_OCTETS
 
+# Which plane: at its start
+AUTO, KERNEL, TUN = "auto", "kernel", "tun"
+
 # From the daemon
 BINDINGS = b"B"  # records of BINDING
 PACKET = b"P"  # source, next header, payload from its extension header on: see `client.deliver`
 
 # From the data plane
-READY = b"R"  # JSON: interface, mtu, warning, own_address
+READY = b"R"  # JSON: plane, why, interface, mtu, warning, own_address
 REFUSED = b"E"  # a line of text
 UNBOUND = b"U"  # records of OFFENDER
 UNBOUND_INSIDE = b"V"  # records of OFFENDER_INSIDE

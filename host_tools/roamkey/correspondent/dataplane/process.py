@@ -45,6 +45,7 @@ class Process:
     """Device, sockets, routes and firewall of one correspondent address; `run` it. What another
     kind of data plane does otherwise stands in methods of its own."""
 
+    plane = "tun"
     _native = table.ROUTED
     _more_names: tuple[str, ...] = ()  # of what becomes of packets
     _may_own = True  # the device may have our address
@@ -52,10 +53,17 @@ class Process:
     _rules: tuple[str, ...] = ()  # of the firewall, beside the usual one
 
     def __init__(
-        self, channel: socket.socket, address: IPv6Address, place: Place | None, stack: ExitStack
+        self,
+        channel: socket.socket,
+        address: IPv6Address,
+        place: Place | None,
+        stack: ExitStack,
+        why: str | None = None,
     ) -> None:
         """Set up; what must be undone goes onto `stack`. `place`: where packets inside UDP come
-        and go, None: nowhere. Raises SystemRefusedError."""
+        and go, None: nowhere; `why`: what to tell of the choice of this plane. Raises
+        SystemRefusedError."""
+        self._why = why
         self._channel = channel
         self._offenders: dict[bytes, list[bytes]] = {}  # by the kind of message
         self._address = address
@@ -88,12 +96,8 @@ class Process:
         self._path_mtu = self._new_path_mtu()
         stack.callback(self._path_mtu.close)
         self._begin_more(stack)
-        firewall = Firewall(address, *self._rules)
-        stack.callback(firewall.remove)
-        warning = firewall.set_up()
-        self._keeper = None
-        with contextlib.suppress(OSError):  # a kernel without nftables
-            self._keeper = Keeper(firewall, warning)
+        self._keeper: Keeper | None = None
+        warning = self._suppress(stack)
         ready = {**self._facts(), "warning": warning}
         self._tell(control.READY + json.dumps(ready).encode())
         for readable in (self._channel, self._raw, self._path_mtu, self._host):
@@ -131,6 +135,24 @@ class Process:
     def _obey_more(self, kind: bytes, body: bytes) -> None:
         """What else the daemon may say."""
 
+    def _suppress(self, stack: ExitStack) -> str | None:
+        """Keep the kernel from answers of its own; why it can't be, or None."""
+        firewall = Firewall(self._address, *self._rules)
+        stack.callback(firewall.remove)
+        warning = firewall.set_up()
+        with contextlib.suppress(OSError):  # a kernel without nftables
+            self._keeper = Keeper(firewall, warning)
+        return warning
+
+    def _deliver(self, body: bytes, now: int) -> None:
+        """Take data in an uncommon layout, which the daemon has found good."""
+        at = control.SOURCE_OCTETS
+        self._forwarder.deliver(body[: at - 1], body[at - 1], body[at:], now)
+
+    def _flush(self, now: int) -> bool:
+        """Have the kernel follow some of the bindings; whether there are more."""
+        return self._routes.flush()
+
     def _serve_more(self, ready: set[int]) -> None:
         """Do what else there is to do, where descriptors are `ready`."""
 
@@ -145,7 +167,9 @@ class Process:
     # --- the common part
 
     def _facts(self) -> dict[str, Any]:
-        return {"interface": self._interface, "mtu": self._mtu, "own_address": self._own}
+        chosen = {"plane": self.plane, "why": self._why}
+        device = {"interface": self._interface, "mtu": self._mtu, "own_address": self._own}
+        return {**chosen, **device}
 
     def _open_device(self) -> None:
         """Make the device, up, with a route for each home address bound. Raises
@@ -218,7 +242,7 @@ class Process:
                 return
             if self._path_mtu.fileno() in ready:
                 self._path_mtu.hear(now)
-            more = self._routes.flush()
+            more = self._flush(now)
             if self._device in ready:
                 self._forwarder.outward(now)
             if self._raw.fileno() in ready:
@@ -245,8 +269,7 @@ class Process:
             if kind == control.BINDINGS:
                 self._follow(body, now)
             elif kind == control.PACKET:
-                at = control.SOURCE_OCTETS
-                self._forwarder.deliver(body[: at - 1], body[at - 1], body[at:], now)
+                self._deliver(body, now)
             else:
                 self._obey_more(kind, body)
         return True
