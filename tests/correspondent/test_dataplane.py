@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from ipaddress import IPv6Address
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from support.daemons import ADDRESS, CLI, Daemon, Visitor, plane_of, run_cli
 from support.roaming import HOME, Roaming, need_tun, result
 
 from mip6 import packets
-from roamkey.correspondent.dataplane import client, tun
+from roamkey.correspondent.dataplane import client, inkernel, tun, xfrm
 from roamkey.correspondent.dataplane.table import GRACE_MS
 from roamkey.waiting import until
 
@@ -51,6 +52,21 @@ def routes(network):
     """Destinations of the routes of ours in the correspondent's namespace."""
     found = network.namespace("correspondent")._ask("get_routes", family=socket.AF_INET6)
     return [route.get_attr("RTA_DST") for route in found if route["proto"] == 107]
+
+
+def states(network):
+    """Of home addresses, and policies, that are in the correspondent's kernel."""
+    namespace = network.namespace("correspondent")
+    if namespace._there(inkernel.refusal) is not None:
+        return []
+    ours = socket.inet_pton(socket.AF_INET6, ADDRESS)
+    return namespace._there(inkernel.found, ours)
+
+
+def bound(visitor, node, update):
+    """Exchange it, and wait until data pass: after the acknowledgement the kernel is told."""
+    visitor.exchange(node, update)
+    time.sleep(0.5)
 
 
 def wait_until(true):
@@ -124,7 +140,8 @@ def route_mtu(network):
 def test_routes_follow_the_bindings(lab_network, scene, plane):
     first, second = scene.node(0x100), scene.node(0x200)
     daemon = Daemon(lab_network, scene.path, data_plane=plane)
-    assert daemon.ready()["data_plane"]["interface"] == "roamkey0"
+    facts = daemon.ready()["data_plane"]
+    assert (facts["interface"], facts["plane"], facts["why"]) == ("roamkey0", plane, "asked for")
     visitor = Visitor(lab_network, "visited1")
     assert routes(lab_network) == []
     visitor.exchange(first, first.update(0, visitor.address))
@@ -169,8 +186,8 @@ def test_data_under_way_when_a_node_moves_are_taken_for_a_moment(lab_network, sc
         _, error = visitor.receive(packets.MOBILITY)
         return (error[2], error[6], error[8:24]) == (7, 1, node.home)
 
-    before.exchange(node, node.update(0, before.address))
-    after.exchange(node, node.update(1, after.address))
+    bound(before, node, node.update(0, before.address))
+    bound(after, node, node.update(1, after.address))
     for visitor in (before, after, before):
         send(visitor)
         assert program.recvfrom(100)[0] == b"data"
@@ -210,7 +227,7 @@ def test_data_are_believed_from_the_bound_address_alone(lab_network, scene, plan
     source, error = visitor.receive(packets.MOBILITY)
     assert (source, error[2], error[6], error[8:24]) == (ADDRESS, 7, 1, node.home)
 
-    visitor.exchange(node, node.update(0, visitor.address))
+    bound(visitor, node, node.update(0, visitor.address))
     away.sendto(data_of(node), (ADDRESS, 0))
     assert program.recvfrom(100)[:2][0] == b"data"
     # Another layout of the same header: Pad1 in place of PadN, and a header before it.
@@ -244,7 +261,7 @@ def test_the_kernels_own_answers_are_suppressed(lab_network, scene, plane):
     node = scene.node(0x100)
     daemon = Daemon(lab_network, scene.path, data_plane=plane)
     warning = daemon.ready()["data_plane"]["warning"]
-    if NFT is None:
+    if NFT is None and plane == "tun":
         assert "apt install nftables" in warning
         assert "nftables" in daemon.event("warning")["detail"]
         daemon.end()
@@ -260,7 +277,7 @@ def test_the_kernels_own_answers_are_suppressed(lab_network, scene, plane):
         while hearing.recv(2048)[0] != PARAMETER_PROBLEM:
             pass
     assert daemon.end()[0] == 0
-    assert run(lab_network, "correspondent", NFT, "list", "tables") == ""
+    assert tables(lab_network) == ""
 
 
 def tables(network):
@@ -268,23 +285,72 @@ def tables(network):
 
 
 def test_nothing_stays_behind(lab_network, scene, plane):
-    """After kill -9 of the daemon the data plane tidies up; after its own, the daemon does."""
+    """After kill -9 of the daemon the data plane tidies up; after its own, the daemon does; after
+    that of both, whatever outlives them."""
+    node = scene.node(0x100)
     namespace = lab_network.namespace("correspondent")
-    daemon = Daemon(lab_network, scene.path, data_plane=plane)
-    daemon.ready()
-    assert "roamkey0" in namespace.interfaces()
-    assert bool(tables(lab_network)) == bool(NFT)
+    visitor = Visitor(lab_network, "visited1")
+
+    def start(sequence):
+        daemon = Daemon(lab_network, scene.path, data_plane=plane)
+        daemon.ready()
+        visitor.exchange(node, node.update(sequence, visitor.address))
+        wait_until(lambda: routes(lab_network))
+        assert bool(tables(lab_network)) == (bool(NFT) and plane == "tun")
+        assert len(states(lab_network)) == (6 if plane == "kernel" else 0)
+        return daemon
+
+    def is_tidy():
+        return "roamkey0" not in namespace.interfaces() and not states(lab_network)
+
+    daemon = start(0)
     daemon.process.kill()
     daemon.process.wait(30)
-    wait_until(lambda: "roamkey0" not in namespace.interfaces() and not tables(lab_network))
+    wait_until(lambda: is_tidy() and not tables(lab_network))
 
-    daemon = Daemon(lab_network, scene.path, data_plane=plane)
-    daemon.ready()
+    daemon = start(1)
     os.kill(plane_of(daemon), signal.SIGKILL)
     assert "ended by signal 9" in daemon.event("trouble")["detail"]
     assert daemon.end()[0] == 0
-    assert "roamkey0" not in namespace.interfaces()
+    assert is_tidy()
     assert not tables(lab_network)
+
+    daemon = start(2)
+    for pid in (daemon.process.pid, plane_of(daemon)):
+        os.kill(pid, signal.SIGKILL)
+    daemon.process.wait(30)
+    wait_until(is_tidy)
+
+
+@pytest.mark.kernel
+def test_what_others_do_to_the_kernels_state_is_mended_and_theirs_stays(lab_network, scene):
+    need_tun()
+    node = scene.node(0x100)
+    daemon = Daemon(lab_network, scene.path, data_plane="kernel")
+    daemon.ready()
+    namespace = lab_network.namespace("correspondent")
+    visitor = Visitor(lab_network, "visited1")
+    bound(visitor, node, node.update(0, visitor.address))
+    whole = states(lab_network)
+    assert len(whole) == 6
+    other = IPv6Address("2001:db8:c::99").packed
+    others = namespace._there(xfrm.open_socket)
+    for request in (
+        xfrm.state(xfrm.OUT, other, node.home, visitor.address, 600, 0, True),
+        *xfrm.policies(other, node.home),
+    ):
+        others.send(request)
+    theirs = namespace._there(inkernel.found, other)
+    assert len(theirs) == 4
+    ours = socket.inet_pton(socket.AF_INET6, ADDRESS)
+    namespace._there(
+        inkernel.sweep, ours
+    )  # as by `ip xfrm state flush` and `ip xfrm policy flush`
+    assert states(lab_network) == []
+    wait_until(lambda: states(lab_network) == whole)
+    assert daemon.end()[0] == 0
+    assert states(lab_network) == []
+    assert namespace._there(inkernel.found, other) == theirs
 
 
 _CIRCLE = """

@@ -23,7 +23,9 @@ control    what the two say to each other
 kernel     the same process where the kernel carries what goes natively
 guard      what sweeps where that one is killed
 offload    bindings in the kernel: followed, counted, looked after
-xfrm       the messages that say so
+reports    what the kernel says of packets that nobody is bound for
+inkernel   what of ours it has, whether it takes any
+xfrm       the messages of all that
 table      home addresses, where they are, and the sockets to there
 forward    the way of a packet, both directions
 inside     the same inside UDP, inward

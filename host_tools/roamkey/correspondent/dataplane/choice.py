@@ -4,7 +4,7 @@ import socket
 from contextlib import ExitStack
 from ipaddress import IPv6Address
 
-from roamkey.correspondent.dataplane import control, process, xfrm
+from roamkey.correspondent.dataplane import control, inkernel, process
 from roamkey.correspondent.dataplane.kernel import KernelProcess
 from roamkey.correspondent.dataplane.process import Process
 from roamkey.correspondent.encapsulation import Place
@@ -19,7 +19,7 @@ def make(
 ) -> Process:
     """The process of one kind; `which`: `control.AUTO` or the one that is asked for. Raises
     SystemRefusedError."""
-    refusal = None if which == control.TUN else xfrm.refusal()
+    refusal = None if which == control.TUN else inkernel.refusal()
     if which == control.TUN or (which == control.AUTO and refusal is not None):
         return Process(channel, address, place, stack, refusal or _ASKED_FOR)
     if refusal is not None:

@@ -9,12 +9,17 @@ A filter on a raw IPv6 socket sees the packet from the socket's own header on.
 """
 
 import socket
+from collections.abc import Iterable
 
 from mip6 import packets
 from roamkey.correspondent import bpf
 from roamkey.correspondent.bpf import Instruction
 
+FLOWS_MAX = 128  # of `only_data_of`: a program has 4096 instructions at most
+
 _ALL = 0xFFFFFFFF
+_HOME_AT = 8  # in the header
+_SOURCE_AT = bpf.NETWORK_HEADER + 8
 
 # A header of 24 octets, then: PadN of 2 and the Home Address option (RFC 6275 section 6.3), or
 # type 2 with one segment left (section 6.4). The first octet, the next header, is masked out.
@@ -36,6 +41,22 @@ def only_data(one: socket.socket, protocol: int) -> None:
     _drain(one)
 
 
+def only_data_of(one: socket.socket, flows: Iterable[tuple[bytes, bytes]]) -> None:
+    """Let a raw socket of protocol 60 receive data of some flows alone: home address, and the
+    source. `FLOWS_MAX` at most; what came before is left."""
+    program = _program(packets.DESTINATION_OPTIONS, None, 0)
+    for home, source in flows:
+        words = [(at, home, _HOME_AT) for at in range(12, -1, -4)]  # the last differs most
+        words += [(at, source, _SOURCE_AT) for at in range(0, 16, 4)]
+        left = 2 * len(words) + 1
+        for at, address, start in words:
+            left -= 2
+            word = int.from_bytes(address[at : at + 4], "big")
+            program += [(bpf.LOAD_WORD, 0, 0, start + at), (bpf.JUMP_EQUAL, 0, left, word)]
+        program.append((bpf.RETURN, 0, 0, _ALL))
+    bpf.attach(one, [*program, (bpf.RETURN, 0, 0, 0)])
+
+
 def all_but_data(one: socket.socket, protocol: int) -> None:
     """Let a raw socket of `protocol` receive all that `only_data` leaves out."""
     bpf.attach(one, _program(protocol, 0, _ALL))
@@ -47,8 +68,9 @@ def nothing(one: socket.socket) -> None:
     _drain(one)
 
 
-def _program(protocol: int, data: int, other: int) -> list[Instruction]:
-    """`data`, `other`: how many octets to take of a packet that is data, and of one that isn't."""
+def _program(protocol: int, data: int | None, other: int) -> list[Instruction]:
+    """`data`, `other`: how many octets to take of a packet that is data, and of one that isn't;
+    `data` None: what follows decides."""
     tests: list[list[Instruction]] = [
         [(bpf.LOAD_LENGTH, 0, 0, 0), (bpf.JUMP_AT_LEAST, 1, 0, packets.EXTENSION_OCTETS)]
     ]
@@ -61,7 +83,7 @@ def _program(protocol: int, data: int, other: int) -> list[Instruction]:
     program: list[Instruction] = []
     for test in tests:  # each ends with a jump over what answers "other"
         program += [*test, (bpf.RETURN, 0, 0, other)]
-    return [*program, (bpf.RETURN, 0, 0, data)]
+    return program if data is None else [*program, (bpf.RETURN, 0, 0, data)]
 
 
 def _drain(one: socket.socket) -> None:

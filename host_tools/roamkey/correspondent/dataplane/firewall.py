@@ -123,6 +123,19 @@ class Firewall:
         _nft(f"table ip6 {self.name} {{}}\ndelete table ip6 {self.name}\n")
 
 
+def keep(
+    address: IPv6Address, more: tuple[str, ...], stack: contextlib.ExitStack
+) -> tuple[Keeper | None, str | None]:
+    """Make the table, and look after it until the `stack` is undone; who does, and why there is no
+    table, or None."""
+    firewall = Firewall(address, *more)
+    stack.callback(firewall.remove)
+    warning = firewall.set_up()
+    with contextlib.suppress(OSError):  # a kernel without nftables
+        return Keeper(firewall, warning), warning
+    return None, warning
+
+
 def _nft(script: str) -> str | None:
     """Have nft do it, all or nothing; what went wrong, in a line."""
     program = shutil.which("nft", path="/usr/sbin:/sbin:/usr/bin:/bin:/usr/local/sbin")

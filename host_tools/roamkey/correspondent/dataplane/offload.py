@@ -6,21 +6,18 @@ ends by itself with its binding, should nobody be left to take it away.
 """
 
 import errno
-import socket
 import time
 from contextlib import suppress
 from typing import NamedTuple
 
-from roamkey.correspondent.dataplane import xfrm
+from roamkey.correspondent.dataplane import inkernel, xfrm
 
 _AT_A_TIME = 64  # bindings in one call
 _KINDS = (xfrm.OUT, xfrm.IN)
-_OCTETS = 65536
-_RECEIVE_BUFFER = 4 << 20
 _LOOK_S = 1.0
 _SHARE = 20  # of our time, one part at most goes into looking
 _LATE_S = 2  # a state's end behind its binding's, which is told in time
-_PASSED_EACH = {xfrm.OUT: -24, xfrm.IN: 16}  # from what the kernel counts to the inner packet
+_PASSED_EACH = {xfrm.OUT: 40, xfrm.IN: 16}  # from what the kernel counts to the inner packet
 
 
 class Passed(NamedTuple):
@@ -34,16 +31,18 @@ class Passed(NamedTuple):
 
 
 class _Bound:
-    """A binding in the kernel: where, since when (`time.monotonic()`) there are states for it, and
-    what they have passed, by their kind."""
+    """A binding as the kernel is to have it: where, until when, whether `outward` too, and what
+    its states have passed, by their kind."""
 
-    __slots__ = ("care_of_address", "made_at", "passed", "until_ms")
+    __slots__ = ("care_of_address", "outward", "passed", "until_ms")
 
-    def __init__(self, care_of_address: bytes, until_ms: int) -> None:
-        self.care_of_address = care_of_address
-        self.until_ms = until_ms
-        self.made_at = 0.0
+    def __init__(self) -> None:
+        self.care_of_address, self.until_ms, self.outward = b"", 0, True
         self.passed = {xfrm.OUT: (0, 0), xfrm.IN: (0, 0)}
+
+    def wants(self, kind: int) -> bool:
+        """Whether there shall be a state of a kind."""
+        return kind == xfrm.IN or self.outward
 
 
 class Offload:
@@ -55,13 +54,14 @@ class Offload:
     def __init__(self, ours: bytes) -> None:
         """Take away what was left behind, and begin. Raises OSError, SystemRefusedError."""
         self._ours = ours
-        xfrm.sweep(ours)
+        inkernel.sweep(ours)
         self._socket = xfrm.open_socket()
         self._dump = xfrm.open_socket()
         self.failures = self.repaired = 0
         self._bound: dict[bytes, _Bound] = {}
         self._changed: dict[bytes, None] = {}
-        self._there: dict[bytes, float] = {}  # home addresses with states, and when they were made
+        # Home addresses with states: when each was made (`time.monotonic()`), by its kind
+        self._there: dict[bytes, dict[int, float]] = {}
         self._prefixes: dict[bytes, int] = {}  # how many of those are in each
         self._asking: list[bytes] = []  # what is still to be asked of the kernel in this look
         self._missed: dict[int, set[bytes]] = {}
@@ -77,7 +77,7 @@ class Offload:
         """Take all of ours away."""
         self._socket.close()
         self._dump.close()
-        xfrm.sweep(self._ours)
+        inkernel.sweep(self._ours)
 
     def __len__(self) -> int:
         """How many bindings the kernel has."""
@@ -87,14 +87,21 @@ class Offload:
         """Whether the kernel has, or is about to have, a binding."""
         return home in self._bound
 
-    def bind(self, home: bytes, care_of_address: bytes, until_ms: int) -> None:
-        """A node is there now, natively; `until_ms` by `clock.boot_ms`."""
-        bound = self._bound.get(home)
-        if bound is None:
-            self._bound[home] = _Bound(care_of_address, until_ms)
-        else:
-            bound.care_of_address, bound.until_ms = care_of_address, until_ms
+    def bind(
+        self, home: bytes, care_of_address: bytes, until_ms: int, outward: bool = True
+    ) -> None:
+        """A node is there now, natively; `until_ms` by `clock.boot_ms`. `outward`: the kernel
+        carries what goes there, too."""
+        bound = self._bound.setdefault(home, _Bound())
+        bound.care_of_address, bound.until_ms, bound.outward = care_of_address, until_ms, outward
         self._changed[home] = None
+
+    def leave_outward(self, home: bytes) -> None:
+        """The kernel carries no longer what goes there, until it is bound anew."""
+        bound = self._bound.get(home)
+        if bound is not None and bound.outward:
+            bound.outward = False
+            self._changed[home] = None
 
     def unbind(self, home: bytes) -> None:
         """It is nowhere natively."""
@@ -116,23 +123,32 @@ class Offload:
         return bool(self._changed)
 
     def _request(self, home: bytes, sequence: int, now: float, now_ms: int) -> list[bytes]:
-        bound, made_at = self._bound.get(home), self._there.get(home)
+        bound, there = self._bound.get(home), self._there.get(home)
         if bound is None:
-            if self._there.pop(home, None) is None:
+            if there is None:
                 return []
+            del self._there[home]
             self._leave_prefix(home)
-            return [xfrm.no_state(kind, self._ours, home, sequence) for kind in _KINDS]
-        if made_at is None:
-            self._there[home] = made_at = now
+            return [xfrm.no_state(kind, self._ours, home, sequence) for kind in there]
+        if there is None:
+            there = self._there[home] = {}
             self._enter_prefix(home)
-            new = True
-        else:
-            new = False
-        seconds = max(0, bound.until_ms - now_ms) // 1000 + int(now - made_at) + _LATE_S
-        return [
-            xfrm.state(kind, self._ours, home, bound.care_of_address, seconds, sequence, new)
-            for kind in _KINDS
-        ]
+        left = max(0, bound.until_ms - now_ms) // 1000 + _LATE_S
+        requests = []
+        for kind in _KINDS:
+            if bound.wants(kind):
+                new = kind not in there
+                made_at = there.setdefault(kind, now)
+                seconds = left + int(now - made_at)
+                care_of = bound.care_of_address
+                requests.append(
+                    xfrm.state(kind, self._ours, home, care_of, seconds, sequence, new)
+                )
+            elif there.pop(kind, None) is not None:
+                requests.append(xfrm.no_state(kind, self._ours, home, sequence))
+        for missed in self._missed.values():
+            missed.discard(home)  # what is being told is older
+        return requests
 
     def _send(self, requests: list[bytes], homes: list[bytes]) -> None:
         if not requests:
@@ -144,7 +160,7 @@ class Offload:
             return
         while True:  # it has answered by now
             try:
-                told = self._socket.recv(_OCTETS)
+                told = self._socket.recv(xfrm.OCTETS)
             except BlockingIOError:
                 return
             except OSError:  # more refusals than the socket's buffer holds: a look finds them
@@ -215,7 +231,9 @@ class Offload:
         self._look_at = now + _LOOK_S
         if self._missed:  # the one before isn't over
             return
-        self._missed = {kind: set(self._there) for kind in _KINDS}
+        self._missed = {
+            kind: {home for home, there in self._there.items() if kind in there} for kind in _KINDS
+        }
         self._missed_policies = dict.fromkeys(self._prefixes, 0)
         self._has_wildcard = False
         self._asking = [xfrm.ask_states(kind, self._ours) for kind in _KINDS]
@@ -233,7 +251,7 @@ class Offload:
         """Hear some of it."""
         started = time.monotonic()
         try:
-            told = self._dump.recv(_OCTETS)
+            told = self._dump.recv(xfrm.OCTETS)
         except BlockingIOError:
             return
         except OSError:
@@ -261,7 +279,7 @@ class Offload:
             if bound is None:
                 self._has_wildcard |= one.home_address == bytes(16)
                 continue
-            if one.care_of_address == bound.care_of_address or one.home_address in self._changed:
+            if one.care_of_address == bound.care_of_address:
                 missed[one.kind].discard(one.home_address)
             before_octets, before = bound.passed[one.kind]
             if one.packets != before:
@@ -312,34 +330,3 @@ class Offload:
         self._packets, self._octets = {inward: 0, outward: 0}, {inward: 0, outward: 0}
         self._used = {outward: set(), inward: set()}
         return passed
-
-
-class Reports:
-    """The kernel's word on packets from where nobody is bound. `close` it."""
-
-    def __init__(self, ours: bytes) -> None:
-        """Raises OSError."""
-        self._ours = ours
-        self._socket = xfrm.open_socket(xfrm.REPORTS)
-        with suppress(OSError):
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
-        self.fileno, self.close = self._socket.fileno, self._socket.close
-        self.overflows = 0
-
-    def hear(self) -> list[tuple[bytes, bytes, int]]:
-        """Home address, care-of address and protocol of each packet that waits."""
-        found = []
-        for _ in range(_AT_A_TIME):
-            try:
-                told = self._socket.recv(_OCTETS)
-            except BlockingIOError:
-                break
-            except OSError:  # more than the buffer holds
-                self.overflows += 1
-                continue
-            found += [
-                (home, care_of, protocol)
-                for home, ours, care_of, protocol in xfrm.reports(told)
-                if ours == self._ours
-            ]
-        return found

@@ -11,11 +11,11 @@ the MTU below the least of IPv6, and is forgotten after ten minutes (RFC 8201 se
 import contextlib
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from ipaddress import IPv6Address
 
 from mip6 import packets
-from roamkey.correspondent.dataplane.table import LEAST_MTU, Table
+from roamkey.correspondent.dataplane.table import LEAST_MTU, Entry, Table
 
 _ICMP6_FILTER = 1
 _PACKET_TOO_BIG = 2
@@ -33,9 +33,15 @@ class PathMtu:
 
     octets = _OCTETS  # that matter of a report
 
-    def __init__(self, table: Table, address: IPv6Address) -> None:
-        """Raises OSError."""
+    def __init__(
+        self,
+        table: Table,
+        address: IPv6Address,
+        narrowed: Callable[[Entry], None] = lambda entry: None,
+    ) -> None:
+        """`narrowed` is told of whose way is found too narrow. Raises OSError."""
         self._table = table
+        self._narrowed = narrowed
         self._address = address.packed
         self._socket = socket.socket(socket.AF_INET6, socket.SOCK_RAW, packets.ICMPV6)
         blocked = [0xFFFFFFFF] * 8
@@ -69,6 +75,7 @@ class PathMtu:
         there = socket.inet_ntop(socket.AF_INET6, quoted[24:40])
         if entry is not None and entry.care_of_text == there and mtu >= LEAST_MTU:
             entry.narrow(mtu, now)
+            self._narrowed(entry)
 
 
 def packet_too_big(source: bytes, offender: bytes, mtu: int) -> bytes:

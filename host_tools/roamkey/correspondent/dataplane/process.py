@@ -21,8 +21,7 @@ from typing import Any
 from mip6 import packets
 from roamkey.correspondent import buffers, encapsulation, localaddress
 from roamkey.correspondent.clock import boot_ms
-from roamkey.correspondent.dataplane import control, filters, routes, table, tun
-from roamkey.correspondent.dataplane.firewall import Firewall, Keeper
+from roamkey.correspondent.dataplane import control, filters, firewall, routes, table, tun
 from roamkey.correspondent.dataplane.forward import Forwarder
 from roamkey.correspondent.dataplane.host import Host
 from roamkey.correspondent.dataplane.inside import Inside
@@ -96,7 +95,7 @@ class Process:
         self._path_mtu = self._new_path_mtu()
         stack.callback(self._path_mtu.close)
         self._begin_more(stack)
-        self._keeper: Keeper | None = None
+        self._keeper: firewall.Keeper | None = None
         warning = self._suppress(stack)
         ready = {**self._facts(), "warning": warning}
         self._tell(control.READY + json.dumps(ready).encode())
@@ -137,11 +136,7 @@ class Process:
 
     def _suppress(self, stack: ExitStack) -> str | None:
         """Keep the kernel from answers of its own; why it can't be, or None."""
-        firewall = Firewall(self._address, *self._rules)
-        stack.callback(firewall.remove)
-        warning = firewall.set_up()
-        with contextlib.suppress(OSError):  # a kernel without nftables
-            self._keeper = Keeper(firewall, warning)
+        self._keeper, warning = firewall.keep(self._address, self._rules, stack)
         return warning
 
     def _deliver(self, body: bytes, now: int) -> None:
@@ -167,9 +162,8 @@ class Process:
     # --- the common part
 
     def _facts(self) -> dict[str, Any]:
-        chosen = {"plane": self.plane, "why": self._why}
-        device = {"interface": self._interface, "mtu": self._mtu, "own_address": self._own}
-        return {**chosen, **device}
+        facts = {"plane": self.plane, "why": self._why, "interface": self._interface}
+        return {**facts, "mtu": self._mtu, "own_address": self._own}
 
     def _open_device(self) -> None:
         """Make the device, up, with a route for each home address bound. Raises

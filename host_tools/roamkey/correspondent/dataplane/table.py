@@ -114,6 +114,10 @@ class Entry:
         self.mtu = self.path_mtu = _ANY_MTU
         self.mtu_until_ms = 0
 
+    def is_narrow(self, now: int) -> bool:
+        """Whether its way is known to be too narrow for what a program may send."""
+        return self.path_mtu < _ANY_MTU and now < self.mtu_until_ms
+
     def narrow(self, path_mtu: int, now: int) -> None:
         """The way takes no more than `path_mtu` octets; over IPv6 1280 at least."""
         if path_mtu >= self.path_mtu:

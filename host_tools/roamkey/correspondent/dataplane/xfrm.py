@@ -9,14 +9,11 @@ messages (0.9.7).
 """
 
 import errno
-import os
 import socket
 import struct
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import NamedTuple
-
-from roamkey.errors import SystemRefusedError
 
 OUT, IN = 43, 60  # protocols of states: Routing, Destination Options
 REPORTS = 1 << 6 - 1  # the group that tells of Home Address options without a state
@@ -42,6 +39,9 @@ _LOW, _LOWER = 0x7FFF0000, 0x7FFF0001  # priorities: the policies of others come
 # before. This one sets no bit of any packet.
 _NO_MARK = 0x726B6579, 0
 
+_OPTIONAL = 1  # what finds no state passes without
+_EVERY = 0xFFFFFFFF  # algorithm
+
 _ANY = bytes(16)
 _SELECTOR = struct.Struct("=16s16sHHHHHBBB3xiI")
 _ID = struct.Struct("=16sIB3x")
@@ -56,7 +56,7 @@ _FOREVER = 0xFFFFFFFFFFFFFFFF
 _EVERYTHING = _SELECTOR.pack(_ANY, _ANY, 0, 0, 0, 0, socket.AF_INET6, 0, 0, 0, 0, 0)
 _DUMPED_SA = struct.Struct("=56x16s4xB3x16s64xQQ16x12x4xI")  # see `states`
 _DUMPED_POLICY = struct.Struct("=16s16s10xBBB")
-_OCTETS = 65536
+OCTETS = 65536
 
 
 class State(NamedTuple):
@@ -141,37 +141,32 @@ def states(told: bytes) -> Iterator[State | None]:
 # --- policies
 
 
-def policies(ours: bytes, home: bytes) -> list[bytes]:
-    """Requests for what a home prefix, that of a home address, needs."""
+def policies(ours: bytes, home: bytes, node: bool = False) -> list[bytes]:
+    """Requests for what a home prefix, that of a home address, needs; those of a `node` there are
+    the same the other way round."""
     made = []
-    for direction, protocol, priority, kind in _WANTED:
-        selector = _selector(direction, ours, home, protocol)
-        body = _POLICY.pack(
-            selector, _lifetime(0), bytes(32), priority, 0, direction, 0, 0, 0
-        )  # fmt: skip
+    for direction, protocol, priority, kind in _of_node() if node else _WANTED:
+        selector = _selector((direction == _DIR_IN) != node, ours, home, protocol)
+        body = _POLICY.pack(selector, _lifetime(0), bytes(32), priority, 0, direction, 0, 0, 0)
         if kind:
-            identifier = _ID.pack(_ANY, 0, kind)
-            every = 0xFFFFFFFF
             body += _attribute(
                 _TMPL,
                 _TEMPLATE.pack(
-                    identifier, socket.AF_INET6, _ANY, REQUEST_ID, _RO, 0, 1, every, every, every
+                    _ID.pack(_ANY, 0, kind), socket.AF_INET6, _ANY, REQUEST_ID, _RO, 0, _OPTIONAL,
+                    _EVERY, _EVERY, _EVERY,
                 ),
-            )
+            )  # fmt: skip
         made.append(_message(_NEWPOLICY, body, 0, _EXCLUSIVE_NEW | _ACK))
     return made
 
 
-def no_policies(ours: bytes, home: bytes) -> list[bytes]:
+def no_policies(ours: bytes, home: bytes, node: bool = False) -> list[bytes]:
     """Requests to take them away."""
-    return [
-        _message(
-            _DELPOLICY,
-            _POLICY_ID.pack(_selector(direction, ours, home, protocol), 0, direction),
-            0,
-        )
-        for direction, protocol, _, _ in _WANTED
-    ]
+    made = []
+    for direction, protocol, _, _ in _of_node() if node else _WANTED:
+        selector = _selector((direction == _DIR_IN) != node, ours, home, protocol)
+        made.append(_message(_DELPOLICY, _POLICY_ID.pack(selector, 0, direction), 0))
+    return made
 
 
 def ask_policies() -> bytes:
@@ -207,6 +202,11 @@ _WANTED = (
 POLICIES = len(_WANTED)
 
 
+def _of_node() -> list[tuple[int, int, int, int]]:
+    other = {OUT: IN, IN: OUT, 0: 0}
+    return [(direction, protocol, low, other[kind]) for direction, protocol, low, kind in _WANTED]
+
+
 def prefix_of(home: bytes) -> bytes:
     """The home prefix, as an address."""
     return home[: _PREFIX // 8] + bytes(16 - _PREFIX // 8)
@@ -236,62 +236,13 @@ def ask(one: socket.socket, request: bytes) -> int:
     """Have something done that is acknowledged; errno, or 0."""
     one.send(request)
     with suppress(BlockingIOError):
-        for _, number in errors(one.recv(_OCTETS)):
+        for _, number in errors(one.recv(OCTETS)):
             return number
     return errno.ENODATA
 
 
-def refusal() -> str | None:
-    """Why this kernel doesn't do it, in a line; None where it does."""
-    nobody, other = bytes((1, *bytes(14), 1)), bytes((1, *bytes(14), 2))  # of no prefix in use
-    try:
-        with open_socket() as one:
-            request = state(OUT, nobody, other, other, 1, 0, True)
-            number = ask(one, _acknowledged(request))
-            if number in (0, errno.EEXIST):
-                one.send(no_state(OUT, nobody, other))
-                return None
-    except OSError as error:
-        number = error.errno or 0
-    if number == errno.EPROTONOSUPPORT:
-        return "this kernel has no Mobile IPv6 (CONFIG_IPV6_MIP6)"
-    if number == errno.EPERM:
-        return "the kernel's Mobile IPv6 needs root, or CAP_NET_ADMIN"
-    return f"this kernel doesn't take Mobile IPv6's states: {os.strerror(number)}"
-
-
-def sweep(ours: bytes) -> None:
-    """Take away all that is ours for an address, whoever made it. Raises SystemRefusedError."""
-    try:
-        with open_socket() as one:
-            one.setblocking(True)
-            one.settimeout(5)
-            found = []
-            for kind in (OUT, IN):
-                one.send(ask_states(kind, ours))
-                found += [each for each in _read(one, states) if each.home_address != _ANY]
-            one.send(ask_policies())
-            homes = {each[0] for each in _read(one, lambda told: prefixes(told, ours))}
-        with open_socket() as one:
-            for home in homes:
-                for request in no_policies(ours, home):
-                    one.send(request)
-            for each in found:
-                one.send(no_state(each.kind, ours, each.home_address))
-            one.send(no_wildcard(ours))
-    except OSError as error:
-        raise SystemRefusedError(f"XFRM: {error.strerror or error}") from None
-
-
-def _read(one: socket.socket, read):  # type: ignore[no-untyped-def]
-    while True:
-        for each in read(one.recv(_OCTETS)):
-            if each is None:
-                return
-            yield each
-
-
-def _acknowledged(request: bytes) -> bytes:
+def acknowledged(request: bytes) -> bytes:
+    """The request, whose success is told as well."""
     length, kind, flags, sequence, port = _HEADER.unpack_from(request)
     return _HEADER.pack(length, kind, flags | _ACK, sequence, port) + request[_HEADER.size :]
 
@@ -324,10 +275,10 @@ def _sa(kind: int, source: bytes, destination: bytes, flags: int, lifetime: byte
     )  # fmt: skip
 
 
-def _selector(direction: int, ours: bytes, home: bytes, protocol: int) -> bytes:
+def _selector(from_home: bool, ours: bytes, home: bytes, protocol: int) -> bytes:
     prefix = prefix_of(home)
-    ends = (prefix, ours) if direction == _DIR_OUT else (ours, prefix)
-    lengths = (_PREFIX, 128) if direction == _DIR_OUT else (128, _PREFIX)
+    ends = (ours, prefix) if from_home else (prefix, ours)
+    lengths = (128, _PREFIX) if from_home else (_PREFIX, 128)
     return _SELECTOR.pack(*ends, 0, 0, 0, 0, socket.AF_INET6, *lengths, protocol, 0, 0)
 
 

@@ -1,0 +1,281 @@
+"""Data planes beside the plain path, all in one kernel that has Mobile IPv6: see `dataplane`.
+
+    correspondent ── router ── node
+
+Cables without offloads: each packet is a frame of 1500 octets. The node's end is the
+kernel's own on each plane: its Mobile IPv6, or a tunnel inside UDP. A TCP connection goes each way
+over the plane and beside it in turn; what is told is the slower way, median of pairs. All of it
+shares one processor.
+"""
+
+import json
+import select
+import socket
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from ipaddress import IPv6Address
+from pathlib import Path
+
+from roamkey.correspondent import clock
+from roamkey.correspondent.dataplane import control, xfrm
+from roamkey.correspondent.dataplane.client import DataPlane, Kind
+from roamkey.correspondent.dataplane.offload import Offload
+from roamkey.correspondent.encapsulation import Place
+from roamkey.lab import sandbox
+from roamkey.lab.namespaces import Namespace
+from roamkey.registry.records import Binding
+
+OURS, HOME = IPv6Address("2001:db8:c::2"), IPv6Address("2001:db8:a::77")
+CARE_OF = IPv6Address("2001:db8:1::2"), IPv6Address("2001:db8:1::3")
+PORT = 4191
+BINDINGS = 20_000
+MOVES = 100
+SECONDS = 2.0
+RUNS = 3
+_PORT = 7000
+_HOMEADDRESS, _NODAD = 0x10, 0x02  # linux/if_addr.h
+_CHUNK = 1 << 17
+_DEADLINE_MS = 3_600_000
+
+
+class Bed:
+    """The three namespaces, and what is asked of them."""
+
+    def __init__(self) -> None:
+        self.correspondent, self.router, self.node = (
+            Namespace(name) for name in ("correspondent", "router", "node")
+        )
+        ends = (
+            (self.correspondent, "2001:db8:c::", OURS),
+            (self.node, "2001:db8:1::", CARE_OF[0]),
+        )
+        for at, (namespace, prefix, address) in enumerate(ends):
+            mac = f"02:00:00:00:00:0{at}"
+            namespace.add_veth("eth0", mac, self.router, f"to{at}", f"02:00:00:00:01:0{at}")
+            for end, name in ((namespace, "eth0"), (self.router, f"to{at}")):
+                end.set_up(name)
+            self.router.add_address(f"to{at}", f"{prefix}1/64")
+            namespace.add_address("eth0", f"{address}/64")
+            namespace.add_route("default", f"{prefix}1", "eth0")
+        self.node.add_address("eth0", f"{CARE_OF[1]}/64")
+        # of a home: the kernel takes type 2 routing headers for no other
+        self.node._ask(
+            "addr", "add", index=1, address=str(HOME), prefixlen=128, flags=_HOMEADDRESS | _NODAD
+        )
+        self.router.set_ipv6("all", forwarding=1)
+        self.xfrm = self.node._there(xfrm.open_socket)  # of the node
+
+    def node_is_at(self, care_of: IPv6Address, new: bool = False) -> None:
+        """The node's own half of a binding: its states are the correspondent's."""
+        for kind in (xfrm.OUT, xfrm.IN):
+            self.xfrm.send(
+                xfrm.state(kind, OURS.packed, HOME.packed, care_of.packed, 3600, 0, new)
+            )
+
+    def node_has_policies(self) -> None:
+        """Out: with a Home Address option; in: by a type 2 routing header."""
+        for request in xfrm.policies(OURS.packed, HOME.packed, node=True):
+            self.xfrm.send(request)
+
+    def tunnel(self) -> None:
+        """The node's own half of a way inside UDP."""
+        for command in (
+            f"fou add port 5191 ipproto 41 -6 local {CARE_OF[0]}",
+            f"link add udp0 type ip6tnl local {CARE_OF[0]} remote {OURS} encaplimit none "
+            f"encap fou encap-sport 5191 encap-dport {PORT} encap-udp6-csum",
+            "link set udp0 up mtu 1452",
+            f"route add {OURS}/128 dev udp0 src {HOME} table 100",
+            f"rule add from {HOME} table 100",
+        ):
+            self.node.popen(["ip", "-6", *command.split()]).wait(20)
+
+
+def main() -> int:
+    """Measure, and write it into the file given."""
+    sandbox.ensure()
+    bed = Bed()
+    plain = (str(OURS), str(CARE_OF[0]))
+    found: dict[str, object] = {}
+    over = (str(OURS), str(HOME))
+    bed.node_is_at(CARE_OF[0], new=True)
+    bed.node_has_policies()
+    for which in (control.KERNEL, control.TUN):
+        with plane_of(bed, which) as plane:
+            bind(plane, CARE_OF[0])
+            wait_for_route(bed)
+            found[which] = compare(
+                bed, plain, over, "ro_mbit" if which == control.KERNEL else "mbit"
+            )
+            if which == control.KERNEL:
+                found["moves"] = move_under_tcp(bed, plane, over)
+            print(which, json.dumps(found), flush=True)
+    for kind in (xfrm.OUT, xfrm.IN):
+        bed.xfrm.send(xfrm.no_state(kind, OURS.packed, HOME.packed))
+    for request in xfrm.no_policies(OURS.packed, HOME.packed, node=True):
+        bed.xfrm.send(request)
+    bed.tunnel()
+    with plane_of(bed, control.TUN) as plane:
+        endpoint = CARE_OF[0].packed + (5191).to_bytes(2, "big") + OURS.packed
+        bind(plane, CARE_OF[0], endpoint)
+        wait_for_route(bed)
+        found["udp"] = compare(bed, plain, over, "mbit")
+    found["bindings"] = BINDINGS
+    found["move_ms"] = bed.correspondent._there(many_bindings)
+    print(json.dumps(found), flush=True)
+    Path(sys.argv[1]).write_text(json.dumps(found))
+    return 0
+
+
+@contextmanager
+def plane_of(bed: Bed, which: str) -> Iterator[DataPlane]:
+    """The correspondent's data plane, and somebody who hears what it says."""
+    kind = Kind("roamkey.correspondent.dataplane.choice", which)
+    place = Place(IPv6Address("::"), PORT)
+    plane = bed.correspondent._there(lambda: DataPlane(OURS, place=place, kind=kind))
+    ended = threading.Event()
+
+    def hear() -> None:
+        while not ended.is_set():
+            if select.select([plane], [], [], 0.1)[0]:
+                plane.receive()
+
+    hearing = threading.Thread(target=hear, daemon=True)
+    hearing.start()
+    try:
+        yield plane
+    finally:
+        ended.set()
+        hearing.join()
+        print(json.dumps(plane.facts()), flush=True)
+        plane.close()
+
+
+def bind(plane: DataPlane, care_of: IPv6Address, endpoint: bytes = b"") -> None:
+    """Tell the plane where the node is."""
+    ends = clock.now_ms() + _DEADLINE_MS
+    plane.bind([(HOME.packed, Binding(care_of.packed, 600, 0, ends, 1, endpoint=endpoint))])
+
+
+def wait_for_route(bed: Bed) -> None:
+    """Until packets go there."""
+    ping = ["ping", "-6", "-c", "1", "-W", "1", "-I", str(OURS), str(HOME)]
+    for _ in range(30):
+        if bed.correspondent.popen(ping, stdout=subprocess.DEVNULL).wait(10) == 0:
+            return
+    raise TimeoutError("nothing comes back over the plane")
+
+
+def compare(
+    bed: Bed, plain: tuple[str, str], over: tuple[str, str], name: str
+) -> dict[str, float]:
+    """Both ways beside the plain path, in Mbit/s: the slower one of them."""
+    told = []
+    for back in (False, True):
+        pairs = []
+        for _ in range(RUNS):
+            pairs.append((flow(bed, *plain, back), flow(bed, *over, back)))
+        beside, with_it = (statistics.median(one) for one in zip(*pairs, strict=True))
+        ratio = statistics.median(b / a for a, b in pairs)
+        told.append(
+            {"plain_mbit": round(beside, 1), name: round(with_it, 1), "ratio": round(ratio, 3)}
+        )
+    print(json.dumps(told), flush=True)
+    return min(told, key=lambda one: one["ratio"])
+
+
+def flow(
+    bed: Bed, here: str, there: str, back: bool, is_over: Callable[[], bool] | None = None
+) -> float:
+    """Mbit/s of one TCP connection from the correspondent to the node, or `back`, for SECONDS or
+    until it `is_over`; raises OSError where it breaks."""
+    listening = bed.node.socket(socket.AF_INET6, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.bind((there, _PORT))
+    listening.listen()
+    one = bed.correspondent.socket(socket.AF_INET6, socket.SOCK_STREAM)
+    one.bind((here, 0))
+    one.settimeout(20)
+    one.connect((there, _PORT))
+    other, _ = listening.accept()
+    other.settimeout(20)
+    listening.close()
+    sender, receiver = (other, one) if back else (one, other)
+    received = 0
+
+    def receive() -> None:
+        nonlocal received
+        buffer = bytearray(_CHUNK)
+        while octets := receiver.recv_into(buffer):
+            received += octets
+
+    receiving = threading.Thread(target=receive, daemon=True)
+    receiving.start()
+    chunk = bytes(_CHUNK)
+    started = time.perf_counter()
+    while not (is_over() if is_over else time.perf_counter() > started + SECONDS):
+        sender.sendall(chunk)
+    sender.shutdown(socket.SHUT_WR)
+    receiving.join(60)
+    took = time.perf_counter() - started
+    one.close()
+    other.close()
+    return received * 8 / took / 1e6
+
+
+def move_under_tcp(bed: Bed, plane: DataPlane, over: tuple[str, str]) -> dict[str, float]:
+    """A connection, and a node that goes from one care-of address to the other meanwhile."""
+    ended = threading.Event()
+    made = 0
+
+    def move() -> None:
+        nonlocal made
+        while made < MOVES:
+            made += 1
+            care_of = CARE_OF[made % 2]
+            bed.node_is_at(care_of)
+            bind(plane, care_of)
+            time.sleep(0.1)
+        ended.set()
+
+    moving = threading.Thread(target=move, daemon=True)
+    moving.start()
+    rate = flow(bed, *over, True, ended.is_set)
+    moving.join()
+    bed.node_is_at(CARE_OF[0])
+    bind(plane, CARE_OF[0])
+    return {"moves": made, "mbit": round(rate, 1)}
+
+
+def many_bindings() -> dict[str, float]:
+    """What a move costs the plane where the kernel has many bindings, in ms."""
+    offload = Offload(OURS.packed)
+    try:
+        now = clock.boot_ms()
+        base = int.from_bytes(IPv6Address("2001:db8:f::1:0").packed, "big")
+        homes = [(base + at).to_bytes(16, "big") for at in range(BINDINGS)]
+        for home in homes:
+            offload.bind(home, CARE_OF[0].packed, now + _DEADLINE_MS)
+        started = time.perf_counter()
+        while offload.flush(now):
+            pass
+        filled = time.perf_counter() - started
+        took = []
+        for at in range(200):
+            started = time.perf_counter()
+            offload.bind(homes[at * 97 % BINDINGS], CARE_OF[1].packed, now + _DEADLINE_MS)
+            offload.flush(now)
+            took.append(1000 * (time.perf_counter() - started))
+        assert len(offload) == BINDINGS and not offload.failures, offload.failures
+        print(f"{BINDINGS} bindings in {filled:.1f} s", flush=True)
+        return {"median": round(statistics.median(took), 3), "p95": round(sorted(took)[189], 3)}
+    finally:
+        offload.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
