@@ -8,6 +8,8 @@ machine does hits both alike. The way between, with router and user-space bridge
 With the data plane, each packet goes through two more programs, on the machine's same processors:
 the ratio is that of two ends, not of one. How signalling fares meanwhile is measured as well: from
 sending a Binding Update to having its acknowledgement, for another node than the one with data.
+
+Then each data plane beside the plain path, in one kernel that has Mobile IPv6: see `planes`.
 """
 
 import argparse
@@ -29,6 +31,7 @@ from roamkey.registry import Registry
 
 TESTS = Path(__file__).parent.parent / "tests"
 sys.path.insert(0, str(TESTS))
+from support import uml  # noqa: E402
 from support.daemons import Daemon, Visitor  # noqa: E402
 from support.nodes import MobileNode  # noqa: E402
 
@@ -40,10 +43,29 @@ _PORT = 8000
 
 
 def main() -> int:
-    """Measure, print, write `throughput_ratio` into bench/out/correspondent.json."""
+    """Measure, print, write `throughput_ratio` into bench/out/correspondent.json, and
+    bench/out/dataplane.json."""
     arguments = argparse.ArgumentParser(description="measure the data plane in the laboratory")
     arguments.add_argument("--runs", type=int, default=7)
-    runs = arguments.parse_args().runs
+    arguments.add_argument("--planes", action="store_true", help="each plane in one kernel alone")
+    chosen = arguments.parse_args()
+    code = planes()
+    return code if chosen.planes else measure_here(chosen.runs) or code
+
+
+def planes() -> int:
+    """Each plane in one kernel; the exit code."""
+    reason = uml.refusal()
+    if reason is not None:
+        print(f"bench/dataplane.py: planes skipped: {reason}")
+        return 0
+    results.OUT.mkdir(exist_ok=True)
+    program = str(Path(__file__).parent / "planes.py")
+    return uml.run([sys.executable, program, f"{uml.SHARED}/dataplane.json"], 600, results.OUT)
+
+
+def measure_here(runs: int) -> int:
+    """The data plane of this host's kernel; the exit code."""
     reason = tun.refusal()
     if reason is not None:
         print(f"bench/dataplane.py: skipped, the data plane needs {tun.PATH}: {reason}")

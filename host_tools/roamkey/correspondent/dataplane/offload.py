@@ -59,6 +59,7 @@ class Offload:
         self._dump = xfrm.open_socket()
         self.failures = self.repaired = 0
         self._bound: dict[bytes, _Bound] = {}
+        self._leaving: dict[bytes, _Bound] = {}
         self._changed: dict[bytes, None] = {}
         # Home addresses with states: when each was made (`time.monotonic()`), by its kind
         self._there: dict[bytes, dict[int, float]] = {}
@@ -92,7 +93,8 @@ class Offload:
     ) -> None:
         """A node is there now, natively; `until_ms` by `clock.boot_ms`. `outward`: the kernel
         carries what goes there, too."""
-        bound = self._bound.setdefault(home, _Bound())
+        bound = self._bound.get(home) or self._leaving.pop(home, None) or _Bound()
+        self._bound[home] = bound
         bound.care_of_address, bound.until_ms, bound.outward = care_of_address, until_ms, outward
         self._changed[home] = None
 
@@ -105,7 +107,9 @@ class Offload:
 
     def unbind(self, home: bytes) -> None:
         """It is nowhere natively."""
-        if self._bound.pop(home, None) is not None:
+        bound = self._bound.pop(home, None)
+        if bound is not None:
+            self._leaving[home] = bound
             self._changed[home] = None
 
     def flush(self, now_ms: int) -> bool:
@@ -120,6 +124,8 @@ class Offload:
             for request in self._request(home, at, now, now_ms)
         ]
         self._send(requests, chosen)
+        for home in chosen:
+            self._leaving.pop(home, None)
         return bool(self._changed)
 
     def _request(self, home: bytes, sequence: int, now: float, now_ms: int) -> list[bytes]:
@@ -129,7 +135,7 @@ class Offload:
                 return []
             del self._there[home]
             self._leave_prefix(home)
-            return [xfrm.no_state(kind, self._ours, home, sequence) for kind in there]
+            return [one for kind in there for one in self._away(kind, home, sequence)]
         if there is None:
             there = self._there[home] = {}
             self._enter_prefix(home)
@@ -145,10 +151,17 @@ class Offload:
                     xfrm.state(kind, self._ours, home, care_of, seconds, sequence, new)
                 )
             elif there.pop(kind, None) is not None:
-                requests.append(xfrm.no_state(kind, self._ours, home, sequence))
+                requests += self._away(kind, home, sequence)
         for missed in self._missed.values():
             missed.discard(home)  # what is being told is older
         return requests
+
+    def _away(self, kind: int, home: bytes, sequence: int) -> tuple[bytes, bytes]:
+        """Have a state taken away, and told before what it has passed."""
+        return (
+            xfrm.ask_state(kind, self._ours, home, sequence),
+            xfrm.no_state(kind, self._ours, home, sequence),
+        )
 
     def _send(self, requests: list[bytes], homes: list[bytes]) -> None:
         if not requests:
@@ -166,6 +179,9 @@ class Offload:
             except OSError:  # more refusals than the socket's buffer holds: a look finds them
                 self.failures += 1
                 continue
+            for one in xfrm.states(told):
+                if one is not None:
+                    self._count(one)
             for sequence, number in xfrm.errors(told):
                 if number not in (0, errno.ESRCH):
                     self.failures += 1
@@ -271,27 +287,32 @@ class Offload:
 
     def _hear_states(self, told: bytes) -> bool:
         """Whether that was the last."""
-        bound_of, missed = self._bound.get, self._missed
         for one in xfrm.states(told):
             if one is None:
                 return True
-            bound = bound_of(one.home_address)
+            bound = self._count(one)
             if bound is None:
                 self._has_wildcard |= one.home_address == bytes(16)
-                continue
-            if one.care_of_address == bound.care_of_address:
-                missed[one.kind].discard(one.home_address)
-            before_octets, before = bound.passed[one.kind]
-            if one.packets != before:
-                bound.passed[one.kind] = one.octets, one.packets
-                if one.packets < before:  # made anew
-                    before_octets = before = 0
-                count = one.packets - before
-                self._packets[one.kind] += count
-                self._octets[one.kind] += one.octets - before_octets
-                self._octets[one.kind] += count * _PASSED_EACH[one.kind]
-                self._used[one.kind].add(one.home_address)
+            elif one.care_of_address == bound.care_of_address:
+                self._missed[one.kind].discard(one.home_address)
         return False
+
+    def _count(self, one: xfrm.State) -> _Bound | None:
+        """Count what a state has passed since it was read last; whose it is."""
+        bound = self._bound.get(one.home_address) or self._leaving.get(one.home_address)
+        if bound is None:
+            return None
+        before_octets, before = bound.passed[one.kind]
+        if one.packets != before:
+            bound.passed[one.kind] = one.octets, one.packets
+            if one.packets < before:  # made anew
+                before_octets = before = 0
+            count = one.packets - before
+            self._packets[one.kind] += count
+            self._octets[one.kind] += one.octets - before_octets
+            self._octets[one.kind] += count * _PASSED_EACH[one.kind]
+            self._used[one.kind].add(one.home_address)
+        return bound
 
     def _hear_policies(self, told: bytes) -> bool:
         for one in xfrm.prefixes(told, self._ours):

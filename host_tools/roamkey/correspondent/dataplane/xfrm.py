@@ -18,6 +18,8 @@ from typing import NamedTuple
 OUT, IN = 43, 60  # protocols of states: Routing, Destination Options
 REPORTS = 1 << 6 - 1  # the group that tells of Home Address options without a state
 REQUEST_ID = 0x726B  # of ours: `ip xfrm state` shows "reqid 29291"
+# Another one than policies ask for: what it alone takes is refused, and so reported.
+_OF_WILDCARD = REQUEST_ID + 1
 
 _NETLINK_XFRM = 6
 _HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence, port
@@ -97,14 +99,21 @@ def state(
 
 def no_state(kind: int, ours: bytes, home: bytes, sequence: int = 0) -> bytes:
     """A request to take one away."""
-    source, destination = (ours, home) if kind == OUT else (home, ours)
-    body = _SA_ID.pack(destination, 0, socket.AF_INET6, kind) + _attribute(_SRCADDR, source)
-    return _message(_DELSA, body, sequence)
+    return _message(_DELSA, _one_state(kind, ours, home), sequence)
+
+
+def ask_state(kind: int, ours: bytes, home: bytes, sequence: int) -> bytes:
+    """A request for what the kernel has of one: see `states`."""
+    return _message(_GETSA, _one_state(kind, ours, home), sequence)
 
 
 def wildcard(ours: bytes) -> bytes:
     """A request for the state that has the kernel report Home Address options without one."""
-    body = _sa(IN, _ANY, ours, _WILDCARD, _lifetime(0)) + _attribute(_COADDR, _ANY) + _mark()
+    body = (
+        _sa(IN, _ANY, ours, _WILDCARD, _lifetime(0), _OF_WILDCARD)
+        + _attribute(_COADDR, _ANY)
+        + _mark()
+    )
     return _message(_NEWSA, body, 0, _EXCLUSIVE_NEW | _ACK)
 
 
@@ -131,7 +140,7 @@ def states(told: bytes) -> Iterator[State | None]:
         if kind != _NEWSA or len(body) < _SA.size:
             continue
         destination, protocol, source, octets, count, request = _DUMPED_SA.unpack_from(body)
-        if request == REQUEST_ID and protocol in (OUT, IN):
+        if request in (REQUEST_ID, _OF_WILDCARD) and protocol in (OUT, IN):
             home = destination if protocol == OUT else source
             yield State(
                 home, protocol, octets, count, _attributes(body, _SA.size).get(_COADDR, b"")
@@ -268,11 +277,24 @@ def _lifetime(seconds: int) -> bytes:
     return _LIFETIME.pack(*without, 0, seconds, 0, 0)
 
 
-def _sa(kind: int, source: bytes, destination: bytes, flags: int, lifetime: bytes) -> bytes:
+def _sa(
+    kind: int,
+    source: bytes,
+    destination: bytes,
+    flags: int,
+    lifetime: bytes,
+    request: int = REQUEST_ID,
+) -> bytes:
     return _SA.pack(
         _EVERYTHING, _ID.pack(destination, 0, kind), source, lifetime, bytes(32), bytes(12),
-        0, REQUEST_ID, socket.AF_INET6, _RO, 0, flags,
+        0, request, socket.AF_INET6, _RO, 0, flags,
     )  # fmt: skip
+
+
+def _one_state(kind: int, ours: bytes, home: bytes) -> bytes:
+    source, destination = (ours, home) if kind == OUT else (home, ours)
+    which = _SA_ID.pack(destination, 0, socket.AF_INET6, kind)
+    return which + _attribute(_SRCADDR, source)
 
 
 def _selector(from_home: bool, ours: bytes, home: bytes, protocol: int) -> bytes:
