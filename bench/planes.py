@@ -1,6 +1,7 @@
 """Data planes beside the plain path, all in one kernel that has Mobile IPv6: see `dataplane`.
 
     correspondent ── router ── node
+             beside ──┘ └── plain
 
 Cables without offloads: each packet is a frame of 1500 octets. The node's end is the kernel's own
 Mobile IPv6, and inside UDP a data plane as the correspondent's. A TCP connection goes each way
@@ -20,6 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from ipaddress import IPv6Address
 from pathlib import Path
+from typing import NamedTuple
 
 from mip6 import addresses
 from roamkey.correspondent import clock
@@ -32,7 +34,7 @@ from roamkey.lab.namespaces import Namespace
 from roamkey.registry.records import Binding
 
 OURS, HOME = IPv6Address("2001:db8:c::2"), IPv6Address("2001:db8:a::77")
-BESIDE = "2001:db8:c::3"  # an address of the correspondent's that has no part in all this
+BESIDE = IPv6Address("2001:db8:d::2"), IPv6Address("2001:db8:2::2")
 CARE_OF = IPv6Address("2001:db8:1::2"), IPv6Address("2001:db8:1::3")
 OUTER = "192.0.2.2", "198.51.100.2"
 PORT = 4191
@@ -46,38 +48,51 @@ _CHUNK = 1 << 17
 _DEADLINE_MS = 3_600_000
 
 
+class Flow(NamedTuple):
+    """The ends of connections."""
+
+    here: Namespace
+    there: Namespace
+    source: str
+    to: str
+
+
 class Bed:
-    """The three namespaces, and what is asked of them."""
+    """The namespaces, and what is asked of them: a correspondent and a node, and a pair of hosts
+    beside them whose kernels have nothing to do with it."""
 
     def __init__(self) -> None:
-        self.correspondent, self.router, self.node = (
-            Namespace(name) for name in ("correspondent", "router", "node")
-        )
-        ends = (
-            (self.correspondent, "2001:db8:c::", OURS),
-            (self.node, "2001:db8:1::", CARE_OF[0]),
-        )
-        for at, (namespace, prefix, address) in enumerate(ends):
-            mac = f"02:00:00:00:00:0{at}"
-            namespace.add_veth("eth0", mac, self.router, f"to{at}", f"02:00:00:00:01:0{at}")
-            for end, name in ((namespace, "eth0"), (self.router, f"to{at}")):
-                end.set_up(name)
-            self.router.add_address(f"to{at}", f"{prefix}1/64")
-            namespace.add_address("eth0", f"{address}/64")
-            namespace.add_route("default", f"{prefix}1", "eth0")
-            outer = OUTER[at].rpartition(".")[0]
-            self.router.add_address(f"to{at}", f"{outer}.1/24")
-            namespace.add_address("eth0", f"{OUTER[at]}/24")
-            namespace.add_route("default", f"{outer}.1", "eth0")
-        self.correspondent.add_address("eth0", f"{BESIDE}/64")
+        self.router = Namespace("router")
+        self.router.set_ipv6("all", forwarding=1)
+        self.router.set_ipv4(ip_forward=1)
+        self._cables = 0
+        self.correspondent = self._host("correspondent", OURS, OUTER[0])
+        self.node = self._host("node", CARE_OF[0], OUTER[1])
+        self.beside = self._host("beside", BESIDE[0]), self._host("plain", BESIDE[1])
         self.node.add_address("eth0", f"{CARE_OF[1]}/64")
         # of a home: the kernel takes type 2 routing headers for no other
         self.node._ask(
             "addr", "add", index=1, address=str(HOME), prefixlen=128, flags=_HOMEADDRESS | _NODAD
         )
-        self.router.set_ipv6("all", forwarding=1)
-        self.router.set_ipv4(ip_forward=1)
         self.xfrm = self.node._there(xfrm.open_socket)  # of the node
+        self.over = Flow(self.correspondent, self.node, str(OURS), str(HOME))
+
+    def _host(self, name: str, address: IPv6Address, outer: str = "") -> Namespace:
+        """A host on a cable of its own to the router."""
+        host, at = Namespace(name), self._cables
+        self._cables += 1
+        there = f"to{at}"
+        host.add_veth("eth0", f"02:00:00:00:00:0{at}", self.router, there, f"02:00:00:00:01:0{at}")
+        host.set_up("eth0")
+        self.router.set_up(there)
+        routers = [f"{IPv6Address(int(address) >> 64 << 64)}1/64", f"{address}/64"]
+        if outer:
+            routers += [outer.rpartition(".")[0] + ".1/24", f"{outer}/24"]
+        for gateway, ours in zip(routers[::2], routers[1::2], strict=True):
+            self.router.add_address(there, gateway)
+            host.add_address("eth0", ours)
+            host.add_route("default", gateway.partition("/")[0], "eth0")
+        return host
 
     def node_is_at(self, care_of: IPv6Address, new: bool = False) -> None:
         """The node's own half of a binding: its states are the correspondent's."""
@@ -96,20 +111,16 @@ def main() -> int:
     """Measure, and write it into the file given."""
     sandbox.ensure()
     bed = Bed()
-    plain = (BESIDE, str(CARE_OF[0]))
     found: dict[str, object] = {}
-    over = (str(OURS), str(HOME))
     bed.node_is_at(CARE_OF[0], new=True)
     bed.node_has_policies()
     for which in (control.KERNEL, control.TUN):
         with plane_of(bed, which) as plane:
             bind(plane, HOME, CARE_OF[0])
             wait_for_route(bed)
-            found[which] = compare(
-                bed, plain, over, "ro_mbit" if which == control.KERNEL else "mbit"
-            )
+            found[which] = compare(bed, "ro_mbit" if which == control.KERNEL else "mbit")
             if which == control.KERNEL:
-                found["moves"] = move_under_tcp(bed, plane, over)
+                found["moves"] = move_under_tcp(bed, plane)
             print(which, json.dumps(found), flush=True)
     for kind in (xfrm.OUT, xfrm.IN):
         bed.xfrm.send(xfrm.no_state(kind, OURS.packed, HOME.packed))
@@ -124,7 +135,7 @@ def main() -> int:
         bind(plane, HOME, CARE_OF[0], ends[1] + port + ends[0])
         bind(other, OURS, OURS, ends[0] + port + ends[1])
         wait_for_route(bed)
-        found["udp"] = compare(bed, plain, over, "mbit")
+        found["udp"] = compare(bed, "mbit")
     found["bindings"] = BINDINGS
     found["move_ms"] = bed.correspondent._there(many_bindings)
     print(json.dumps(found), flush=True)
@@ -173,15 +184,12 @@ def wait_for_route(bed: Bed) -> None:
     raise TimeoutError("nothing comes back over the plane")
 
 
-def compare(
-    bed: Bed, plain: tuple[str, str], over: tuple[str, str], name: str
-) -> dict[str, float]:
+def compare(bed: Bed, name: str) -> dict[str, float]:
     """Both ways beside the plain path, in Mbit/s: the slower one of them."""
     told = []
+    plain = Flow(*bed.beside, *map(str, BESIDE))
     for back in (False, True):
-        pairs = []
-        for _ in range(RUNS):
-            pairs.append((flow(bed, *plain, back), flow(bed, *over, back)))
+        pairs = [(flow(plain, back), flow(bed.over, back)) for _ in range(RUNS)]
         beside, with_it = (statistics.median(one) for one in zip(*pairs, strict=True))
         ratio = statistics.median(b / a for a, b in pairs)
         told.append(
@@ -191,19 +199,17 @@ def compare(
     return min(told, key=lambda one: one["ratio"])
 
 
-def flow(
-    bed: Bed, here: str, there: str, back: bool, is_over: Callable[[], bool] | None = None
-) -> float:
-    """Mbit/s of one TCP connection from the correspondent to the node, or `back`, for SECONDS or
-    until it `is_over`; raises OSError where it breaks."""
-    listening = bed.node.socket(socket.AF_INET6, socket.SOCK_STREAM)
+def flow(ends: Flow, back: bool, is_over: Callable[[], bool] | None = None) -> float:
+    """Mbit/s of one TCP connection to its other end, or `back`, for SECONDS or until it `is_over`;
+    raises OSError where it breaks."""
+    listening = ends.there.socket(socket.AF_INET6, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listening.bind((there, _PORT))
+    listening.bind((ends.to, _PORT))
     listening.listen()
-    one = bed.correspondent.socket(socket.AF_INET6, socket.SOCK_STREAM)
-    one.bind((here, 0))
+    one = ends.here.socket(socket.AF_INET6, socket.SOCK_STREAM)
+    one.bind((ends.source, 0))
     one.settimeout(20)
-    one.connect((there, _PORT))
+    one.connect((ends.to, _PORT))
     other, _ = listening.accept()
     other.settimeout(20)
     listening.close()
@@ -230,7 +236,7 @@ def flow(
     return received * 8 / took / 1e6
 
 
-def move_under_tcp(bed: Bed, plane: DataPlane, over: tuple[str, str]) -> dict[str, float]:
+def move_under_tcp(bed: Bed, plane: DataPlane) -> dict[str, float]:
     """A connection, and a node that goes from one care-of address to the other meanwhile."""
     ended = threading.Event()
     made = 0
@@ -247,7 +253,7 @@ def move_under_tcp(bed: Bed, plane: DataPlane, over: tuple[str, str]) -> dict[st
 
     moving = threading.Thread(target=move, daemon=True)
     moving.start()
-    rate = flow(bed, *over, True, ended.is_set)
+    rate = flow(bed.over, True, ended.is_set)
     moving.join()
     bed.node_is_at(CARE_OF[0])
     bind(plane, HOME, CARE_OF[0])

@@ -23,6 +23,7 @@ control    what the two say to each other
 kernel     the same process where the kernel carries what goes natively
 guard      what sweeps where that one is killed
 offload    bindings in the kernel: followed, counted, looked after
+bound      one binding there, and what passed
 reports    what the kernel says of packets that nobody is bound for
 inkernel   what of ours it has, whether it takes any
 xfrm       the messages of all that

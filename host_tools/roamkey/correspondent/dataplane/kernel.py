@@ -56,7 +56,7 @@ class KernelProcess(process.Process):
         for home, care_of, _, expires_ms, _ in control.BINDING.iter_unpack(records):
             entry = self._table.by_home.get(home)
             if entry is None or entry.outer is not None:
-                self._offload.unbind(home)
+                self._offload.unbind(home, by_update=not expires_ms)
             else:
                 self._offload.bind(home, care_of, expires_ms, not entry.is_narrow(now))
             self._moved_news |= self._moved.pop(home, None) is not None

@@ -8,41 +8,15 @@ ends by itself with its binding, should nobody be left to take it away.
 import errno
 import time
 from contextlib import suppress
-from typing import NamedTuple
 
 from roamkey.correspondent.dataplane import inkernel, xfrm
+from roamkey.correspondent.dataplane.bound import Bound, Counts, Passed
 
 _AT_A_TIME = 64  # bindings in one call
 _KINDS = (xfrm.OUT, xfrm.IN)
 _LOOK_S = 1.0
 _SHARE = 20  # of our time, one part at most goes into looking
 _LATE_S = 2  # a state's end behind its binding's, which is told in time
-_PASSED_EACH = {xfrm.OUT: 40, xfrm.IN: 16}  # from what the kernel counts to the inner packet
-
-
-class Passed(NamedTuple):
-    """What passed since it was asked for last: `used`, `heard`: home addresses that data went to,
-    or came from."""
-
-    packets: tuple[int, int]  # inward, outward
-    octets: tuple[int, int]
-    used: set[bytes]
-    heard: set[bytes]
-
-
-class _Bound:
-    """A binding as the kernel is to have it: where, until when, whether `outward` too, and what
-    its states have passed, by their kind."""
-
-    __slots__ = ("care_of_address", "outward", "passed", "until_ms")
-
-    def __init__(self) -> None:
-        self.care_of_address, self.until_ms, self.outward = b"", 0, True
-        self.passed = {xfrm.OUT: (0, 0), xfrm.IN: (0, 0)}
-
-    def wants(self, kind: int) -> bool:
-        """Whether there shall be a state of a kind."""
-        return kind == xfrm.IN or self.outward
 
 
 class Offload:
@@ -58,8 +32,8 @@ class Offload:
         self._socket = xfrm.open_socket()
         self._dump = xfrm.open_socket()
         self.failures = self.repaired = 0
-        self._bound: dict[bytes, _Bound] = {}
-        self._leaving: dict[bytes, _Bound] = {}
+        self._bound: dict[bytes, Bound] = {}
+        self._leaving: dict[bytes, Bound] = {}
         self._changed: dict[bytes, None] = {}
         # Home addresses with states: when each was made (`time.monotonic()`), by its kind
         self._there: dict[bytes, dict[int, float]] = {}
@@ -69,8 +43,7 @@ class Offload:
         self._missed_policies: dict[bytes, int] = {}
         self._look_at = time.monotonic() + _LOOK_S
         self._looked = 0.0
-        self._packets, self._octets = {43: 0, 60: 0}, {43: 0, 60: 0}
-        self._used: dict[int, set[bytes]] = {xfrm.OUT: set(), xfrm.IN: set()}
+        self._counts = Counts()
         self._has_wildcard = False
         self._put_wildcard()
 
@@ -93,8 +66,9 @@ class Offload:
     ) -> None:
         """A node is there now, natively; `until_ms` by `clock.boot_ms`. `outward`: the kernel
         carries what goes there, too."""
-        bound = self._bound.get(home) or self._leaving.pop(home, None) or _Bound()
+        bound = self._bound.get(home) or self._leaving.pop(home, None) or Bound()
         self._bound[home] = bound
+        bound.updates += bound.care_of_address == care_of_address
         bound.care_of_address, bound.until_ms, bound.outward = care_of_address, until_ms, outward
         self._changed[home] = None
 
@@ -105,10 +79,11 @@ class Offload:
             bound.outward = False
             self._changed[home] = None
 
-    def unbind(self, home: bytes) -> None:
-        """It is nowhere natively."""
+    def unbind(self, home: bytes, by_update: bool) -> None:
+        """It is nowhere natively; `by_update`: it said so itself, from where it was."""
         bound = self._bound.pop(home, None)
         if bound is not None:
+            bound.updates += by_update
             self._leaving[home] = bound
             self._changed[home] = None
 
@@ -297,21 +272,11 @@ class Offload:
                 self._missed[one.kind].discard(one.home_address)
         return False
 
-    def _count(self, one: xfrm.State) -> _Bound | None:
+    def _count(self, one: xfrm.State) -> Bound | None:
         """Count what a state has passed since it was read last; whose it is."""
         bound = self._bound.get(one.home_address) or self._leaving.get(one.home_address)
-        if bound is None:
-            return None
-        before_octets, before = bound.passed[one.kind]
-        if one.packets != before:
-            bound.passed[one.kind] = one.octets, one.packets
-            if one.packets < before:  # made anew
-                before_octets = before = 0
-            count = one.packets - before
-            self._packets[one.kind] += count
-            self._octets[one.kind] += one.octets - before_octets
-            self._octets[one.kind] += count * _PASSED_EACH[one.kind]
-            self._used[one.kind].add(one.home_address)
+        if bound is not None:
+            self._counts.add(bound, one)
         return bound
 
     def _hear_policies(self, told: bytes) -> bool:
@@ -341,13 +306,4 @@ class Offload:
 
     def take_passed(self) -> Passed:
         """What passed since the last time."""
-        inward, outward = xfrm.IN, xfrm.OUT
-        passed = Passed(
-            (self._packets[inward], self._packets[outward]),
-            (self._octets[inward], self._octets[outward]),
-            self._used[outward],
-            self._used[inward],
-        )
-        self._packets, self._octets = {inward: 0, outward: 0}, {inward: 0, outward: 0}
-        self._used = {outward: set(), inward: set()}
-        return passed
+        return self._counts.take()
