@@ -28,10 +28,13 @@ pytestmark = [pytest.mark.lab, pytest.mark.timeout(120)]
 NFT = shutil.which("nft", path="/usr/sbin:/sbin:/usr/bin")
 
 
-@pytest.fixture
-def roaming(lab_network, scene, tmp_path):
+IN_KERNEL = pytest.param("kernel", marks=[pytest.mark.kernel, pytest.mark.long])
+
+
+@pytest.fixture(params=["tun", IN_KERNEL])
+def roaming(lab_network, scene, tmp_path, request):
     need_tun()
-    with Roaming(lab_network, scene, tmp_path) as made:
+    with Roaming(lab_network, scene, tmp_path, request.param) as made:
         made.serve("udp_echo", HOME, 7)
         assert echoes(made)
         yield made

@@ -167,9 +167,7 @@ class Offload:
         """Its states are gone, or one of them is: they are made anew."""
         if self._there.pop(home, None) is not None:
             self._leave_prefix(home)
-            with suppress(OSError):
-                for kind in _KINDS:
-                    self._socket.send(xfrm.no_state(kind, self._ours, home))
+            self._forget([xfrm.no_state(kind, self._ours, home) for kind in _KINDS])
             self._changed[home] = None
             self.repaired += 1
 
@@ -187,9 +185,15 @@ class Offload:
         self._prefixes[prefix] -= 1
         if not self._prefixes[prefix]:
             del self._prefixes[prefix]
-            with suppress(OSError):
-                for request in xfrm.no_policies(self._ours, prefix):
-                    self._socket.send(request)
+            self._forget(xfrm.no_policies(self._ours, prefix))
+
+    def _forget(self, requests: list[bytes]) -> None:
+        """Have something taken away that may be gone already."""
+        with suppress(OSError):
+            for request in requests:
+                self._socket.send(request)
+            while True:
+                self._socket.recv(xfrm.OCTETS)
 
     def _put_policies(self, prefix: bytes) -> None:
         for request in xfrm.policies(self._ours, prefix):
