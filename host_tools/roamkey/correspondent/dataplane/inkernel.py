@@ -11,6 +11,7 @@ from roamkey.correspondent.dataplane import xfrm
 from roamkey.errors import SystemRefusedError
 
 _PATIENCE_S = 5.0
+_AT_A_TIME = 128  # requests in one call
 
 _Told = TypeVar("_Told")
 
@@ -63,12 +64,14 @@ def sweep(ours: bytes) -> None:
     try:
         there = found(ours)
         with xfrm.open_socket() as one:
-            for prefix in {each.home for each in there if not each.kind}:
-                for request in xfrm.no_policies(ours, prefix):
-                    one.send(request)
-            for each in there:
-                if each.kind:
-                    one.send(xfrm.no_state(each.kind, ours, each.home))
+            requests = [
+                request
+                for prefix in {each.home for each in there if not each.kind}
+                for request in xfrm.no_policies(ours, prefix)
+            ]
+            requests += [xfrm.no_state(each.kind, ours, each.home) for each in there if each.kind]
+            for at in range(0, len(requests), _AT_A_TIME):
+                one.send(b"".join(requests[at : at + _AT_A_TIME]))
     except OSError as error:
         raise SystemRefusedError(f"XFRM: {error.strerror or error}") from None
 
