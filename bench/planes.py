@@ -137,7 +137,7 @@ def main() -> int:
         wait_for_route(bed)
         found["udp"] = compare(bed, "mbit")
     found["bindings"] = BINDINGS
-    found["move_ms"] = bed.correspondent._there(many_bindings)
+    found |= bed.correspondent._there(many_bindings)
     print(json.dumps(found), flush=True)
     Path(sys.argv[1]).write_text(json.dumps(found, indent=2) + "\n")
     return 0
@@ -281,7 +281,8 @@ def many_bindings() -> dict[str, float]:
             took.append(1000 * (time.perf_counter() - started))
         assert len(offload) == BINDINGS and not offload.failures, offload.failures
         print(f"{BINDINGS} bindings in {filled:.1f} s", flush=True)
-        return {"median": round(statistics.median(took), 3), "p95": round(sorted(took)[189], 3)}
+        median, p95 = statistics.median(took), sorted(took)[len(took) * 95 // 100]
+        return {"move_ms": round(median, 3), "move_p95_ms": round(p95, 3)}
     finally:
         offload.close()
 
