@@ -68,6 +68,10 @@ INSTEAD = {
         "roamkey provision --replace --port PORT --name boiler-3",
         "the board has keys by then",
     ),
+    "sudo roamkey correspondent run": (
+        "timeout 60 sudo roamkey correspondent run; test $? = 5",
+        "README's daemon serves the address still: refused",
+    ),
     "roamkey rekey --port /dev/ttyACM0": ("roamkey rekey --port PORT", "a port"),
     "roamkey provision --port /dev/ttyACM0 --name boiler-north": (
         "roamkey provision --replace --port PORT --name boiler-north",
@@ -169,7 +173,6 @@ GOES_ON = {
     "sudo .venv/bin/roamkey correspondent run": (
         None, "sudo .venv/bin/roamkey correspondent run", "ready",
     ),
-    "sudo roamkey correspondent run": (None, "sudo roamkey correspondent run", "ready"),
     ".venv/bin/roamkey correspondent page": (
         None, ".venv/bin/roamkey correspondent page", "http://",
     ),
