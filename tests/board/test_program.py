@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from roamkey.board import program
+from roamkey.board.agent import await_agent
 from roamkey.board.serial_client import ConsoleRefusedError, SerialClient
 from roamkey.errors import BadInputError, BoardError, RefusedError
 from roamkey.lab.board import VirtualBoard
@@ -124,6 +125,25 @@ def test_one_kept_from_starting_is_put_and_runs(virtual: VirtualBoard) -> None:
     with SerialClient(virtual.port) as client:
         program.ask(client, set="stop")
     assert program.put(virtual.port, (WAITS % "new").encode()).application == "running"
+
+
+def test_a_program_that_gives_nobody_a_turn_is_told_of_and_removed(
+    virtual: VirtualBoard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program.put(virtual.port, (WAITS % "kept").encode())
+    monkeypatch.setattr(program, "_ANSWER_S", 3.0)
+    blocks = b"import time\n\n\nasync def main(node):\n    while True:\n        time.sleep(1)\n"
+    with pytest.raises(BoardError, match="may give nobody else a turn: the trial is over"):
+        program.trial(virtual.port, blocks)
+    monkeypatch.undo()
+    await_agent(virtual.port, None, 60.0)
+    assert printed(virtual) == b"kept\n"
+    monkeypatch.setattr(program, "_ANSWER_S", 3.0)
+    with pytest.raises(BoardError, match="`roamkey app remove` takes it away"):
+        program.put(virtual.port, blocks)
+    monkeypatch.undo()
+    assert program.remove(virtual.port) == (True, virtual.port)
+    assert virtual_app(virtual) is None
 
 
 def test_a_board_without_an_agent_says_what_to_do(tmp_path: Path) -> None:

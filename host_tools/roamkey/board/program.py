@@ -36,6 +36,10 @@ _CHIPS = ((), ("-march=armv6m",), ("-march=xtensawin",), ("-march=rv32imc",))  #
 _WAITS = ("kept", "held")  # how a status begins that `start` ends
 
 
+class SilentError(BoardError):
+    """The agent doesn't answer beside the program that was written."""
+
+
 @dataclass(frozen=True)
 class Put:
     """What became of a program. `port`: where the board is now; `restarted`: whether it was, since
@@ -128,7 +132,10 @@ def put(port: str, source: bytes) -> Put:
     def write(flash: Apps) -> None:
         flash.write_app(source)
 
-    where, board = _restarted(port, write)
+    try:
+        where, board = _restarted(port, write)
+    except SilentError as error:
+        raise BoardError(f"{error}: `roamkey app remove` takes it away") from None
     return Put(where, board, True, len(source), *_settled(where, start=True))
 
 
@@ -140,7 +147,11 @@ def trial(port: str, source: bytes) -> Put:
     def write(flash: Apps) -> None:
         flash.write_trial(source)
 
-    where, board = _restarted(port, write)
+    try:
+        where, board = _restarted(port, write)
+    except SilentError as error:
+        restart(port)
+        raise BoardError(f"{error}: the trial is over") from None
     return Put(where, board, True, len(source), *_settled(where, start=False))
 
 
@@ -250,9 +261,7 @@ def _restarted(port: str, write: Callable[[Apps], None]) -> tuple[str, str]:
     try:
         where, identity = await_agent(port, board, _ANSWER_S)
     except BoardError as error:
-        raise BoardError(
-            f"{error}; if the program gives nobody a turn, `roamkey app remove` takes it away"
-        ) from None
+        raise SilentError(f"{error}; the program may give nobody else a turn") from None
     return where, identity.board
 
 
