@@ -33,10 +33,17 @@ INSTEAD = {
         "the walk's capture, since the demo isn't run here",
     ),
     # APPLICATIONS, DESIGN
-    "mpremote cp my.py :app.py": (
-        "mpremote cp --help",
-        "not ours; tests/lab/test_board_mpremote.py copies",
+    "roamkey app put my.py": (
+        "cp firmware/examples/sensor.py my.py && roamkey app put my.py",
+        "a program to be written; tests/journeys/test_developer.py puts the one that is printed",
     ),
+    "roamkey app run my.py": ("roamkey app run my.py --for 3s", "goes on for ever"),
+    "roamkey unseal": ("roamkey seal && roamkey unseal", "the board isn't sealed"),
+    "roamkey lab run python3 receiver.py": (
+        "roamkey lab run python3 --version",
+        "goes on for ever; tests/journeys/test_developer.py has it receive",
+    ),
+    "roamkey lab down": ("roamkey lab down --help", "lines after it want the playground"),
     "make docs": ("make -n docs", "tests/test_state_table.py compares what it makes"),
     "make test-pico-w": ("PICO_W_UF2=x make -n test-pico-w", "wants a firmware from elsewhere"),
     "roamkey log": ("roamkey log pull --out log.jsonl", "a group of commands"),
@@ -180,6 +187,9 @@ GOES_ON = {
         None, "roamkey correspondent page --listen [::1]:8081", "http://",
     ),
     "roamkey lab board node.img": (None, "roamkey lab board node.img", "/dev/pts/"),
+    "roamkey lab board node.img --install": (
+        None, "roamkey lab board installed.img --install", "/dev/pts/",
+    ),
     "sudo roamkey home-agent run --address 2001:db8:a::fe": (
         "agent", "sudo roamkey home-agent run --address 2001:db8:a::fe", "ready",
     ),
