@@ -140,7 +140,7 @@ def test_a_pico_w_with_a_home_agent_is_reached_by_all_away_and_at_home(tmp_path:
                 peer.start()
             station.plug(AT_HOME, HOME)
             for name, priority in (("visited1", 0), (AT_HOME, 1)):
-                station.roamkey("networks", "set", name, "--priority", str(priority))
+                station.roamkey("networks", "set", name, "--open", "--priority", str(priority))
 
             # Away: registered under the key, bound with it and by return routability.
             _wait(bound, dict.fromkeys(peers, VISITED_1), board)
