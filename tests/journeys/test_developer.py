@@ -119,7 +119,7 @@ def _greenhouse(developer: Account) -> None:
 
 def _sealed(developer: Account) -> None:
     run = developer.run
-    run("roamkey seal").ok()
+    run("roamkey lab run roamkey seal").ok()  # whose key is in the playground's registry
     for words in ("put my.py", "run my.py", "get", "remove", "log", "stop"):
         refused = run(f"roamkey app {words}").ended(4)
         assert refused.output == "" and refused.errors.count("\n") == 1, refused
