@@ -130,12 +130,13 @@ def test_a_pico_w_with_a_home_agent_is_reached_by_all_away_and_at_home(tmp_path:
             assert copied.returncode == 0, copied.stdout + copied.stderr
             with station.resetting():
                 station.roamkey("install")
-            station.roamkey(
-                *("provision", "--home-address", HOME_ADDRESS),
-                *("--correspondent", CORRESPONDENT_ADDRESS),
-                *("--return-routability", KEYLESS_ADDRESS),
-                *("--home-agent", HOME_AGENT_ADDRESS, "--registry", str(registry_file)),
-            )
+            with station.resetting():  # by itself: what a home agent takes comes before all else
+                station.roamkey(
+                    *("provision", "--home-address", HOME_ADDRESS),
+                    *("--correspondent", CORRESPONDENT_ADDRESS),
+                    *("--return-routability", KEYLESS_ADDRESS),
+                    *("--home-agent", HOME_AGENT_ADDRESS, "--registry", str(registry_file)),
+                )
             for peer in peers.values():
                 peer.start()
             station.plug(AT_HOME, HOME)

@@ -41,7 +41,7 @@ _T = TypeVar("_T")
 
 def _first_id() -> int:
     """Of a client's requests: a late answer to the client before is none to this one."""
-    return random.randrange(1, _IDS)
+    return random.randrange(10_000_000, _IDS)  # of one length in decimal digits
 
 
 class ConsoleRefusedError(RefusedError):
@@ -81,13 +81,15 @@ class SerialClient:
 
     `answer_s`, `store_s`: seconds to wait for an answer, and for that to `provision`. `delivered`:
     whether the last request may have reached the board whole; while it is False, the board can't
-    have acted. Every method raises BoardError when the port fails or no answer comes,
-    ConsoleRefusedError when the board says no.
+    have acted. `restarts`: whether it starts afresh for the keys that it was given. Every method
+    raises BoardError when the port fails or no answer comes, ConsoleRefusedError when the board
+    says no.
     """
 
     def __init__(self, port: str, answer_s: float = ANSWER_S, store_s: float = STORE_S) -> None:
         self.port = port
         self.delivered = False
+        self.restarts = False
         self._answer_s = answer_s
         self._store_s = store_s
         self._ids = itertools.count(_first_id())
@@ -148,6 +150,7 @@ class SerialClient:
         set_id = answer.get("set_id") if isinstance(answer, dict) else None
         if not isinstance(set_id, str):
             raise BoardError(f"{self.port}: the board doesn't say which keys it holds")
+        self.restarts = answer.get("restarts") is True
         return set_id
 
     def erase(self) -> None:

@@ -170,8 +170,8 @@ def _url(url_or_path: str | Path | None, create: bool) -> URL:
         path = default_path() if url_or_path is None else Path(url_or_path)
         if url_or_path is None and create and path == playground.registry():
             raise RefusedError(
-                "a playground is up, whose registry ends with it: type this in `roamkey lab shell`,"
-                " name a --registry, or take the playground down (`roamkey lab down`)"
+                "a playground is up, whose registry ends with it: type this in `roamkey lab "
+                "shell`, name a --registry, or take the playground down (`roamkey lab down`)"
             )
         url = URL.create("sqlite", database=str(path))
     try:
