@@ -22,6 +22,7 @@ class Node:
 
     def __init__(self):
         self.reloads = 0
+        self.restarts = False
         self.told = None
 
     def farewell(self):
@@ -33,6 +34,7 @@ class Node:
 
     def reload(self):
         self.reloads += 1
+        return self.restarts
 
 
 def board(store=None):
@@ -123,6 +125,14 @@ def test_status_tells_what_is_left_and_no_secret():
     assert peer["generation"] == 0 and peer["uses_left"] == 65535
     for secret in (KCN, "0001020304050607", "08090a0b0c0d0e0f"):
         assert secret.encode() not in answer
+
+
+def test_a_board_that_has_to_start_afresh_for_its_keys_says_so_first():
+    console, keystore, node = board()
+    node.restarts = True
+    answer = ask(console, request("provision", params()))["result"]
+    assert answer == {"set_id": SET_ID, "restarts": True}
+    assert console.rebooting and keystore.credentials.set_id.hex() == SET_ID
 
 
 def test_provisioning_the_same_set_again_changes_nothing():

@@ -76,14 +76,15 @@ class SerialClient:
     """A board on the serial port at `port`, to be used as a context manager.
 
     `answer_s`, `store_s`: seconds to wait for an answer, and for that to `provision`. `delivered`:
-    whether the last request may have reached the board whole; while it is False, the board can't
-    have acted. Every method raises BoardError when the port fails or no answer comes,
-    ConsoleRefusedError when the board says no.
+    whether the last request may have reached the board whole: else it can't have acted.
+    `restarts`: whether it starts afresh for the keys that it was given. Every method raises
+    BoardError when the port fails or no answer comes, ConsoleRefusedError when the board says no.
     """
 
     def __init__(self, port: str, answer_s: float = ANSWER_S, store_s: float = STORE_S) -> None:
         self.port = port
         self.delivered = False
+        self.restarts = False
         self._answer_s = answer_s
         self._store_s = store_s
         self._ids = itertools.count(1)
@@ -151,6 +152,7 @@ class SerialClient:
         set_id = answer.get("set_id") if isinstance(answer, dict) else None
         if not isinstance(set_id, str):
             raise BoardError(f"{self.port}: the board doesn't say which keys it holds")
+        self.restarts = answer.get("restarts") is True
         return set_id
 
     def erase(self) -> None:
