@@ -84,9 +84,10 @@ class Agent:
         True: they wait for a start of the board, which is due. What a home agent takes, loaded
         beside all that runs, would leave a Pico W's heap in pieces too small for a console.
         """
-        late = self._ending is not None and "mip6.homeagent" not in sys.modules
-        if late and _runs_in_place() and _names_home_agent():
-            return True
+        if sys.platform == "rp2" and __file__.endswith(".mpy"):  # else it stays where it is
+            late = self._ending is not None and "mip6.homeagent" not in sys.modules
+            if late and _names_home_agent():
+                return True
         self.node.reload()
         store, node = self._store, self.node
         if store is None or not isinstance(node, Node):
@@ -371,10 +372,6 @@ def _release(keystore: "Keystore") -> None:
         print("counter not released:", error)
 
 
-def _runs_in_place() -> bool:
-    return sys.platform == "rp2" and __file__.endswith(".mpy")
-
-
 def _names_home_agent() -> bool:
     """Whether the keys in flash do, by how such a set begins: keychange/check.py."""
     return (FileStore(ROOT).read(KEYS) or b"").startswith(b"\x4b\x03")
@@ -383,7 +380,7 @@ def _names_home_agent() -> bool:
 def _run_in_place() -> None:
     """Have bytecode run from flash where the platform can; what fails leaves it in RAM. A load
     point. No coroutine has begun, and of functions these two alone."""
-    if _runs_in_place():
+    if sys.platform == "rp2" and __file__.endswith(".mpy"):
         try:
             if _names_home_agent():
                 from .homeagent import update_list  # noqa: F401
