@@ -20,6 +20,7 @@ from mip6.console.params import new_keys_of, parameters_of
 from mip6.keystore.keyset import Credentials
 from mip6.keystore.records import STORAGE_ERROR
 from roamkey.board.installer import await_agent
+from roamkey.board.patience import patient
 from roamkey.board.serial_client import Identity, SerialClient
 from roamkey.enroll.home import Pool
 from roamkey.enroll.plan import GENERATIONS, Plan, next_keys
@@ -31,7 +32,7 @@ from roamkey.waiting import until
 
 ASK_AGAIN_S = 6.0  # how long a board that fell silent may take to come back
 _PAUSE_S = 0.2
-_RESTART_S = 60.0  # at most; some seconds
+_RESTART_S = 20.0  # at most
 _FEATURE = "home-agent"  # of `identify`: agents that know one, and return routability
 _ADDRESSES_MAX = 100  # that other commands may take before this one
 
@@ -110,7 +111,7 @@ def provision(
                 pool.drop(identity.board)
     held = _end(registry, identity.board, credentials.set_id, failure, port, connect, ask_again_s)
     if client.restarts:  # a Pico W, for a home agent
-        await_agent(port, identity.board, _RESTART_S)
+        await_agent(port, identity.board, patient(_RESTART_S))
     return held
 
 
