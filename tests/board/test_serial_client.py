@@ -121,6 +121,17 @@ def test_a_cable_that_echoes(fake, registry, hasty) -> None:
     assert held.set_id == fake.set_id
 
 
+def test_a_late_answer_to_the_client_before_is_none(fake) -> None:
+    """Whoever asks twice where once would do, and goes, leaves an answer on the line."""
+    late: list[bytes] = []
+    fake.says = lambda line: late.append(line) or b""
+    with SerialClient(fake.port, answer_s=0.4) as client, pytest.raises(BoardError):
+        client.identify()
+    fake.says = lambda line: b"".join(late) + line
+    with SerialClient(fake.port) as client:
+        assert isinstance(client.status()["keystore"], dict)
+
+
 def test_an_echo_is_no_board() -> None:
     """What comes back may be changed on its way: only an answer is one."""
     master, slave = pty.openpty()

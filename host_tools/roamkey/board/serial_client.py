@@ -11,6 +11,7 @@ import contextlib
 import errno
 import itertools
 import json
+import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ _TRIES = 5
 _INPUT_OCTETS_MAX = 1 << 16  # more than this without a line's end is noise
 _REPL_PROMPT = b">>> "
 _PARSE_ERROR = -32700
+_IDS = 1 << 24  # a small number to every board
 _IDENTITY = ("board", "platform", "micropython", "agent", "keystore", "set_id")
 
 _T = TypeVar("_T")
@@ -87,7 +89,8 @@ class SerialClient:
         self.restarts = False
         self._answer_s = answer_s
         self._store_s = store_s
-        self._ids = itertools.count(1)
+        # A late answer to the client before is none to this one; of one length in decimal digits.
+        self._ids = itertools.count(random.randrange(10_000_000, _IDS))
         self._input = bytearray()
         self._repl = self._heard = self._echo = False
         self._sent = b""
