@@ -55,10 +55,8 @@ LOAD_POINTS = {
 LINES_MAX = 350
 #: What may be longer, and by how much at most.
 LONGER = {
-    "roamkey.board.installer": 405,  # all ways of an agent to a board, and back
+    "roamkey.board.installer": 355,  # all ways of an agent to a board, and back
     "roamkey.registry.registry": 440,  # all that one asks of it
-    "roamkey.board.serial_client": 355,  # all that one asks of a board
-    "roamkey.enroll.deliver": 354,  # one exchange, whole or not at all
     "roamkey.correspondent.daemon": 370,  # the loop, until parts of it have rooms of their own
 }
 

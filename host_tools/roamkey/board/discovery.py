@@ -16,8 +16,9 @@ from pathlib import Path
 
 from serial.tools import list_ports
 
+from roamkey.board.identity import Identity
 from roamkey.board.repl import Repl
-from roamkey.board.serial_client import Identity, SerialClient
+from roamkey.board.serial_client import SerialClient
 from roamkey.errors import BadInputError, BoardError, RefusedError
 
 PORTS_VARIABLE = "ROAMKEY_PORTS"

@@ -10,6 +10,7 @@ from typing import Any
 
 from mip6 import __version__
 from roamkey.board import installer
+from roamkey.board.agent import refuse_sealed
 from roamkey.board.repl import Facts, Repl
 from roamkey.board.serial_client import SerialClient
 from roamkey.build import fits
@@ -155,7 +156,7 @@ class Examination:
 def examine(port: str) -> Examination:
     """Ask the board at `port`; a running agent is started again. Raises BoardError, and
     RefusedError for a sealed board."""
-    said = _said(port) if installer.refuse_sealed(port) else {}
+    said = _said(port) if refuse_sealed(port) else {}
     with Repl(port) as repl:
         try:
             facts = repl.facts()

@@ -14,17 +14,16 @@ is made only where the versions differ, and switched off where the firmware's is
 import hashlib
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 from mip6 import __version__
-from roamkey.board import discovery
+from roamkey.board.agent import await_agent, refuse_sealed
+from roamkey.board.identity import Identity
 from roamkey.board.patience import patient
 from roamkey.board.repl import Facts, Frozen, Repl
-from roamkey.board.serial_client import Identity, SerialClient
 from roamkey.board.slots import SLOTS, Flash, Survey, is_ports_boot
 from roamkey.build import compile_board_files, files_for, fits, lines, units
 from roamkey.errors import BoardError, RefusedError
@@ -36,9 +35,6 @@ _LIB = "/lib/"
 _MAIN = "/main.py"
 _OURS = "mip6"  # what our /main.py imports, in whichever version
 _BLOCKS_SPARE = 8  # littlefs needs some for folders and rewrites
-_PAUSE_S = 0.2
-_ASK_S = patient(3.0)
-_LOOK_S = patient(1.0)
 
 _making = threading.Lock()
 
@@ -209,54 +205,6 @@ def remove(
         power_cycle()
     where, identity = await_agent(port, facts.board, answer_s)
     return _installed(where, facts, frozen, identity, _FROZEN, survey, None, _NOTHING)
-
-
-def await_agent(
-    port: str, board: str | None, answer_s: float, *, other: bool = True
-) -> tuple[str, Identity]:
-    """The board's identity once its agent answers, and the port where it then is.
-
-    A board that starts afresh may come back under another name of a port: with `other` it is
-    looked for by its id. Raises BoardError if no answer comes in `answer_s` seconds.
-    """
-    end = time.monotonic() + answer_s
-    failure = BoardError(f"{port}: no answer")
-    while True:
-        try:
-            with SerialClient(port, answer_s=min(answer_s, _ASK_S)) as client:
-                identity = client.identify()
-            if board in (None, identity.board):
-                return port, identity
-            failure = BoardError(f"{port}: another board is there now: {identity.board}")
-        except BoardError as error:
-            failure = error
-            if "REPL prompt" in str(error):  # nothing will start by itself
-                raise
-        if time.monotonic() >= end:
-            raise failure
-        time.sleep(_PAUSE_S)
-        if other and board is not None and not Path(port).exists():
-            port = _elsewhere(port, board)
-
-
-def _elsewhere(port: str, board: str) -> str:
-    try:
-        return discovery.find(board).port.path
-    except (BoardError, RefusedError):
-        return port
-
-
-def refuse_sealed(port: str) -> bool:
-    """Ask first: a sealed board gives no REPL, and one would wait for it in vain. Whether an agent
-    answered."""
-    with SerialClient(port, answer_s=_LOOK_S) as client:
-        try:
-            sealed = client.identify().sealed
-        except (BoardError, RefusedError):
-            return False
-    if sealed:
-        raise RefusedError(f"{port}: the board is sealed: unseal it first")
-    return True
 
 
 def _refuse_strange_main(survey: Survey, replace_main: bool) -> None:

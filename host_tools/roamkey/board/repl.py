@@ -17,7 +17,7 @@ from mpremote.transport import TransportError
 from mpremote.transport_serial import SerialTransport
 
 from roamkey.board.patience import patient
-from roamkey.board.serial_client import BAUD, reason
+from roamkey.board.serial_client import BAUD, reason, unlock
 from roamkey.errors import BoardError
 
 ENTER_S = patient(
@@ -281,6 +281,7 @@ class Repl:
 
     def _close(self) -> None:
         if self._transport is not None:
+            unlock(self._transport.serial)
             with contextlib.suppress(OSError):
                 self._transport.close()
             self._transport = None

@@ -9,12 +9,12 @@ after the board has acknowledged the piece before it, which a REPL wouldn't.
 
 import contextlib
 import errno
+import fcntl
 import itertools
 import json
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -22,6 +22,7 @@ import serial
 
 from mip6 import terminal
 from mip6.console import framing
+from roamkey.board.identity import Identity, identity_from
 from roamkey.board.patience import patient
 from roamkey.errors import BoardError, RefusedError
 
@@ -37,7 +38,6 @@ _INPUT_OCTETS_MAX = 1 << 16  # more than this without a line's end is noise
 _REPL_PROMPT = b">>> "
 _PARSE_ERROR = -32700
 _IDS = 1 << 24  # a small number to every board
-_IDENTITY = ("board", "platform", "micropython", "agent", "keystore", "set_id")
 
 _T = TypeVar("_T")
 
@@ -52,26 +52,6 @@ class ConsoleRefusedError(RefusedError):
 
 class _Damaged(Exception):
     """The board says that a line of ours arrived damaged."""
-
-
-@dataclass(frozen=True)
-class Identity:
-    """What `identify` answers. `set_id`: hexadecimal, None while no usable keys are there.
-
-    `keystore`: the state of the stored keys (see docs/SPEC.md), "ready" with usable ones.
-    `machine`: board and chip as MicroPython calls them, None where it doesn't say. `sealed`: the
-    seal's id (hexadecimal), None on an open board. `features`: what older agents can't do.
-    """
-
-    board: str
-    platform: str
-    micropython: str
-    agent: str
-    keystore: str
-    set_id: str | None
-    machine: str | None = None
-    sealed: str | None = None
-    features: tuple[str, ...] = ()
 
 
 class SerialClient:
@@ -112,6 +92,7 @@ class SerialClient:
         with contextlib.suppress(OSError):  # a pty has neither
             self._serial.rts = False
             self._serial.dtr = False
+        unlock(self._serial)
         with contextlib.suppress(OSError):
             self._serial.close()
 
@@ -124,16 +105,9 @@ class SerialClient:
         """Ask the board who it is; also brings both ends into step after noise."""
         answer = self.request("identify", again=True)
         try:
-            known = {name: answer[name] for name in _IDENTITY}
-            others = {name: answer.get(name) for name in ("machine", "sealed")}
-            features = tuple(answer.get("features", ()))
-        except (KeyError, TypeError, AttributeError):
-            raise BoardError(f"{self.port}: the board's identity is incomplete") from None
-        optional = [known["set_id"], *others.values()]
-        words = [known[name] for name in _IDENTITY[:-1]] + [word or "" for word in optional]
-        if not all(isinstance(word, str) and word.isprintable() for word in (*words, *features)):
-            raise BoardError(f"{self.port}: the board's identity makes no sense")
-        return Identity(**known, **others, features=features)
+            return identity_from(answer)
+        except ValueError as error:
+            raise BoardError(f"{self.port}: the board's identity {error}") from None
 
     def status(self) -> dict[str, Any]:
         """The board's state: `keystore`, `node` and `console` (see docs/SPEC.md)."""
@@ -321,6 +295,13 @@ def _open(port: str) -> serial.Serial:
         return serial.Serial(port, BAUD, timeout=_LOOK_S, write_timeout=2.0, exclusive=True)
     except (OSError, ValueError) as error:
         raise BoardError(f"{port}: {reason(error)}") from None
+
+
+def unlock(port: serial.Serial) -> None:
+    """End a port's lock, before it is closed: a program that another thread is just starting has
+    a copy of the descriptor, and would have the port busy until then."""
+    with contextlib.suppress(OSError):
+        fcntl.flock(port.fileno(), fcntl.LOCK_UN)
 
 
 def reason(error: Exception) -> str:

@@ -30,6 +30,7 @@ from roamkey.cli.peer_options import (
 )
 from roamkey.enroll import deliver
 from roamkey.enroll import site as sites
+from roamkey.enroll.held import Held
 from roamkey.enroll.keyfile import read_kcn
 from roamkey.enroll.peers import of_site
 from roamkey.enroll.plan import LIFETIME_S, Plan
@@ -139,7 +140,7 @@ def provision(
         )
 
 
-def _as_json(held: deliver.Held, plan: Plan) -> dict[str, Any]:
+def _as_json(held: Held, plan: Plan) -> dict[str, Any]:
     told = held.plain()
     agent = told["home_agent"]
     for entry in told["correspondents"] + ([] if agent is None else [agent]):

@@ -12,21 +12,21 @@ finds out at (1).
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
 from mip6 import addresses
 from mip6.console.params import new_keys_of, parameters_of
 from mip6.keystore.keyset import Credentials
 from mip6.keystore.records import STORAGE_ERROR
-from roamkey.board.installer import await_agent
+from roamkey.board.agent import await_agent
+from roamkey.board.identity import Identity
 from roamkey.board.patience import patient
-from roamkey.board.serial_client import Identity, SerialClient
+from roamkey.board.serial_client import SerialClient
+from roamkey.enroll.held import Held, held_by
 from roamkey.enroll.home import Pool
 from roamkey.enroll.plan import GENERATIONS, Plan, next_keys
 from roamkey.enroll.reach import check_agent, tell
 from roamkey.errors import BadInputError, BoardError, RefusedError, RoamkeyError
-from roamkey.registry import CONFIRMED, CORRESPONDENT, HOME_AGENT, SENT, Registry, TakenError
+from roamkey.registry import CONFIRMED, SENT, Registry, TakenError
 from roamkey.registry.records import pairs_of
 from roamkey.waiting import until
 
@@ -37,41 +37,6 @@ _FEATURE = "home-agent"  # of `identify`: agents that know one, and return routa
 _ADDRESSES_MAX = 100  # that other commands may take before this one
 
 Connect = Callable[[str], SerialClient]
-Peer = tuple[str, tuple[int, ...]]  # an address in text, and the generations of its keys
-
-
-@dataclass(frozen=True)
-class Held:
-    """The set that a board holds and the registry has confirmed; no secret in it.
-
-    `correspondents`: address in text and its generations, none where return routability takes the
-    place of keys; `home_agent` likewise, where there is one. `finished`: whether an earlier run
-    had sent it and this one only confirmed it.
-    """
-
-    board: str
-    set_id: str
-    home_address: str
-    correspondents: tuple[Peer, ...]
-    lifetime: int
-    finished: bool
-    home_agent: Peer | None = None
-
-    def plain(self) -> dict[str, Any]:
-        """The same in plain values, for JSON."""
-        return {
-            "board": self.board,
-            "set_id": self.set_id,
-            "home_address": self.home_address,
-            "correspondents": [_plain(peer) for peer in self.correspondents],
-            "home_agent": None if self.home_agent is None else _plain(self.home_agent),
-            "lifetime": self.lifetime,
-            "finished_earlier_run": self.finished,
-        }
-
-
-def _plain(peer: Peer) -> dict[str, Any]:
-    return {"address": peer[0], "generations": list(peer[1])}
 
 
 def provision(
@@ -99,7 +64,7 @@ def provision(
         here = for_board(plan, pool, identity.board)
         if finished is not None and _is_as_planned(registry, finished, here):
             tell_reach(client, identity, plan)
-            return _as_held(registry, identity.board, finished, finished=True)
+            return held_by(registry, identity.board, finished, finished=True)
         for left in reversed(range(_ADDRESSES_MAX)):
             here = for_board(plan, pool, identity.board)
             try:
@@ -132,7 +97,7 @@ def rekey(
         identity = client.identify()
         finished = _end_earlier(registry, identity)
         if finished is not None:
-            held = _as_held(registry, identity.board, finished, finished=True)
+            held = held_by(registry, identity.board, finished, finished=True)
             agent = () if held.home_agent is None else (held.home_agent,)
             given = {len(numbers) for _, numbers in held.correspondents + agent}
             if given - {0} == {generations}:
@@ -317,7 +282,7 @@ def _end(
             registry.withdraw(set_id)
             raise failure
     registry.confirm(set_id)
-    return _as_held(registry, board, set_id, finished=False)
+    return held_by(registry, board, set_id, finished=False)
 
 
 def _ask_again(port: str, board: str, connect: Connect, ask_again_s: float) -> Identity | None:
@@ -333,22 +298,3 @@ def _ask_again(port: str, board: str, connect: Connect, ask_again_s: float) -> I
     identity = until(answer, ask_again_s, _PAUSE_S)
     known = identity and identity.board == board and identity.keystore != STORAGE_ERROR
     return identity if known else None
-
-
-def _as_held(registry: Registry, board: str, set_id: bytes, *, finished: bool) -> Held:
-    """What the registry has of a set that `board` holds."""
-    entries = registry.entries_of_set(set_id)
-    found: dict[str, dict[str, tuple[int, ...]]] = {CORRESPONDENT: {}, HOME_AGENT: {}}
-    for entry in entries:
-        peers, name = found[entry.role], addresses.text(entry.correspondent)
-        number = () if entry.generation is None else (entry.generation,)
-        peers[name] = peers.get(name, ()) + number
-    return Held(
-        board,
-        set_id.hex(),
-        addresses.text(entries[0].home_address),
-        tuple(found[CORRESPONDENT].items()),
-        entries[0].lifetime,
-        finished,
-        next(iter(found[HOME_AGENT].items()), None),
-    )

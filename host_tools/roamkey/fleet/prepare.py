@@ -6,6 +6,7 @@ from typing import Any
 
 from mip6 import addresses
 from roamkey.board import flasher, installer
+from roamkey.board.agent import await_agent
 from roamkey.board.images import Firmware
 from roamkey.board.serial_client import SerialClient
 from roamkey.enroll import deliver
@@ -104,7 +105,7 @@ def _verify(progress: Progress) -> None:
     """Start the board afresh and have it say what it holds."""
     with SerialClient(progress.port) as client:
         client.reboot()
-    progress.port, identity = installer.await_agent(progress.port, progress.board, _REBOOT_S)
+    progress.port, identity = await_agent(progress.port, progress.board, _REBOOT_S)
     if identity.set_id != progress.set_id or identity.keystore != "ready":
         raise BoardError(f"after a reboot the board's keys are {identity.keystore}")
 
