@@ -87,6 +87,7 @@ class Agent:
         if sys.platform == "rp2" and __file__.endswith(".mpy"):  # else it stays where it is
             late = self._ending is not None and "mip6.homeagent" not in sys.modules
             if late and _names_home_agent():
+                self.node.bindings = None  # they would go on with numbers that are other keys' now
                 return True
         self.node.reload()
         store, node = self._store, self.node

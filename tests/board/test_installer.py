@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import os
 import random
 import threading
 import time
@@ -15,9 +16,10 @@ import serial
 from roamkey.board import agent, installer, mains, repl, slots
 from roamkey.board.built import Image, image_for
 from roamkey.board.doctor import examine
+from roamkey.board.identity import Identity
 from roamkey.board.installer import install, roll_back
 from roamkey.board.repl import Repl
-from roamkey.board.serial_client import Identity, SerialClient
+from roamkey.board.serial_client import SerialClient
 from roamkey.errors import BoardError, RefusedError
 from roamkey.firmware import board_files
 from roamkey.lab.board import RP2, VirtualBoard
@@ -214,6 +216,19 @@ def test_a_full_flash(bare: VirtualBoard, image: Image) -> None:
 def test_ports_and_boards_that_are_not_there(tmp_path: Path) -> None:
     with pytest.raises(BoardError, match="no such port"):
         install(str(tmp_path / "none"))
+
+
+def test_a_port_is_free_though_a_program_that_just_starts_has_a_copy_of_it(
+    bare: VirtualBoard,
+) -> None:
+    with Repl(bare.port) as repl:
+        assert repl._transport is not None
+        copy = os.dup(repl._transport.serial.fileno())  # as a fork has until it runs another
+    try:
+        with Repl(bare.port) as repl:
+            assert repl.facts().platform == "linux"
+    finally:
+        os.close(copy)
 
 
 def test_a_busy_port(bare: VirtualBoard) -> None:

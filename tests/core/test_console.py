@@ -202,6 +202,14 @@ def test_storage_failure_is_told_and_the_old_set_stays():
     assert ask(console, request("identify"))["result"]["set_id"] == SET_ID
 
 
+def test_a_board_starts_afresh_for_a_set_that_is_there_after_a_failure_too():
+    store = MemoryStore()
+    console, _, node = board(store)
+    store.read_only = node.restarts = True
+    assert error_code(console, request("provision", params())) == -32001
+    assert console.rebooting
+
+
 def test_a_set_under_a_known_id_is_refused():
     console, _, _ = board()
     ask(console, request("provision", params()))

@@ -206,9 +206,13 @@ class Console:
         except Misuse as error:
             raise Refusal(REFUSED, str(error)) from None
         except StorageError as error:
-            self._node.reload()  # the old set or the new one is in place
+            self._reload()  # the old set or the new one is in place
             raise Refusal(STORAGE_FAILED, str(error)) from None
-        if changed and self._node.reload():
+        if changed:
+            self._reload()
+
+    def _reload(self) -> None:
+        if self._node.reload():
             self.rebooting = True
 
     def _erase(self, params: object) -> "dict[str, Any]":
@@ -225,7 +229,7 @@ class Console:
         except (OSError, StorageError) as error:
             problem = str(error)
         finally:
-            self._node.reload()
+            self._reload()
         if problem:
             raise Refusal(STORAGE_FAILED, problem)
         return {}

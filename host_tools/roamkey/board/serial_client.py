@@ -12,7 +12,6 @@ import json
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -21,6 +20,7 @@ import serial
 from mip6 import terminal
 from mip6.console import framing
 from roamkey import notice
+from roamkey.board.identity import Identity, identity_from
 from roamkey.board.line import Line
 from roamkey.board.patience import patient
 from roamkey.errors import BoardError, RefusedError
@@ -34,7 +34,6 @@ _TRIES = 5
 _NUDGE_AT = 2  # the try before which a raw REPL that somebody left is asked for
 _PARSE_ERROR = -32700
 _IDS = 1 << 24  # a small number to every board
-_IDENTITY = ("board", "platform", "micropython", "agent", "keystore", "set_id")
 
 _T = TypeVar("_T")
 
@@ -54,26 +53,6 @@ class ConsoleRefusedError(RefusedError):
 
 class _Damaged(Exception):
     """The board says that a line of ours arrived damaged."""
-
-
-@dataclass(frozen=True)
-class Identity:
-    """What `identify` answers. `set_id`: hexadecimal, None while no usable keys are there.
-
-    `keystore`: the state of the stored keys (see docs/SPEC.md), "ready" with usable ones.
-    `machine`: board and chip as MicroPython calls them, None where it doesn't say. `sealed`: the
-    seal's id (hexadecimal), None on an open board. `features`: what older agents can't do.
-    """
-
-    board: str
-    platform: str
-    micropython: str
-    agent: str
-    keystore: str
-    set_id: str | None
-    machine: str | None = None
-    sealed: str | None = None
-    features: tuple[str, ...] = ()
 
 
 class SerialClient:
@@ -119,16 +98,9 @@ class SerialClient:
         """Ask the board who it is; also brings both ends into step after noise."""
         answer = self.request("identify", again=True)
         try:
-            known = {name: answer[name] for name in _IDENTITY}
-            others = {name: answer.get(name) for name in ("machine", "sealed")}
-            features = tuple(answer.get("features", ()))
-        except (KeyError, TypeError, AttributeError):
-            raise BoardError(f"{self.port}: the board's identity is incomplete") from None
-        optional = [known["set_id"], *others.values()]
-        words = [known[name] for name in _IDENTITY[:-1]] + [word or "" for word in optional]
-        if not all(isinstance(word, str) and word.isprintable() for word in (*words, *features)):
-            raise BoardError(f"{self.port}: the board's identity makes no sense")
-        return Identity(**known, **others, features=features)
+            return identity_from(answer)
+        except ValueError as error:
+            raise BoardError(f"{self.port}: the board's identity {error}") from None
 
     def status(self) -> dict[str, Any]:
         """The board's state: `keystore`, `node` and `console` (see docs/SPEC.md)."""

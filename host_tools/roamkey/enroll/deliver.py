@@ -18,8 +18,9 @@ from mip6.console.params import new_keys_of, parameters_of
 from mip6.keystore.keyset import Credentials
 from mip6.keystore.records import STORAGE_ERROR
 from roamkey.board.agent import await_agent
+from roamkey.board.identity import Identity
 from roamkey.board.patience import patient
-from roamkey.board.serial_client import Identity, SerialClient
+from roamkey.board.serial_client import SerialClient
 from roamkey.enroll.held import Held, held_by
 from roamkey.enroll.home import Pool
 from roamkey.enroll.plan import GENERATIONS, Plan, next_keys
