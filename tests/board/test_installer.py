@@ -22,7 +22,7 @@ from roamkey.board.repl import Repl
 from roamkey.board.serial_client import SerialClient
 from roamkey.errors import BoardError, RefusedError
 from roamkey.firmware import board_files
-from roamkey.lab.board import RP2, VirtualBoard
+from roamkey.lab.board import ESP32, RP2, VirtualBoard
 
 LINUX_MPY = 0x306
 CUTS = 14  # power cuts that are booted from, of the many points that are recorded
@@ -464,8 +464,8 @@ def test_empty_folders_that_a_power_cut_left_hide_nothing(
 
 
 def test_an_agent_in_lib_boots_without_slots(tmp_path: Path) -> None:
-    """What mip and mpremote cp put there."""
-    with VirtualBoard(tmp_path / "board.img") as board:
+    """What mip and mpremote cp put there: sources, which leave no room on a Pico W."""
+    with VirtualBoard(tmp_path / "board.img", geometry=ESP32) as board:
         board.install(board_files())
         board.start()
         assert running(board)
