@@ -142,8 +142,8 @@ INSTEAD = {
         "the board has keys by then",
     ),
     "roamkey doctor --port … --path": (
-        "roamkey doctor --port PORT --path; test $? = 1",
-        "nobody is at 2001:db8:d::5",
+        "roamkey doctor --port PORT --path",
+        "the port",
     ),
     "roamkey registry backup FILE": ("roamkey registry backup backup.sqlite", "a file"),
     "roamkey registry restore FILE": (
@@ -156,6 +156,16 @@ INSTEAD = {
     ),
     "roamkey lab up": ("roamkey lab up; test $? = 4", "one is up"),
     "roamkey field report": ("roamkey field report walk-out", "a folder"),
+    "roamkey field record walk": (
+        "roamkey field record walk --for 2s && roamkey log pull --out walk/board.jsonl && "
+        "roamkey correspondent events --json > walk/events.json",
+        "it goes on until Ctrl-C, then says what to do for the other logs",
+    ),
+    "roamkey field report walk --since 2h --network 2001:db8:1::/64=office --compare last-week": (
+        "cp -r walk last-week && roamkey field report walk --since 2h "
+        "--network 2001:db8:1::/64=office --compare last-week",
+        "there was no walk last week",
+    ),
     "roamkey field report FOLDER": ("roamkey field report walk-out", "a folder"),
     "roamkey setup --wifi depot --lifetime 1h": (
         "roamkey setup --help",
