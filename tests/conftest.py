@@ -37,6 +37,9 @@ _kernel = in_kernel.Kernel()
 
 secrets_search.collect_from(keyset.Peer)
 os.environ.pop("SUDO_UID", None)  # under sudo all that is made here is root's, daemons too
+# A shell has what it puts in the background ignore Ctrl-C, and whatever that starts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -63,7 +63,9 @@ class Greenhouse:
         number = 0
         while True:
             reading = {"n": number, "t": clock.now() // 1000, "v": self.read()}
-            self.waiting = [*self.waiting[1 - KEPT :], reading]
+            if len(self.waiting) == KEPT:
+                self.waiting.pop(0)
+            self.waiting.append(reading)
             number += 1
             if len(self.waiting) == 1:
                 self.hurry.set()

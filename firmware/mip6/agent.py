@@ -78,14 +78,21 @@ class Agent:
 
         return of_agent(self)
 
-    def reload(self) -> None:
-        """Have the node read the keys again; and which ways won, where they are the same."""
-        if "mip6.homeagent" not in sys.modules:
-            _run_in_place(("homeagent", "homelink", "routability"))
+    def reload(self) -> bool:
+        """Have the node read the keys again; and which ways won, where they are the same.
+
+        True: they wait for a start of the board, which is due. What a home agent takes, loaded
+        beside all that runs, would leave a Pico W's heap in pieces too small for a console.
+        """
+        if sys.platform == "rp2" and __file__.endswith(".mpy"):  # else it stays where it is
+            late = self._ending is not None and "mip6.homeagent" not in sys.modules
+            if late and _names_home_agent():
+                self.node.bindings = None  # they would go on with numbers that are other keys' now
+                return True
         self.node.reload()
         store, node = self._store, self.node
         if store is None or not isinstance(node, Node):
-            return
+            return False
         try:
             if node.bindings is not None:
                 node.bindings.ways.restore(store.read(ways.RECORD) or b"")
@@ -93,6 +100,7 @@ class Agent:
                 store.remove(ways.RECORD)
         except OSError as error:
             node.part.note(error)
+        return False
 
     def keep(self) -> None:
         """Have flash know which ways won, each ten minutes at most."""
@@ -365,26 +373,26 @@ def _release(keystore: "Keystore") -> None:
         print("counter not released:", error)
 
 
-def _run_in_place(only: "tuple[str, ...]" = ()) -> None:
+def _names_home_agent() -> bool:
+    """Whether the keys in flash do, by how such a set begins: keychange/check.py."""
+    return (FileStore(ROOT).read(KEYS) or b"").startswith(b"\x4b\x03")
+
+
+def _run_in_place() -> None:
     """Have bytecode run from flash where the platform can; what fails leaves it in RAM. A load
-    point. No coroutine has begun, and of functions these two alone; or none of the packages
-    `only`, which a home agent takes: the keys name one now."""
+    point. No coroutine has begun, and of functions these two alone."""
     if sys.platform == "rp2" and __file__.endswith(".mpy"):
         try:
-            # how a set begins that names a home agent: keychange/check.py
-            if (FileStore(ROOT).read(KEYS) or b"").startswith(b"\x4b\x03"):
+            if _names_home_agent():
                 from .homeagent import update_list  # noqa: F401
                 from .homelink import wlan  # noqa: F401
                 from .routability import binding  # noqa: F401
-            elif only:
-                return
             from .inplace import begin
 
-            begin.begin(only, main, _run_in_place)
+            begin.begin(main, _run_in_place)
         except Exception as error:  # whatever it is: it ran without until now
             print("bytecode stays in RAM:", repr(error))
-        if not only:  # else the console works, and goes with all that comes and goes
-            terminal.forget()
+        terminal.forget()
 
 
 def main() -> None:

@@ -11,7 +11,6 @@ import asyncio
 import os
 
 from .compat import const
-from .errors import traceback_of
 from .supervise import Part
 
 TYPE_CHECKING = const(False)
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 
 _NAMES = ("/app.py", "/app.mpy")
 _TRIED = "/app.try"
-_TRYING = "/app_try.py"  # so that it can be imported, and at no other start
+_TRYING = "/app_try.py"  # so that it can be imported, and at no other start: see applog.py
 _PAUSE_MAX_S = const(600)
 
 _RECORD = "app"  # how many of the last starts were not got over, or _KEPT
@@ -90,7 +89,12 @@ class Application:
             await asyncio.sleep(1)
 
     async def _run(self, node: "Node") -> None:
-        self._tried = self._tried or _is_tried()
+        if not self._tried:
+            try:
+                os.rename(_TRIED, _TRYING)
+                self._tried = True
+            except OSError:
+                pass
         if not self._tried and not any(_exists(name) for name in _NAMES):
             return
         record = self._record()
@@ -109,16 +113,16 @@ class Application:
             from .applog import Printed
 
             self.printed = Printed()
-        self.printed.begin()
+        self.printed.begin(self._tried)
         if not self._slept:
             self._keep(_TWICE if self._record() else _ONCE)
         self.status = "running"
         proving = asyncio.create_task(self._prove())
         try:
             await _Steps(_main(node, self._tried), self)  # type: ignore[misc]  # MicroPython's
-            self._over()
+            self.status = "ended"
         except Ended as error:
-            self._over("interrupted" if error.args else "ended")
+            self.status = "interrupted" if error.args else "ended"
             if error.args and self.interrupted is not None:
                 self.interrupted(False)
         except asyncio.CancelledError:
@@ -126,17 +130,15 @@ class Application:
                 self.status = "ended"
             if self._escaped is None:
                 raise
-            if isinstance(self._escaped, SystemExit):
-                self._over()
-            else:
+            if not isinstance(self._escaped, SystemExit):
                 self.status = "%s in a task of its own" % type(self._escaped).__name__
                 raise RuntimeError(self.status) from None
         except Exception as error:  # whatever it is: it is the user's, and the console must stay
             self.status = "%s: %s" % (type(error).__name__, error)
-            self._tell(error)
+            self.printed.told(error, self.interrupts is not None)
             raise
         finally:
-            self.printed.stop()
+            self.printed.stop(self.status, self.interrupts is not None)
             proving.cancel()
             self._keep(None)
             for socket in list(node.sockets.values()):
@@ -149,23 +151,10 @@ class Application:
             await asyncio.sleep(1)
         self._keep(None)
 
-    def _over(self, status: str = "ended") -> None:
-        self.status = status
-        self._tell("the application %s\n" % status)
-
-    def _tell(self, what: "str | BaseException") -> None:
-        """Have it stand among what was printed, and on the line where the board isn't sealed."""
-        try:
-            if self.printed is not None:
-                text = what if isinstance(what, str) else _own(traceback_of(what))
-                self.printed.tell(text, self.interrupts is not None)
-        except Exception:  # no memory, or nobody at the line
-            pass
-
     def note(self, error: "BaseException") -> bool:
         """A task of its own raised this, or asyncio's loop: part.note()."""
-        if not isinstance(error, SystemExit):
-            self._tell(error)
+        if self.printed is not None:
+            self.printed.told(error, self.interrupts is not None)
         return self.part.note(error)
 
     def _record(self) -> bytes | None:
@@ -266,26 +255,6 @@ async def _main(node: "Node", tried: bool) -> None:
     else:
         import app  # type: ignore[no-redef]
     await app.main(node)
-
-
-def _own(traceback: str) -> str:
-    """A traceback without the agent's own steps to the program."""
-    before, _, steps = traceback.partition("in _main\n")
-    return "Traceback (most recent call last):\n" + steps if steps else before
-
-
-def _is_tried() -> bool:
-    """Whether a program is to be tried: at this start, and at no other one."""
-    try:
-        os.rename(_TRIED, _TRYING)
-        return True
-    except OSError:
-        pass
-    try:
-        os.remove(_TRYING)  # of a start before
-    except OSError:
-        pass
-    return False
 
 
 def _exists(name: str) -> bool:

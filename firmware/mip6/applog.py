@@ -10,6 +10,7 @@ import io
 import os
 
 from .compat import const
+from .errors import traceback_of
 
 TYPE_CHECKING = const(False)
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 _KEPT = const(2048)  # octets
 _PIECE = const(768)  # octets of one answer
 _PROGRAM = "/app.py"
+_TRIED = "/app_try.py"
 
 
 class Printed:
@@ -29,33 +31,53 @@ class Printed:
         self._ring: bytearray | None = None
         self._print = builtins.print
 
-    def begin(self) -> None:
-        """From now on what `print` prints is kept."""
+    def begin(self, tried: bool) -> None:
+        """From now on what `print` prints is kept. Unless a program is `tried`, one that was is
+        removed."""
         builtins.print = self._both
+        if not tried:
+            try:
+                os.remove(_TRIED)
+            except OSError:
+                pass
 
-    def stop(self) -> None:
-        """From now on it isn't."""
+    def stop(self, status: str, aloud: bool) -> None:
+        """From now on it isn't; `status`: of the application, whose end is told."""
         builtins.print = self._print
+        if status in ("ended", "interrupted"):
+            self.tell("the application %s\n" % status, aloud)
+
+    def told(self, error: BaseException, aloud: bool) -> None:
+        """Keep the traceback of an error that isn't a wish to end, as `tell`; never raises."""
+        if not isinstance(error, SystemExit):
+            try:  # without the agent's own steps to the program
+                before, _, steps = traceback_of(error).partition("in _main\n")
+                self.tell(
+                    "Traceback (most recent call last):\n" + steps if steps else before, aloud
+                )
+            except Exception:  # no memory, or an error that can't say what it is
+                pass
 
     def _both(self, *values: "Any", **how: "Any") -> None:
         if how.get("file") is None:
             try:
                 how["file"] = text = io.StringIO()
                 self._print(*values, **how)
-                self.tell(text.getvalue(), True)
+                self._print(text.getvalue(), end="")
+                self.tell(text.getvalue(), False)
                 return
             except MemoryError:  # what is printed goes before what is kept
-                del how["file"]
+                how.pop("file", None)
         self._print(*values, **how)
 
     def tell(self, text: str, aloud: bool) -> None:
         """Keep a text; `aloud`: print it, too."""
         try:
             self._add(text.encode())
-        except MemoryError:
+            if aloud:
+                self._print(text, end="")
+        except Exception:  # no memory, or nobody at the line
             pass
-        if aloud:
-            self._print(text, end="")
 
     def _add(self, octets: bytes) -> None:
         if self._ring is None:

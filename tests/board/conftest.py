@@ -5,6 +5,7 @@ import os
 import pty
 import select
 import threading
+import time
 import tty
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -31,11 +32,14 @@ from roamkey.registry import Registry
 class _Node:
     feed = None
 
+    def __init__(self, restarts: bool) -> None:
+        self._restarts = restarts
+
     def status(self) -> dict[str, str]:
         return {"state": "waiting"}
 
-    def reload(self) -> None:
-        pass
+    def reload(self) -> bool:
+        return self._restarts
 
     def farewell(self) -> None:
         pass
@@ -61,11 +65,17 @@ class FakeBoard:
     """The console behind a pty. `hears` and `says` change what crosses the line, or drop it (b"").
     `echoes`: a cable that gives the host back what it sends.
 
+    With `restarts` it starts afresh for new keys, and hears nothing meanwhile: `RESTART_S`.
+
     After `unplug_after` octets from the host the port is gone and the board without power. `port`
     is a link that goes with it: the pty's own name may be the next board's, another test's even.
     """
 
+    RESTART_S = 0.6
+
     def __init__(self, link: Path, board_id: str = "fa4e") -> None:
+        self.restarts = False
+        self._deaf_until = 0.0
         self.store = MemoryStore()
         self.board_id = board_id
         self.hears: Callable[[bytes], bytes] = bytes
@@ -86,15 +96,7 @@ class FakeBoard:
 
     def plug(self) -> None:
         """Power and a port, as after a reset."""
-        keystore = Keystore(self.store)
-        keystore.load()
-        identity = {"board": self.board_id, "platform": "test", "micropython": "0", "agent": "0"}
-        node = _Node()
-        log = EventLog(clock.now)
-        seal = Seal(self.store, os.urandom, clock.now)
-        upkeep = Upkeep(self.store, seal, log, _Platform, networklist, node)
-        self._console = Console(keystore, node, identity, upkeep)
-        self._reader = terminal.LineReader()
+        self._start()
         self._master, self._slave = pty.openpty()
         tty.setraw(self._slave)
         self._link.symlink_to(os.ttyname(self._slave))
@@ -102,6 +104,17 @@ class FakeBoard:
         stopped, self._stop = os.pipe()
         self._thread = threading.Thread(target=self._run, args=(stopped,), daemon=True)
         self._thread.start()
+
+    def _start(self) -> None:
+        keystore = Keystore(self.store)
+        keystore.load()
+        identity = {"board": self.board_id, "platform": "test", "micropython": "0", "agent": "0"}
+        node = _Node(self.restarts)
+        log = EventLog(clock.now)
+        seal = Seal(self.store, os.urandom, clock.now)
+        upkeep = Upkeep(self.store, seal, log, _Platform, networklist, node)
+        self._console = Console(keystore, node, identity, upkeep)
+        self._reader = terminal.LineReader()
 
     def unplug(self) -> None:
         """Take port and power away, if they are there."""
@@ -127,7 +140,8 @@ class FakeBoard:
             if self.unplug_after is not None and len(self.heard) > self.unplug_after:
                 return False
             for taken in self.hears(bytes([octet])):
-                self._feed(taken)
+                if time.monotonic() >= self._deaf_until:
+                    self._feed(taken)
         return True
 
     def _feed(self, octet: int) -> None:
@@ -138,6 +152,9 @@ class FakeBoard:
             answer = self._console.refuse(error)
         if answer:
             os.write(self._master, self.says(answer + b"\n"))
+        if self._console.rebooting:
+            self._deaf_until = time.monotonic() + self.RESTART_S
+            self._start()
 
 
 @pytest.fixture

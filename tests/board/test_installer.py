@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import os
 import random
 import threading
 import time
@@ -15,12 +16,13 @@ import serial
 from roamkey.board import agent, installer, mains, repl, slots
 from roamkey.board.built import Image, image_for
 from roamkey.board.doctor import examine
+from roamkey.board.identity import Identity
 from roamkey.board.installer import install, roll_back
 from roamkey.board.repl import Repl
-from roamkey.board.serial_client import Identity, SerialClient
+from roamkey.board.serial_client import SerialClient
 from roamkey.errors import BoardError, RefusedError
 from roamkey.firmware import board_files
-from roamkey.lab.board import RP2, VirtualBoard
+from roamkey.lab.board import ESP32, RP2, VirtualBoard
 
 LINUX_MPY = 0x306
 CUTS = 14  # power cuts that are booted from, of the many points that are recorded
@@ -214,6 +216,19 @@ def test_a_full_flash(bare: VirtualBoard, image: Image) -> None:
 def test_ports_and_boards_that_are_not_there(tmp_path: Path) -> None:
     with pytest.raises(BoardError, match="no such port"):
         install(str(tmp_path / "none"))
+
+
+def test_a_port_is_free_though_a_program_that_just_starts_has_a_copy_of_it(
+    bare: VirtualBoard,
+) -> None:
+    with Repl(bare.port) as repl:
+        assert repl._transport is not None
+        copy = os.dup(repl._transport.serial.fileno())  # as a fork has until it runs another
+    try:
+        with Repl(bare.port) as repl:
+            assert repl.facts().platform == "linux"
+    finally:
+        os.close(copy)
 
 
 def test_a_busy_port(bare: VirtualBoard) -> None:
@@ -449,8 +464,8 @@ def test_empty_folders_that_a_power_cut_left_hide_nothing(
 
 
 def test_an_agent_in_lib_boots_without_slots(tmp_path: Path) -> None:
-    """What mip and mpremote cp put there."""
-    with VirtualBoard(tmp_path / "board.img") as board:
+    """What mip and mpremote cp put there: sources, which leave no room on a Pico W."""
+    with VirtualBoard(tmp_path / "board.img", geometry=ESP32) as board:
         board.install(board_files())
         board.start()
         assert running(board)

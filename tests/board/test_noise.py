@@ -82,7 +82,7 @@ def test_unplugged_at_every_octet(job, registry, fake) -> None:
         fake.plug()
         after_accident(registry, fake, job)
         tried += 1
-        point += 1 if FULL else dice.randrange(20, 100)
+        point += 1 if FULL else dice.randrange(5, 20)
     print(
         f"{job.__name__}: unplugged at {tried} places, the last after {point} octets: {outcomes}"
     )

@@ -1,6 +1,7 @@
 """Keys onto a board and into the registry: whole or not at all, whatever happens to the line."""
 
 import random
+import time
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,18 @@ def test_both_ends_hold_the_same(registry, fake, hasty) -> None:
         (pair,) = registry.pairs_for_correspondent(peer)
         for key in pair.keys:
             assert len(key.kcn) == 32 and key.kcn in record and key.home_nonce in record
+
+
+def test_a_board_that_starts_afresh_for_its_keys_is_waited_for(registry, fake, hasty) -> None:
+    fake.restarts = True
+    fake.unplug()
+    fake.plug()
+    begun = time.monotonic()
+    held = provision(registry, fake, hasty)
+    assert time.monotonic() - begun >= fake.RESTART_S
+    assert live_sets(registry) == [(held.set_id, CONFIRMED)] and fake.set_id == held.set_id
+    with hasty(fake.port) as client:
+        assert client.identify().set_id == held.set_id
 
 
 def test_keys_in_place_are_kept_unless_replaced(registry, fake, hasty) -> None:
@@ -171,7 +184,7 @@ def test_interrupted_by_the_user(registry, fake, hasty, monkeypatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("plan", "length", "step"), [(PLAN, 1500, 75), (ALL_KINDS, 1600, 160), (KEYLESS, 700, 70)]
+    ("plan", "length", "step"), [(PLAN, 1500, 50), (ALL_KINDS, 1600, 160), (KEYLESS, 700, 70)]
 )
 def test_unplugged_while_it_is_provisioned(registry, fake, hasty, plan, length, step) -> None:
     """At octets all over the exchange: old or new on the board, and a second run settles it.

@@ -127,6 +127,16 @@ def test_a_cable_that_echoes(fake, registry, hasty) -> None:
     assert held.set_id == fake.set_id
 
 
+def test_a_port_is_free_though_a_program_that_just_starts_has_a_copy_of_it(fake) -> None:
+    with SerialClient(fake.port) as client:
+        copy = os.dup(client._line.serial.fileno())  # as a fork has until it runs another program
+    try:
+        with SerialClient(fake.port) as client:
+            client.identify()
+    finally:
+        os.close(copy)
+
+
 def test_a_late_answer_to_the_client_before_is_none(fake) -> None:
     """Whoever asks twice where once would do, and goes, leaves an answer on the line."""
     late: list[bytes] = []

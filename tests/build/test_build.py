@@ -20,7 +20,12 @@ from roamkey.lab.interpreter import micropython
 
 TESTS = Path(__file__).parent.parent
 CORE = TESTS / "core"
-PLATFORMS = {"test_cyw43": "rp2", "test_rp2": "rp2", "test_retained": "esp32"}
+PLATFORMS = {
+    "test_cyw43": "rp2",
+    "test_retained": "esp32",
+    "test_rp2": "rp2",
+    "test_wlan_home": "rp2",
+}
 NAMES = sorted(path.stem for path in CORE.glob("test_*.py"))
 
 

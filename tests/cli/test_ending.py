@@ -15,11 +15,23 @@ from roamkey.errors import RefusedError
 
 FULL = Path("/dev/full")
 
-# It tells when nothing of Python's own start is left, then runs.
-STARTED = (
-    "import os, sys\nfrom roamkey.__main__ import main\nsys.argv = ['roamkey', *sys.argv[1:]]\n"
-    "os.write(1, b'!')\nmain()\n"
-)
+# It tells once the command looks after interrupts: before, they are Python's own.
+STARTED = """
+import contextlib, os, sys
+from roamkey import __main__ as program
+
+before = program.at_once
+
+@contextlib.contextmanager
+def at_once():
+    with before():
+        os.write(1, b"!")
+        yield
+
+program.at_once = at_once
+sys.argv = ["roamkey", *sys.argv[1:]]
+program.main()
+"""
 
 
 def interrupted(arguments: list[str], after_s: float) -> tuple[int, bytes]:

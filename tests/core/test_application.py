@@ -242,16 +242,24 @@ def test_what_it_prints_and_raises_and_its_end_are_kept():
 
 
 def test_one_that_is_tried_leaves_no_record():
+    """Nothing is renamed at the second start: the first one's file is what runs."""
+    renamed = []
     store = MemoryStore()
     store.records = {"app": b"stop"}
-    tried, is_tried = Program(ValueError("tried")), application._is_tried
-    application._is_tried = lambda: True
+    tried = Program(ValueError("tried"))
+
+    class Os:
+        def rename(self, *names):
+            renamed.append(names)
+
+    system, application.os = application.os, Os()
     sys.modules["app_try"] = tried
     try:
         found = run(Program(), wait=1.5, store=store)[2]
     finally:
-        application._is_tried = is_tried
+        application.os = system
         del sys.modules["app_try"]
+    assert renamed == [("/app.try", "/app_try.py")]
     assert (tried.starts, found.status) == (2, "ended")
     assert store.records == {"app": b"stop"}
 

@@ -45,7 +45,7 @@ def test_what_is_printed_is_kept_and_goes_to_the_line():
     printed = Printed()
     out = quiet(printed)
     before = builtins.print
-    printed.begin()
+    printed.begin(True)
     try:
         print("one", 2, sep="-")
         print("three", end="")
@@ -53,7 +53,7 @@ def test_what_is_printed_is_kept_and_goes_to_the_line():
         print("elsewhere", file=other)
     finally:
         printed._print, kept = before, printed._print
-        printed.stop()
+        printed.stop("running", False)
         printed._print = kept
     assert builtins.print is before
     assert "".join(out) == "one-2\nthree"

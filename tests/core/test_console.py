@@ -22,6 +22,7 @@ class Node:
 
     def __init__(self):
         self.reloads = 0
+        self.restarts = False
         self.told = None
 
     def farewell(self):
@@ -33,6 +34,7 @@ class Node:
 
     def reload(self):
         self.reloads += 1
+        return self.restarts
 
 
 def board(store=None):
@@ -125,6 +127,14 @@ def test_status_tells_what_is_left_and_no_secret():
         assert secret.encode() not in answer
 
 
+def test_a_board_that_has_to_start_afresh_for_its_keys_says_so_first():
+    console, keystore, node = board()
+    node.restarts = True
+    answer = ask(console, request("provision", params()))["result"]
+    assert answer == {"set_id": SET_ID, "restarts": True}
+    assert console.rebooting and keystore.credentials.set_id.hex() == SET_ID
+
+
 def test_provisioning_the_same_set_again_changes_nothing():
     console, keystore, node = board()
     ask(console, request("provision", params()))
@@ -190,6 +200,14 @@ def test_storage_failure_is_told_and_the_old_set_stays():
     assert error_code(console, request("provision", changed)) == -32001
     assert node.reloads == 2
     assert ask(console, request("identify"))["result"]["set_id"] == SET_ID
+
+
+def test_a_board_starts_afresh_for_a_set_that_is_there_after_a_failure_too():
+    store = MemoryStore()
+    console, _, node = board(store)
+    store.read_only = node.restarts = True
+    assert error_code(console, request("provision", params())) == -32001
+    assert console.rebooting
 
 
 def test_a_set_under_a_known_id_is_refused():

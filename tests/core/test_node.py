@@ -215,16 +215,26 @@ def test_flash_is_written_ahead_while_idle():
             move()
             await asyncio.sleep(0.001)
         for _ in range(5):
-            await asyncio.sleep(0.25)
+            await idle(node)
             written = len(store.writes)
             move()
             assert len(store.writes) == written
             await asyncio.sleep(0.001)
-        assert len(port.sent) == 17
+        assert len(port.sent) >= 17  # a timer that rang late may have repeated one
 
     now = [0]
     store = CountingStore()
     play(scene, keystore=keystore(store=store), now=lambda: now[0])
+
+
+async def idle(node):
+    """Until the node's idle work is done: its timer sleeps by the platform's clock, which goes on
+    beside the scene's own, so that nobody can say when it rings."""
+    for _ in range(400):
+        await asyncio.sleep(0.025)
+        if not node._top_up_due:
+            return
+    raise AssertionError("no turn for idle work in ten seconds")
 
 
 class CountingStore(MemoryStore):

@@ -33,10 +33,17 @@ INSTEAD = {
         "the walk's capture, since the demo isn't run here",
     ),
     # APPLICATIONS, DESIGN
-    "mpremote cp my.py :app.py": (
-        "mpremote cp --help",
-        "not ours; tests/lab/test_board_mpremote.py copies",
+    "roamkey app put my.py": (
+        "cp firmware/examples/sensor.py my.py && roamkey app put my.py",
+        "a program to be written; tests/journeys/test_developer.py puts the one that is printed",
     ),
+    "roamkey app run my.py": ("roamkey app run my.py --for 3s", "goes on for ever"),
+    "roamkey unseal": ("roamkey seal && roamkey unseal", "the board isn't sealed"),
+    "roamkey lab run python3 receiver.py": (
+        "roamkey lab run python3 --version",
+        "goes on for ever; tests/journeys/test_developer.py has it receive",
+    ),
+    "roamkey lab down": ("roamkey lab down --help", "lines after it want the playground"),
     "make docs": ("make -n docs", "tests/test_state_table.py compares what it makes"),
     "make test-pico-w": ("PICO_W_UF2=x make -n test-pico-w", "wants a firmware from elsewhere"),
     "roamkey log": ("roamkey log pull --out log.jsonl", "a group of commands"),
@@ -67,6 +74,10 @@ INSTEAD = {
     "roamkey provision --port /dev/ttyACM0 --name boiler-3": (
         "roamkey provision --replace --port PORT --name boiler-3",
         "the board has keys by then",
+    ),
+    "sudo roamkey correspondent run": (
+        "timeout 60 sudo roamkey correspondent run; test $? = 5",
+        "README's daemon serves the address still: refused",
     ),
     "roamkey rekey --port /dev/ttyACM0": ("roamkey rekey --port PORT", "a port"),
     "roamkey provision --port /dev/ttyACM0 --name boiler-north": (
@@ -131,8 +142,8 @@ INSTEAD = {
         "the board has keys by then",
     ),
     "roamkey doctor --port … --path": (
-        "roamkey doctor --port PORT --path; test $? = 1",
-        "nobody is at 2001:db8:d::5",
+        "roamkey doctor --port PORT --path",
+        "the port",
     ),
     "roamkey registry backup FILE": ("roamkey registry backup backup.sqlite", "a file"),
     "roamkey registry restore FILE": (
@@ -145,6 +156,16 @@ INSTEAD = {
     ),
     "roamkey lab up": ("roamkey lab up; test $? = 4", "one is up"),
     "roamkey field report": ("roamkey field report walk-out", "a folder"),
+    "roamkey field record walk": (
+        "roamkey field record walk --for 2s && roamkey log pull --out walk/board.jsonl && "
+        "roamkey correspondent events --json > walk/events.json",
+        "it goes on until Ctrl-C, then says what to do for the other logs",
+    ),
+    "roamkey field report walk --since 2h --network 2001:db8:1::/64=office --compare last-week": (
+        "cp -r walk last-week && roamkey field report walk --since 2h "
+        "--network 2001:db8:1::/64=office --compare last-week",
+        "there was no walk last week",
+    ),
     "roamkey field report FOLDER": ("roamkey field report walk-out", "a folder"),
     "roamkey setup --wifi depot --lifetime 1h": (
         "roamkey setup --help",
@@ -169,7 +190,6 @@ GOES_ON = {
     "sudo .venv/bin/roamkey correspondent run": (
         None, "sudo .venv/bin/roamkey correspondent run", "ready",
     ),
-    "sudo roamkey correspondent run": (None, "sudo roamkey correspondent run", "ready"),
     ".venv/bin/roamkey correspondent page": (
         None, ".venv/bin/roamkey correspondent page", "http://",
     ),
@@ -177,6 +197,9 @@ GOES_ON = {
         None, "roamkey correspondent page --listen [::1]:8081", "http://",
     ),
     "roamkey lab board node.img": (None, "roamkey lab board node.img", "/dev/pts/"),
+    "roamkey lab board node.img --install": (
+        None, "roamkey lab board installed.img --install", "/dev/pts/",
+    ),
     "sudo roamkey home-agent run --address 2001:db8:a::fe": (
         "agent", "sudo roamkey home-agent run --address 2001:db8:a::fe", "ready",
     ),

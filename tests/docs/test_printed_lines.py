@@ -9,6 +9,7 @@ somebody says why not.
 """
 
 import re
+import shlex
 import subprocess
 import time
 from pathlib import Path
@@ -64,8 +65,9 @@ class Shell:
         """The exit code of a line, and what it printed."""
         mark = f"--- {next(self._numbers)} ended with"
         assert self._process.stdin and self._process.stdout
+        bounded = f"timeout --kill-after=10 {_LINE_S:.0f} sh -c {shlex.quote(line)}"
         self._process.stdin.write(
-            f"( {line} ) </dev/null 2>&1; code=$?; echo; echo '{mark}' $code\n"
+            f"{bounded} </dev/null 2>&1; code=$?; echo; echo '{mark}' $code\n"
         )
         self._process.stdin.flush()
         printed = []

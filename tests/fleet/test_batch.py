@@ -416,14 +416,17 @@ def test_home_agents_and_correspondents_without_keys(lab_network, roamkey, tmp_p
         assert reach == {"2001:db8:c::2": [], STRANGER: [], AGENT: ["192.0.2.9:443"]}
         assert status["node"]["home_agent"] == AGENT
 
-        # --replace gives each new keys; without it what is there stays, and what is another set,
-        # if only by a peer without a key, isn't put over it.
+        # With --again, --replace gives each new keys, once; without it what is there stays, and
+        # what is another set, if only by a peer without a key, isn't put over it.
         code, out, _ = roamkey("batch", fleet, *options, "--replace", "--json")
+        there = checked("batch", out)["boards"]
+        assert code == 0 and [{**one, "earlier": False} for one in there] == first
+        code, out, _ = roamkey("batch", fleet, *options, "--replace", "--again", "--json")
         again = checked("batch", out)["boards"]
         assert code == 0 and not {one["set_id"] for one in first} & {
             one["set_id"] for one in again
         }
-        code, out, _ = roamkey("batch", fleet, *options, "--json")
+        code, out, _ = roamkey("batch", fleet, *options, "--replace", "--json")
         third = checked("batch", out)["boards"]
         assert code == 0
         assert [one["set_id"] for one in third] == [one["set_id"] for one in again]

@@ -54,6 +54,10 @@ class Host:
         self._environment = {**kept, "HOME": str(home)}
         self._environment.pop("ROAMKEY_REGISTRY", None)
 
+    def plug(self, port: str) -> None:
+        """A board at this port, which isn't one of USB."""
+        self._environment["ROAMKEY_PORTS"] = port
+
     def start(self, *words: str) -> "subprocess.Popen[str]":
         return self.network.spawn(
             "host", [*CLI[:-1], *words], cwd=ROOT, env=self._environment,
@@ -83,6 +87,7 @@ def test_from_a_fresh_account_to_readings(host: Host, tmp_path: Path) -> None:
     board = host.start("lab", "board", str(tmp_path / "node.img"))  # in place of `flash`
     assert board.stdout is not None
     port = board.stdout.readline().strip()
+    host.plug(port)
 
     def words(name: str) -> list[str]:
         return [port if word == "/dev/ttyACM0" else word for word in commands[name]]

@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from support.account import Account
 
 from roamkey.board.built import image_for
 from roamkey.board.installer import install
@@ -72,3 +73,21 @@ def test_programs_find_what_they_import_where_it_is(tmp_path: Path) -> None:
         check=False,
     )
     assert done.stdout.startswith("65536\n") and "AssertionError: kept" in done.stdout
+
+
+def test_a_board_of_the_laboratory_has_what_install_puts_there(tmp_path: Path) -> None:
+    """`lab board --install` and `install` on a bare board: the same files, octet for octet."""
+    found = []
+    with Account(tmp_path / "account") as somebody:
+        for options, install in (("--install", False), ("", True)):
+            image = tmp_path / f"board{len(found)}.img"
+            with somebody.start(f"roamkey lab board {image} {options}") as running:
+                port = running.wait_for("/dev/")
+                if install:
+                    somebody.run(f"roamkey install --port {port}").ok()
+                somebody.run(f"roamkey status --port {port}").ok()
+            board = VirtualBoard(image)
+            paths = [path for path in board.list_files() if not path.startswith("/roamkey/")]
+            found.append({path: board.read_file(path) for path in paths})
+    assert found[0] == found[1]
+    assert "/main.py" in found[0] and "/agent/a/mip6/agent.mpy" in found[0]

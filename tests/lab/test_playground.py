@@ -48,6 +48,11 @@ def test_a_playground_from_its_beginning_to_its_end(somebody):
     home = up["home_address"]
     assert up["network"] == "visited1" and up["care_of_address"].startswith("2001:db8:1:")
     assert not somebody.registry.exists()  # theirs would be: the playground has its own
+    daemon = "roamkey correspondent run --address 2001:db8::1"
+    for line in ("roamkey init", daemon):  # not with its keys
+        refused = somebody.run(line).ended(4).errors
+        assert "roamkey lab shell" in refused and len(refused.splitlines()) == 1
+    assert not somebody.registry.exists()
 
     kinds = {one["network"]: one["kind"] for one in up["networks"]}
     ways = {"visited2": "native", "home": None}

@@ -54,7 +54,7 @@ def test_an_address_is_used_at_once_and_a_duplicate_is_given_up(
         )
         correspondent.start()
         for name in ("visited1", "visited2"):
-            station.roamkey("networks", "set", name)
+            station.roamkey("networks", "set", name, "--open")
         board.lose_network("visited2")
         wire.wait_for(lambda s: s.is_acceptance and s.care_of_address == VISITED_1, 0, _WAIT_S)
 

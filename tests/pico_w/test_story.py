@@ -76,7 +76,7 @@ def test_pico_w_registers_moves_and_resumes(lab_network: Network, tmp_path: Path
         assert held["home_address"] == HOME_ADDRESS and held["board"] == installed["board"]
         correspondent.start()
         for name, priority in _NETWORKS.items():
-            known = station.roamkey("networks", "set", name, "--priority", str(priority))
+            known = station.roamkey("networks", "set", name, "--open", "--priority", str(priority))
         assert {one["ssid"]: one["priority"] for one in known} == _NETWORKS
         board.power_cut()
 

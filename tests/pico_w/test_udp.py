@@ -52,7 +52,7 @@ def test_a_pico_w_behind_a_nat_registers_sends_and_moves(tmp_path: Path) -> None
             )
             correspondent.start()
             for name, priority in (("visited1", 0), ("visited2", 1)):
-                station.roamkey("networks", "set", name, "--priority", str(priority))
+                station.roamkey("networks", "set", name, "--open", "--priority", str(priority))
             board.power_cut()
             program = network.namespace("correspondent").socket(socket.AF_INET6, socket.SOCK_DGRAM)
             program.bind((CORRESPONDENT_ADDRESS, _PORT))

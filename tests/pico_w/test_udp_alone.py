@@ -61,7 +61,7 @@ def test_without_raw_sockets_and_names_at_first(
                 *("--registry", str(registry_file)),
             )
             correspondent.start()
-            station.roamkey("networks", "set", "visited1")
+            station.roamkey("networks", "set", "visited1", "--open")
             board.power_cut()
             flash = FlashImage(tmp_path / "fs.bin", RP2)
             assert flash.read_file("/agent/a/mip6/native.mpy") != native.read_bytes()

@@ -21,7 +21,7 @@ import pytest
 
 from mip6 import messages, packets
 from roamkey.correspondent.core.endpoints import Endpoint
-from roamkey.lab.lans import CORRESPONDENT_ADDRESS
+from roamkey.lab.lans import CORRESPONDENT_ADDRESS, HOME_ROUTER
 from roamkey.lab.namespaces import nft_program
 from support.homes import AGENT, HomeNode, HomeScene
 from support.hostile import resident
@@ -30,7 +30,7 @@ from support.roaming import need_tun
 from support.tunnel import Lines
 
 AGENT_TEXT = str(IPv6Address(AGENT))
-ROUTER = "2001:db8:a::1"
+ROUTER = HOME_ROUTER
 CLI = [sys.executable, "-c", "from roamkey.cli import main; main()", "home-agent"]
 NUMBER = 0x77
 INSIDE4 = IPv6Address("::ffff:10.1.0.9").packed  # behind the NAT

@@ -36,9 +36,9 @@ class Console:
     """Answers lines for one board.
 
     `keystore`: keystore.Keystore. `node`: has `status()` (a dictionary), `reload()`, called after
-    the credentials changed, `farewell()`, called before they go, and `feed`, called during what
-    takes seconds (None: needless). `identity`: a dictionary, the
-    fixed part of `identify`'s answer.
+    the credentials changed (True: the board is to start afresh for them), `farewell()`, called
+    before they go, and `feed`, called during what takes seconds (None: needless). `identity`: a
+    dictionary, the fixed part of `identify`'s answer.
     `upkeep`: an upkeep.Upkeep, where the board has one: further methods, and the seal.
     `counts`: lines refused so far, by reason. `rebooting`: whether a reboot was asked for.
     """
@@ -161,7 +161,10 @@ class Console:
     def _provision(self, params: object) -> "dict[str, Any]":
         credentials = _read(credentials_from, params)
         self._change(self._keystore.provision, credentials)
-        return {"set_id": credentials.set_id.hex()}
+        answer: "dict[str, Any]" = {"set_id": credentials.set_id.hex()}
+        if self.rebooting:
+            answer["restarts"] = True
+        return answer
 
     def _rekey(self, params: object) -> "dict[str, Any]":
         set_id, keys = _read(new_keys_from, params)
@@ -203,10 +206,14 @@ class Console:
         except Misuse as error:
             raise Refusal(REFUSED, str(error)) from None
         except StorageError as error:
-            self._node.reload()  # the old set or the new one is in place
+            self._reload()  # the old set or the new one is in place
             raise Refusal(STORAGE_FAILED, str(error)) from None
         if changed:
-            self._node.reload()
+            self._reload()
+
+    def _reload(self) -> None:
+        if self._node.reload():
+            self.rebooting = True
 
     def _erase(self, params: object) -> "dict[str, Any]":
         jsonrpc.no_params(params)
@@ -222,7 +229,7 @@ class Console:
         except (OSError, StorageError) as error:
             problem = str(error)
         finally:
-            self._node.reload()
+            self._reload()
         if problem:
             raise Refusal(STORAGE_FAILED, problem)
         return {}

@@ -42,11 +42,10 @@ def _volume_at(memory: "View") -> int | None:
     return None
 
 
-def begin(only: "tuple[str, ...]", *running: object) -> int:
+def begin(*running: object) -> int:
     """Move what can be moved; returns the octets of RAM that this frees, but for rounding.
 
-    `only`: these packages of mip6, none of whose functions ever ran; empty: all, before any
-    coroutine begins. `running`: functions that are. A load point.
+    To be called before any coroutine begins. `running`: functions that are. A load point.
     """
     from machine import mem8, mem32
     from uctypes import bytearray_at as memory
@@ -60,9 +59,7 @@ def begin(only: "tuple[str, ...]", *running: object) -> int:
         module = sys.modules[name]
         path = getattr(module, "__file__", None) or ""
         package, _, rest = name.partition(".")
-        if rest == _OURS or (only and rest not in only):
-            continue
-        if package == "mip6" and path.endswith(".mpy"):
+        if package == "mip6" and rest != _OURS and path.endswith(".mpy"):
             size = os.stat(path)[6]
             for pieces in files:
                 if sum(count for _, count in pieces) == size:

@@ -4,9 +4,10 @@ import time
 from pathlib import Path
 
 from roamkey.board import discovery
+from roamkey.board.identity import Identity
 from roamkey.board.line import ForeignError
 from roamkey.board.patience import patient
-from roamkey.board.serial_client import Identity, SerialClient
+from roamkey.board.serial_client import SerialClient
 from roamkey.errors import BoardError, RefusedError
 
 LOOK_S = patient(2.5)  # one that sits at a prompt says so at once
@@ -20,9 +21,12 @@ def await_agent(
     """The board's identity once its agent answers, and the port where it then is.
 
     A board that starts afresh may come back under another name of a port: with `other` it is
-    looked for by its id. Raises BoardError if no answer comes in `answer_s` seconds.
+    looked for by its id, at ports that came meanwhile; behind those that were there all the time
+    are other boards, which somebody may work on. Raises BoardError if no answer comes in
+    `answer_s` seconds.
     """
     end = time.monotonic() + answer_s
+    steady = _there()
     failure = BoardError(f"{port}: no answer")
     while True:
         try:
@@ -38,13 +42,19 @@ def await_agent(
         if time.monotonic() >= end:
             raise failure
         time.sleep(_PAUSE_S)
+        there = _there()
+        steady &= there
         if other and board is not None and not Path(port).exists():
-            port = _elsewhere(port, board)
+            port = _elsewhere(port, board, there - steady)
 
 
-def _elsewhere(port: str, board: str) -> str:
+def _there() -> set[discovery.Port]:
+    return {port for port in discovery.ports() if Path(port.path).exists()}
+
+
+def _elsewhere(port: str, board: str, candidates: set[discovery.Port]) -> str:
     try:
-        return discovery.find(board).port.path
+        return discovery.find(board, sorted(candidates, key=lambda one: one.path)).port.path
     except (BoardError, RefusedError):
         return port
 

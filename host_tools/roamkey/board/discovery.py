@@ -8,10 +8,11 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from roamkey.board.identity import Identity
 from roamkey.board.opening import PortError
 from roamkey.board.ports import PORTS_VARIABLE, Port, Usb, listed, ports
 from roamkey.board.repl import Repl
-from roamkey.board.serial_client import Identity, SerialClient
+from roamkey.board.serial_client import SerialClient
 from roamkey.errors import BadInputError, BoardError, RefusedError
 
 __all__ = ["Found", "Port", "Usb", "find", "look", "look_at_all", "only", "ports"]

@@ -18,10 +18,11 @@ from mip6 import __version__
 from roamkey.board.agent import LOOK_S, await_agent, identify_open, refuse_sealed
 from roamkey.board.apps import Apps
 from roamkey.board.built import Image, bytecode, image_for, main_for, sum_of
+from roamkey.board.identity import Identity
 from roamkey.board.mains import is_ours
 from roamkey.board.patience import patient
 from roamkey.board.repl import Facts, Frozen, Repl
-from roamkey.board.serial_client import Identity, SerialClient
+from roamkey.board.serial_client import SerialClient
 from roamkey.board.slots import SLOTS, Flash, Survey, is_ports_boot
 from roamkey.board.unchanged import Held, held
 from roamkey.build import kept

@@ -11,7 +11,7 @@ import time
 
 from mip6.console import framing
 from roamkey.board import hearing, ports
-from roamkey.board.opening import open_port
+from roamkey.board.opening import open_port, unlock
 from roamkey.board.patience import patient
 from roamkey.errors import BoardError
 
@@ -73,6 +73,7 @@ class Line:
         with contextlib.suppress(OSError):  # a pty has neither
             self.serial.rts = False
             self.serial.dtr = False
+        unlock(self.serial)
         with contextlib.suppress(OSError):
             self.serial.close()
 

@@ -1,6 +1,7 @@
 """Opening a board's port; where that fails, why, and what to do about it."""
 
 import errno
+import fcntl
 import grp
 import os
 import pwd
@@ -32,6 +33,13 @@ def open_port(port: str) -> serial.Serial:
         return serial.Serial(port, BAUD, timeout=_LOOK_S, write_timeout=2.0, exclusive=True)
     except (OSError, ValueError) as error:
         raise refusal(port, error) from None
+
+
+def unlock(port: serial.Serial) -> None:
+    """End a port's lock, before it is closed: a program that another thread is just starting has
+    a copy of the descriptor, and would have the port busy until then."""
+    with suppress(OSError):
+        fcntl.flock(port.fileno(), fcntl.LOCK_UN)
 
 
 def refusal(port: str, error: Exception) -> PortError:

@@ -32,7 +32,12 @@ _SETTLE_S = patient(0.3)
 _PIECES_MAX = 2 * OCTETS_MAX // 768
 _UNKNOWN = -32602
 _PLACE = re.compile(r'File "[^"]*", line (\d+)')
+_CHIPS = ((), ("-march=armv6m",), ("-march=xtensawin",), ("-march=rv32imc",))  # native code
 _WAITS = ("kept", "held")  # how a status begins that `start` ends
+
+
+class SilentError(BoardError):
+    """The agent doesn't answer beside the program that was written."""
 
 
 @dataclass(frozen=True)
@@ -76,17 +81,19 @@ def _check_syntax(path: Path, source: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         here = Path(folder) / "app.py"
         here.write_bytes(source)
-        done = subprocess.run(
-            [cross, "-o", str(here.with_suffix(".mpy")), str(here)],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    if done.returncode:
-        said = done.stderr.strip()
-        found = _PLACE.findall(said)
-        where = f", line {found[-1]}" if found else ""
-        raise BadInputError(f"{path}{where}: {said.splitlines()[-1] if said else 'no program'}")
+        for chip in _CHIPS if b"@micropython" in source else _CHIPS[:1]:
+            done = subprocess.run(
+                [cross, *chip, "-o", str(here.with_suffix(".mpy")), str(here)],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            if not done.returncode:
+                return
+    said = done.stderr.strip()
+    found = _PLACE.findall(said)
+    where = f", line {found[-1]}" if found else ""
+    raise BadInputError(f"{path}{where}: {said.splitlines()[-1] if said else 'no program'}")
 
 
 def _check_main(path: Path, text: str) -> None:
@@ -125,7 +132,10 @@ def put(port: str, source: bytes) -> Put:
     def write(flash: Apps) -> None:
         flash.write_app(source)
 
-    where, board = _restarted(port, write)
+    try:
+        where, board = _restarted(port, write)
+    except SilentError as error:
+        raise BoardError(f"{error}: `roamkey app remove` takes it away") from None
     return Put(where, board, True, len(source), *_settled(where, start=True))
 
 
@@ -137,7 +147,11 @@ def trial(port: str, source: bytes) -> Put:
     def write(flash: Apps) -> None:
         flash.write_trial(source)
 
-    where, board = _restarted(port, write)
+    try:
+        where, board = _restarted(port, write)
+    except SilentError as error:
+        restart(port)
+        raise BoardError(f"{error}: the trial is over") from None
     return Put(where, board, True, len(source), *_settled(where, start=False))
 
 
@@ -247,15 +261,14 @@ def _restarted(port: str, write: Callable[[Apps], None]) -> tuple[str, str]:
     try:
         where, identity = await_agent(port, board, _ANSWER_S)
     except BoardError as error:
-        raise BoardError(
-            f"{error}; if the program gives nobody a turn, `roamkey app remove` takes it away"
-        ) from None
+        raise SilentError(f"{error}; the program may give nobody else a turn") from None
     return where, identity.board
 
 
 def _settled(port: str, start: bool) -> tuple[str, str]:
     """How the program fares once it has begun; `start`: even if it was kept from that."""
     with SerialClient(port) as client:
+        client.identify()  # late answers to whoever asked before are over with that
         told = ask(client)
         if start and told["application"].startswith(_WAITS):
             told = ask(client, set="start")

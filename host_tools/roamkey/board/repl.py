@@ -17,7 +17,7 @@ from mpremote.transport_serial import SerialTransport
 
 from roamkey import notice
 from roamkey.board import hearing
-from roamkey.board.opening import BAUD, PortError, open_port
+from roamkey.board.opening import BAUD, PortError, open_port, unlock
 from roamkey.board.patience import patient
 from roamkey.errors import BoardError
 
@@ -301,6 +301,7 @@ class Repl:
 
     def _close(self) -> None:
         if self._transport is not None:
+            unlock(self._transport.serial)
             with contextlib.suppress(OSError):
                 self._transport.close()
             self._transport = None

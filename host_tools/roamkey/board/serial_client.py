@@ -12,7 +12,6 @@ import json
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -21,6 +20,7 @@ import serial
 from mip6 import terminal
 from mip6.console import framing
 from roamkey import notice
+from roamkey.board.identity import Identity, identity_from
 from roamkey.board.line import Line
 from roamkey.board.patience import patient
 from roamkey.errors import BoardError, RefusedError
@@ -34,14 +34,13 @@ _TRIES = 5
 _NUDGE_AT = 2  # the try before which a raw REPL that somebody left is asked for
 _PARSE_ERROR = -32700
 _IDS = 1 << 24  # a small number to every board
-_IDENTITY = ("board", "platform", "micropython", "agent", "keystore", "set_id")
 
 _T = TypeVar("_T")
 
 
 def _first_id() -> int:
     """Of a client's requests: a late answer to the client before is none to this one."""
-    return random.randrange(1, _IDS)
+    return random.randrange(10_000_000, _IDS)  # of one length in decimal digits
 
 
 class ConsoleRefusedError(RefusedError):
@@ -56,38 +55,20 @@ class _Damaged(Exception):
     """The board says that a line of ours arrived damaged."""
 
 
-@dataclass(frozen=True)
-class Identity:
-    """What `identify` answers. `set_id`: hexadecimal, None while no usable keys are there.
-
-    `keystore`: the state of the stored keys (see docs/SPEC.md), "ready" with usable ones.
-    `machine`: board and chip as MicroPython calls them, None where it doesn't say. `sealed`: the
-    seal's id (hexadecimal), None on an open board. `features`: what older agents can't do.
-    """
-
-    board: str
-    platform: str
-    micropython: str
-    agent: str
-    keystore: str
-    set_id: str | None
-    machine: str | None = None
-    sealed: str | None = None
-    features: tuple[str, ...] = ()
-
-
 class SerialClient:
     """A board on the serial port at `port`, to be used as a context manager.
 
     `answer_s`, `store_s`: seconds to wait for an answer, and for that to `provision`. `delivered`:
     whether the last request may have reached the board whole; while it is False, the board can't
-    have acted. Every method raises BoardError when the port fails or no answer comes,
-    ConsoleRefusedError when the board says no.
+    have acted. `restarts`: whether it starts afresh for the keys that it was given. Every method
+    raises BoardError when the port fails or no answer comes, ConsoleRefusedError when the board
+    says no.
     """
 
     def __init__(self, port: str, answer_s: float = ANSWER_S, store_s: float = STORE_S) -> None:
         self.port = port
         self.delivered = False
+        self.restarts = False
         self._answer_s = answer_s
         self._store_s = store_s
         self._ids = itertools.count(_first_id())
@@ -117,16 +98,9 @@ class SerialClient:
         """Ask the board who it is; also brings both ends into step after noise."""
         answer = self.request("identify", again=True)
         try:
-            known = {name: answer[name] for name in _IDENTITY}
-            others = {name: answer.get(name) for name in ("machine", "sealed")}
-            features = tuple(answer.get("features", ()))
-        except (KeyError, TypeError, AttributeError):
-            raise BoardError(f"{self.port}: the board's identity is incomplete") from None
-        optional = [known["set_id"], *others.values()]
-        words = [known[name] for name in _IDENTITY[:-1]] + [word or "" for word in optional]
-        if not all(isinstance(word, str) and word.isprintable() for word in (*words, *features)):
-            raise BoardError(f"{self.port}: the board's identity makes no sense")
-        return Identity(**known, **others, features=features)
+            return identity_from(answer)
+        except ValueError as error:
+            raise BoardError(f"{self.port}: the board's identity {error}") from None
 
     def status(self) -> dict[str, Any]:
         """The board's state: `keystore`, `node` and `console` (see docs/SPEC.md)."""
@@ -148,6 +122,7 @@ class SerialClient:
         set_id = answer.get("set_id") if isinstance(answer, dict) else None
         if not isinstance(set_id, str):
             raise BoardError(f"{self.port}: the board doesn't say which keys it holds")
+        self.restarts = answer.get("restarts") is True
         return set_id
 
     def erase(self) -> None:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-from roamkey.board.serial_client import Identity, SerialClient
+from roamkey.board.identity import Identity
+from roamkey.board.serial_client import SerialClient
 from roamkey.board.slots import POINTER, PORTS_BOOT, ROOT, SLOTS
 from roamkey.errors import BoardError, RefusedError
 

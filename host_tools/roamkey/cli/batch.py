@@ -125,7 +125,8 @@ def batch(
         bool,
         typer.Option(
             "--again",
-            help="Once more what is done, each line with its own board; then go on without.",
+            help="Once more what is done, each line with its own board and, with --replace, "
+            "new keys; then go on without.",
         ),
     ] = False,
     labels: Annotated[

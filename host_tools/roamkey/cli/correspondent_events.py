@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from roamkey.cli import durations
+from roamkey.cli import durations, known
 from roamkey.cli.options import EventsOption, RegistryOption
 from roamkey.correspondent.events import kinds
 from roamkey.correspondent.events.file import Reader, place
@@ -49,7 +49,7 @@ def events(
     since_ms = durations.instant(since) if since else 0
     with closing(Reader(file or place(registry))) as reader:
         last = reader.last_id()
-        homes = homes_of(reader, node) if node else None
+        homes = homes_of(reader, node, registry) if node else None
         found = reader.latest(limit, since_ms, homes)
         if as_json and not follow:
             typer.echo(json.dumps([_plain(one) for one in found], indent=2))
@@ -65,12 +65,16 @@ def events(
                     _print([one], as_json)
 
 
-def homes_of(reader: Reader, node: str) -> list[str]:
-    """The home addresses of a node by its address, name or board's id; raises BadInputError."""
+def homes_of(reader: Reader, node: str, registry: str | None) -> list[str]:
+    """The home addresses of a node by its address, name or board's id; raises BadInputError. By a
+    name that it was just given the registry alone knows it."""
     try:
         return [str(IPv6Address(node.partition("%")[0]))]
     except AddressValueError:
         found = reader.homes(node) if node.isprintable() else []
+    new = None if found else known.home_of(node, registry)
+    if new is not None:
+        return [new]
     if not found:
         raise BadInputError(f"no node {node}: neither an address nor a known name or board")
     return found

@@ -13,7 +13,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "batch": (
         "roamkey batch fleet.csv --firmware RPI_PICO_W.uf2 --labels labels.html",
-        "roamkey batch fleet.csv --only-failed results.csv",
+        "roamkey batch fleet.csv",
     ),
     "completion": (
         'eval "$(roamkey completion bash)"',
@@ -39,9 +39,14 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         f"roamkey networks set Depot --password-file - --priority 1 {_PORT} < wifi.txt",
     ),
     "networks remove": (f"roamkey networks remove Depot {_PORT}",),
+    "app put": ("roamkey app put sensor.py", f"roamkey app put sensor.py {_PORT} --json"),
+    "app run": ("roamkey app run sensor.py",),
+    "app log": ("roamkey app log", "roamkey app log --follow"),
     "app status": (f"roamkey app status {_PORT}",),
     "app start": (f"roamkey app start {_PORT}",),
     "app stop": (f"roamkey app stop {_PORT}",),
+    "app get": ("roamkey app get > sensor.py", "roamkey app get sensor.py"),
+    "app remove": (f"roamkey app remove {_PORT}",),
     "seal": (f"roamkey seal {_PORT}",),
     "unseal": (f"roamkey unseal {_PORT}",),
     "provision": (

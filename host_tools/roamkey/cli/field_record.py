@@ -99,7 +99,7 @@ def _only(node: str, registry: str | None, events: Path | None) -> list[str]:
         return [str(IPv6Address(node))]
     except AddressValueError:
         with closing(Reader(events or place(registry))) as reader:
-            return homes_of(reader, node)
+            return homes_of(reader, node, registry)
 
 
 def _run(listener: Listener, recording: Recording, until: float | None, says: bool) -> bool:

@@ -1,5 +1,6 @@
 """What the user's registry calls the boards that commands show; a board itself doesn't know."""
 
+from mip6 import addresses
 from roamkey import registry
 from roamkey.errors import RoamkeyError
 from roamkey.registry import checks
@@ -12,6 +13,20 @@ def board_of(name: str) -> str | None:
     if not checks.is_name(name):
         return None
     return next((board for board, called in names().items() if called == name), None)
+
+
+def home_of(name: str, url: str | None) -> str | None:
+    """The home address of the node that the registry at `url` (None: the user's own) calls so."""
+    if not checks.is_name(name):
+        return None
+    try:
+        with registry.Registry.open(
+            url, create=False, to_encrypt=True, patience_s=_PATIENCE_S
+        ) as opened:
+            found = opened.home_address_of(name)
+    except RoamkeyError:
+        return None
+    return None if found is None else addresses.text(found)
 
 
 def names() -> dict[str, str]:

@@ -17,7 +17,10 @@ from mip6 import addresses
 from mip6.console.params import new_keys_of, parameters_of
 from mip6.keystore.keyset import Credentials
 from mip6.keystore.records import STORAGE_ERROR
-from roamkey.board.serial_client import Identity, SerialClient
+from roamkey.board.agent import await_agent
+from roamkey.board.identity import Identity
+from roamkey.board.patience import patient
+from roamkey.board.serial_client import SerialClient
 from roamkey.enroll.held import Held, held_by
 from roamkey.enroll.home import Pool
 from roamkey.enroll.plan import GENERATIONS, Plan, next_keys
@@ -29,6 +32,7 @@ from roamkey.waiting import until
 
 ASK_AGAIN_S = 6.0  # how long a board that fell silent may take to come back
 _PAUSE_S = 0.2
+_RESTART_S = 20.0  # at most
 _FEATURE = "home-agent"  # of `identify`: agents that know one, and return routability
 _ADDRESSES_MAX = 100  # that other commands may take before this one
 
@@ -71,7 +75,10 @@ def provision(
                 if pool is None or plan.home_address is not None or not left:
                     raise
                 pool.drop(identity.board)
-    return _end(registry, identity.board, credentials.set_id, failure, port, connect, ask_again_s)
+    held = _end(registry, identity.board, credentials.set_id, failure, port, connect, ask_again_s)
+    if client.restarts:  # a Pico W, for a home agent
+        await_agent(port, identity.board, patient(_RESTART_S))
+    return held
 
 
 def rekey(

@@ -12,7 +12,8 @@ from typing import Any
 
 from mip6.console import jsonrpc
 from mip6.console.lock import CHALLENGE_OCTETS, ID_OCTETS, KEY_OCTETS, response
-from roamkey.board.serial_client import ConsoleRefusedError, Identity, SerialClient
+from roamkey.board.identity import Identity
+from roamkey.board.serial_client import ConsoleRefusedError, SerialClient
 from roamkey.errors import BoardError, RefusedError
 from roamkey.registry import Registry
 

@@ -8,7 +8,7 @@ from mip6.errors import Misuse
 from mip6.keychange.check import check_credentials
 from mip6.keystore.keyset import Credentials, Peer
 from mip6.limits import SET_ID_OCTETS
-from roamkey.board.serial_client import Identity
+from roamkey.board.identity import Identity
 from roamkey.enroll.reach import Reach
 from roamkey.errors import BadInputError, RefusedError
 from roamkey.registry import CORRESPONDENT, HOME_AGENT, Registry, checks

@@ -13,7 +13,8 @@ from mip6.console.params import place_from, reach_of
 from mip6.keychange.check import is_host
 from mip6.limits import PORT_MAX, REACH_MAX
 from mip6.status import place_text
-from roamkey.board.serial_client import Identity, SerialClient
+from roamkey.board.identity import Identity
+from roamkey.board.serial_client import SerialClient
 from roamkey.errors import BadInputError, BoardError, RefusedError
 from roamkey.registry import CORRESPONDENT
 

@@ -23,7 +23,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from roamkey import extras, playground, privatefiles
-from roamkey.errors import BadInputError, RoamkeyError, SystemRefusedError
+from roamkey.errors import BadInputError, RefusedError, RoamkeyError, SystemRefusedError
 from roamkey.registry.connections import Connections
 from roamkey.registry.records import AbsentError
 
@@ -168,6 +168,11 @@ def _url(url_or_path: str | Path | None, create: bool) -> URL:
         path = Path(url.database)
     else:
         path = default_path() if url_or_path is None else Path(url_or_path)
+        if url_or_path is None and create and path == playground.registry():
+            raise RefusedError(
+                "a playground is up, whose registry ends with it: type this in `roamkey lab "
+                "shell`, name a --registry, or take the playground down (`roamkey lab down`)"
+            )
         url = URL.create("sqlite", database=str(path))
     try:
         if url_or_path is None and create:
