@@ -14,7 +14,7 @@ from mip6 import packets
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(180)]
 
-BESIDE = "2001:db8:a::fd"
+BESIDE = "2001:db8:a::fb"
 RUN = [sys.executable, "-c", "from roamkey.cli import main; main()", "correspondent", "run"]
 
 

@@ -112,8 +112,9 @@ def run_file(name, scope):
         return True
     scope["__file__"] = name
     try:
-        micropython.kbd_intr(3)
-        exec(compile(source, name, "exec"), scope)
+        code = compile(source, name, "exec")
+        micropython.kbd_intr(3)  # hardware compiles with Ctrl-C off, too
+        exec(code, scope)
     except SystemExit:
         raise
     except BaseException as error:
