@@ -23,6 +23,7 @@ from mip6 import messages, packets
 from roamkey.correspondent.core.endpoints import Endpoint
 from roamkey.lab.lans import CORRESPONDENT_ADDRESS, HOME_ROUTER
 from roamkey.lab.namespaces import nft_program
+from support import uml
 from support.homes import AGENT, HomeNode, HomeScene
 from support.hostile import resident
 from support.mutations import mutated
@@ -51,8 +52,9 @@ class Agent:
 
     name, link = "agent", "eth0"
 
-    def __init__(self, network, path):
+    def __init__(self, network, path, plane="tun"):
         need_tun()
+        self.plane = plane
         self.network, self.path = network, path
         network.attach(self.name, self.link, "home", dad=False)
         namespace = network.namespace(self.name)
@@ -67,7 +69,7 @@ class Agent:
         command = [*CLI, "run", "--address", AGENT_TEXT, "--registry", str(path or self.path)]
         self.process = self.network.spawn(
             self.name,
-            [*command, "--log", "json", *more],
+            [*command, "--log", "json", "--data-plane", self.plane, *more],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -167,6 +169,8 @@ def connect_ipv4(home):
     """IPv4 between the node, behind a NAT, and its home agent; the latter's address."""
     if nft_program() is None:
         pytest.skip("needs nft (Debian, Ubuntu: apt install nftables)")
+    if uml.inside():
+        pytest.skip("this kernel has no NAT that nft knows")
     network, router = home.network, home.network.namespace("router")
     router.add_address("home", "192.0.2.1/24")
     router.add_address("visited1", "10.1.0.1/24")
@@ -188,12 +192,12 @@ def ping(network, node, target, octets=56, count=3):
     return out.count(f"bytes from {target}")
 
 
-def against_tunnel(total, network, path):
+def against_tunnel(total, network, path, plane="tun"):
     """`total` packets into the tunnel of a node that is bound, from where it isn't: with its home
     address inside, another's, and what is no packet. `believed`: those that came out of it."""
     scene = HomeScene(path)
     node = node_of(scene)
-    agent = Agent(network, path)
+    agent = Agent(network, path, plane)
     agent.start("--no-events", "--no-metrics")
     away = Away(network, node)
     away.open("native")
