@@ -13,7 +13,7 @@ from json_output import checked
 from support.home_network import (
     AGENT_TEXT,
     Agent,
-    Away,
+    Home,
     against_tunnel,
     connect_ipv4,
     node_of,
@@ -29,22 +29,6 @@ from roamkey.waiting import until
 _TENTATIVE, _DADFAILED = 0x40, 0x08  # linux/if_addr.h
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(180)]
-
-
-class Home:
-    """Everything: agent, node, network."""
-
-    def __init__(self, network, scene, plane, mtu=1452):
-        self.network, self.scene = network, scene
-        self.node = node_of(scene)
-        self.agent = Agent(network, scene.path, plane)
-        self.ready = self.agent.start()
-        self.away = Away(network, self.node, mtu)
-        self.text = self.away.home
-
-    def packets(self):
-        (facts,) = checked("home-agent-status", self.agent.ask("status"))
-        return facts["data_plane"].get("packets", {})
 
 
 @pytest.fixture(params=["tun", pytest.param("kernel", marks=pytest.mark.kernel)])

@@ -18,6 +18,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from json_output import checked
 
 from mip6 import messages, packets
 from roamkey.correspondent.core.endpoints import Endpoint
@@ -67,9 +68,10 @@ class Agent:
 
     def start(self, *more, path=None):
         command = [*CLI, "run", "--address", AGENT_TEXT, "--registry", str(path or self.path)]
+        chosen = [] if self.plane is None else ["--data-plane", self.plane]
         self.process = self.network.spawn(
             self.name,
-            [*command, "--log", "json", "--data-plane", self.plane, *more],
+            [*command, "--log", "json", *chosen, *more],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -163,6 +165,26 @@ class Away:
             seen = care_of if self.way == "udp6" else b"the router's"
             reply = SimpleNamespace(endpoint=b"some", payload=inner + header, destination=seen)
         return self.node.read(reply, care_of)
+
+
+class Home:
+    """Everything: agent, node, network."""
+
+    def __init__(self, network, scene, plane, mtu=1452):
+        self.network, self.scene = network, scene
+        self.node = node_of(scene)
+        self.agent = Agent(network, scene.path, plane)
+        self.ready = self.agent.start()
+        self.away = Away(network, self.node, mtu)
+        self.text = self.away.home
+
+    def plane(self):
+        """What `status` says of the data plane."""
+        (facts,) = checked("home-agent-status", self.agent.ask("status"))
+        return facts["data_plane"]
+
+    def packets(self):
+        return self.plane().get("packets", {})
 
 
 def connect_ipv4(home):

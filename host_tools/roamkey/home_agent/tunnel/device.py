@@ -23,6 +23,7 @@ _KIND = "ip6tnl"
 _DIGITS = 7  # of the name, which has 15 at most
 _INWARD, _OUTWARD = 0xFFFFFFF2, 0xFFFFFFF3  # TC_H_CLSACT: ingress, egress
 _PROGRAM = "roamkey"
+_UP = 0x1  # net/if.h
 _EVERYTHING = 3  # ETH_P_ALL
 _NO_ADDRESSES = {"attrs": [["AF_INET6", {"attrs": [["IFLA_INET6_ADDR_GEN_MODE", 1]]}]]}
 
@@ -65,10 +66,12 @@ def remove(address: IPv6Address) -> None:
                 netlink.link("del", index=link["index"])
 
 
-def is_whole(index: int) -> bool:
-    """Whether it is there, with its programs."""
+def is_whole(index: int, mtu: int) -> bool:
+    """Whether it is there, up, with its programs and an MTU."""
     with suppress(NetlinkError, OSError), IPRoute() as netlink:
-        return all(
+        (link,) = netlink.get_links(index)
+        has = link.get_attr("IFLA_MTU"), link["flags"] & _UP
+        return has == (mtu, _UP) and all(
             any(
                 one.get_nested("TCA_OPTIONS", "TCA_BPF_NAME") == _PROGRAM
                 for one in netlink.get_filters(index=index, parent=parent)

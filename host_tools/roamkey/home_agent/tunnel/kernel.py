@@ -75,7 +75,7 @@ class KernelTunnelProcess(TunnelProcess):
     def _look(self) -> None:
         super()._look()
         before = self._offload.fileno()
-        self._offload.mend()
+        self._offload.mend(self._mtu)
         if before != self._offload.fileno():
             self._poll.unregister(before)
             self._polled = -1

@@ -118,6 +118,10 @@ class Offload:
         self._count(home, passed)
         self._there.pop(home, None)
 
+    def waits(self) -> bool:
+        """Whether a change isn't made yet."""
+        return bool(self._changed)
+
     def wakes_at(self) -> float:
         """When to `look` and `flush` (`time.monotonic()`)."""
         return min(self._look_at, self._again_at if self._changed else self._look_at)
@@ -150,10 +154,10 @@ class Offload:
         """How many packets didn't pass, by why, since the beginning."""
         return dict(zip(DROPS, self._vetted.drops(), strict=True))
 
-    def mend(self) -> None:
-        """See that the device is what it was, and its routes; raises nothing: who looks again,
-        tries again."""
-        if self._routes is not None and device.is_whole(self.index):
+    def mend(self, mtu: int) -> None:
+        """See that the device is what it should be, and its routes; raises nothing: who looks
+        again, tries again."""
+        if self._routes is not None and device.is_whole(self.index, mtu):
             self._routes.ask()
             return
         try:
