@@ -105,9 +105,10 @@ def run(
     ] = None,
     passphrase_file: PassphraseOption = None,
 ) -> None:
-    """Serve an address until SIGTERM (exit code 0) or Ctrl-C (130). Needs CAP_NET_RAW and
-    CAP_NET_ADMIN, and a host that forwards IPv6. Under sudo it goes on as the user who called it,
-    with these rights alone, unless the registry is another's.
+    """Serve an address until SIGTERM (exit code 0) or Ctrl-C (130). Needs CAP_NET_RAW,
+    CAP_NET_ADMIN and, for the kernel's tunnels, CAP_BPF, and a host that forwards IPv6. Under sudo
+    it goes on as the user who called it, with these rights alone, unless the registry is
+    another's.
 
     SIGHUP reads the registry anew and reopens the log file.
     """

@@ -1,7 +1,8 @@
 """The tunnel's process where the kernel carries what goes natively: by its own ip6tnl.
 
 All else is as in `process`, and the same TUN device and routes are there: what is inside UDP goes
-by them, and what goes natively while somebody has taken the kernel's device away.
+by them, what goes to a node whose way is too narrow, and what goes natively while somebody has
+taken the kernel's device away.
 """
 
 import select
@@ -12,7 +13,9 @@ from typing import Any
 
 from roamkey.correspondent.dataplane import filters, inkernel, tally
 from roamkey.correspondent.dataplane.control import BINDING
+from roamkey.correspondent.dataplane.table import LEAST_MTU, Entry
 from roamkey.correspondent.encapsulation import Place
+from roamkey.home_agent.tunnel.narrow import TunnelMtu
 from roamkey.home_agent.tunnel.offload import Offload
 from roamkey.home_agent.tunnel.process import TunnelProcess
 
@@ -66,7 +69,17 @@ class KernelTunnelProcess(TunnelProcess):
             if entry is None or entry.outer is not None:
                 self._offload.unbind(home)
             else:
-                self._offload.bind(home, care_of, expires_ms)
+                narrow = _is_too_narrow(entry) and entry.is_narrow(now)
+                self._offload.bind(home, care_of, expires_ms, not narrow)
+
+    def _new_path_mtu(self) -> TunnelMtu:
+        return TunnelMtu(self._table, self._address, self._note_narrow)
+
+    def _note_narrow(self, entry: Entry) -> None:
+        """The kernel doesn't fragment its tunnel's packets, which it has to where a way takes less
+        than the least MTU and the outer header."""
+        if _is_too_narrow(entry):
+            self._offload.leave_outward(entry.home_address)
 
     def _flush(self, now: int) -> bool:
         more = self._offload.flush()
@@ -113,3 +126,7 @@ class KernelTunnelProcess(TunnelProcess):
             "mended": offload.repaired + offload.routes_repaired(),
         }
         return {**super()._further_facts(), "kernel": kernel}
+
+
+def _is_too_narrow(entry: Entry) -> bool:
+    return entry.path_mtu < LEAST_MTU + entry.overhead

@@ -26,7 +26,8 @@ _FULL = (errno.ENOMEM, errno.E2BIG)
 _LOOK_S = 1.0
 _SHARE = 20  # of our time, one part at most goes into counting
 
-_Change = tuple[bytes, int] | None  # care-of address, until when; None: nowhere
+# Care-of address, until when, and whether what goes there is carried, too; None: nowhere
+_Change = tuple[bytes, int, bool] | None
 
 
 class Offload:
@@ -49,6 +50,7 @@ class Offload:
         self.failures = self.repaired = 0
         self._changed: OrderedDict[bytes, _Change] = OrderedDict()
         self._there: dict[bytes, tuple[int, ...]] = {}  # what had passed when it was last looked
+        self._inward_alone: set[bytes] = set()
         self._again_at = 0.0
         self._look_at = time.monotonic() + _LOOK_S
         self.packets, self.octets = [0, 0], [0, 0]
@@ -65,8 +67,8 @@ class Offload:
         )
         self._close_routes()
         self._routes = Routes(self.index, self._address, device.OVERHEAD, _PRIORITY)
-        for home in self._there:
-            self._routes.add(home)
+        for home in self._there.keys() - self._inward_alone:
+            self._routes.add(home, device.OVERHEAD)
 
     def _close_routes(self) -> None:
         if self._routes is not None:
@@ -78,9 +80,20 @@ class Offload:
         """How many bindings the kernel has."""
         return len(self._there)
 
-    def bind(self, home: bytes, care_of: bytes, until_ms: int) -> None:
-        """A node is there, natively, until then (`clock.boot_ms`)."""
-        self._changed[home] = care_of, until_ms
+    def bind(self, home: bytes, care_of: bytes, until_ms: int, outward: bool = True) -> None:
+        """A node is there, natively, until then (`clock.boot_ms`); `outward`: the kernel carries
+        what goes there, too."""
+        self._changed[home] = care_of, until_ms, outward
+
+    def leave_outward(self, home: bytes) -> None:
+        """The kernel carries no longer what goes there, until it is bound anew."""
+        change = self._changed.get(home)
+        if change is not None:
+            self._changed[home] = (*change[:2], False)
+        elif home in self._there and home not in self._changed:
+            self._inward_alone.add(home)
+            if self._routes is not None:
+                self._routes.remove(home)
 
     def unbind(self, home: bytes) -> None:
         """It is nowhere natively."""
@@ -109,14 +122,21 @@ class Offload:
 
     def _make(self, home: bytes, change: _Change, routes: Routes) -> None:
         if change is not None:
-            self._vetted.put(home, *change)
+            care_of, until_ms, outward = change
+            self._vetted.put(home, care_of, until_ms)
             self._there.setdefault(home, (0,) * 4)
-            routes.add(home, device.OVERHEAD)
+            if outward:
+                self._inward_alone.discard(home)
+                routes.add(home, device.OVERHEAD)
+            else:
+                self._inward_alone.add(home)
+                routes.remove(home)
             return
         routes.remove(home)
         passed = self._vetted.remove(home)
         self._count(home, passed)
         self._there.pop(home, None)
+        self._inward_alone.discard(home)
 
     def waits(self) -> bool:
         """Whether a change isn't made yet."""
