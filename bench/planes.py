@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from ipaddress import IPv6Address
 from pathlib import Path
 from typing import NamedTuple
@@ -29,6 +29,8 @@ from roamkey.correspondent.dataplane import control, xfrm
 from roamkey.correspondent.dataplane.client import DataPlane, Kind
 from roamkey.correspondent.dataplane.offload import Offload
 from roamkey.correspondent.encapsulation import Place
+from roamkey.home_agent.tunnel.control import pack_told
+from roamkey.home_agent.tunnel.offload import Offload as Tunnels
 from roamkey.lab import sandbox
 from roamkey.lab.namespaces import Namespace
 from roamkey.registry.records import Binding
@@ -39,6 +41,7 @@ CARE_OF = IPv6Address("2001:db8:1::2"), IPv6Address("2001:db8:1::3")
 OUTER = "192.0.2.2", "198.51.100.2"
 PORT = 4191
 BINDINGS = 20_000
+HOME_BINDINGS = 2000
 MOVES = 100
 SECONDS = 0.5
 RUNS = 7
@@ -136,6 +139,7 @@ def main() -> int:
         bind(other, OURS, OURS, ends[0] + port + ends[1])
         wait_for_route(bed)
         found["udp"] = compare(bed, "mbit")
+    found["home_agent"] = home_agent(bed)
     found["bindings"] = BINDINGS
     found |= bed.correspondent._there(many_bindings)
     print(json.dumps(found), flush=True)
@@ -145,10 +149,14 @@ def main() -> int:
 
 @contextmanager
 def plane_of(
-    bed: Bed, which: str, where: Namespace | None = None, address: IPv6Address = OURS
+    bed: Bed,
+    which: str,
+    where: Namespace | None = None,
+    address: IPv6Address = OURS,
+    program: str = "roamkey.correspondent.dataplane.choice",
 ) -> Iterator[DataPlane]:
     """A data plane, the correspondent's, and somebody who hears what it says."""
-    kind = Kind("roamkey.correspondent.dataplane.choice", which)
+    kind = Kind(program, which)
     place = Place(IPv6Address("::"), PORT)
     namespace = where or bed.correspondent
     plane = namespace._there(lambda: DataPlane(address, place=place, kind=kind))
@@ -258,6 +266,59 @@ def move_under_tcp(bed: Bed, plane: DataPlane) -> dict[str, float]:
     bed.node_is_at(CARE_OF[0])
     bind(plane, HOME, CARE_OF[0])
     return {"moves": made, "mbit": round(rate, 1)}
+
+
+def home_agent(bed: Bed) -> dict[str, object]:
+    """The tunnels of a home agent, which is where the correspondent was: a program there, and the
+    node, whose end is a tunnel of the kernel."""
+    for line in (
+        f"link add home0 type ip6tnl local {CARE_OF[0]} remote {OURS} encaplimit none",
+        "link set home0 up",
+        "-6 route add default dev home0 table 77",
+        f"-6 rule add from {HOME} lookup 77",
+    ):
+        if bed.node.popen(["ip", *line.split()]).wait(10):
+            raise OSError(f"ip {line}")
+    found: dict[str, object] = {}
+    for which in (control.TUN, control.KERNEL):
+        told = pack_told(which, HOME_BINDINGS, "eth0")
+        with plane_of(bed, told, program="roamkey.home_agent.tunnel.choice") as plane:
+            bind(plane, HOME, CARE_OF[0])
+            wait_for_route(bed)
+            measured = compare(bed, "mbit")
+        found |= measured if which == control.KERNEL else {which: measured}
+    return {**found, **bed.correspondent._there(many_tunnels)}
+
+
+def many_tunnels() -> dict[str, float]:
+    """What a registration and a move cost the kernel's tunnels where there are many, in ms."""
+    with ExitStack() as stack:
+        offload = Tunnels(OURS, HOME_BINDINGS, stack)
+        now = clock.boot_ms()
+        base = int.from_bytes(IPv6Address("2001:db8:f::1:0").packed, "big")
+        homes = [(base + at).to_bytes(16, "big") for at in range(HOME_BINDINGS)]
+
+        def settle() -> None:
+            while offload.flush() or offload.waits():
+                time.sleep(max(0.0, min(0.001, offload.wakes_at() - time.monotonic())))
+
+        started = time.perf_counter()
+        for home in homes:
+            offload.bind(home, CARE_OF[0].packed, now + _DEADLINE_MS)
+        settle()
+        each = 1000 * (time.perf_counter() - started) / HOME_BINDINGS
+        took = []
+        for at in range(200):
+            started = time.perf_counter()
+            offload.bind(homes[at * 97 % HOME_BINDINGS], CARE_OF[1].packed, now + _DEADLINE_MS)
+            settle()
+            took.append(1000 * (time.perf_counter() - started))
+        assert not offload.failures, offload.failures
+        return {
+            "bindings": HOME_BINDINGS,
+            "bind_ms": round(each, 3),
+            "move_ms": round(statistics.median(took), 3),
+        }
 
 
 def many_bindings() -> dict[str, float]:

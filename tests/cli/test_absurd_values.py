@@ -212,7 +212,7 @@ def nowhere(there: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
                  "cli.lab_pico_w.EmulatedPicoW", "lab.sandbox.ensure",
                  "correspondent.serving.serve"):  # fmt: skip
         monkeypatch.setattr(f"roamkey.{name}", ends)
-    monkeypatch.setattr("roamkey.correspondent.privileges.leave_root", lambda _: None)
+    monkeypatch.setattr("roamkey.correspondent.privileges.leave_root", lambda *_: None)
     for name in there.iterdir():
         copy = shutil.copytree if name.is_dir() else shutil.copy2
         copy(name, tmp_path / name.name)

@@ -13,6 +13,7 @@ from mip6 import packets
 
 NOBODY = pwd.getpwnam("nobody")
 NETWORK_RIGHTS = "0000000000003000"  # CAP_NET_ADMIN and CAP_NET_RAW
+TUNNEL_RIGHTS = "0000008000003000"  # and CAP_BPF
 
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="becoming another user needs root")
 
@@ -22,7 +23,7 @@ from roamkey.correspondent import privileges
 from roamkey.registry import database
 if sys.argv[2] == "reachable":  # a Python of root's own is closed to others
     privileges._finds_us = lambda user: True
-told = privileges.leave_root(sys.argv[1] or None)
+told = privileges.leave_root(sys.argv[1] or None, privileges.BPF if sys.argv[3:] else None)
 def rights(status):
     lines = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
     return {{name: lines[name].split() for name in ("Uid", "Groups", "CapEff", "CapAmb")}}
@@ -41,11 +42,11 @@ print(json.dumps({{
 """
 
 
-def run(registry="", reachable="reachable", **environment):
+def run(registry="", reachable="reachable", more=(), **environment):
     """What the program found after `leave_root`."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("SUDO_", "ROAMKEY_", "XDG"))}
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(registry), reachable],
+        [sys.executable, "-c", PROGRAM, str(registry), reachable, *more],
         env={**clean, **environment},
         capture_output=True,
         text=True,
@@ -70,6 +71,13 @@ def test_as_the_caller_with_two_rights(home):
         assert process["CapEff"] == process["CapAmb"] == [NETWORK_RIGHTS]
     assert found["home"] == NOBODY.pw_dir and found["default"].startswith(NOBODY.pw_dir)
     assert not found["back"]
+
+
+def test_a_home_agent_has_one_more(home):
+    found = run(more=["BPF"], HOME=home, SUDO_UID=str(NOBODY.pw_uid))
+    assert found["told"] == "goes on as nobody, with CAP_NET_RAW, CAP_NET_ADMIN and CAP_BPF alone"
+    for process in (found["own"], found["child"]):
+        assert process["CapEff"] == process["CapAmb"] == [TUNNEL_RIGHTS]
 
 
 def stays(found):

@@ -18,11 +18,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from json_output import checked
 
 from mip6 import messages, packets
 from roamkey.correspondent.core.endpoints import Endpoint
 from roamkey.lab.lans import CORRESPONDENT_ADDRESS, HOME_ROUTER
 from roamkey.lab.namespaces import nft_program
+from support import uml
 from support.homes import AGENT, HomeNode, HomeScene
 from support.hostile import resident
 from support.mutations import mutated
@@ -51,8 +53,9 @@ class Agent:
 
     name, link = "agent", "eth0"
 
-    def __init__(self, network, path):
+    def __init__(self, network, path, plane="tun"):
         need_tun()
+        self.plane = plane
         self.network, self.path = network, path
         network.attach(self.name, self.link, "home", dad=False)
         namespace = network.namespace(self.name)
@@ -65,9 +68,10 @@ class Agent:
 
     def start(self, *more, path=None):
         command = [*CLI, "run", "--address", AGENT_TEXT, "--registry", str(path or self.path)]
+        chosen = [] if self.plane is None else ["--data-plane", self.plane]
         self.process = self.network.spawn(
             self.name,
-            [*command, "--log", "json", *more],
+            [*command, "--log", "json", *chosen, *more],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -163,10 +167,32 @@ class Away:
         return self.node.read(reply, care_of)
 
 
+class Home:
+    """Everything: agent, node, network."""
+
+    def __init__(self, network, scene, plane, mtu=1452):
+        self.network, self.scene = network, scene
+        self.node = node_of(scene)
+        self.agent = Agent(network, scene.path, plane)
+        self.ready = self.agent.start()
+        self.away = Away(network, self.node, mtu)
+        self.text = self.away.home
+
+    def plane(self):
+        """What `status` says of the data plane."""
+        (facts,) = checked("home-agent-status", self.agent.ask("status"))
+        return facts["data_plane"]
+
+    def packets(self):
+        return self.plane().get("packets", {})
+
+
 def connect_ipv4(home):
     """IPv4 between the node, behind a NAT, and its home agent; the latter's address."""
     if nft_program() is None:
         pytest.skip("needs nft (Debian, Ubuntu: apt install nftables)")
+    if uml.inside():
+        pytest.skip("this kernel has no NAT that nft knows")
     network, router = home.network, home.network.namespace("router")
     router.add_address("home", "192.0.2.1/24")
     router.add_address("visited1", "10.1.0.1/24")
@@ -188,12 +214,12 @@ def ping(network, node, target, octets=56, count=3):
     return out.count(f"bytes from {target}")
 
 
-def against_tunnel(total, network, path):
+def against_tunnel(total, network, path, plane="tun"):
     """`total` packets into the tunnel of a node that is bound, from where it isn't: with its home
     address inside, another's, and what is no packet. `believed`: those that came out of it."""
     scene = HomeScene(path)
     node = node_of(scene)
-    agent = Agent(network, path)
+    agent = Agent(network, path, plane)
     agent.start("--no-events", "--no-metrics")
     away = Away(network, node)
     away.open("native")

@@ -69,6 +69,8 @@ class Kernel:
         from_plain = items[0].config.hook.pytest_report_from_serializable
         for line in path.read_text().splitlines() if path.exists() else ():
             report = from_plain(config=items[0].config, data=json.loads(line))
+            if isinstance(report.longrepr, list):  # why one was skipped: a tuple, for pytest
+                report.longrepr = tuple(report.longrepr)
             self._reports.setdefault(report.nodeid, []).append(report)
 
     def _all(self, items: list[pytest.Item], outcome: str, why: str) -> None:

@@ -23,9 +23,10 @@ app = lazy_app(
         ),
         "run": (
             "roamkey.cli.home_agent_run:run",
-            "Serve an address until SIGTERM (exit code 0) or Ctrl-C (130). Needs CAP_NET_RAW and "
-            "CAP_NET_ADMIN, and a host that forwards IPv6. Under sudo it goes on as the user who "
-            "called it, with these rights alone, unless the registry is another's.",
+            "Serve an address until SIGTERM (exit code 0) or Ctrl-C (130). Needs CAP_NET_RAW, "
+            "CAP_NET_ADMIN and, for the kernel's tunnels, CAP_BPF, and a host that forwards IPv6. "
+            "Under sudo it goes on as the user who called it, with these rights alone, unless the "
+            "registry is another's.",
         ),
         "bindings": ("roamkey.cli.home_agent_watch:bindings", "Show where the nodes are."),
     },

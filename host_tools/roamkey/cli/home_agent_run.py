@@ -1,5 +1,6 @@
 """`roamkey home-agent run`: the daemon."""
 
+from enum import Enum
 from ipaddress import IPv6Address
 from typing import Annotated
 
@@ -26,6 +27,7 @@ from roamkey.cli.daemon_options import (
 from roamkey.cli.options import EventsOption, PassphraseOption, RegistryOption
 from roamkey.correspondent import privileges
 from roamkey.correspondent.core.cache import NAT_REFRESH_S
+from roamkey.correspondent.dataplane import control
 from roamkey.correspondent.events.recorder import KEEP_DAYS
 from roamkey.errors import BadInputError
 from roamkey.home_agent import serving
@@ -37,6 +39,13 @@ from roamkey.home_agent.settings import (
     prefixes_of,
 )
 from roamkey.registry import Registry
+
+
+class Plane(str, Enum):
+    """What carries data."""
+
+    kernel = control.KERNEL
+    tun = control.TUN
 
 
 def _of_site(registry: str | None) -> IPv6Address:
@@ -86,15 +95,24 @@ def run(
     events: EventsOption = None,
     events_days: EventsDaysOption = KEEP_DAYS,
     no_events: NoEventsOption = False,
+    data_plane: Annotated[
+        Plane | None,
+        typer.Option(
+            help="How packets go through the tunnels that aren't inside UDP: by the kernel's own "
+            "(needs CAP_BPF too), or by way of a TUN device. Default: the kernel's where it has "
+            "them and can check what comes out.",
+        ),
+    ] = None,
     passphrase_file: PassphraseOption = None,
 ) -> None:
-    """Serve an address until SIGTERM (exit code 0) or Ctrl-C (130). Needs CAP_NET_RAW and
-    CAP_NET_ADMIN, and a host that forwards IPv6. Under sudo it goes on as the user who called it,
-    with these rights alone, unless the registry is another's.
+    """Serve an address until SIGTERM (exit code 0) or Ctrl-C (130). Needs CAP_NET_RAW,
+    CAP_NET_ADMIN and, for the kernel's tunnels, CAP_BPF, and a host that forwards IPv6. Under sudo
+    it goes on as the user who called it, with these rights alone, unless the registry is
+    another's.
 
     SIGHUP reads the registry anew and reopens the log file.
     """
-    told = privileges.leave_root(registry)
+    told = privileges.leave_root(registry, None if data_plane is Plane.tun else privileges.BPF)
     served = address or _of_site(registry)
     link = link_of(served) if home_link is None else named_link(home_link)
     given = tuple(map(parse_prefix, home_prefix or ()))
@@ -112,7 +130,11 @@ def run(
         no_events,
     )
     settings = HomeSettings(
-        data_plane=True, home_link=link, home_prefixes=given or prefixes_of(link), **common
+        data_plane=True,
+        plane=control.AUTO if data_plane is None else data_plane.value,
+        home_link=link,
+        home_prefixes=given or prefixes_of(link),
+        **common,
     )
     serve(
         lambda open_registry, lines: serving.serve(open_registry, served, lines, settings),

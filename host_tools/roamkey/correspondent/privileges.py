@@ -11,6 +11,7 @@ import ctypes
 import os
 import pwd
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,7 +20,9 @@ from roamkey.correspondent import control
 from roamkey.errors import SystemRefusedError
 from roamkey.registry import database
 
-_RIGHTS = (12, 13)  # CAP_NET_ADMIN, CAP_NET_RAW: linux/capability.h
+_RIGHTS = {"CAP_NET_RAW": 13, "CAP_NET_ADMIN": 12}  # linux/capability.h
+#: A home agent's: the kernel checks what comes out of its tunnels by a program of ours.
+BPF = {"CAP_BPF": 39}
 
 _VERSION_3 = 0x20080522
 _PR_SET_KEEPCAPS = 8
@@ -30,10 +33,11 @@ _Header = ctypes.c_uint32 * 2  # version, thread: 0 is this one
 _Sets = ctypes.c_uint32 * 6  # effective, permitted, inheritable, 32 at a time
 
 
-def leave_root(registry: str | None) -> str | None:
+def leave_root(registry: str | None, more: Mapping[str, int] | None = None) -> str | None:
     """Go on as the user behind sudo where that serves; what to tell about it, or None.
 
-    `registry`: a path, a URL or None, as for `Registry.open`. Raises SystemRefusedError.
+    `registry`: a path, a URL or None, as for `Registry.open`; `more`: rights to keep, beside those
+    of every daemon, where the kernel has them. Raises SystemRefusedError.
     """
     user = _caller()
     if user is None:
@@ -44,11 +48,12 @@ def leave_root(registry: str | None) -> str | None:
     try:
         with suppress(OSError):  # the user has other places
             control.make_folder_for(user.pw_uid, user.pw_gid)
-        _become(user)
+        kept = _become(user, {**_RIGHTS, **(more or {})})
     except OSError as error:
         raise SystemRefusedError(f"can't go on as {user.pw_name}: {error.strerror}") from None
     os.environ["HOME"] = user.pw_dir
-    return f"goes on as {user.pw_name}, with CAP_NET_RAW and CAP_NET_ADMIN alone"
+    named = " and ".join((", ".join(kept[:-1]), kept[-1])) if kept[1:] else "".join(kept) or "none"
+    return f"goes on as {user.pw_name}, with {named} alone"
 
 
 def _caller() -> pwd.struct_passwd | None:
@@ -106,20 +111,23 @@ def _finds_us(user: pwd.struct_passwd) -> bool:
         os.setgroups(groups)
 
 
-def _become(user: pwd.struct_passwd) -> None:
+def _become(user: pwd.struct_passwd, rights: Mapping[str, int]) -> list[str]:
+    """The names of the rights that are kept: a container's root may have fewer."""
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl.argtypes = (ctypes.c_int, *[ctypes.c_ulong] * 4)
     header, sets = _Header(_VERSION_3, 0), _Sets()
     _checked(libc.capget(header, sets))
-    kept = sets[1] & sum(1 << right for right in _RIGHTS)  # a container's root may have fewer
+    permitted = sets[1] | sets[4] << 32
+    kept = {name: right for name, right in rights.items() if permitted >> right & 1}
     _checked(libc.prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0))
     os.initgroups(user.pw_name, user.pw_gid)
     os.setresgid(*[user.pw_gid] * 3)
     os.setresuid(*[user.pw_uid] * 3)
-    _checked(libc.capset(header, _Sets(kept, kept, kept, 0, 0, 0)))
-    for right in _RIGHTS:
-        if kept >> right & 1:
-            _checked(libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, right, 0, 0))
+    low, high = ((sum(1 << right for right in kept.values()) >> at) & 0xFFFFFFFF for at in (0, 32))
+    _checked(libc.capset(header, _Sets(low, low, low, high, high, high)))
+    for right in kept.values():
+        _checked(libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, right, 0, 0))
+    return list(kept)
 
 
 def _checked(result: int) -> None:

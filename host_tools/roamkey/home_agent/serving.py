@@ -10,10 +10,11 @@ from roamkey.correspondent.log import Log
 from roamkey.home_agent import settings as home
 from roamkey.home_agent.daemon import HomeDaemon
 from roamkey.home_agent.settings import HomeSettings
+from roamkey.home_agent.tunnel.control import pack_told
 from roamkey.home_agent.tunnel.inside import choice
 from roamkey.registry import Registry
 
-_TUNNEL = "roamkey.home_agent.tunnel.process"
+_TUNNEL = "roamkey.home_agent.tunnel.choice"
 
 
 def serve(
@@ -28,6 +29,8 @@ def serve(
     is no router.
     """
     home.check_forwards()
-    tunnel = client.Kind(_TUNNEL, settings.home_link)
+    tunnel = client.Kind(
+        _TUNNEL, pack_told(settings.plane, settings.bindings_max, settings.home_link)
+    )
     kind = serving.Kind(HomeDaemon, tunnel, choice, may_own_address=False)
     return serving.serve(open_registry, address, log, settings, kind)

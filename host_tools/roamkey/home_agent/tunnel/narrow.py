@@ -35,3 +35,4 @@ class TunnelMtu(PathMtu):
         there = socket.inet_ntop(socket.AF_INET6, quoted[24:40])
         if entry is not None and entry.care_of_text == there and mtu >= LEAST_MTU:
             entry.narrow(mtu, now)
+            self._narrowed(entry)

@@ -38,11 +38,12 @@ class TunnelProcess(process.Process):
         place: Place | None,
         stack: ExitStack,
         interface: str,
+        why: str,
     ) -> None:
         """As `Process`; `interface`: the home link's."""
         self._interface_home = interface
         self._detected: list[bytes] = []
-        super().__init__(channel, address, place, stack)
+        super().__init__(channel, address, place, stack, why)
 
     def _open_raw(self, address: IPv6Address) -> socket.socket:
         """Where tunnelled packets arrive, from their inner header on."""
@@ -107,12 +108,3 @@ class TunnelProcess(process.Process):
 
     def _note_detected(self, home_address: bytes, is_free: bool) -> None:
         self._detected.append(control.FOUND.pack(home_address, is_free))
-
-
-def main() -> None:
-    """As `roamkey.correspondent.dataplane.process.main`; beside, it is told the home link."""
-    process.main(TunnelProcess)
-
-
-if __name__ == "__main__":
-    main()
