@@ -8,14 +8,15 @@ import pytest
 from support.daemons import ADDRESS
 from support.roaming import HOME, Roaming, need_tun, result
 
-from mip6.ports import xfrm
 from mip6.ports.sockets import ask, open_family
+from mip6.programs import xfrm
 from roamkey.waiting import until
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(120)]
 
 HOME_OCTETS = IPv6Address(HOME).packed
 OURS = IPv6Address(ADDRESS).packed
+OTHER = IPv6Address("2001:db8:a::78").packed
 LEASE_S = 30
 
 
@@ -61,6 +62,21 @@ def of_ours(roaming):
     )
 
 
+def put_foreign():
+    """A state and a policy of somebody else, for other addresses of the same kind."""
+    with open_family(xfrm.PROTOCOL) as one:
+        state = bytearray(xfrm.state(xfrm.OUT, OTHER, OURS, OTHER, 3600, True))
+        policy = xfrm.policy(xfrm.OUTWARD, OTHER, OURS, 3600, True)
+        assert [xfrm.refused(ask(one, request)) for request in (state, policy)] == [0, 0]
+
+
+def foreign():
+    """How much of that there is."""
+    with open_family(xfrm.PROTOCOL) as one:
+        asked = (xfrm.ask_state(xfrm.OUT, OTHER, OURS), xfrm.ask_policy(xfrm.OUTWARD, OTHER, OURS))
+        return sum(xfrm.is_ours(ask(one, request)) is not None for request in asked)
+
+
 ALL = (list(xfrm.KINDS), list(xfrm.POLICIES), True, True)
 NOTHING = ([], [], False, False)
 
@@ -85,11 +101,21 @@ def test_connections_of_the_nodes_programs_outlive_moves(roaming, plane):
 
 @pytest.mark.kernel
 @pytest.mark.parametrize("plane", ["kernel"])
-def test_what_ends_takes_it_away_and_a_killed_agent_leaves_leases(roaming):
-    """The data plane of the correspondent may be either; here it is the kernel's."""
+def test_what_ends_takes_it_away_and_a_killed_agent_leaves_leases(roaming, plane):
+    """Foreign states and policies stay; nothing leaves from the home address without a binding."""
+    namespace = roaming.network.namespace(roaming.node.name)
+    namespace._there(put_foreign)
     assert of_ours(roaming) == ALL
     assert roaming.node.status()["plane_text"] == "asked for"
+    # The correspondent goes: it says so, and the binding ends.
+    assert roaming.daemon.end()[0] == 0
+    one = namespace.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    one.bind((HOME, 0))
+    ended = roaming.node.status()
+    assert ended["bindings"][0]["state"] == "bound"  # nobody told it: data go on
+    one.sendto(b"", (ADDRESS, 9))
     roaming.node.kill()
     at = time.monotonic()
-    assert until(lambda: of_ours(roaming) == NOTHING, LEASE_S + 10, 0.5)
-    assert time.monotonic() - at > 5  # not an agent in good order
+    assert until(lambda: of_ours(roaming) == NOTHING, 2 * LEASE_S + 10, 0.5)
+    assert time.monotonic() - at > LEASE_S / 2
+    assert namespace._there(foreign) == 2

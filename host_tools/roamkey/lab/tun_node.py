@@ -27,10 +27,9 @@ from pyroute2 import IPRoute
 from mip6 import packets
 from mip6.keystore.keystore import Keystore
 from mip6.node import Node
-from mip6.ports import programs
 from mip6.ports.files import FileStore
 from mip6.ports.posix import Port
-from mip6.ports.programs import RoutedNode
+from mip6.programs.plane import KERNEL, RoutedNode, choose
 from roamkey.correspondent.dataplane import control, filters, tun
 from roamkey.enroll.plan import Plan
 from roamkey.lab.helper import Control, Helper
@@ -259,9 +258,9 @@ def main() -> None:
     keystore.load()
     credentials = keystore.credentials
     assert credentials is not None
-    plane, why = programs.choose(configuration["plane"])
+    plane, why = choose(configuration["plane"])
     data: _Data | None = None
-    if plane == programs.KERNEL:
+    if plane == KERNEL:
         node: Node = RoutedNode(keystore, Port(configuration["uplinks"]), configuration["plane"])
     else:
         data = _Data(credentials.home_address, credentials.peers[0].correspondent)

@@ -16,8 +16,8 @@ import sys
 
 from mip6 import agent, terminal
 from mip6.ports.posix import Port
-from mip6.ports.programs import PLANES, RoutedNode
 from mip6.ports.waiting import Watch
+from mip6.programs.plane import PLANES, RoutedNode
 
 _AF_UNIX = 1
 _NATIVE = "<" if sys.byteorder == "little" else ">"  # MicroPython has no "="

@@ -10,9 +10,10 @@ Numbers are in the machine's byte order.
 """
 
 import struct
+from socket import AF_INET6
 
 from ..compat import const
-from .netlink import NATIVE
+from ..ports.netlink import NATIVE
 
 TYPE_CHECKING = const(False)
 
@@ -45,18 +46,16 @@ _SRCADDR = const(13)
 _COADDR = const(14)
 _SET_MARK = const(29)
 _SET_MARK_MASK = const(30)
-_REQUEST = const(0x1)
-_ACK = const(0x4)
+_REQUEST = const(0x5)  # NLM_F_REQUEST, NLM_F_ACK
 _NEW = const(0x600)  # NLM_F_CREATE, NLM_F_EXCL
 _ERROR = const(2)
 _ROUTE_OPTIMIZATION = const(2)  # XFRM_MODE_ROUTEOPTIMIZATION
-_AF_INET6 = const(10)
 _MOBILITY = const(135)
 _DIR_IN = const(0)
 _DIR_OUT = const(1)
 _BLOCK = const(1)  # XFRM_POLICY_BLOCK
 _MARK = const(0x726B6579)  # see `state`
-_BITS = const(128)
+BITS = const(128)
 _REQUEST_ID_AT = const(208)  # in a state
 _PRIORITY_AT = const(152)  # in a policy
 _ANY = bytes(16)
@@ -74,25 +73,25 @@ def state(kind: int, home: bytes, correspondent: bytes, care_of: bytes, seconds:
         + source
         + _lifetime(seconds)
         + bytes(32 + 12)  # what it has passed, statistics
-        + struct.pack(NATIVE + "IIHBBB", 0, REQUEST_ID, _AF_INET6, _ROUTE_OPTIMIZATION, 0, 0)
+        + struct.pack(NATIVE + "IIHBBB", 0, REQUEST_ID, AF_INET6, _ROUTE_OPTIMIZATION, 0, 0)
         + bytes(7)
-        + _attribute(_COADDR, care_of)
+        + attribute(_COADDR, care_of)
         # Without a mark to set the kernel keeps to the route of the care-of address before; this
         # one sets no bit.
-        + _attribute(_SET_MARK, struct.pack(NATIVE + "I", _MARK))
-        + _attribute(_SET_MARK_MASK, bytes(4))
+        + attribute(_SET_MARK, struct.pack(NATIVE + "I", _MARK))
+        + attribute(_SET_MARK_MASK, bytes(4))
     )
-    return _message(_NEWSA if new else _UPDSA, body, _NEW if new else 0)
+    return message(_NEWSA if new else _UPDSA, body, _NEW if new else 0)
 
 
 def no_state(kind: int, home: bytes, correspondent: bytes) -> bytes:
     """The octets that take one away."""
-    return _message(_DELSA, _one_state(kind, home, correspondent))
+    return message(_DELSA, _one_state(kind, home, correspondent))
 
 
 def ask_state(kind: int, home: bytes, correspondent: bytes) -> bytes:
     """The octets that ask for one: see `is_ours`."""
-    return _message(_GETSA, _one_state(kind, home, correspondent))
+    return message(_GETSA, _one_state(kind, home, correspondent))
 
 
 def policy(which: int, home: bytes, correspondent: bytes, seconds: int, bound: bool) -> bytes:
@@ -110,24 +109,24 @@ def policy(which: int, home: bytes, correspondent: bytes, seconds: int, bound: b
     if which != SIGNALLING and not blocks:
         template = (
             _id(_ANY, OUT if which == OUTWARD else IN)
-            + struct.pack(NATIVE + "HH", _AF_INET6, 0)
+            + struct.pack(NATIVE + "HH", AF_INET6, 0)
             + _ANY
             # Inward it is optional: the home agent's packets have no routing header.
             + struct.pack(NATIVE + "IBBBB", REQUEST_ID, _ROUTE_OPTIMIZATION, 0, which == INWARD, 0)
             + b"\xff" * 12  # every algorithm
         )
-        body += _attribute(_TMPL, template)
-    return _message(_UPDPOLICY, body)
+        body += attribute(_TMPL, template)
+    return message(_UPDPOLICY, body)
 
 
 def no_policy(which: int, home: bytes, correspondent: bytes) -> bytes:
     """The octets that take one away."""
-    return _message(_DELPOLICY, _one_policy(which, home, correspondent))
+    return message(_DELPOLICY, _one_policy(which, home, correspondent))
 
 
 def ask_policy(which: int, home: bytes, correspondent: bytes) -> bytes:
     """The octets that ask for one: see `is_ours`."""
-    return _message(_GETPOLICY, _one_policy(which, home, correspondent))
+    return message(_GETPOLICY, _one_policy(which, home, correspondent))
 
 
 def is_ours(told: bytes) -> bool | None:
@@ -148,6 +147,17 @@ def refused(told: bytes) -> int | None:
     return None
 
 
+def message(kind: int, body: bytes, flags: int = 0) -> bytes:
+    """The octets of a request, which is acknowledged."""
+    head = 16 + len(body), kind, _REQUEST | flags, 1, 0
+    return struct.pack(NATIVE + "IHHII", *head) + body
+
+
+def attribute(kind: int, value: bytes) -> bytes:
+    """The octets of an attribute, a multiple of four long."""
+    return struct.pack(NATIVE + "HH", 4 + len(value), kind) + value
+
+
 def messages(told: bytes) -> "Iterator[tuple[int, bytes]]":
     """Type and body of each message of a netlink family."""
     at = 0
@@ -157,15 +167,6 @@ def messages(told: bytes) -> "Iterator[tuple[int, bytes]]":
             return
         yield kind, told[at + 16 : at + size]
         at += (size + 3) & ~3
-
-
-def _message(kind: int, body: bytes, flags: int = 0) -> bytes:
-    head = 16 + len(body), kind, _REQUEST | _ACK | flags, 1, 0
-    return struct.pack(NATIVE + "IHHII", *head) + body
-
-
-def _attribute(kind: int, value: bytes) -> bytes:
-    return struct.pack(NATIVE + "HH", 4 + len(value), kind) + value
 
 
 def _number(body: bytes, at: int) -> int:
@@ -188,7 +189,7 @@ def _selector(source: bytes, destination: bytes, bits: int, protocol: int) -> by
     return (
         destination
         + source
-        + struct.pack(NATIVE + "HHHHH", 0, 0, 0, 0, _AF_INET6)
+        + struct.pack(NATIVE + "HHHHH", 0, 0, 0, 0, AF_INET6)
         + bytes((bits, bits, protocol, 0, 0, 0))
         + bytes(8)  # interface, user
     )
@@ -196,7 +197,7 @@ def _selector(source: bytes, destination: bytes, bits: int, protocol: int) -> by
 
 def _selector_of(which: int, home: bytes, correspondent: bytes) -> bytes:
     source, destination = _ends(which != INWARD, home, correspondent)
-    return _selector(source, destination, _BITS, _MOBILITY if which == SIGNALLING else 0)
+    return _selector(source, destination, BITS, _MOBILITY if which == SIGNALLING else 0)
 
 
 def _of(which: int) -> int:
@@ -205,8 +206,8 @@ def _of(which: int) -> int:
 
 def _one_state(kind: int, home: bytes, correspondent: bytes) -> bytes:
     source, destination = _ends(kind == OUT, home, correspondent)
-    which = destination + struct.pack(NATIVE + "IHBB", 0, _AF_INET6, kind, 0)
-    return which + _attribute(_SRCADDR, source)
+    which = destination + struct.pack(NATIVE + "IHBB", 0, AF_INET6, kind, 0)
+    return which + attribute(_SRCADDR, source)
 
 
 def _one_policy(which: int, home: bytes, correspondent: bytes) -> bytes:

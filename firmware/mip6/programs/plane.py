@@ -2,8 +2,8 @@
 
 Towards each correspondent that the node is bound at natively the kernel has two states and three
 policies (xfrm.py), the home address, and a route that offers it as the source (homeroute.py). A
-move changes them. Where a binding ends, connections of the home address wait: after three seconds
-what they send leaves nowhere, and the route is gone, so new ones are plain. At home nothing is
+move changes them. Without a binding what is sent from the home address leaves nowhere, so
+connections wait; after three seconds the route is gone, and new ones are plain. At home nothing is
 needed.
 
 All of it is lent by the kernel for half a minute, so of an agent that was killed nothing stays.
@@ -20,9 +20,9 @@ from ..bindings import states
 from ..clock import now
 from ..compat import const
 from ..node import Node
+from ..ports.sockets import Udp, ask, deaf_at, open_family
+from ..ports.waiting import Watch
 from . import homeroute, xfrm
-from .sockets import Udp, ask, deaf_at, open_family
-from .waiting import Watch
 
 TYPE_CHECKING = const(False)
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from ..bindings.binding import Binding
     from ..keystore.keystore import Keystore
-    from .posix import Port
+    from ..ports.posix import Port
 
 KERNEL = "kernel"
 NONE = "none"
@@ -41,7 +41,7 @@ PLANES = (AUTO, KERNEL, NONE)
 
 _LEASE_S = const(30)
 _RENEW_MS = const(10000)
-_HOLD_MS = const(3000)  # without a binding, until nothing leaves any more
+_HOLD_MS = const(3000)  # without a binding, until new connections are plain
 _LOOK_S = const(1)
 _OCTETS_MAX = const(2048)
 _BURST = const(16)
@@ -84,12 +84,13 @@ class _Pair:
     """What the kernel has towards one correspondent."""
 
     def __init__(self) -> None:
-        self.care_of: bytes | None = None  # of the states that are there
-        self.interface = 0
+        self.care_of: bytes | None = None  # of the states that are there; None: there are none
         self.made_at = 0  # the states
-        self.lost_at: int | None = None  # since when there is no way
-        self.blocked = True
-        self.router: bytes | None = None  # of the route that is there
+        self.lost_at = 0  # since when there are none
+        # The route: for packets from where, by which interface and router; None: there is none
+        self.source: bytes | None = None
+        self.interface: int | None = None
+        self.router: bytes | None = None
 
 
 class Programs:
@@ -114,8 +115,8 @@ class Programs:
         """Begin; needs a running loop. Raises OSError."""
         self._node = node
         self._xfrm = open_family(xfrm.PROTOCOL)
-        self._routes = open_family(homeroute.PROTOCOL)
-        self._news = open_family(homeroute.PROTOCOL, homeroute.NEWS)
+        self._routes = open_family(homeroute.ROUTES)
+        self._news = open_family(homeroute.ROUTES, homeroute.NEWS)
         self._watch = Watch(self._news, self._hear, node.faulted)
 
     def stop(self) -> None:
@@ -141,17 +142,17 @@ class Programs:
             self._turned |= homeroute.is_news(told)
 
     def look(self) -> None:
-        """Once a second: leases, and what has waited for long enough."""
+        """Once a second: leases, other routers, and what has waited for long enough."""
         at = now()
-        for correspondent, pair in list(self._pairs.items()):
-            if pair.lost_at is not None and not pair.blocked and at - pair.lost_at >= _HOLD_MS:
-                self._block(correspondent, pair)
-            if self._turned and not pair.blocked:
-                self._lead(correspondent, pair)
+        for correspondent, pair in self._pairs.items():
+            if pair.care_of is None and at - pair.lost_at >= _HOLD_MS:
+                self._lead(correspondent, pair, None)
+            elif self._turned:
+                self._lead(correspondent, pair, pair.source)
         self._turned = False
         if at >= self._renew_at and self._home is not None:
             self._renew_at = at + _RENEW_MS
-            self._renew(at)
+            self._renew(self._home)
 
     def follow(self) -> None:
         """Have the kernel do as the bindings are."""
@@ -169,30 +170,31 @@ class Programs:
 
     def _follow(self, home: bytes, binding: "Binding") -> None:
         way = binding.data_way
-        pair = self._pairs.get(binding.correspondent)
+        correspondent = binding.correspondent
         care_of = None
         if way is not None and way[2] is None and not is_ipv4(way[1]):
             care_of = way[1]
-        if care_of is None:
-            if pair is not None and pair.lost_at is None:
-                pair.lost_at = now()
-            return
+        pair = self._pairs.get(correspondent)
         if pair is None:
+            if care_of is None:
+                return
             self._enter(home)
-            pair = self._pairs[binding.correspondent] = _Pair()
-            if not self._is_free(home, binding.correspondent):
-                self.plane, self.why = NONE, "somebody else has states or policies there"
-                self._pairs.pop(binding.correspondent)
-                self._leave()
+            if not self._is_free(home, correspondent):
+                self.why = "somebody else has states or policies of these addresses"
+                self.plane = NONE
                 self.stop()
                 return
-        interface = self._port.interface_of(care_of)
-        if interface is not None and (
-            care_of != pair.care_of or pair.blocked or interface != pair.interface
-        ):
-            pair.interface = interface
-            self._bind(home, binding.correspondent, pair, care_of)
-        pair.lost_at = None
+            pair = self._pairs[correspondent] = _Pair()
+        if care_of != pair.care_of:
+            self._bind(home, correspondent, pair, care_of)
+        # Where it is bound nowhere yet, new connections wait for that, for a moment.
+        source = care_of or self._node.care_of_address
+        if source is None or is_ipv4(source):
+            return
+        if care_of is None and now() - pair.lost_at >= _HOLD_MS:
+            return
+        if (source, self._port.interface_of(source)) != (pair.source, pair.interface):
+            self._lead(correspondent, pair, source)
 
     def _enter(self, home: bytes) -> None:
         """The home address is in use."""
@@ -217,7 +219,7 @@ class Programs:
             return
         for correspondent in self._pairs:
             self._clear(home, correspondent)
-            self._forget_routes(correspondent)
+            self._tell(self._routes, homeroute.no_route(correspondent))
         self._pairs = {}
         for one, watch in self._ears.values():
             watch.stop()
@@ -245,72 +247,61 @@ class Programs:
         for which in xfrm.POLICIES:
             self._tell(self._xfrm, xfrm.no_policy(which, home, correspondent))
 
-    def _bind(self, home: bytes, correspondent: bytes, pair: "_Pair", care_of: bytes) -> None:
-        """The correspondent knows the node at a care-of address."""
-        pair.care_of = care_of
+    def _bind(
+        self, home: bytes, correspondent: bytes, pair: "_Pair", care_of: bytes | None
+    ) -> None:
+        """The correspondent knows the node at a care-of address, or (None) nowhere."""
+        at = now()
+        before, pair.care_of = pair.care_of, care_of
+        if care_of is None:
+            pair.lost_at = at
+            self._put_policies(home, correspondent, pair)
+            for kind in xfrm.KINDS:
+                self._tell(self._xfrm, xfrm.no_state(kind, home, correspondent))
+            return
+        if before is None:
+            pair.made_at = at
         self._put_states(home, correspondent, pair)
-        pair.blocked = False
         self._put_policies(home, correspondent, pair)
-        self._lead(correspondent, pair)
 
     def _put_states(self, home: bytes, correspondent: bytes, pair: "_Pair") -> None:
-        at = now()
-        if pair.blocked:  # there are none
-            pair.made_at = at
-        seconds = (at - pair.made_at) // 1000 + _LEASE_S
         assert pair.care_of is not None
+        seconds = (now() - pair.made_at) // 1000 + _LEASE_S
         for kind in xfrm.KINDS:
             way = kind, home, correspondent, pair.care_of
-            number = errno.ENOENT
-            if not pair.blocked:
-                number = xfrm.refused(self._ask(xfrm.state(*way, seconds, False))) or 0
-            if number:  # somebody took it away
-                lease = seconds if pair.blocked else _LEASE_S
-                self._tell(self._xfrm, xfrm.state(*way, lease, True))
+            if xfrm.refused(self._ask(xfrm.state(*way, seconds, False))):  # there is none
+                self._tell(self._xfrm, xfrm.state(*way, seconds, True))
 
     def _put_policies(self, home: bytes, correspondent: bytes, pair: "_Pair") -> None:
+        bound = pair.care_of is not None
         for which in xfrm.POLICIES:
-            request = xfrm.policy(which, home, correspondent, _LEASE_S, not pair.blocked)
-            self._tell(self._xfrm, request)
+            self._tell(self._xfrm, xfrm.policy(which, home, correspondent, _LEASE_S, bound))
 
-    def _block(self, correspondent: bytes, pair: "_Pair") -> None:
-        """The binding is over."""
-        assert self._home is not None
-        pair.blocked = True
-        pair.care_of = pair.router = None
-        self._put_policies(self._home, correspondent, pair)
-        for kind in xfrm.KINDS:
-            self._tell(self._xfrm, xfrm.no_state(kind, self._home, correspondent))
-        self._forget_routes(correspondent)
+    def _lead(self, correspondent: bytes, pair: "_Pair", source: bytes | None) -> None:
+        """Have the route where packets from an address of ours go, or (None) nowhere."""
+        if pair.source is not None:
+            self._tell(self._routes, homeroute.no_route(correspondent))  # it would be the answer
+        pair.source = source
+        pair.interface = pair.router = None
+        if source is not None:
+            pair.interface = self._port.interface_of(source)
+        if source is not None and pair.interface is not None:
+            question = homeroute.ask_route(correspondent, source, pair.interface)
+            pair.router = homeroute.gateway(self._ask(question, self._routes))
+            self._put_route(correspondent, pair)
 
-    def _lead(self, correspondent: bytes, pair: "_Pair") -> None:
-        """The route: by the router that packets from the care-of address go to."""
-        assert pair.care_of is not None
-        self._forget_routes(correspondent)  # else they would be the answer
-        question = homeroute.ask_route(correspondent, pair.care_of, pair.interface)
-        pair.router = homeroute.gateway(self._ask(question, self._routes))
-        self._put_routes(correspondent, pair)
+    def _put_route(self, correspondent: bytes, pair: "_Pair") -> None:
+        if pair.router is not None and pair.interface is not None and self._home is not None:
+            way = correspondent, self._home, _LEASE_S, pair.interface, pair.router
+            self._tell(self._routes, homeroute.route(*way))
 
-    def _put_routes(self, correspondent: bytes, pair: "_Pair") -> None:
-        assert self._home is not None
-        how = correspondent, self._home, _LEASE_S
-        if pair.router is not None:
-            self._tell(self._routes, homeroute.route(*how, pair.interface, pair.router))
-        self._tell(self._routes, homeroute.route(*how))
-
-    def _forget_routes(self, correspondent: bytes) -> None:
-        for request in homeroute.no_routes(correspondent):
-            self._tell(self._routes, request)
-
-    def _renew(self, at: int) -> None:
-        home = self._home
-        assert home is not None
+    def _renew(self, home: bytes) -> None:
         self._tell(self._routes, homeroute.address(home, _LEASE_S))
         for correspondent, pair in self._pairs.items():
-            if not pair.blocked:
+            if pair.care_of is not None:
                 self._put_states(home, correspondent, pair)
-                self._put_routes(correspondent, pair)
             self._put_policies(home, correspondent, pair)
+            self._put_route(correspondent, pair)
 
     def _ask(self, request: bytes, one: "socket.socket | None" = None) -> bytes:
         try:
