@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 
     from ..bindings.binding import Binding
     from ..keystore.keystore import Keystore
+    from ..packets import Packet
     from ..ports.posix import Port
+    from ..protocols import Plane
 
 KERNEL = "kernel"
 NONE = "none"
@@ -97,6 +99,7 @@ class Programs:
     """`port`: posix.Port, which knows interfaces and counts what is refused. `why`: why not."""
 
     def __init__(self, port: "Port", plane: str, why: str) -> None:
+        port.mobility_alone = plane == KERNEL
         self.plane = plane
         self.why = why
         self._port = port
@@ -114,6 +117,8 @@ class Programs:
     def start(self, node: "RoutedNode") -> None:
         """Begin; needs a running loop. Raises OSError."""
         self._node = node
+        if self.plane == NONE:
+            return
         self._xfrm = open_family(xfrm.PROTOCOL)
         self._routes = open_family(homeroute.ROUTES)
         self._news = open_family(homeroute.ROUTES, homeroute.NEWS)
@@ -327,7 +332,12 @@ class Programs:
         except OSError as error:  # a program has it
             self._port.fault(error)
             return
-        self._ears[port] = one.socket, Watch(one.socket, _reader(self, one), self._node.faulted)
+        self._ears[port] = one.socket, Watch(one.socket, _ear(self, one), self._node.faulted)
+
+    def take(self, packet: "Packet") -> bool:
+        """Whether a packet that came to the agent is for a program, and it has it now. Here it
+        came inside UDP or a tunnel: then it is the agent's own."""
+        return False
 
     def deliver(self, source: bytes, datagram: bytes, port: int) -> None:
         """A datagram came: it counts from a correspondent alone."""
@@ -335,7 +345,7 @@ class Programs:
             self._node.sockets[port].deliver(source, datagram)
 
 
-def _reader(programs: "Programs", one: "Any") -> "Any":
+def _ear(programs: "Programs", one: "Any") -> "Any":
     def read() -> None:
         for _ in range(_BURST):
             found = one.receive(_OCTETS_MAX)
@@ -347,24 +357,21 @@ def _reader(programs: "Programs", one: "Any") -> "Any":
 
 
 class RoutedNode(Node):
-    """A node whose programs all use the home address. `plane`: AUTO, KERNEL or NONE."""
+    """A node whose programs all use the home address. `programs`: `Programs`, or what does the
+    same in another way."""
 
-    def __init__(self, keystore: "Keystore", port: "Port", plane: str = AUTO) -> None:
-        self.programs = Programs(port, *choose(plane))
-        port.mobility_alone = self.programs.plane == KERNEL
+    def __init__(self, keystore: "Keystore", port: "Port", programs: "Plane") -> None:
+        self.programs = programs
         super().__init__(keystore, port)
 
     async def run(self) -> None:
         """As a node's."""
-        looking = None
-        if self.programs.plane == KERNEL:
-            self.programs.start(self)
-            looking = asyncio.create_task(self._look())
+        self.programs.start(self)
+        looking = asyncio.create_task(self._look())
         try:
             await super().run()
         finally:
-            if looking is not None:
-                looking.cancel()
+            looking.cancel()
             self.programs.stop()
 
     async def _look(self) -> None:
@@ -386,6 +393,9 @@ class RoutedNode(Node):
     def _listen(self, port: int) -> None:
         super()._listen(port)
         self.programs.listen(port)
+
+    def _is_of_others(self, packet: "Packet") -> bool:
+        return self.programs.take(packet)
 
     def status(self) -> "dict[str, Any]":
         """As a node's, and what carries the packets of this machine's programs."""

@@ -29,7 +29,7 @@ from mip6.keystore.keystore import Keystore
 from mip6.node import Node
 from mip6.ports.files import FileStore
 from mip6.ports.posix import Port
-from mip6.programs.plane import KERNEL, RoutedNode, choose
+from mip6.programs.plane import KERNEL, Programs, RoutedNode, choose
 from roamkey.correspondent.dataplane import control, filters, tun
 from roamkey.enroll.plan import Plan
 from roamkey.lab.helper import Control, Helper
@@ -261,7 +261,8 @@ def main() -> None:
     plane, why = choose(configuration["plane"])
     data: _Data | None = None
     if plane == KERNEL:
-        node: Node = RoutedNode(keystore, Port(configuration["uplinks"]), configuration["plane"])
+        port = Port(configuration["uplinks"])
+        node: Node = RoutedNode(keystore, port, Programs(port, plane, why))
     else:
         data = _Data(credentials.home_address, credentials.peers[0].correspondent)
         node = Node(keystore, _SignallingPort(configuration["uplinks"]))

@@ -17,7 +17,7 @@ import sys
 from mip6 import agent, terminal
 from mip6.ports.posix import Port
 from mip6.ports.waiting import Watch
-from mip6.programs.plane import PLANES, RoutedNode
+from mip6.programs.plane import PLANES, Programs, RoutedNode, choose
 
 _AF_UNIX = 1
 _NATIVE = "<" if sys.byteorder == "little" else ">"  # MicroPython has no "="
@@ -98,7 +98,7 @@ def main(state: str, path: str, plane: str, uplinks: list[str]) -> int:
 
     def make(keystore: "agent.Keystore") -> "tuple[RoutedNode, Port]":
         port = Port(uplinks or None)
-        return RoutedNode(keystore, port, plane), port
+        return RoutedNode(keystore, port, Programs(port, *choose(plane))), port
 
     callers = Callers(listen(path))
     try:
