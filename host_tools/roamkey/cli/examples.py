@@ -108,7 +108,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "home-agent bindings": ("roamkey home-agent bindings",),
     "node run": (
         "sudo roamkey node run --uplink eth0 --uplink wlan0",
-        "sudo roamkey provision --port /var/lib/roamkey-node/console",
+        "sudo roamkey node run --state /srv/node --data-plane tun",
     ),
     "decode": (
         "roamkey decode walk.pcap",
