@@ -1,6 +1,7 @@
 """Programs of a Linux node: all have the home address, by the kernel or by a TUN device."""
 
 import socket
+import sys
 import time
 from ipaddress import IPv6Address
 
@@ -62,19 +63,28 @@ def of_ours(roaming):
     )
 
 
-def put_foreign():
-    """A state and a policy of somebody else, for other addresses of the same kind."""
+def of_another(request):
+    """The same, as somebody else would ask: with a request identifier and a priority of his."""
+    for mark in (xfrm.REQUEST_ID, 0x726D0001):
+        request = request.replace(mark.to_bytes(4, sys.byteorder), b"\x07\0\0\0")
+    return request
+
+
+def put_foreign(home):
+    """A state and a policy of somebody else."""
     with open_family(xfrm.PROTOCOL) as one:
-        state = bytearray(xfrm.state(xfrm.OUT, OTHER, OURS, OTHER, 3600, True))
-        policy = xfrm.policy(xfrm.OUTWARD, OTHER, OURS, 3600, True)
-        assert [xfrm.refused(ask(one, request)) for request in (state, policy)] == [0, 0]
+        for request in (
+            xfrm.state(xfrm.OUT, home, OURS, OTHER, 3600, True),
+            xfrm.policy(xfrm.OUTWARD, home, OURS, 3600, True),
+        ):
+            assert xfrm.refused(ask(one, of_another(request))) == 0
 
 
-def foreign():
+def foreign(home):
     """How much of that there is."""
     with open_family(xfrm.PROTOCOL) as one:
-        asked = (xfrm.ask_state(xfrm.OUT, OTHER, OURS), xfrm.ask_policy(xfrm.OUTWARD, OTHER, OURS))
-        return sum(xfrm.is_ours(ask(one, request)) is not None for request in asked)
+        asked = (xfrm.ask_state(xfrm.OUT, home, OURS), xfrm.ask_policy(xfrm.OUTWARD, home, OURS))
+        return sum(xfrm.is_ours(ask(one, request)) is False for request in asked)
 
 
 ALL = (list(xfrm.KINDS), list(xfrm.POLICIES), True, True)
@@ -101,21 +111,41 @@ def test_connections_of_the_nodes_programs_outlive_moves(roaming, plane):
 
 @pytest.mark.kernel
 @pytest.mark.parametrize("plane", ["kernel"])
-def test_what_ends_takes_it_away_and_a_killed_agent_leaves_leases(roaming, plane):
-    """Foreign states and policies stay; nothing leaves from the home address without a binding."""
+def test_without_a_binding_nothing_leaves_and_a_killed_agent_leaves_leases(roaming, plane):
+    """States and policies of others stay."""
     namespace = roaming.network.namespace(roaming.node.name)
-    namespace._there(put_foreign)
+    namespace._there(put_foreign, OTHER)
     assert of_ours(roaming) == ALL
     assert roaming.node.status()["plane_text"] == "asked for"
-    # The correspondent goes: it says so, and the binding ends.
-    assert roaming.daemon.end()[0] == 0
     one = namespace.socket(socket.AF_INET6, socket.SOCK_DGRAM)
     one.bind((HOME, 0))
-    ended = roaming.node.status()
-    assert ended["bindings"][0]["state"] == "bound"  # nobody told it: data go on
+    one.sendto(b"", (ADDRESS, 9))
+    roaming.network.detach(roaming.node.name, roaming.node.uplink)
+    assert until(lambda: of_ours(roaming)[0] == [], 30)
+    with pytest.raises(OSError):
+        one.sendto(b"", (ADDRESS, 9))
+    roaming.move()
+    assert until(lambda: of_ours(roaming) == ALL, 30)
     one.sendto(b"", (ADDRESS, 9))
     roaming.node.kill()
     at = time.monotonic()
     assert until(lambda: of_ours(roaming) == NOTHING, 2 * LEASE_S + 10, 0.5)
     assert time.monotonic() - at > LEASE_S / 2
-    assert namespace._there(foreign) == 2
+    assert namespace._there(foreign, OTHER) == 2
+
+
+@pytest.mark.kernel
+def test_what_somebody_else_has_for_the_same_addresses_is_left(lab_network, scene, tmp_path):
+    """The plane ends itself and says so; the binding goes on."""
+    need_tun()
+    roaming = Roaming(lab_network, scene, tmp_path, "kernel", "kernel")
+    with roaming.node:
+        namespace = lab_network.namespace(roaming.node.name)
+        namespace._there(put_foreign, HOME_OCTETS)
+        roaming.move()
+        assert until(lambda: roaming.node.status()["plane"] == "none", 30)
+        told = roaming.node.status()
+        assert "somebody else" in told["plane_text"]
+        assert told["bindings"][0]["state"] == "bound"
+        assert namespace._there(foreign, HOME_OCTETS) == 2
+        assert of_ours(roaming)[2:] == (False, False)
