@@ -144,8 +144,7 @@ def test_what_somebody_else_has_for_the_same_addresses_is_left(lab_network, scen
         namespace._there(put_foreign, HOME_OCTETS)
         roaming.move()
         assert until(lambda: roaming.node.status()["plane"] == "none", 30)
-        told = roaming.node.status()
-        assert "somebody else" in told["plane_text"]
-        assert told["bindings"][0]["state"] == "bound"
+        assert "somebody else" in roaming.node.status()["plane_text"]
+        assert until(lambda: roaming.node.status()["bindings"][0]["state"] == "bound", 30)
         assert namespace._there(foreign, HOME_OCTETS) == 2
         assert of_ours(roaming)[2:] == (False, False)

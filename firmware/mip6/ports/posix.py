@@ -163,12 +163,16 @@ class Port:
             self._home.address = home
         self.why = "switched off" if not native else "" if self.native else "no CAP_NET_RAW"
         if (self.native, home) != before:
-            for address in list(self._open):
-                name = self._open[address].link
-                self._close(address)
-                self._sink.address_gone(name, address)
-            for link in list(self._links.values()):
-                self._follow(link)
+            self.reopen()
+
+    def reopen(self) -> None:
+        """Open all sockets anew: to the sink each address goes, and comes."""
+        for address in list(self._open):
+            name = self._open[address].link
+            self._close(address)
+            self._sink.address_gone(name, address)
+        for link in list(self._links.values()):
+            self._follow(link)
 
     def resolve(
         self, name: str, ipv6: bool, ipv4: bool, feed: "Callable[[], object] | None"

@@ -170,7 +170,7 @@ class Programs:
         if bindings.home_address != self._home:
             self._leave()
         for binding in bindings.bindings:
-            if binding is not bindings.home_agent:
+            if binding is not bindings.home_agent and self._xfrm is not None:
                 self._follow(bindings.home_address, binding)
 
     def _follow(self, home: bytes, binding: "Binding") -> None:
@@ -188,6 +188,8 @@ class Programs:
                 self.why = "somebody else has states or policies of these addresses"
                 self.plane = NONE
                 self.stop()
+                self._port.mobility_alone = False
+                self._port.reopen()
                 return
             pair = self._pairs[correspondent] = _Pair()
         if care_of != pair.care_of:
@@ -198,7 +200,8 @@ class Programs:
             return
         if care_of is None and now() - pair.lost_at >= _HOLD_MS:
             return
-        if (source, self._port.interface_of(source)) != (pair.source, pair.interface):
+        here = source, self._port.interface_of(source)
+        if here != (pair.source, pair.interface) or pair.router is None:
             self._lead(correspondent, pair, source)
 
     def _enter(self, home: bytes) -> None:
