@@ -412,6 +412,8 @@ class Node:
             if silence.heard_at(self.bindings) != heard and self.bindings.care_of is not None:
                 self.uplinks.answered(self.bindings.care_of)
             self.attend()
+        elif self._is_of_others(packet):
+            pass
         elif not packet.checksum_ok():
             self.bindings.drop("checksum")
         elif packet.protocol == packets.UDP:
@@ -420,6 +422,10 @@ class Node:
             self._echo(packet)
         else:
             self.bindings.drop("protocol")
+
+    def _is_of_others(self, _: "Packet") -> bool:
+        """Whether it was for another program of this machine, which has it now."""
+        return False
 
     def _deliver(self, packet: "Packet") -> None:
         assert self.bindings is not None

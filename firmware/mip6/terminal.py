@@ -180,7 +180,7 @@ async def serve(desk: "Desk", source: "Stream", sink: "Drain") -> bool | None:
         for _ in range(_BURST):
             if not octet:
                 break
-            if await _take(desk, reader, octet[0], sink):
+            if await take(desk, reader, octet[0], sink):
                 await asyncio.sleep(_REST_S)  # the answer leaves a UART or USB first
                 return True
             if reader.interrupted:
@@ -192,7 +192,7 @@ async def serve(desk: "Desk", source: "Stream", sink: "Drain") -> bool | None:
             return None
 
 
-async def _take(desk: "Desk", reader: "LineReader", octet: int, sink: "Drain") -> bool:
+async def take(desk: "Desk", reader: "LineReader", octet: int, sink: "Drain") -> bool:
     """Take an octet, answer the line that it ends; whether a reboot was asked for.
 
     What fails costs that line. Raises where it fails too often, OSError where nobody hears.

@@ -32,12 +32,14 @@ HOME = "2001:db8:a::1"
 ENVIRONMENT = {**os.environ, "MICROPYPATH": f".frozen:{FIRMWARE}:{FIRMWARE}/lib"}
 # What a service of root keeps of its rights: raw sockets.
 RIGHTS = ["setpriv", "--bounding-set=-all,+net_raw"]
+RIGHTS_OF_KERNEL = ["setpriv", "--bounding-set=-all,+net_raw,+net_admin"]
 
 
 class Router:
     """The service in the network's node "router1"; `path`: the folder of state and socket."""
 
-    def __init__(self, network, path):
+    def __init__(self, network, path, rights=RIGHTS):
+        self._rights = rights
         self.state = path / "state"
         self.socket = path / "console"
         self._log = path / "log"
@@ -48,7 +50,7 @@ class Router:
         service = [micropython(), FILES / "usr/lib/roamkey/service.py", self.state, self.socket]
         with self._log.open("ab") as log:
             self._process = self._namespace.popen(
-                [str(word) for word in [*RIGHTS, *service, "wlan0"]],
+                [str(word) for word in [*self._rights, *service, "auto", "wlan0"]],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -158,6 +160,51 @@ def test_a_router_registers_moves_crashes_and_stops(lab_network, tmp_path):
     assert f" state {CORRESPONDENT_ADDRESS} bound" in block.read_text()
 
 
+@pytest.mark.kernel
+@pytest.mark.lab
+def test_all_programs_of_a_router_have_the_home_address(lab_network, tmp_path):
+    """By its kernel's Mobile IPv6: a connection outlives moves, pings come back, nothing stays."""
+    router = Router(lab_network, tmp_path, RIGHTS_OF_KERNEL)
+    correspondent = Correspondent(lab_network, tmp_path / "registry", tmp_path / "correspondent")
+    router.start()
+    ends = [socket.inet_pton(socket.AF_INET6, one) for one in (HOME, CORRESPONDENT_ADDRESS)]
+    with Registry.open(tmp_path / "registry") as registry, serial_port(router.socket) as port:
+        provision(registry, port, Plan(ends[0], (ends[1],)))
+    correspondent.start()
+    lab_network.move("router1", "wlan0", "visited1")
+    wait_for(lambda: correspondent.bound_to(HOME) is not None, router.text)
+
+    there = lab_network.namespace("correspondent").socket(socket.AF_INET6, socket.SOCK_STREAM)
+    there.bind((CORRESPONDENT_ADDRESS, 7000))
+    there.listen()
+    here = lab_network.namespace("router1").socket(socket.AF_INET6, socket.SOCK_STREAM)
+    here.settimeout(60)
+    wait_for(lambda: routed(lab_network), router.text)
+    here.connect((CORRESPONDENT_ADDRESS, 7000))
+    taken, (source, *_) = there.accept()
+    taken.settimeout(60)
+    assert source == HOME
+    for number in range(4):
+        network = f"visited{2 - number % 2}"
+        lab_network.move("router1", "wlan0", network)
+        here.sendall(b"from")
+        assert taken.recv(4) == b"from"
+        taken.sendall(b"back")
+        assert here.recv(4) == b"back"
+    with serial_port(router.socket) as port, SerialClient(port) as client:
+        told = client.ask("status")["node"]
+        assert (told["plane"], told["plane_text"]) == ("kernel", "the kernel has Mobile IPv6")
+        assert told["faults"] == {}
+    assert router.stop() == (0, 0)
+    assert not routed(lab_network)
+    assert router.text() == ""
+
+
+def routed(network):
+    routes = network.namespace("router1")._ask("get_routes", family=socket.AF_INET6)
+    return any(one["proto"] == 114 for one in routes)
+
+
 @pytest.mark.lab
 def test_main_without_a_terminal_neither_ends_nor_spins(tmp_path):
     program = f"from mip6 import agent\nagent.ROOT = {str(tmp_path)!r}\nagent.main()"
@@ -205,7 +252,12 @@ with open(sys.argv[0]) as file:
 
 
 def service(path, fails):
-    words = [str(FILES / "usr/lib/roamkey/service.py"), str(path / "state"), str(path / "console")]
+    words = [
+        str(FILES / "usr/lib/roamkey/service.py"),
+        str(path / "state"),
+        str(path / "console"),
+        "none",
+    ]
     return subprocess.Popen(
         [micropython(), "-c", _SERVICE.format(fails=fails, words=words)],
         stdin=subprocess.DEVNULL,

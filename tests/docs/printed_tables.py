@@ -79,6 +79,14 @@ INSTEAD = {
         "timeout 60 sudo roamkey correspondent run; test $? = 5",
         "README's daemon serves the address still: refused",
     ),
+    "sudo roamkey node run --uplink eth0 --uplink wlan0": (
+        "roamkey node run --help",
+        "goes on for ever, on a machine that moves: tests/correspondent/test_node_run.py runs it",
+    ),
+    "sudo roamkey provision --port /var/lib/roamkey-node/console": (
+        "roamkey provision --help",
+        "that machine's port; the same test provisions it",
+    ),
     "roamkey rekey --port /dev/ttyACM0": ("roamkey rekey --port PORT", "a port"),
     "roamkey provision --port /dev/ttyACM0 --name boiler-north": (
         "roamkey provision --replace --port PORT --name boiler-north",

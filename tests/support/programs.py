@@ -3,6 +3,7 @@
 Each prints a line of JSON at its end. They use plain sockets and what comes with Python.
 """
 
+import contextlib
 import hashlib
 import json
 import select
@@ -13,14 +14,19 @@ import time
 import urllib.request
 
 
+def send(one, data, address, port):
+    """Between two networks there is no way, and the system says so."""
+    with contextlib.suppress(OSError):
+        one.sendto(data, (address, port))
+
+
 def ping(address, count, interval):
     """As ping(8), where that isn't installed: {"sent", "received", "lost"}."""
     one = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
-    one.connect((address, 0))
     answered = set()
     for number in range(int(count) + 1):
         if number < int(count):
-            one.send(struct.pack("!BBHHH", 128, 0, 0, 0x524B, number) + bytes(56))
+            send(one, struct.pack("!BBHHH", 128, 0, 0, 0x524B, number) + bytes(56), address, 0)
         until = time.monotonic() + (float(interval) if number < int(count) else 0.5)
         while (left := until - time.monotonic()) > 0:
             one.settimeout(left)
@@ -40,7 +46,8 @@ def udp(address, port, count, interval, octets=16):
     answered, sources = set(), set()
     for number in range(int(count) + 1):
         if number < int(count):
-            one.sendto(number.to_bytes(4, "big") + bytes(int(octets) - 4), (address, int(port)))
+            octets_of_it = number.to_bytes(4, "big") + bytes(int(octets) - 4)
+            send(one, octets_of_it, address, int(port))
         until = time.monotonic() + (float(interval) if number < int(count) else 0.5)
         while (left := until - time.monotonic()) > 0:
             one.settimeout(left)

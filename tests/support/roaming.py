@@ -30,13 +30,13 @@ def need_tun():
 class Roaming:
     """Daemon and node. `node` may be told to `move`; `run` starts programs."""
 
-    def __init__(self, network, scene, tmp_path, plane=True):
+    def __init__(self, network, scene, tmp_path, plane=True, of_node="tun"):
         self.network = network
         self.moves = 0
         self.daemon = Daemon(network, scene.path, data_plane=plane)
         self.ready = self.daemon.ready()
         self.folder = tmp_path
-        self.node = TunNode(network, scene.registry, tmp_path, HOME)
+        self.node = TunNode(network, scene.registry, tmp_path, HOME, plane=of_node)
 
     def __enter__(self):
         self.node.__enter__()

@@ -2,10 +2,11 @@
 
 import sys
 
-import micropython
-
-from ..compat import const
+from ..compat import MICROPYTHON, const
 from ..errors import Unsupported
+
+if MICROPYTHON:
+    import micropython
 
 TYPE_CHECKING = const(False)
 

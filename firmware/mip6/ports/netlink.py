@@ -150,11 +150,11 @@ def read(octets: bytes) -> "Iterator[tuple[Any, ...]]":
         elif kind in (_RTM_NEWLINK, _RTM_DELLINK) and len(body) >= 16:
             yield _link(kind, body)
         elif kind == _RTM_NEWROUTE and len(body) >= 12 and body[0] == _AF_INET and not body[1]:
-            for attribute, value in _attributes(body[12:]):
+            for attribute, value in attributes(body[12:]):
                 if attribute == _RTA_OIF and len(value) == 4:
                     yield ROUTE, struct.unpack(NATIVE + "I", value)[0]
         elif kind == _RTM_NEWPREFIX and len(body) >= 12 and body[0] == _AF_INET6:
-            for attribute, value in _attributes(body[12:]):
+            for attribute, value in attributes(body[12:]):
                 if attribute == _PREFIX_ADDRESS and len(value) == 16:
                     yield PREFIX, struct.unpack(NATIVE + "i", body[4:8])[0], value
 
@@ -163,7 +163,7 @@ def _address(kind: int, body: bytes, news: bool) -> "tuple[Any, ...] | None":
     family, _, flags, scope, index = struct.unpack(NATIVE + "BBBBI", body[:8])
     address = None
     preferred = valid = _FOR_EVER
-    for attribute, value in _attributes(body[8:]):
+    for attribute, value in attributes(body[8:]):
         if attribute == _IFA_LOCAL or (attribute == _IFA_ADDRESS and address is None):
             address = value
         elif attribute == _IFA_FLAGS and len(value) == 4:
@@ -210,7 +210,7 @@ def _link(kind: int, body: bytes) -> "tuple[Any, ...]":
     name = ""
     mac = b""
     changes = 0
-    for attribute, value in _attributes(body[16:]):
+    for attribute, value in attributes(body[16:]):
         if attribute == _IFLA_IFNAME:
             name = bytes(value[:-1]).decode()
         elif attribute == _IFLA_ADDRESS:
@@ -221,7 +221,8 @@ def _link(kind: int, body: bytes) -> "tuple[Any, ...]":
     return LINK, index, name, bool(up), changes, mac
 
 
-def _attributes(octets: bytes) -> "Iterator[tuple[int, bytes]]":
+def attributes(octets: bytes) -> "Iterator[tuple[int, bytes]]":
+    """Kind and value of each attribute, as long as they are whole."""
     at = 0
     while at + 4 <= len(octets):
         size, kind = struct.unpack(NATIVE + "HH", octets[at : at + 4])

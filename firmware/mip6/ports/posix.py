@@ -25,7 +25,7 @@ from .kernel import Kernel
 from .link import Link
 from .news import Ration, moved
 from .settings import Settings
-from .sockets import Outside, Raw, Solicitor, Udp, look_up, raw_allowed
+from .sockets import Outside, Raw, Solicitor, Udp, look_up, only_mobility, raw_allowed
 from .waiting import Watch, random_port
 
 TYPE_CHECKING = const(False)
@@ -103,6 +103,7 @@ class Port:
         self._begun = False
         self._port = random_port()  # of datagrams: one a start
         self.native = True
+        self.mobility_alone = False  # data behind routing headers are the kernel's
         self._home = HomeLink(self._tell_kernel)
         self.why = ""
         # what the system refused, counted by errno name or number
@@ -111,7 +112,7 @@ class Port:
     def start(self, sink: "Sink") -> None:
         """Begin: needs a running asyncio loop. Raises OSError."""
         self._sink = sink
-        self._kernel = Kernel(self._take, self._took_all, self._fault, sink.faulted)
+        self._kernel = Kernel(self._take, self._took_all, self.fault, sink.faulted)
         self._kernel.start()
 
     def _tell_kernel(self, octets: bytes) -> None:
@@ -123,7 +124,7 @@ class Port:
         try:
             step(*arguments)
         except OSError as error:
-            self._fault(error)
+            self.fault(error)
 
     def announce(self, uplink: str) -> None:
         """Tell the neighbours on an uplink that the home address is ours again."""
@@ -162,12 +163,16 @@ class Port:
             self._home.address = home
         self.why = "switched off" if not native else "" if self.native else "no CAP_NET_RAW"
         if (self.native, home) != before:
-            for address in list(self._open):
-                name = self._open[address].link
-                self._close(address)
-                self._sink.address_gone(name, address)
-            for link in list(self._links.values()):
-                self._follow(link)
+            self.reopen()
+
+    def reopen(self) -> None:
+        """Open all sockets anew: to the sink each address goes, and comes."""
+        for address in list(self._open):
+            name = self._open[address].link
+            self._close(address)
+            self._sink.address_gone(name, address)
+        for link in list(self._links.values()):
+            self._follow(link)
 
     def resolve(
         self, name: str, ipv6: bool, ipv4: bool, feed: "Callable[[], object] | None"
@@ -198,7 +203,7 @@ class Port:
                 raw = entry.sockets[next_header] = Raw(source, entry.link, next_header)
             raw.send(destination, payload)
         except OSError as error:
-            self._fault(error)
+            self.fault(error)
             if error.args[0] in _NO_WAY:
                 self._ask_the_way(entry.link)
             return False
@@ -229,7 +234,15 @@ class Port:
                 try:
                     self._solicitor.ask(name, link.index)
                 except OSError as error:
-                    self._fault(error)
+                    self.fault(error)
+
+    def interface_of(self, address: bytes) -> int | None:
+        """The index of the interface that an address is open on; None where it isn't."""
+        entry = self._open.get(address)
+        for index, link in self._links.items():
+            if entry is not None and link.name == entry.link:
+                return index
+        return None
 
     def note(self, kind: str, text: object) -> None:
         """Where news of links go; the agent puts its log here."""
@@ -242,11 +255,12 @@ class Port:
         try:
             socket = entry.sockets["udp", port] = Udp(address, entry.link, port)
         except OSError as error:
-            self._fault(error)
+            self.fault(error)
             return
         entry.watches.append(Watch(socket.socket, _reader(self, socket), self._sink.faulted))
 
-    def _fault(self, error: "OSError") -> None:
+    def fault(self, error: "OSError") -> None:
+        """Count what the system refused."""
         number = error.args[0]
         name = errno.errorcode.get(number, str(number))
         self.faults[name] = self.faults.get(name, 0) + 1
@@ -345,7 +359,7 @@ class Port:
             try:
                 link.asked = self._solicitor.ask(link.name, link.index)
             except OSError as error:
-                self._fault(error)
+                self.fault(error)
             await asyncio.sleep(pause_s)
             pause_s *= 2
         link.asking = None
@@ -419,9 +433,11 @@ class Port:
             for protocol in self._protocols(address):
                 kind = _PARAMETER_PROBLEM if protocol == _ICMPV6 else None
                 raw = sockets[protocol] = Raw(address, link.name, protocol, kind)
+                if protocol == _ROUTING and self.mobility_alone:
+                    only_mobility(raw.socket)
                 watches.append(Watch(raw.socket, _reader(self, raw), self._sink.faulted))
         except OSError as error:  # gone again
-            self._fault(error)
+            self.fault(error)
             _shut(sockets, watches)
             self._again()
             return False
@@ -460,7 +476,7 @@ class Port:
             try:
                 packet = raw.receive(_OCTETS_MAX)
             except OSError as error:
-                self._fault(error)
+                self.fault(error)
                 return
             if packet is None:
                 return

@@ -8,6 +8,11 @@ from .. import addresses, packets
 from ..compat import MICROPYTHON, const
 from . import netlink
 
+if MICROPYTHON:
+    from uctypes import addressof
+else:
+    import ctypes
+
 TYPE_CHECKING = const(False)
 
 if TYPE_CHECKING:
@@ -31,6 +36,11 @@ _ANONYMOUS = b"\x60\0\0\0\0\x08\x3a\xff" + bytes(16) + _ALL_ROUTERS + b"\x85\0\x
 _NO_SOURCE = (99, 101)  # EADDRNOTAVAIL, ENETUNREACH: IPv6 begins on that link just now
 _AF_PACKET = const(17)
 _ETH_P_IPV6 = const(0x86DD)
+_SO_ATTACH_FILTER = const(26)
+_LOAD_OCTET = const(0x30)  # operations of classic BPF, linux/filter.h
+_JUMP_EQUAL = const(0x15)
+_RETURN = const(0x06)
+_ANSWER = const(8192)  # of the kernel
 _NETLINK_RECEIVE = const(262144)  # octets: a storm of address changes shouldn't overflow it
 
 
@@ -115,7 +125,8 @@ class Raw:
 
 
 class Udp:
-    """A UDP socket at an address of one interface that gives what it receives as packets. OSError.
+    """A UDP socket at an address of one interface (none named: of any) that gives what it receives
+    as packets. OSError.
 
     A raw socket would do to receive, but then the kernel answers that nobody listens.
     """
@@ -124,10 +135,11 @@ class Udp:
 
     def __init__(self, address: bytes, interface: str, port: int) -> None:
         self.address = address
-        self._port = port
+        self.port = port
         self.socket = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
         try:
-            self.socket.setsockopt(_SOL_SOCKET, _SO_BINDTODEVICE, interface.encode() + b"\0")
+            if interface:
+                self.socket.setsockopt(_SOL_SOCKET, _SO_BINDTODEVICE, interface.encode() + b"\0")
             self.socket.bind(place(address, port))
             self.socket.setblocking(False)
         except OSError:
@@ -141,7 +153,7 @@ class Udp:
             return None
         data, place = found
         source = _origin(place)
-        return packets.udp(source, self.address, _origin_port(place), self._port, data), source
+        return packets.udp(source, self.address, _origin_port(place), self.port, data), source
 
     def close(self) -> None:
         """Give the socket back."""
@@ -275,11 +287,72 @@ def _frame(interface: str, index: int) -> "Any":
 
 def open_netlink() -> "socket.socket":
     """A netlink socket that hears of interfaces and IPv6 addresses; doesn't block. OSError."""
-    stream = socket.socket(netlink.FAMILY, _SOCK_RAW, 0)
-    if MICROPYTHON:
-        stream.bind(struct.pack(netlink.NATIVE + "HHII", netlink.FAMILY, 0, 0, netlink.GROUPS))
-    else:
-        stream.bind((0, netlink.GROUPS))
+    stream = open_family(0, netlink.GROUPS)
     stream.setsockopt(_SOL_SOCKET, _SO_RCVBUF, _NETLINK_RECEIVE)
-    stream.setblocking(False)
     return stream
+
+
+def open_family(family: int, groups: int = 0) -> "socket.socket":
+    """A socket to the kernel, of one netlink family; doesn't block. OSError."""
+    stream = socket.socket(netlink.FAMILY, _SOCK_RAW, family)
+    try:
+        if MICROPYTHON:
+            stream.bind(struct.pack(netlink.NATIVE + "HHII", netlink.FAMILY, 0, 0, groups))
+        else:
+            stream.bind((0, groups))
+        stream.setblocking(False)
+    except OSError:
+        stream.close()
+        raise
+    return stream
+
+
+def ask(stream: "socket.socket", request: bytes) -> bytes:
+    """What the kernel answers, which it does at once. OSError."""
+    stream.send(request)
+    told = b""
+    while True:
+        try:
+            told = told or stream.recv(_ANSWER)
+            stream.recv(_ANSWER)  # an acknowledgement after the answer
+        except OSError as error:
+            if error.args[0] != errno.EAGAIN:
+                raise
+            return told
+
+
+def deaf_at(address: bytes, protocol: int) -> "socket.socket":
+    """A raw socket at an address that takes packets of a protocol, and drops them. OSError."""
+    stream = socket.socket(socket.AF_INET6, _SOCK_RAW, protocol)
+    try:
+        _filter(stream, _DROP)
+        stream.bind(place(address))
+    except OSError:
+        stream.close()
+        raise
+    return stream
+
+
+def only_mobility(stream: "socket.socket") -> None:
+    """Have a raw socket of an extension header take Mobility Headers behind it alone. OSError."""
+    _filter(stream, _MOBILITY_ALONE)
+
+
+_DROP = ((_RETURN, 0, 0, 0),)
+_MOBILITY_ALONE = (
+    (_LOAD_OCTET, 0, 0, 0),
+    (_JUMP_EQUAL, 0, 1, packets.MOBILITY),
+    (_RETURN, 0, 0, 0xFFFFFFFF),
+    (_RETURN, 0, 0, 0),
+)
+
+
+def _filter(stream: "socket.socket", program: "tuple[tuple[int, int, int, int], ...]") -> None:
+    """Have the kernel's classic BPF choose what a socket receives. OSError."""
+    code = b"".join([struct.pack(netlink.NATIVE + "HBBI", *one) for one in program])
+    if MICROPYTHON:
+        at = addressof(code)
+    else:
+        held = ctypes.create_string_buffer(code, len(code))
+        at = ctypes.addressof(held)
+    stream.setsockopt(_SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("@HP", len(program), at))

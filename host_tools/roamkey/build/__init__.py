@@ -32,9 +32,12 @@ _LIBRARY = "/lib/"
 _AGENT = "/lib/mip6/"
 
 #: What the platforms (`sys.platform`) alone need, and where the firmware lacks SHA-1.
-_LINUX = tuple(
-    f"/lib/mip6/ports/{name}"
-    for name in ("homelink", "kernel", "link", "netlink", "posix", "settings", "sockets")
+_LINUX = (
+    "/lib/mip6/programs/",
+    *(
+        f"/lib/mip6/ports/{name}"
+        for name in ("homelink", "kernel", "link", "netlink", "posix", "settings", "sockets")
+    ),
 )
 _WIFI = tuple(f"/lib/mip6/ports/{name}" for name in ("outside", "station", "wifi"))
 _IN_FLASH = "/lib/mip6/inplace/"  # of bytecode that is copied into RAM: frozen one isn't

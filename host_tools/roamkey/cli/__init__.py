@@ -95,6 +95,7 @@ COMMANDS = {
         "roamkey.cli.home_agent:app",
         "The home agent: have nodes reached at their home addresses, wherever they are.",
     ),
+    "node": ("roamkey.cli.node:app", "A Linux machine as a mobile node: this one."),
     "nodes": (
         "roamkey.cli.nodes:nodes",
         "Show all nodes, the quiet ones first: when each was last seen, and when its keys end.",

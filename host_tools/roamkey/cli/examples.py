@@ -106,6 +106,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "home-agent events": ("roamkey home-agent events --since 1h",),
     "home-agent run": ("sudo roamkey home-agent run --home-link eth1",),
     "home-agent bindings": ("roamkey home-agent bindings",),
+    "node run": (
+        "sudo roamkey node run --uplink eth0 --uplink wlan0",
+        "sudo roamkey node run --state /srv/node --data-plane tun",
+    ),
     "decode": (
         "roamkey decode walk.pcap",
         "roamkey decode walk.pcap --registry registry.sqlite --json",

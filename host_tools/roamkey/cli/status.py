@@ -89,6 +89,8 @@ def _show_node(node: dict[str, Any]) -> None:
         row("native IPv6", f"none, so all goes inside UDP ({node.get('native_text')})")
     if node.get("waits"):
         row("addresses", f"used a second late, after duplicate detection ({node['waits']})")
+    if node.get("plane"):
+        row("all programs", f"by {node['plane']} ({node.get('plane_text')})")
     for uplink in _dictionaries(node.get("uplinks")):
         row("uplink", f"{uplink.get('uplink')} {uplink.get('address')}")
     for binding in _dictionaries(node.get("bindings")):

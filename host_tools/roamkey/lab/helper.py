@@ -46,6 +46,11 @@ class Helper:
         self._socket.sendall(request.encode() + b"\n")
         return self._answer()
 
+    def kill(self) -> None:
+        """End the process with SIGKILL, and wait for it; `close` is still due."""
+        self._process.kill()
+        self._process.wait()
+
     def close(self) -> None:
         """End the process and wait for it."""
         self._lines.close()

@@ -1,4 +1,7 @@
-"""A mobile node on Linux: the agent's own core under CPython, its home address on a TUN device.
+"""A mobile node on Linux: the agent's own core under CPython, all programs with the home address.
+
+By the kernel's own Mobile IPv6 (`mip6.ports.programs`), or by way of a TUN device that has the
+home address.
 
     with TunNode(network, registry, folder, HOME_ADDRESS) as node:
         network.attach(node.name, node.uplink, "visited1")
@@ -26,7 +29,8 @@ from mip6.keystore.keystore import Keystore
 from mip6.node import Node
 from mip6.ports.files import FileStore
 from mip6.ports.posix import Port
-from roamkey.correspondent.dataplane import filters, tun
+from mip6.programs.plane import KERNEL, Programs, RoutedNode, choose
+from roamkey.correspondent.dataplane import control, filters, tun
 from roamkey.enroll.plan import Plan
 from roamkey.lab.helper import Control, Helper
 from roamkey.lab.network import CORRESPONDENT_ADDRESS, Network
@@ -49,7 +53,8 @@ _VERSION = 0x60000000
 class TunNode(Resources):
     """A node in a network, from entering the context until leaving it; attached nowhere at first.
 
-    `registry` learns its keys; `folder` holds them on the node's side.
+    `registry` learns its keys; `folder` holds them on the node's side. `plane`: KERNEL or TUN of
+    `roamkey.correspondent.dataplane.control`, or AUTO: the kernel's where it has it.
     """
 
     uplink = "wlan0"
@@ -61,8 +66,10 @@ class TunNode(Resources):
         folder: Path,
         home_address: str,
         name: str = "tun-node",
+        plane: str = control.TUN,
     ) -> None:
         super().__init__()
+        self._plane = plane
         self.name = name
         self._network = network
         self._registry = registry
@@ -79,12 +86,17 @@ class TunNode(Resources):
         keystore.load()
         keystore.provision(credentials)
         namespace = self._network.add_node(self.name)
-        configuration = {"root": self._root, "uplinks": [self.uplink]}
+        configuration = {"root": self._root, "uplinks": [self.uplink], "plane": self._plane}
         self._helper = Helper(namespace, "roamkey.lab.tun_node", configuration)
         stack.callback(self._helper.close)
 
+    def kill(self) -> None:
+        """End the process with SIGKILL; it is not started again."""
+        assert self._helper is not None
+        self._helper.kill()
+
     def status(self) -> dict[str, Any]:
-        """As `Node.status()`, and under `data` the packets that passed each way."""
+        """As `Node.status()`; of a TUN device under `data` the packets that passed each way."""
         assert self._helper is not None
         found: dict[str, Any] = self._helper.ask("status")
         return found
@@ -218,19 +230,20 @@ def _set_up_device(home: bytes, correspondent: bytes) -> int:
     return descriptor
 
 
-async def _run(node: Node, data: _Data, control: Control) -> None:
+async def _run(node: Node, data: _Data | None, end: Control) -> None:
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
 
     def serve() -> None:
-        if not control.serve():
-            loop.remove_reader(control)
+        if not end.serve():
+            loop.remove_reader(end)
             ended.set()
 
-    data.start(loop, node)
+    if data is not None:
+        data.start(loop, node)
     running = asyncio.create_task(node.run())
-    loop.add_reader(control, serve)
-    control.ready()
+    loop.add_reader(end, serve)
+    end.ready()
     waiting = asyncio.create_task(ended.wait())
     await asyncio.wait((running, waiting), return_when=asyncio.FIRST_COMPLETED)
     if running.done():
@@ -245,11 +258,20 @@ def main() -> None:
     keystore.load()
     credentials = keystore.credentials
     assert credentials is not None
-    data = _Data(credentials.home_address, credentials.peers[0].correspondent)
-    node = Node(keystore, _SignallingPort(configuration["uplinks"]))
+    plane, why = choose(configuration["plane"])
+    data: _Data | None = None
+    if plane == KERNEL:
+        port = Port(configuration["uplinks"])
+        node: Node = RoutedNode(keystore, port, Programs(port, plane, why))
+    else:
+        data = _Data(credentials.home_address, credentials.peers[0].correspondent)
+        node = Node(keystore, _SignallingPort(configuration["uplinks"]))
 
     def status() -> dict[str, Any]:
-        return {**node.status(), "data": data.counters}
+        if data is None:
+            return node.status()
+        told = {"plane": control.TUN, "plane_text": why, "data": data.counters}
+        return {**node.status(), **told}
 
     asyncio.run(_run(node, data, Control(int(sys.argv[1]), {"status": status})))
 

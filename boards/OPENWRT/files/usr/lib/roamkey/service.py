@@ -1,10 +1,11 @@
-"""The agent as a service of a router: `micropython service.py STATE SOCKET [UPLINK ...]`.
+"""The agent as a service of a router: `micropython service.py STATE SOCKET PLANE [UPLINK ...]`.
 
 STATE: the folder of keys and counters. SOCKET: a local socket that gives the console to one caller
-at a time. UPLINK: network devices, best first; none: every one. Nothing is read from standard
-input, and only faults are written to standard output. It ends when 0x03 comes at the start of a
-line, or a reboot is asked for: procd starts it again, after a failure (code 1), too. Needs
-CAP_NET_RAW.
+at a time. PLANE: by what all programs of the router have the home address: `kernel`, `none`, or
+`auto`, the kernel's own Mobile IPv6 where it has it. UPLINK: network devices, best first; none:
+every one. Nothing is read from standard input, and only faults are written to standard output. It
+ends when 0x03 comes at the start of a line, or a reboot is asked for: procd starts it again, after
+a failure (code 1), too. Needs CAP_NET_RAW, and CAP_NET_ADMIN for the kernel's plane.
 """
 
 import asyncio
@@ -14,9 +15,9 @@ import struct
 import sys
 
 from mip6 import agent, terminal
-from mip6.node import Node
 from mip6.ports.posix import Port
 from mip6.ports.waiting import Watch
+from mip6.programs.plane import PLANES, Programs, RoutedNode, choose
 
 _AF_UNIX = 1
 _NATIVE = "<" if sys.byteorder == "little" else ">"  # MicroPython has no "="
@@ -91,13 +92,13 @@ class Callers:
                 self._caller = None
 
 
-def main(state: str, path: str, uplinks: list[str]) -> int:
+def main(state: str, path: str, plane: str, uplinks: list[str]) -> int:
     """Run until a caller ends it, or a signal does; the exit code: 1 where a part of it failed
     for good, so that procd starts all anew."""
 
-    def make(keystore: "agent.Keystore") -> "tuple[Node, Port]":
+    def make(keystore: "agent.Keystore") -> "tuple[RoutedNode, Port]":
         port = Port(uplinks or None)
-        return Node(keystore, port), port
+        return RoutedNode(keystore, port, Programs(port, *choose(plane))), port
 
     callers = Callers(listen(path))
     try:
@@ -107,7 +108,7 @@ def main(state: str, path: str, uplinks: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 3:
-        print("service.py STATE SOCKET [UPLINK ...]")
+    if len(sys.argv) < 4 or sys.argv[3] not in PLANES:
+        print("service.py STATE SOCKET auto|kernel|none [UPLINK ...]")
         sys.exit(2)
-    sys.exit(main(sys.argv[1], sys.argv[2], sys.argv[3:]))
+    sys.exit(main(sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4:]))

@@ -1,0 +1,1 @@
+"""A Linux machine as a mobile node: the agent under CPython, as a service."""

@@ -1,0 +1,96 @@
+"""`roamkey node run`: a Linux machine as a node, provisioned like a board."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+from ipaddress import IPv6Address
+
+import pytest
+from support.daemons import ADDRESS, CLI, Daemon
+from support.roaming import HOME, need_tun
+
+from roamkey.board.serial_client import SerialClient
+from roamkey.enroll.deliver import provision
+from roamkey.enroll.plan import Plan
+from roamkey.waiting import until
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(120)]
+
+ROAMKEY = [sys.executable, "-m", "roamkey"]
+
+
+@pytest.fixture(params=["tun", pytest.param("kernel", marks=pytest.mark.kernel)])
+def plane(request):
+    """What is taken where nothing is asked for."""
+    need_tun()
+    return request.param
+
+
+def devices(network):
+    """Of ours, and routes of ours, in the node's namespace."""
+    node = network.namespace("node1")
+    routes = node._ask("get_routes", family=socket.AF_INET6)
+    of_ours = [one for one in routes if one["proto"] == 114]
+    return [name for name in node.interfaces() if name.startswith("roamkey")], len(of_ours)
+
+
+def test_all_programs_of_a_machine_have_the_home_address(lab_network, scene, tmp_path, plane):
+    """A connection outlives moves, both ends speak at once; afterwards nothing is left."""
+    lab_network.add_node("node1")
+    state = tmp_path / "node"
+    command = [*ROAMKEY, "node", "run", "--state", str(state), "--uplink", "wlan0"]
+    agent = lab_network.spawn("node1", command, stderr=subprocess.PIPE, text=True)
+    assert until((state / "console").exists, 30), agent.stderr.read()
+    port = str(state / "console")
+    ends = [IPv6Address(one).packed for one in (HOME, ADDRESS)]
+    held = provision(scene.registry, port, Plan(ends[0], (ends[1],)))
+    assert held.home_address == HOME
+    daemon = Daemon(lab_network, scene.path, data_plane=plane)
+    daemon.ready()
+    lab_network.attach("node1", "wlan0", "visited1", dad=False)
+    daemon.event("accepted")
+
+    def told():
+        with SerialClient(port) as client:
+            return client.ask("status")["node"]
+
+    assert until(lambda: told()["bindings"][0]["state"] == "bound", 30)
+    assert (told()["plane"], told().get("traceback")) == (plane, None)
+    shown = subprocess.run([*ROAMKEY, "status", "--port", port], capture_output=True, text=True)
+    assert f"by {plane} (" in shown.stdout
+    there = lab_network.namespace("correspondent").socket(socket.AF_INET6, socket.SOCK_STREAM)
+    there.bind((ADDRESS, 7000))
+    there.listen()
+    here = lab_network.namespace("node1").socket(socket.AF_INET6, socket.SOCK_STREAM)
+    here.settimeout(60)
+    here.connect((ADDRESS, 7000))
+    taken, (source, *_) = there.accept()
+    taken.settimeout(60)
+    assert source == HOME
+    for network in ("visited2", "visited1", "visited2"):
+        lab_network.attach("node1", "wlan0", network, dad=False)
+        for sender, receiver in ((here, taken), (taken, here)):
+            sender.sendall(bytes(50_000))
+            left = 50_000
+            while left:
+                left -= len(receiver.recv(left))
+    ping = lab_network.namespace("node1").popen(
+        [sys.executable, "-c", PING, ADDRESS], stdout=subprocess.PIPE, text=True
+    )
+    assert json.loads(ping.communicate(timeout=30)[0]) == HOME
+    agent.send_signal(signal.SIGTERM)
+    assert agent.wait(30) == 0, agent.stderr.read()
+    assert daemon.event("removed")["home_address"] == HOME
+    assert devices(lab_network) == ([], 0)
+    assert CLI and not (state / "console").is_symlink()
+
+
+#: Where an answer comes from is not where it went to: the address that the kernel chose.
+PING = """
+import json, socket, sys
+one = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+one.connect((sys.argv[1], 9))
+print(json.dumps(one.getsockname()[0]))
+"""
