@@ -79,6 +79,7 @@ INSTEAD = {
         "timeout 60 sudo roamkey correspondent run; test $? = 5",
         "README's daemon serves the address still: refused",
     ),
+    "roamkey node run": ("roamkey node run --help", "as the next"),
     "sudo roamkey node run --uplink eth0 --uplink wlan0": (
         "roamkey node run --help",
         "goes on for ever, on a machine that moves: tests/correspondent/test_node_run.py runs it",
