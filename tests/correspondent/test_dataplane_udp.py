@@ -22,10 +22,10 @@ HOME_OCTETS, OURS = IPv6Address(HOME).packed, IPv6Address(ADDRESS).packed
 class Driven:
     """A data plane whose daemon checks nothing, and a node."""
 
-    def __init__(self, network, address=ADDRESS):
+    def __init__(self, network, address=ADDRESS, *program):
         self.network, self.ours = network, IPv6Address(address).packed
         self.tunnel = Tunnel(network, correspondent=address)
-        self.driver = Lines(network, "correspondent", "plane_driver.py", address)
+        self.driver = Lines(network, "correspondent", "plane_driver.py", address, *program)
         self.ready = self.driver.hear("ready")
 
     def bind(self, way):
@@ -77,6 +77,19 @@ def test_programs_talk_both_ways(driven, way):
     # The kernel asks for routers on the device; nothing else is lost.
     lost = sum(counted.values()) - sum(counted[one] for one in PASSED)
     assert lost == 0, counted
+    driven.driver.end()
+
+
+@pytest.mark.parametrize("way", ["native", "udp4"])
+def test_programs_talk_where_the_kernel_has_no_long_packets(lab_network, way):
+    need_tun()
+    driven = Driven(lab_network, ADDRESS, "support.plain_plane")
+    driven.bind(way)
+    driven.tunnel.serve("node", "sink", HOME, 9)
+    driven.tunnel.serve("correspondent", "sink", ADDRESS, 9)
+    assert carries_tcp(driven.tunnel)
+    told = result(driven.tunnel.start("correspondent", "ping", HOME, 10, 0.05))
+    assert told["received"] >= 8
     driven.driver.end()
 
 
