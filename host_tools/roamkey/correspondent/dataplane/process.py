@@ -64,10 +64,8 @@ class Process:
         """Set up; what must be undone goes onto `stack`. `place`: where packets inside UDP come
         and go, None: nowhere; `why`: what to tell of the choice of this plane. Raises
         SystemRefusedError."""
-        self._why = why
-        self._channel = channel
+        self._channel, self._address, self._why = channel, address, why
         self._offenders: dict[bytes, list[bytes]] = {}  # by the kind of message
-        self._address = address
         # A site without IPv6 has no interface for it; then the device is the one.
         state, _ = localaddress.look(address)
         self._own = state is State.GONE
@@ -173,10 +171,8 @@ class Process:
         self._device, self._interface, is_wide = tun.open_wide(_PATTERN, self._may_be_wide)
         self._delivery.use(self._device, is_wide)
         try:
-            overhead = self._native.overhead
-            self._index, self._mtu = routes.set_up(
-                self._interface, self._address, self._own, overhead
-            )
+            overhead, name = self._native.overhead, self._interface
+            self._index, self._mtu = routes.set_up(name, self._address, self._own, overhead)
             self._routes = routes.Routes(self._index, self._address, overhead, self._priority)
         except BaseException:
             os.close(self._device)
