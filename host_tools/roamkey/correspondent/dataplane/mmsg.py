@@ -144,7 +144,8 @@ class Outbox:
     def packet(self, number: int) -> bytes:
         """A copy of one."""
         base, octets, more, more_octets = self._numbers[4 * number : 4 * number + 4]
-        return ctypes.string_at(base, octets) + ctypes.string_at(more, more_octets)
+        first = ctypes.string_at(base, octets)
+        return first + ctypes.string_at(more, more_octets) if more_octets else first
 
     def send(self, way: Way, first: int = 0) -> int:
         """Send them, from the `first` on; how many have left: what stopped the next one, whoever
