@@ -66,7 +66,7 @@ class Device:
             assert int.from_bytes(packet[4:6], "big") + 40 == len(packet) and size
             assert head == superpackets.head_octets(memoryview(packet), 40)
             view = memoryview(bytearray(packet))
-            assert superpackets.complete(view, header) and superpackets.is_sound(view)
+            assert superpackets.complete(view, len(view), header) and superpackets.is_sound(view)
             self.taken += pieces_of(packet, size)
         return len(header) + len(packet)
 
@@ -118,7 +118,7 @@ def test_what_has_no_place_for_a_header_is_not_cut(packet, start):
     assert head is None or 60 <= start + 20 <= head < len(packet)
     header = VNET.pack(1, 0, 0, 0, start, start % 50)
     before = bytearray(packet)
-    if not superpackets.complete(memoryview(before), header):
+    if not superpackets.complete(memoryview(before), len(packet), header):
         assert before == packet
 
 
@@ -129,8 +129,9 @@ def test_a_checksum_that_was_left_to_the_device_is_put_in(octets):
     wanted = bytes(packet)
     total = int.from_bytes(HOME + OURS, "big") + len(whole) + packets.UDP
     packet[46:48] = (total % 0xFFFF).to_bytes(2, "big")
-    assert superpackets.complete(memoryview(packet), VNET.pack(1, 0, 0, 0, 40, 6))
-    assert packet == wanted
+    buffer = memoryview(packet + b"of the one before")
+    assert superpackets.complete(buffer, len(packet), VNET.pack(1, 0, 0, 0, 40, 6))
+    assert buffer[: len(packet)] == wanted and buffer[len(packet) :] == b"of the one before"
 
 
 def test_what_follows_each_other_goes_in_as_one(device):

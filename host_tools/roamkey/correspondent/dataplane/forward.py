@@ -104,8 +104,8 @@ class Forwarder(Sender):
         device, head, lead, readv = self._device, self._head, self._lead, os.readv
         by_flow, heads, add = self._table.by_flow, ROUTING_HEADS, self._outbox.add
         counters, port = self._told.counters, self._port
-        there, stride = self._base, self._stride
-        many = 0
+        there, stride, complete = self._base, self._stride, superpackets.complete
+        many, is_first = 0, True
         try:
             for packet, into in zip(self._slots, self._into, strict=True):
                 octets = readv(device, into) - lead
@@ -133,7 +133,7 @@ class Forwarder(Sender):
                     if many >= _BURST:
                         break
                     continue
-                if head[0] & _UNDONE and not superpackets.complete(packet[:octets], head):
+                if head[0] & _UNDONE and not complete(packet, octets, head):
                     counters[tally.FAILED] += 1
                     continue
                 if octets > entry.mtu:
@@ -145,6 +145,16 @@ class Forwarder(Sender):
                 body = entry.body
                 if body:
                     packet[16:24] = heads[kind]
+                if is_first:  # maybe the only one: it needn't wait
+                    is_first = False
+                    whole = packet[body:octets]
+                    try:
+                        (entry.send or self._table.connect(entry))(whole)
+                    except OSError as error:
+                        if not self._send_again(entry, whole, error, now):
+                            continue
+                    self._count(entry, 1, octets - body)
+                    continue
                 if entry is not self._to:
                     self._leave(now)
                     self._to = entry

@@ -106,6 +106,8 @@ class Outbox:
         self.count = 0
         vectors = bytearray(2 * AT_ONCE * _VECTOR)
         self._numbers = memoryview(vectors).cast("P")
+        self._none = memoryview(bytes(len(vectors))).cast("P")
+        self._has_more = False  # of any packet, a second piece
         self._name, self._info = bytearray(NAME_OCTETS), bytearray(INFO_OCTETS + _SEGMENT.size)
         self._vectors = address_of(vectors)
         name, info = address_of(self._name), address_of(self._info)
@@ -128,12 +130,17 @@ class Outbox:
         numbers, at = self._numbers, 4 * self.count
         numbers[at] = base
         numbers[at + 1] = octets
-        numbers[at + 2] = more
-        numbers[at + 3] = more_octets
+        if more_octets:
+            numbers[at + 2] = more
+            numbers[at + 3] = more_octets
+            self._has_more = True
         self.count += 1
 
     def clear(self) -> None:
         """Empty it."""
+        if self._has_more:
+            self._numbers[:] = self._none
+            self._has_more = False
         self.count = 0
 
     def sizes(self) -> list[int]:

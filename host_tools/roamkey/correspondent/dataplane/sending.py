@@ -36,13 +36,8 @@ class Sender:
         if entry is None:
             return
         self._to = None
-        if outbox.count == 1:
-            packet = outbox.packet(0)
-            outbox.clear()
-            self._count(entry, int(self._send(entry, packet, now)), len(packet))
-            return
         sizes = outbox.sizes()
-        at = self._send_many(entry, sizes)
+        at = self._send_many(entry, sizes) if len(sizes) > 1 else 0
         sent, octets = at, sum(sizes[:at])
         too_big = told.counters[tally.TOO_BIG]
         while at < len(sizes):

@@ -23,6 +23,7 @@ _LENGTH = 4
 VNET = struct.Struct("=BBHHHH")
 NEEDS_CHECKSUM = 1
 TCPV6 = 4
+_SUM, _SUM_AT = struct.Struct("=HH"), 6  # the last two of them
 _WORD, _LONG = struct.Struct("!H"), struct.Struct("!I")
 
 
@@ -94,15 +95,16 @@ def cut(packet: memoryview, place: Place, front: bytes = b"") -> Cut:
     return Cut(heads, count)
 
 
-def complete(packet: memoryview, header: bytes | bytearray) -> bool:
+def complete(packet: memoryview, octets: int, header: bytes | bytearray) -> bool:
     """Put in the checksum that the kernel left to the device, as the virtio-net header says: its
-    field has the sum of what else counts. False: there is no such place."""
-    _, _, _, _, start, offset = VNET.unpack(header)
+    field has the sum of what else counts. `octets`: of the packet, in a buffer. False: there is
+    no such place."""
+    start, offset = _SUM.unpack_from(header, _SUM_AT)
     at = start + offset
-    if start < packets.IPV6_HEADER_OCTETS or at + 2 > len(packet):
+    if start < packets.IPV6_HEADER_OCTETS or at + 2 > octets:
         return False
-    total = int.from_bytes(packet[start:], "big")
-    if len(packet) - start & 1:
+    total = int.from_bytes(packet[start:octets], "big")
+    if octets - start & 1:
         total <<= 8
     _WORD.pack_into(packet, at, 0xFFFF - total % 0xFFFF)
     return True
