@@ -172,6 +172,8 @@ class Inside:
 
     def _tell_unbound(self, packet: memoryview, local: bytes, name: bytearray) -> None:
         text, port = mmsg.place_of(name)
+        if "%" in text:  # of a link: no node is there
+            return
         address = socket.inet_pton(socket.AF_INET6, text)
         head = bytearray(packet[: packets.KEEPALIVE_OCTETS])
         head[4:6] = (len(head) - packets.IPV6_HEADER_OCTETS).to_bytes(2, "big")

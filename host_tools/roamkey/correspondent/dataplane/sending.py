@@ -117,6 +117,7 @@ class Sender:
         if kind != superpackets.TCPV6 or not size or octets is None:
             self._told.counters[tally.FAILED] += 1
             return 1
+        size = min(size, len(packet) - octets)
         place = superpackets.Place(start, octets, size)
         if octets + size > entry.mtu:
             if now < entry.mtu_until_ms:
