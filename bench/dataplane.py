@@ -137,7 +137,7 @@ def fetch(network: Network, address: str) -> "subprocess.Popen[str]":
         "correspondent",
         [
             sys.executable,
-            str(TESTS / "programs.py"),
+            str(TESTS / "support" / "programs.py"),
             "download",
             f"http://[{address}]:{_PORT}/file",
         ],

@@ -1,5 +1,6 @@
 """The data plane inside UDP, over IPv6 and over IPv4 behind a NAT: programs on both ends."""
 
+import contextlib
 import socket
 import struct
 import subprocess
@@ -22,10 +23,10 @@ HOME_OCTETS, OURS = IPv6Address(HOME).packed, IPv6Address(ADDRESS).packed
 class Driven:
     """A data plane whose daemon checks nothing, and a node."""
 
-    def __init__(self, network, address=ADDRESS):
+    def __init__(self, network, address=ADDRESS, *program):
         self.network, self.ours = network, IPv6Address(address).packed
         self.tunnel = Tunnel(network, correspondent=address)
-        self.driver = Lines(network, "correspondent", "plane_driver.py", address)
+        self.driver = Lines(network, "correspondent", "plane_driver.py", address, *program)
         self.ready = self.driver.hear("ready")
 
     def bind(self, way):
@@ -77,6 +78,19 @@ def test_programs_talk_both_ways(driven, way):
     # The kernel asks for routers on the device; nothing else is lost.
     lost = sum(counted.values()) - sum(counted[one] for one in PASSED)
     assert lost == 0, counted
+    driven.driver.end()
+
+
+@pytest.mark.parametrize("way", ["native", "udp4"])
+def test_programs_talk_where_the_kernel_has_no_long_packets(lab_network, way):
+    need_tun()
+    driven = Driven(lab_network, ADDRESS, "support.plain_plane")
+    driven.bind(way)
+    driven.tunnel.serve("node", "sink", HOME, 9)
+    driven.tunnel.serve("correspondent", "sink", ADDRESS, 9)
+    assert carries_tcp(driven.tunnel)
+    told = result(driven.tunnel.start("correspondent", "ping", HOME, 10, 0.05))
+    assert told["received"] >= 8
     driven.driver.end()
 
 
@@ -183,6 +197,27 @@ def test_what_is_no_data_is_counted_by_its_reason(driven):
     program.settimeout(0.2)
     with pytest.raises(TimeoutError):
         program.recvfrom(100)
+    driven.driver.end()
+
+
+def test_data_from_an_address_of_the_link_end_nothing(driven):
+    """No node is there: they are counted, and answered to nobody."""
+    driven.bind("udp6")
+    router = driven.network.namespace("router")
+    of_links = [
+        (one["index"], one.get_attr("IFA_ADDRESS"))
+        for one in router._ask("get_addr", family=socket.AF_INET6)
+        if one.get_attr("IFA_ADDRESS").startswith("fe80:")
+    ]
+    for index, address in of_links:
+        neighbour = router.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+        neighbour.bind((address, 0, 0, index))
+        with contextlib.suppress(OSError):
+            neighbour.sendto(data(), (ADDRESS, PORT, 0, index))
+    assert until(lambda: driven.counters()["packets"]["no binding"] >= 1, 30)
+    driven.tunnel.serve("node", "udp_echo", HOME, 7)
+    told = result(driven.tunnel.start("correspondent", "udp", HOME, 7, 10, 0.05, 16))
+    assert told["received"] >= 8
     driven.driver.end()
 
 

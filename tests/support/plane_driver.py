@@ -1,4 +1,4 @@
-"""The daemon's part for a data plane, without any check: `plane_driver.py ADDRESS`.
+"""The daemon's part for a data plane, without any check: `plane_driver.py ADDRESS [PROGRAM]`.
 
 Whoever sends a keepalive inside UDP is bound to where it came from. Told: {"ready": facts};
 {"bound": endpoint in hex}; {"unbound": [[endpoint, packet], ...]} in hex. A line on standard input
@@ -13,17 +13,20 @@ import sys
 import time
 from collections import Counter
 from ipaddress import IPv6Address
+from pathlib import Path
 
 from mip6 import packets
 from roamkey.correspondent import clock, encapsulation
-from roamkey.correspondent.dataplane.client import DataPlane
+from roamkey.correspondent.dataplane.client import DataPlane, Kind
 from roamkey.registry.records import Binding
 
 
-def main(address):
-    """Serve until standard input ends."""
+def main(address, *program):
+    """Serve until standard input ends. `program`: the data plane's, where not the usual one."""
+    sys.path.append(str(Path(__file__).parents[1]))
     signalling = encapsulation.open_socket(encapsulation.EVERYWHERE)
-    plane = DataPlane(IPv6Address(address), place=encapsulation.EVERYWHERE)
+    place = encapsulation.EVERYWHERE
+    plane = DataPlane(IPv6Address(address), place=place, kind=Kind(*program))
     tell(ready=plane.facts())
     asked = 0.0
     told = io.FileIO(0, closefd=False)  # a buffer would keep lines from select

@@ -1,5 +1,8 @@
 """The way of a packet, both directions. Each is made in place, in a buffer that stays.
 
+Those to one node that come one behind the other leave by one call (`sending`). TCP that the kernel
+gives uncut is cut; what comes in is put together where it can be (`delivery`).
+
 Outward, what the device gives is an IPv6 packet; what the raw socket wants is its extension header
 and what follows, and it makes the IPv6 header itself. The home address stands where a type 2
 routing header has it already, so that header takes eight octets:
@@ -20,7 +23,6 @@ What goes inside UDP is sent from 0 on, as it was read; what comes inside UDP: s
 that, too, nothing passes twice: a datagram from our own port was made here.
 """
 
-import errno
 import os
 import socket
 import struct
@@ -28,18 +30,19 @@ from collections.abc import Callable
 
 from mip6 import packets
 from mip6.errors import Violation
-from roamkey.correspondent.dataplane import inside, path_mtu, tally
+from roamkey.correspondent.dataplane import mmsg, superpackets, tally
+from roamkey.correspondent.dataplane.delivery import Delivery
 from roamkey.correspondent.dataplane.inside import Inside
-from roamkey.correspondent.dataplane.table import LEAST_MTU, NATIVE_BODY, Entry, Table
+from roamkey.correspondent.dataplane.sending import ROUTING_HEADS, Sender
+from roamkey.correspondent.dataplane.table import NATIVE_BODY, Table
 from roamkey.correspondent.dataplane.tally import Tally
 
-_BURST = 64  # packets one way before the other way has its turn
-_OCTETS_MAX = 65536 + 16
+_BURST = mmsg.AT_ONCE  # packets one way before the other way has its turn
+_OCTETS_MAX = 65536
 _HOP_LIMIT = 64
 _VERSION = 0x60000000
 _TRANSPORT = 40
 _ROUTING, _FRAGMENT, _UDP = packets.ROUTING, packets.FRAGMENT, packets.UDP
-_TCP = 6
 _SOURCE_PORT = slice(40, 42)
 # What nodes drop inside UDP
 _NOT_INSIDE = {
@@ -49,11 +52,10 @@ _NOT_INSIDE = {
     packets.FRAGMENT: tally.FRAGMENT,
 }
 _HEADER = struct.Struct("!IHBB32s")
+_UNDONE = superpackets.NEEDS_CHECKSUM
 
-_ROUTING_HEADS = [bytes((kind, 2, packets.ROUTING_TYPE_2, 1, 0, 0, 0, 0)) for kind in range(256)]
 
-
-class Forwarder:
+class Forwarder(Sender):
     """Both directions over one device and one raw socket.
 
     `unbound` is called with the text of the source and the 24 octets of the header of each packet
@@ -65,43 +67,59 @@ class Forwarder:
         table: Table,
         device: int,
         raw: socket.socket,
+        delivery: Delivery,
         told: Tally,
         unbound: Callable[[str, bytes], None],
         udp: Inside | None = None,
     ) -> None:
-        """`device`: its descriptor; `raw`: of protocol 60, with `filters.only_data`; `udp`: where
-        there are endpoints."""
-        self._table = table
-        self._device = device
+        """`device`: its descriptor, which `delivery` has too; `raw`: of protocol 60, with
+        `filters.only_data`; `udp`: where there are endpoints."""
+        super().__init__(table, told, delivery, udp)
         self._raw = raw
         self._unbound = unbound
-        self._buffer = bytearray(_OCTETS_MAX)
-        self._view = memoryview(self._buffer)
-        self._into = [self._buffer]
-        self._body = self._view[NATIVE_BODY:]
-        self._told = told
-        self._udp = udp
         self._port = udp.port if udp is not None else b""
-        self._fragmented = int.from_bytes(os.urandom(4), "big")
+        self._open_buffers()
+        self.use(device)
+
+    def _open_buffers(self) -> None:
+        self._into: list[list[bytearray | memoryview]]
+        self._inbox = mmsg.Inbox(NATIVE_BODY, _OCTETS_MAX)
+        self._head = bytearray(superpackets.VNET.size)
+        self._stride = _OCTETS_MAX + mmsg.APART
+        buffer = bytearray(_BURST * self._stride)
+        self._base = mmsg.address_of(buffer)
+        whole, places = memoryview(buffer), range(0, len(buffer), self._stride)
+        self._slots = [whole[at : at + _OCTETS_MAX] for at in places]
+
+    def use(self, device: int) -> None:
+        """Go on with another device."""
+        self._device = device
+        is_wide = self._delivery.is_wide
+        self._head[:] = bytes(len(self._head))
+        self._lead = len(self._head) if is_wide else 0
+        self._into = [[self._head, one] if is_wide else [one] for one in self._slots]
 
     def outward(self, now: int) -> bool:
         """Take what the kernel routed into the device; True if there may be more."""
-        device, into, buffer, view = self._device, self._into, self._buffer, self._view
-        by_flow, used, heads = self._table.by_flow, self._told.used, _ROUTING_HEADS
-        readv, counters, port = os.readv, self._told.counters, self._port
-        sent = total = 0
+        device, head, lead, readv = self._device, self._head, self._lead, os.readv
+        by_flow, heads, add = self._table.by_flow, ROUTING_HEADS, self._outbox.add
+        counters, port = self._told.counters, self._port
+        there, stride, complete = self._base, self._stride, superpackets.complete
+        many, is_first = 0, True
         try:
-            for _ in range(_BURST):
-                octets = readv(device, into)
-                entry = by_flow.get(bytes(view[8:40]))
+            for packet, into in zip(self._slots, self._into, strict=True):
+                octets = readv(device, into) - lead
+                at = there
+                there += stride
+                entry = by_flow.get(bytes(packet[8:40]))
                 if entry is None or entry.expires_ms <= now:
-                    self._homeless(octets)
+                    self._homeless(packet, octets)
                     continue
-                kind = buffer[6]
+                kind = packet[6]
                 if (
                     kind == _ROUTING
-                    or (kind == _FRAGMENT and buffer[_TRANSPORT] == _ROUTING)
-                    or (kind == _UDP and view[_SOURCE_PORT] == port)
+                    or (kind == _FRAGMENT and packet[_TRANSPORT] == _ROUTING)
+                    or (kind == _UDP and packet[_SOURCE_PORT] == port)
                 ):
                     # It has our own routing header, or is from our own port: the way to a node
                     # leads into the device.
@@ -110,71 +128,74 @@ class Forwarder:
                 if entry.outer is not None and kind in _NOT_INSIDE:
                     counters[_NOT_INSIDE[kind]] += 1
                     continue
+                if head[1]:
+                    many += self._cut(entry, packet[:octets], at, head, now)
+                    if many >= _BURST:
+                        break
+                    continue
+                if head[0] & _UNDONE and not complete(packet, octets, head):
+                    counters[tally.FAILED] += 1
+                    continue
                 if octets > entry.mtu:
                     if now < entry.mtu_until_ms:
-                        self._squeeze(entry, octets)
+                        self._leave(now)
+                        self._squeeze(entry, packet[:octets])
                         continue
                     entry.widen()
-                if entry.outer is None:
-                    buffer[16:24] = heads[kind]
-                try:
-                    (entry.send or self._table.connect(entry))(view[entry.body : octets])
-                except OSError as error:
-                    if not self._send_again(entry, octets, error, now):
-                        continue
-                used.add(entry.home_address)
-                sent += 1
-                total += octets
+                body = entry.body
+                if body:
+                    packet[16:24] = heads[kind]
+                if is_first:  # maybe the only one: it needn't wait
+                    is_first = False
+                    whole = packet[body:octets]
+                    try:
+                        (entry.send or self._table.connect(entry))(whole)
+                    except OSError as error:
+                        if not self._send_again(entry, whole, error, now):
+                            continue
+                    self._count(entry, 1, octets - body)
+                    continue
+                if entry is not self._to:
+                    self._leave(now)
+                    self._to = entry
+                add(at + body, octets - body)
         except BlockingIOError:
             return False
         except OSError:  # somebody took the device away
             return False
         finally:
-            counters[tally.SENT] += sent
-            self._told.octets[1] += total
+            self._leave(now)
         return True
 
     def inward(self, now: int) -> bool:
         """Take what nodes sent; True if there may be more."""
-        device, body, buffer, view = self._device, self._body, self._buffer, self._view
-        by_home, heard, receive = self._table.by_home, self._told.heard, self._raw.recvfrom_into
-        counters = self._told.counters
-        pack_into, write = _HEADER.pack_into, os.write
-        delivered = total = 0
+        inbox, delivery = self._inbox, self._delivery
         try:
-            for _ in range(_BURST):
-                octets, source = receive(body)
-                home = bytes(view[24:40])
-                entry = by_home.get(home)
-                if entry is None or entry.care_of_text != source[0] or entry.expires_ms <= now:
-                    if entry is None or not entry.was_at(source[0], now):
-                        counters[tally.UNBOUND] += 1
-                        self._unbound(source[0], bytes(view[16:40]))
-                        continue
-                    counters[tally.LATE] += 1
-                pack_into(
-                    buffer, 0, _VERSION, octets - 24, buffer[16], _HOP_LIMIT, entry.addresses
-                )
-                try:
-                    write(device, view[: octets + 16])
-                except OSError as error:
-                    self._told.count(error)
-                    continue
-                heard.add(home)
-                delivered += 1
-                total += octets + 16
+            count = inbox.receive(self._raw.fileno())
         except BlockingIOError:
             return False
         except OSError as error:  # an error that waited at the socket
             self._told.count(error)
-        finally:
-            counters[tally.DELIVERED] += delivered
-            self._told.octets[0] += total
-        return True
-
-    def use(self, device: int) -> None:
-        """Go on with another device."""
-        self._device = device
+            return True
+        buffer, view, names, counters = inbox.buffer, inbox.view, inbox.names, self._told.counters
+        by_home, pack_into, put = self._table.by_home, _HEADER.pack_into, delivery.put
+        for number in range(count):
+            octets = inbox.octets[number]
+            at = number * inbox.stride
+            entry = by_home.get(bytes(view[at + 24 : at + 40]))
+            name = names[number * mmsg.NAME_OCTETS : (number + 1) * mmsg.NAME_OCTETS]
+            if entry is None or entry.peer != name or entry.expires_ms <= now:
+                source, _ = mmsg.place_of(name)
+                if entry is None or not entry.was_at(source, now):
+                    counters[tally.UNBOUND] += 1
+                    self._unbound(source, bytes(view[at + 16 : at + 40]))
+                    continue
+                counters[tally.LATE] += 1
+            kind = buffer[at + 16]
+            pack_into(buffer, at, _VERSION, octets - 24, kind, _HOP_LIMIT, entry.addresses)
+            put(view[at : at + octets + 16])
+        delivery.flush()
+        return count == mmsg.AT_ONCE
 
     def deliver(self, source: bytes, next_header: int, payload: bytes, now: int) -> None:
         """Take a packet in another layout, already found good: see `filters`."""
@@ -189,75 +210,14 @@ class Forwarder:
             return
         body = bytes(packet.payload)
         header = _HEADER.pack(_VERSION, len(body), packet.protocol, _HOP_LIMIT, entry.addresses)
-        try:
-            os.write(self._device, header + body)
-        except OSError as error:
-            self._told.count(error)
-            return
-        self._told.heard.add(entry.home_address)
-        self._told.counters[tally.DELIVERED] += 1
-        self._told.octets[0] += len(header) + len(body)
+        self._delivery.put(memoryview(bytearray(header + body)))
+        self._delivery.flush()
 
-    def _send_again(self, entry: Entry, octets: int, error: OSError, now: int) -> bool:
-        """What is to be done where sending failed; whether the packet left after all."""
-        if entry.outer is not None and inside.is_too_long(error):
-            mtu = inside.way_out_mtu(entry)
-            if mtu is not None and mtu < octets + entry.overhead:
-                entry.narrow(mtu, now)
-                self._squeeze(entry, octets)
-                return False
-        one = entry.socket
-        if one is not None and error.errno != errno.EAGAIN:
-            try:  # that may have been the report of an ICMPv6 error that an earlier packet met
-                one.send(self._view[16:octets])
-                return True
-            except OSError as again:
-                error = again
-        self._told.count(error)
-        return False
-
-    def _squeeze(self, entry: Entry, octets: int) -> None:
-        """A packet doesn't fit into the way to the node: it goes in fragments, or whoever sent it
-        is told, which is better but not for the shortest. Inside UDP it is better for TCP alone:
-        of others the kernel would make fragments, which can't go inside."""
-        encapsulated = entry.outer is not None
-        try:
-            if octets <= LEAST_MTU or (encapsulated and not self._heeds(self._buffer[6])):
-                if encapsulated and self._udp is not None:
-                    self._udp.send_in_fragments(entry, self._view[:octets])
-                else:
-                    self._send_in_fragments(entry, octets)
-                self._told.used.add(entry.home_address)
-                self._told.counters[tally.SENT] += 1
-                self._told.octets[1] += octets
-            else:
-                offender = bytes(self._view[:octets])
-                self._told.counters[tally.TOO_BIG] += 1
-                entry.squeezed = True
-                self._tell_too_big(entry, offender, max(LEAST_MTU, entry.mtu))
-        except OSError as error:
-            self._told.count(error)
-
-    def _heeds(self, kind: int) -> bool:
-        """Whether who sends this protocol inside UDP does something useful when told."""
-        return kind == _TCP
-
-    def _tell_too_big(self, entry: Entry, offender: bytes, mtu: int) -> None:
-        """As if the node had."""
-        os.write(self._device, path_mtu.packet_too_big(entry.home_address, offender, mtu))
-
-    def _send_in_fragments(self, entry: Entry, octets: int) -> None:
-        body = _ROUTING_HEADS[self._buffer[6]] + self._view[24:octets]
-        send = entry.send or self._table.connect(entry)
-        self._fragmented = (self._fragmented + 1) & 0xFFFFFFFF
-        for fragment in path_mtu.split(body, entry.path_mtu, self._fragmented):
-            send(fragment)
-
-    def _homeless(self, octets: int) -> None:
+    def _homeless(self, packet: memoryview, octets: int) -> None:
         """A packet outward that goes nowhere."""
-        home = bytes(self._view[24:40])
+        home = bytes(packet[24:40])
         served = octets >= _TRANSPORT and home in self._table.by_home
         reason = tally.UNBOUND if served else tally.NOT_SERVED
-        if served and bytes(self._view[8:40]) not in self._table.by_flow:
+        if served and bytes(packet[8:40]) not in self._table.by_flow:
             reason = tally.SOURCE
         self._told.counters[reason] += 1

@@ -4,6 +4,10 @@ The datagram's payload is the packet, so what is received goes into the device a
 the device gives leaves as it is; see `forward`. The hop limit alone is set anew, as it is for
 native packets: what neighbours alone may say (RFC 4861) is never believed of a node.
 
+UDP's GRO isn't asked for: the kernel would put datagrams of one sender together before it looks
+which of the two sockets is each one's (see `encapsulation`), so signalling would come here, among
+data.
+
 A packet leaves whole, never in fragments (DF over IPv4), whatever the kernel believes of the way:
 what routers say is heard by `outer_mtu`, which believes less. But what every link takes, 1280
 octets (RFC 8200 section 5), goes in fragments where the way is too narrow for it; and so does
@@ -11,7 +15,6 @@ whatever isn't TCP.
 """
 
 import errno
-import os
 import socket
 import struct
 from collections.abc import Callable, Container
@@ -21,22 +24,20 @@ from mip6 import addresses, packets
 from mip6.errors import Violation
 from roamkey.correspondent import encapsulation
 from roamkey.correspondent.core.endpoints import unpack
-from roamkey.correspondent.dataplane import tally
+from roamkey.correspondent.dataplane import mmsg, tally
+from roamkey.correspondent.dataplane.delivery import Delivery
 from roamkey.correspondent.dataplane.outer_mtu import OuterMtu
 from roamkey.correspondent.dataplane.table import Entry, Table
 from roamkey.correspondent.dataplane.tally import Tally
 
-_BURST = 64
 _OCTETS_MAX = 65536
 _HOP_LIMIT = 64
 _HOP_LIMIT_AT = 7
 _VERSION = 6
 _ANCILLARY = 128
+_INFO_AT = 16  # in an ancillary message
 _HEADER = struct.Struct("!BxxxHBB")
 _ADDRESS_OCTETS = 16
-_HOME = slice(8, 24)
-_OURS = slice(24, 40)
-_PORT = slice(42, 44)  # the destination's, of UDP
 _DATA = frozenset((packets.UDP, 6, packets.ICMPV6))
 _SEND_BUFFER = 4 << 20
 
@@ -57,6 +58,7 @@ class Inside:
         udp: socket.socket,
         table: Table,
         told: Tally,
+        delivery: Delivery,
         unbound: Callable[[bytes, bytes], None],
     ) -> None:
         """`unbound` is called with the endpoint and the packet, as far as its answer may be long,
@@ -68,9 +70,9 @@ class Inside:
         self._table = table
         self._told = told
         self._unbound = unbound
-        self._buffer = bytearray(_OCTETS_MAX)
-        self._view = memoryview(self._buffer)
-        self._into = [self._buffer]
+        self._delivery = delivery
+        self._inbox = mmsg.Inbox(0, _OCTETS_MAX, _ANCILLARY)
+        table.segments = mmsg.can_segment(udp)
         self.port = udp.getsockname()[1].to_bytes(2, "big")
         self._outer_mtu = OuterMtu(table, self.port)
         self.sockets = [udp, *self._outer_mtu.sockets]
@@ -80,72 +82,69 @@ class Inside:
         for one in self.sockets:
             one.close()
 
-    def serve(self, ready: Container[int], device: int, now: int) -> None:
+    def serve(self, ready: Container[int], now: int) -> None:
         """Do what there is to do where sockets are `ready`: `inward`, and reports of routers."""
         udp, *reports = self.sockets
         if udp.fileno() in ready:
-            self.inward(device, now)
+            self.inward(now)
         for one in reports:
             if one.fileno() in ready:
                 self._outer_mtu.hear(one, now)
 
-    def inward(self, device: int, now: int) -> None:
+    def inward(self, now: int) -> None:
         """Pass into the device what nodes sent."""
-        buffer, view, into, told = self._buffer, self._view, self._into, self._told
-        receive, by_home = self._udp.recvmsg_into, self._table.by_home
-        unpack_from, counters, write, port = (
-            _HEADER.unpack_from,
-            told.counters,
-            os.write,
-            self.port,
-        )
-        ours = self._table.address
-        delivered = total = 0
+        inbox, told = self._inbox, self._told
         try:
-            for _ in range(_BURST):
-                octets, ancillary, _, source = receive(into, _ANCILLARY)
-                if octets < packets.IPV6_HEADER_OCTETS:
-                    counters[encapsulation.cut(octets)] += 1
-                    continue
-                first, length, kind, hops = unpack_from(buffer)
-                if (
-                    len(ancillary) != 1  # else it came in fragments
-                    or first >> 4 != _VERSION
-                    or length != octets - packets.IPV6_HEADER_OCTETS
-                    or not hops
-                    or kind not in _DATA
-                ):
-                    counters[self._why(octets, ancillary)] += 1
-                    continue
-                if view[_OURS] != ours:
-                    counters[tally.DESTINATION] += 1
-                    continue
-                entry = by_home.get(bytes(view[_HOME]))
-                if entry is None or entry.outer != source[:2] or entry.expires_ms <= now:
-                    if entry is None or not entry.was_at(source[:2], now):
-                        counters[tally.UNBOUND] += 1
-                        self._tell_unbound(octets, ancillary[0][2], source)
-                        continue
-                    counters[tally.LATE] += 1
-                if kind == packets.UDP and view[_PORT] == port:
-                    counters[tally.LOOP] += 1  # an endpoint at a home address
-                    continue
-                buffer[_HOP_LIMIT_AT] = _HOP_LIMIT
-                try:
-                    write(device, view[:octets])
-                except OSError as error:
-                    told.count(error)
-                    continue
-                told.heard.add(entry.home_address)
-                delivered += 1
-                total += octets
+            count = inbox.receive(self._udp.fileno())
         except BlockingIOError:
             return
         except OSError as error:  # an error that waited at the socket
             told.count(error)
-        finally:
-            counters[tally.DELIVERED] += delivered
-            told.octets[0] += total
+            return
+        view, lengths, put = inbox.view, inbox.lengths, self._delivery.put
+        for number in range(count):
+            at = number * inbox.stride
+            packet = view[at : at + inbox.octets[number]]
+            name = inbox.names[number * mmsg.NAME_OCTETS : (number + 1) * mmsg.NAME_OCTETS]
+            # more than where it came to: it came in fragments
+            why = self._refusal(packet, name, lengths[number] != mmsg.INFO_OCTETS, now)
+            if why is None:
+                put(packet)
+                continue
+            told.counters[why] += 1
+            if why == tally.UNBOUND:
+                info = number * _ANCILLARY + _INFO_AT
+                local = inbox.ancillary[info : info + _ADDRESS_OCTETS]
+                self._tell_unbound(packet, bytes(local), name)
+        self._delivery.flush()
+
+    def _refusal(
+        self, packet: memoryview, name: bytearray, is_fragment: bool, now: int
+    ) -> str | None:
+        """Why a packet from a named source is dropped, or None; then it is to be put in."""
+        octets = len(packet)
+        if octets < packets.IPV6_HEADER_OCTETS:
+            return encapsulation.cut(octets)
+        first, length, kind, hops = _HEADER.unpack_from(packet)
+        if (
+            is_fragment
+            or first >> 4 != _VERSION
+            or length != octets - packets.IPV6_HEADER_OCTETS
+            or not hops
+            or kind not in _DATA
+        ):
+            return self._why(packet, is_fragment)
+        if packet[24:40] != self._table.address:
+            return tally.DESTINATION
+        entry = self._table.by_home.get(bytes(packet[8:24]))
+        if entry is None or entry.peer != name or entry.expires_ms <= now:
+            if entry is None or not entry.was_at(mmsg.place_of(name), now):
+                return tally.UNBOUND
+            self._told.counters[tally.LATE] += 1
+        if kind == packets.UDP and packet[42:44] == self.port:
+            return tally.LOOP  # an endpoint at a home address
+        packet[_HOP_LIMIT_AT] = _HOP_LIMIT
+        return None
 
     def send_in_fragments(self, entry: Entry, packet: memoryview) -> None:
         """Send a packet that its way doesn't take whole; raises OSError.
@@ -161,22 +160,24 @@ class Inside:
         finally:
             self._udp.setsockopt(level, option, _WHOLE)
 
-    def _why(self, octets: int, ancillary: list[tuple[int, int, bytes]]) -> str:
+    def _why(self, packet: memoryview, is_fragment: bool) -> str:
         """The reason that a packet is no data."""
-        if len(ancillary) != 1:
+        if is_fragment:
             return tally.FRAGMENT
         try:
-            packets.parse_encapsulated(self._view[:octets])
+            packets.parse_encapsulated(packet)
         except Violation as violation:
             return str(violation.reason)
         return tally.PROTOCOL
 
-    def _tell_unbound(self, octets: int, info: bytes, source: tuple[str, int, int, int]) -> None:
-        address = socket.inet_pton(socket.AF_INET6, source[0])
-        endpoint = address + source[1].to_bytes(2, "big") + info[:_ADDRESS_OCTETS]
-        head = bytearray(self._view[: min(octets, packets.KEEPALIVE_OCTETS)])
+    def _tell_unbound(self, packet: memoryview, local: bytes, name: bytearray) -> None:
+        text, port = mmsg.place_of(name)
+        if "%" in text:  # of a link: no node is there
+            return
+        address = socket.inet_pton(socket.AF_INET6, text)
+        head = bytearray(packet[: packets.KEEPALIVE_OCTETS])
         head[4:6] = (len(head) - packets.IPV6_HEADER_OCTETS).to_bytes(2, "big")
-        self._unbound(endpoint, bytes(head))
+        self._unbound(address + port.to_bytes(2, "big") + local, bytes(head))
 
 
 def way_out_mtu(entry: Entry) -> int | None:

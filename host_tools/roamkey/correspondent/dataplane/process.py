@@ -22,6 +22,7 @@ from mip6 import packets
 from roamkey.correspondent import buffers, encapsulation, localaddress
 from roamkey.correspondent.clock import boot_ms
 from roamkey.correspondent.dataplane import control, filters, firewall, routes, table, tun
+from roamkey.correspondent.dataplane.delivery import Delivery
 from roamkey.correspondent.dataplane.forward import Forwarder
 from roamkey.correspondent.dataplane.host import Host
 from roamkey.correspondent.dataplane.inside import Inside
@@ -50,6 +51,7 @@ class Process:
     _may_own = True  # the device may have our address
     _priority = routes.PRIORITY  # of the routes
     _rules: tuple[str, ...] = ()  # of the firewall, beside the usual one
+    _may_be_wide = True  # the device may have long packets
 
     def __init__(
         self,
@@ -62,10 +64,8 @@ class Process:
         """Set up; what must be undone goes onto `stack`. `place`: where packets inside UDP come
         and go, None: nowhere; `why`: what to tell of the choice of this plane. Raises
         SystemRefusedError."""
-        self._why = why
-        self._channel = channel
+        self._channel, self._address, self._why = channel, address, why
         self._offenders: dict[bytes, list[bytes]] = {}  # by the kind of message
-        self._address = address
         # A site without IPv6 has no interface for it; then the device is the one.
         state, _ = localaddress.look(address)
         self._own = state is State.GONE
@@ -80,11 +80,12 @@ class Process:
         if udp is not None:
             stack.enter_context(udp)
         self._table = Table(address, udp, self._native)
+        self._told = Tally(*self._more_names)
+        self._delivery = Delivery(self._told)
         self._open_device()
         stack.callback(self._close_device)
         self._raw = self._open_raw(address)
         stack.callback(self._raw.close)
-        self._told = Tally(*self._more_names)
         self._inside: Inside | None = None
         if udp is not None:
             self._inside = self._new_inside(udp)
@@ -118,12 +119,11 @@ class Process:
         return one
 
     def _new_inside(self, udp: socket.socket) -> Inside:
-        return Inside(udp, self._table, self._told, self._unbound_inside)
+        return Inside(udp, self._table, self._told, self._delivery, self._unbound_inside)
 
     def _new_forwarder(self) -> Forwarder:
-        return Forwarder(
-            self._table, self._device, self._raw, self._told, self._unbound, self._inside
-        )
+        parts = self._table, self._device, self._raw, self._delivery, self._told
+        return Forwarder(*parts, self._unbound, self._inside)
 
     def _new_path_mtu(self) -> PathMtu:
         return PathMtu(self._table, self._address)
@@ -168,12 +168,11 @@ class Process:
     def _open_device(self) -> None:
         """Make the device, up, with a route for each home address bound. Raises
         SystemRefusedError."""
-        self._device, self._interface = tun.open_device(_PATTERN)
+        self._device, self._interface, is_wide = tun.open_wide(_PATTERN, self._may_be_wide)
+        self._delivery.use(self._device, is_wide)
         try:
-            overhead = self._native.overhead
-            self._index, self._mtu = routes.set_up(
-                self._interface, self._address, self._own, overhead
-            )
+            overhead, name = self._native.overhead, self._interface
+            self._index, self._mtu = routes.set_up(name, self._address, self._own, overhead)
             self._routes = routes.Routes(self._index, self._address, overhead, self._priority)
         except BaseException:
             os.close(self._device)
@@ -242,7 +241,7 @@ class Process:
             if self._raw.fileno() in ready:
                 self._forwarder.inward(now)
             if self._inside is not None:
-                self._inside.serve(ready, self._device, now)
+                self._inside.serve(ready, now)
             self._serve_more(ready)
             for kind, records in self._offenders.items():
                 self._tell(kind + b"".join(records))

@@ -11,7 +11,8 @@ from typing import NamedTuple
 from mip6 import addresses, packets
 from roamkey.correspondent import encapsulation
 from roamkey.correspondent.core.endpoints import unpack
-from roamkey.correspondent.dataplane import filters
+from roamkey.correspondent.dataplane import filters, mmsg
+from roamkey.correspondent.dataplane.mmsg import Way
 
 _SOCKETS_MAX = 4096
 _SPARE_DESCRIPTORS = 64
@@ -48,7 +49,8 @@ class Entry:
 
     `send`: takes what goes to it, from `body` on in the buffer; None without a socket. `mtu`: the
     longest packet of a program that goes there whole; `squeezed`: one was told so; `overhead`: how
-    much longer a packet becomes. `key`: which one the binding was made under.
+    much longer a packet becomes. `key`: which one the binding was made under. `peer`: where it
+    sends from, as `mmsg` has it. `segments`: on the way inside UDP the kernel cuts datagrams.
     """
 
     __slots__ = (
@@ -65,6 +67,8 @@ class Entry:
         "outer",
         "overhead",
         "path_mtu",
+        "peer",
+        "segments",
         "send",
         "socket",
         "squeezed",
@@ -90,9 +94,14 @@ class Entry:
         self.endpoint = endpoint
         self.outer: tuple[str, int] | None = None
         self.overhead, self.body = self.native.overhead, self.native.body
+        self.peer = b""
+        self.segments = False
+        if care_of_text and not endpoint:
+            self.peer = mmsg.name_of(socket.inet_pton(socket.AF_INET6, care_of_text), 0)
         if endpoint:
             address, port, _ = unpack(endpoint)
             self.outer = socket.inet_ntop(socket.AF_INET6, address), port
+            self.peer = mmsg.name_of(address, port)
             self.overhead = OVERHEAD4 if addresses.is_ipv4(address) else OVERHEAD6
             self.body = 0
         self.widen()
@@ -129,7 +138,8 @@ class Entry:
 
 class Table:
     """The bound nodes. `by_home`: by home address; `by_flow`: by our address and that one, the
-    way both stand in the header of a packet that goes out; `by_endpoint`: those at an endpoint."""
+    way both stand in the header of a packet that goes out; `by_endpoint`: those at an endpoint.
+    `segments`: the kernel cuts datagrams, for those bound from now on."""
 
     def __init__(
         self,
@@ -142,6 +152,7 @@ class Table:
         self._text = str(address)
         self.address = address.packed
         self._udp = udp
+        self.segments = False
         self._connected = 0  # nodes with a socket of their own
         self._shared: socket.socket | None = None
         self._sockets_max = _raise_descriptor_limit()
@@ -177,6 +188,7 @@ class Table:
         self._hang_up(entry)
         entry.place(text, endpoint)
         if endpoint:
+            entry.segments = self.segments
             self.by_endpoint.setdefault(endpoint, set()).add(entry)
         return entry
 
@@ -214,6 +226,19 @@ class Table:
         entry.socket, entry.send = one, one.send
         self._connected += 1
         return one.send
+
+    def way(self, entry: Entry) -> Way:
+        """The same for many packets in one call. Raises OSError."""
+        if entry.send is None:
+            self.connect(entry)
+        if entry.outer is not None:
+            assert self._udp is not None
+            info = mmsg.info_of(unpack(entry.endpoint)[2])
+            return Way(self._udp.fileno(), entry.peer, info)
+        if entry.socket is not None:
+            return Way(entry.socket.fileno())
+        assert self._shared is not None
+        return Way(self._shared.fileno(), entry.peer)
 
     def open(self, protocol: int) -> socket.socket:
         """A raw socket of a protocol that sends from our address, and hears nothing. Raises

@@ -50,6 +50,12 @@ class Tally:
         self.used: set[bytes] = set()
         self.heard: set[bytes] = set()
 
+    def deliver(self, home_address: bytes, count: int, octets: int) -> None:
+        """The kernel took so many packets of a node, with so many octets."""
+        self.heard.add(home_address)
+        self.counters[DELIVERED] += count
+        self.octets[0] += octets
+
     def count(self, error: OSError) -> None:
         """The kernel didn't take a packet."""
         self.counters[BUSY if error.errno in _FULL else FAILED] += 1

@@ -16,20 +16,41 @@ PATH = "/dev/net/tun"
 _TUNSETIFF = 0x400454CA
 _IFF_TUN = 0x0001
 _IFF_NO_PI = 0x1000
+_IFF_VNET_HDR = 0x4000
+_TUNSETOFFLOAD = 0x400454D0
+_TUN_F_CSUM, _TUN_F_TSO6 = 0x01, 0x04
 _REQUEST = struct.Struct("16sH22x")  # struct ifreq
 
 
-def open_device(pattern: str) -> tuple[int, str]:
+def open_wide(pattern: str, is_wanted: bool = True) -> tuple[int, str, bool]:
+    """As `open_device`; and whether each packet has a virtio-net header, there and back: then the
+    kernel leaves checksums to us, and TCP comes as packets longer than any link takes (see
+    `superpackets`). Where it isn't wanted, or the kernel can't, the device is one without."""
+    if not is_wanted:
+        return *open_device(pattern), False
+    try:
+        descriptor, name = open_device(pattern, _IFF_VNET_HDR)
+    except SystemRefusedError:
+        return *open_device(pattern), False
+    try:
+        fcntl.ioctl(descriptor, _TUNSETOFFLOAD, _TUN_F_CSUM | _TUN_F_TSO6)
+    except OSError:
+        os.close(descriptor)
+        return *open_device(pattern), False
+    return descriptor, name, True
+
+
+def open_device(pattern: str, flags: int = 0) -> tuple[int, str]:
     """Make a device; its descriptor (non-blocking) and its name.
 
-    `pattern`: a name, in which %d stands for the first number that is free. It is down at first.
-    Raises SystemRefusedError.
+    `pattern`: a name, in which %d stands for the first number that is free; `flags`: more of the
+    kernel's. It is down at first. Raises SystemRefusedError.
     """
     try:
         descriptor = os.open(PATH, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise SystemRefusedError(f"{PATH}: {error.strerror}") from None
-    request = _REQUEST.pack(pattern.encode(), _IFF_TUN | _IFF_NO_PI)
+    request = _REQUEST.pack(pattern.encode(), _IFF_TUN | _IFF_NO_PI | flags)
     try:
         made = fcntl.ioctl(descriptor, _TUNSETIFF, request)
     except PermissionError:

@@ -17,6 +17,7 @@ from roamkey.correspondent.dataplane.table import LEAST_MTU, Entry, Native
 TUNNELLED = Native(41, packets.IPV6_HEADER_OCTETS, 0, False)  # IPv6 in IPv6
 
 _BURST = 64
+_OCTETS_MAX = 65536
 _FRAGMENT_OCTETS = 8  # the header
 _VERSION = 6
 _SOURCE = slice(8, 24)
@@ -32,9 +33,19 @@ class TunnelForwarder(Forwarder):
 
     _pieces: socket.socket | None = None  # what sends fragments, once there are any
 
+    def _open_buffers(self) -> None:
+        """One for all packets: none waits for another."""
+        self._buffer = bytearray(_OCTETS_MAX)
+        self._view = memoryview(self._buffer)
+        self._whole = [self._buffer]
+
+    def use(self, device: int) -> None:
+        """Go on with another device."""
+        self._device = device
+
     def outward(self, now: int) -> bool:
         """Take what the kernel routed into the device; True if there may be more."""
-        device, into, buffer, view = self._device, self._into, self._buffer, self._view
+        device, into, buffer, view = self._device, self._whole, self._buffer, self._view
         by_home, used = self._table.by_home, self._told.used
         counters = self._told.counters
         sent = total = 0
@@ -53,13 +64,13 @@ class TunnelForwarder(Forwarder):
                     continue
                 if octets > entry.mtu:
                     if now < entry.mtu_until_ms:
-                        self._squeeze(entry, octets)
+                        self._squeeze(entry, view[:octets])
                         continue
                     entry.widen()
                 try:
                     (entry.send or self._table.connect(entry))(view[:octets])
                 except OSError as error:
-                    if not self._send_again(entry, octets, error, now):
+                    if not self._send_again(entry, view[:octets], error, now):
                         continue
                 used.add(entry.home_address)
                 sent += 1
@@ -119,14 +130,14 @@ class TunnelForwarder(Forwarder):
     def deliver(self, source: bytes, next_header: int, payload: bytes, now: int) -> None:
         """Nothing but tunnelled packets is a home agent's."""
 
-    def _send_in_fragments(self, entry: Entry, octets: int) -> None:
+    def _send_in_fragments(self, entry: Entry, packet: memoryview) -> None:
         """The tunnel's packet goes in fragments (RFC 2473 section 7.2 b), made here: the kernel
         believes what it hears of narrow ways only for sockets that are connected."""
         if self._pieces is None:
             self._pieces = self._table.open(packets.FRAGMENT)
         self._fragmented = (self._fragmented + 1) & 0xFFFFFFFF
         mtu = max(LEAST_MTU, entry.path_mtu)
-        for fragment in split(bytes(self._view[:octets]), mtu, self._fragmented):
+        for fragment in split(bytes(packet), mtu, self._fragmented):
             self._pieces.sendto(fragment, (entry.care_of_text, 0))
 
     def _heeds(self, kind: int) -> bool:

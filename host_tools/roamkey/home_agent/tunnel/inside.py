@@ -5,7 +5,6 @@ comes here (`CHOICE`). Who sends from another endpoint than the one that is boun
 whose NAT forgot it: it is told so as for a keepalive, which the daemon has the rule for.
 """
 
-import os
 from ipaddress import IPv6Address
 
 from mip6 import packets
@@ -14,8 +13,6 @@ from roamkey.correspondent.dataplane import tally
 from roamkey.correspondent.dataplane.inside import Inside
 from roamkey.home_agent.tunnel.forward import reason
 
-_BURST = 64
-_ANCILLARY = 128
 _SOURCE = slice(8, 24)
 _DESTINATION_AT = 24
 _NEXT_HEADER_AT = 6
@@ -51,45 +48,21 @@ def choice(address: IPv6Address) -> list[bpf.Instruction]:
 class TunnelInside(Inside):
     """As `Inside`, for packets to anywhere."""
 
-    def inward(self, device: int, now: int) -> None:
-        """Pass into the device what nodes sent."""
-        view, into, told = self._view, self._into, self._told
-        by_home, counters = self._table.by_home, told.counters
-        delivered = total = 0
-        try:
-            for _ in range(_BURST):
-                octets, ancillary, _, source = self._udp.recvmsg_into(into, _ANCILLARY)
-                if octets < packets.IPV6_HEADER_OCTETS:
-                    counters[encapsulation.cut(octets)] += 1
-                    continue
-                why = tally.FRAGMENT if len(ancillary) != 1 else reason(view, octets)
-                if why is not None:
-                    counters[why] += 1
-                    continue
-                entry = by_home.get(bytes(view[_SOURCE]))
-                if entry is None or entry.outer != source[:2] or entry.expires_ms <= now:
-                    counters[tally.UNBOUND] += 1
-                    self._tell_unbound(octets, ancillary[0][2], source)
-                    continue
-                try:
-                    os.write(device, view[:octets])
-                except OSError as error:
-                    told.count(error)
-                    continue
-                told.heard.add(entry.home_address)
-                delivered += 1
-                total += octets
-        except BlockingIOError:
-            return
-        except OSError as error:  # an error that waited at the socket
-            told.count(error)
-        finally:
-            counters[tally.DELIVERED] += delivered
-            told.octets[0] += total
+    def _refusal(
+        self, packet: memoryview, name: bytearray, is_fragment: bool, now: int
+    ) -> str | None:
+        octets = len(packet)
+        if octets < packets.IPV6_HEADER_OCTETS:
+            return encapsulation.cut(octets)
+        why = tally.FRAGMENT if is_fragment else reason(packet, octets)
+        if why is not None:
+            return why
+        entry = self._table.by_home.get(bytes(packet[_SOURCE]))
+        is_there = entry is not None and entry.peer == name and entry.expires_ms > now
+        return None if is_there else tally.UNBOUND
 
-    def _tell_unbound(self, octets: int, info: bytes, source: tuple[str, int, int, int]) -> None:
+    def _tell_unbound(self, packet: memoryview, local: bytes, name: bytearray) -> None:
         """As the keepalive that it might have been, no longer than it was."""
-        home = bytes(self._view[_SOURCE])
-        keepalive = packets.keepalive(home, self._table.address)
-        self._view[: len(keepalive)] = keepalive
-        super()._tell_unbound(octets, info, source)
+        keepalive = packets.keepalive(bytes(packet[_SOURCE]), self._table.address)
+        head = memoryview(bytearray(keepalive[: len(packet)]))
+        super()._tell_unbound(head, local, name)

@@ -27,6 +27,7 @@ class TunnelProcess(process.Process):
     _native = TUNNELLED
     _more_names = (tally.OF_THE_LINK,)
     _may_own = False  # the home link has it
+    _may_be_wide = False  # what is routed is of any kind, and passes as it is
     # Before those of correspondents on this host, whose devices take their own packets alone.
     _priority = routes.PRIORITY // 2
     _rules = (firewall.TUNNEL,)
@@ -58,12 +59,11 @@ class TunnelProcess(process.Process):
         return one
 
     def _new_inside(self, udp: socket.socket) -> TunnelInside:
-        return TunnelInside(udp, self._table, self._told, self._unbound_inside)
+        return TunnelInside(udp, self._table, self._told, self._delivery, self._unbound_inside)
 
     def _new_forwarder(self) -> TunnelForwarder:
-        return TunnelForwarder(
-            self._table, self._device, self._raw, self._told, self._unbound, self._inside
-        )
+        parts = self._table, self._device, self._raw, self._delivery, self._told
+        return TunnelForwarder(*parts, self._unbound, self._inside)
 
     def _new_path_mtu(self) -> TunnelMtu:
         return TunnelMtu(self._table, self._address)
