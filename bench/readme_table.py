@@ -192,6 +192,24 @@ def correspondent(found: dict) -> list[tuple[str, str, str]]:
     return rows
 
 
+def dataplane(found: dict) -> list[tuple[str, str, str]]:
+    """A row on the planes, all in one kernel."""
+    kernel, tun, udp = found["kernel"], found["tun"], found["udp"]
+    return [
+        (
+            "data to and from a home address, the slower way, in one kernel: by its own Mobile "
+            "IPv6; by the TUN device; inside UDP",
+            f"{kernel['ratio']:.2f}; {tun['ratio']:.2f}; {udp['ratio']:.3f} of the plain path",
+            f"plain TCP: {kernel['plain_mbit']:,.0f} Mbit/s",
+        ),
+        (
+            f"a move with {found['bindings']:,} bindings in that kernel",
+            f"{found['move_ms']:.2f} ms",
+            f"{found['moves']['moves']} under one TCP connection, none broken",
+        ),
+    ]
+
+
 def provisioning(found: dict) -> list[tuple[str, str, str]]:
     """Rows on boards."""
     return [
@@ -250,8 +268,8 @@ def table() -> str:
     """The whole table, as far as its benches ran."""
     lines = ["| what | measured | beside, in the same run |", "|---|---|---|"]
     for rows in (
-        handover, routes, anynetwork, pico_w_handover, cuts, wear, correspondent, provisioning,
-        footprint, startup,
+        handover, routes, anynetwork, pico_w_handover, cuts, wear, correspondent, dataplane,
+        provisioning, footprint, startup,
     ):  # fmt: skip
         found = read(rows.__name__)
         if found:
