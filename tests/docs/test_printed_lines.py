@@ -21,6 +21,7 @@ from docs.printed_tables import BEFORE, GOES_ON, INSTEAD, NOT_RUN
 from support.account import Account
 from support.commands import commands
 from support.printed import Line, documents, lines
+from support.roaming import need_tun
 
 from roamkey.cli import COMMANDS, app
 from roamkey.waiting import until
@@ -89,6 +90,7 @@ class Shell:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_every_printed_line_runs(tmp_path: Path) -> None:
+    need_tun()
     alone, inside = WHOLE[: WHOLE.index(DOWN) + 1], WHOLE[WHOLE.index(DOWN) + 1 :]
     failed = {}
     with Account(tmp_path / "account") as account:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from support.account import PROJECT, Account
 from support.blocks import programs
+from support.roaming import need_tun
 
 DOCUMENT = PROJECT / "docs" / "APPLICATIONS.md"
 TRIED = ("slow.py", "newest.py", "tidy.py")
@@ -26,6 +27,7 @@ def readings(lines: list[str]) -> list[int]:
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_from_an_empty_account_to_a_greenhouse(tmp_path: Path) -> None:
+    need_tun()
     with Account(tmp_path / "account") as developer:
         run, clone = developer.run, developer.clone
         blocks = programs(DOCUMENT)
