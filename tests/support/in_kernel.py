@@ -6,6 +6,7 @@ reported one by one. Without one they are skipped, and say so; with `CI=true` th
 
 import json
 import os
+import sys
 import tempfile
 from pathlib import Path
 
@@ -43,7 +44,7 @@ class Kernel:
                 try:
                     uml.run(
                         [
-                            str(_ROOT / ".venv/bin/python"), "-m", "pytest", "-p",
+                            sys.executable, "-m", "pytest", "-p",
                             "no:cacheprovider", "-p", "no:xdist", *(one.nodeid for one in items),
                         ],
                         _BOOT_S + _EACH_S * len(items),

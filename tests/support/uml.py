@@ -24,6 +24,7 @@ from roamkey.lab import sandbox
 
 INIT = Path(__file__).parent / "uml_init.py"
 _TOLD = "/mnt/told"  # see `uml_init`
+_ROOT = Path(__file__).parents[2]
 SHARED = "/mnt/shared"  # where the kernel's programs find that folder
 INSIDE = "ROAMKEY_TESTS_IN_KERNEL"
 _MEMORY = "1G"
@@ -69,6 +70,7 @@ def run(
             "command": list(command),
             "folder": str(folder or Path.cwd()),
             "shared": str(shared) if shared else "",
+            "seen": _seen({_ROOT, Path(sys.prefix), Path(sys.base_prefix)}),
             "environment": {
                 "PATH": os.environ.get("PATH", os.defpath),
                 "LANG": "C.UTF-8",
@@ -87,6 +89,12 @@ def run(
             os.kill(guard, signal.SIGKILL)
             sandbox.wait(guard)
             raise
+
+
+def _seen(needed: set[Path]) -> list[str]:
+    """What of it that kernel's own /tmp would hide."""
+    hidden = {one for one in needed if one.is_relative_to("/tmp")}
+    return [str(one) for one in hidden if not hidden & set(one.parents)]
 
 
 def _boot(told: Path, output: int | None) -> None:

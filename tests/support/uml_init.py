@@ -48,6 +48,9 @@ def _furnish(told: Path, job: dict[str, object]) -> None:
         _mount("shared", "/mnt/shared", "hostfs", str(job["shared"]))
     _mount("tmp", "/tmp", "tmpfs")
     Path("/tmp").chmod(0o1777)
+    for folder in job["seen"]:
+        Path(folder).mkdir(parents=True)
+        _mount("seen", folder, "hostfs", folder)
     for name, kind in (("pts", "devpts"), ("shm", "tmpfs")):
         Path("/dev", name).mkdir(exist_ok=True)
         _mount(name, f"/dev/{name}", kind)
