@@ -13,6 +13,7 @@ from pathlib import Path
 
 # linux/reboot.h
 _POWER_OFF = 0x4321FEDC
+_READ_ONLY = 1  # MS_RDONLY, sys/mount.h
 _LOAD = (
     "mip6",
     "xfrm_user",
@@ -29,8 +30,8 @@ _LOAD = (
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def _mount(source: str, target: str, kind: str, options: str = "") -> None:
-    done = _libc.mount(source.encode(), target.encode(), kind.encode(), 0, options.encode())
+def _mount(source: str, target: str, kind: str, options: str = "", flags: int = 0) -> None:
+    done = _libc.mount(source.encode(), target.encode(), kind.encode(), flags, options.encode())
     if done < 0:
         number = ctypes.get_errno()
         raise OSError(number, f"mount {target}: {os.strerror(number)}")
@@ -50,7 +51,7 @@ def _furnish(told: Path, job: dict[str, object]) -> None:
     Path("/tmp").chmod(0o1777)
     for folder in job["seen"]:
         Path(folder).mkdir(parents=True)
-        _mount("seen", folder, "hostfs", folder)
+        _mount("seen", folder, "hostfs", folder, _READ_ONLY)
     for name, kind in (("pts", "devpts"), ("shm", "tmpfs")):
         Path("/dev", name).mkdir(exist_ok=True)
         _mount(name, f"/dev/{name}", kind)
