@@ -39,8 +39,8 @@ $(PLAY): pyproject.toml | $(BIN)/python
 demo: $(PLAY) ## the main job on virtual boards: provision, register, move, lose power, come back
 	$(BIN)/roamkey lab demo --out demo-out
 
-test: $(STAMP) ## the tests, under CPython and MicroPython (about six minutes)
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not long"
+test: $(STAMP) ## the tests, under CPython and MicroPython (about a quarter of an hour on two cores)
+	$(BIN)/python -m pytest -n 3 --dist loadfile -m "not long"
 
 test-pico-w: $(STAMP) ## the agent on real Pico W firmware, emulated; PICO_W_UF2 names it (a quarter of an hour)
 	@test -n "$$PICO_W_UF2$$PICO_W_FROZEN_UF2" || { echo "make: PICO_W_UF2 must name a MicroPython UF2 for" \
