@@ -54,13 +54,13 @@ _ON_BOARD_S = 900.0
 GOALS = {
     "pico_w": {
         "agent_ram_octets": 81_920,
-        "agent_flash_octets": 163_840,  # 24 KB more since there are home agents
+        "agent_flash_octets": 167_936,  # 24 KB more since there are home agents, 4 for applog
         "bu_ready_ms": 1.75,
         "bu_new_address_ms": 5.25,
         "home_agent_ram_octets": 16_384,
     },
     "pico_w_frozen": {
-        "agent_ram_octets": 44_032,  # files of bindings/ in smaller pieces: a module each
+        "agent_ram_octets": 44_544,  # files of bindings/ in smaller pieces: a module each; applog
         "agent_flash_octets": 0,
         "bu_ready_ms": 1.75,
         "bu_new_address_ms": 5.25,
