@@ -58,6 +58,23 @@ def test_ctrl_c_at_the_start_is_silent(command: str) -> None:
         assert code in (0, 1, 2, 3, 4, 5, 130, -signal.SIGINT)  # the last as Python ends
 
 
+def test_ctrl_c_while_a_registry_is_closed_is_silent(tmp_path: Path) -> None:
+    code = (
+        "import sys\nfrom roamkey.registry import Registry, place\n"
+        "from roamkey.cli import ending\n"
+        "def interrupt(*_): raise KeyboardInterrupt\n"
+        "def open_and_close():\n"
+        "    place.Place.close = interrupt\n"
+        "    with Registry.open(sys.argv[1]) as opened:\n"
+        "        opened.names()\n"
+        "sys.exit(ending.run(open_and_close))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "r.sqlite")], capture_output=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (130, b"")
+
+
 def test_ctrl_c_that_is_ignored_stays_so() -> None:
     code = (
         "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"
