@@ -17,18 +17,16 @@ FULL = Path("/dev/full")
 
 # It tells once the command looks after interrupts: before, they are Python's own.
 STARTED = """
-import contextlib, os, sys
+import os, sys
 from roamkey import __main__ as program
 
-before = program.at_once
+before = program.end_at_once
 
-@contextlib.contextmanager
-def at_once():
-    with before():
-        os.write(1, b"!")
-        yield
+def end_at_once():
+    before()
+    os.write(1, b"!")
 
-program.at_once = at_once
+program.end_at_once = end_at_once
 sys.argv = ["roamkey", *sys.argv[1:]]
 program.main()
 """

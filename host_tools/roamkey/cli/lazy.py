@@ -14,7 +14,7 @@ from typer.core import TyperCommand, TyperGroup
 from roamkey import extras
 from roamkey.cli import helptext
 from roamkey.errors import SystemRefusedError
-from roamkey.interrupts import at_once
+from roamkey.interrupts import at_once, handed_over
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -42,7 +42,8 @@ class Command(TyperCommand):
     def invoke(self, ctx: Any) -> Any:
         """As typer's; a package that is missing is named."""
         try:
-            return super().invoke(ctx)
+            with handed_over():
+                return super().invoke(ctx)
         except ModuleNotFoundError as error:
             if extras.is_ours(error.name):
                 raise
