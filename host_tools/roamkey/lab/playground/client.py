@@ -21,7 +21,6 @@ _DESCRIPTORS_MAX = 8
 _ANSWER_OCTETS_MAX = 1 << 16
 _ANSWER_S = 120.0  # a move on a busy machine
 _GONE_S = 20.0
-_ENDS_S = 5.0
 
 
 def _refusal(text: str, code: int) -> RoamkeyError:
@@ -56,12 +55,8 @@ def start(bare: bool, tell: Callable[[str], None]) -> dict[str, Any]:
                 raise _refusal(said["failed"], said["code"])
             tell(said["told"])
     except BaseException:  # Ctrl-C, too: nothing half made stays
-        os.killpg(process.pid, signal.SIGTERM)
-        try:
-            process.wait(_ENDS_S)
-        except subprocess.TimeoutExpired:  # one amid its start may miss it; all goes with it
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        process.terminate()  # it alone: it passes that on, and a second one would interrupt the end
+        process.wait()
         raise
     raise SystemRefusedError(f"the playground ended (exit code {process.wait()})")
 
