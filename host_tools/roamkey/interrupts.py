@@ -41,17 +41,6 @@ def handed_over() -> Iterator[None]:
 
 
 @contextmanager
-def at_once() -> Iterator[None]:
-    """The same meanwhile; an interrupt raised amid imports may be swallowed there, or printed."""
-    ours = end_at_once()
-    try:
-        yield
-    finally:
-        if ours:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-@contextmanager
 def gently(stop: threading.Event, words: str) -> Iterator[None]:
     """Meanwhile Ctrl-C sets `stop` and says `words` on stderr; another one ends the process at
     once with exit code 130, so only where whatever is left can be gone on with."""

@@ -76,8 +76,8 @@ def test_ctrl_c_while_a_registry_is_closed_is_silent(tmp_path: Path) -> None:
 def test_ctrl_c_that_is_ignored_stays_so() -> None:
     code = (
         "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"
-        "from roamkey.interrupts import at_once, end_at_once\n"
-        "with at_once():\n    signal.raise_signal(signal.SIGINT)\n"
+        "from roamkey.interrupts import end_at_once, handed_over\n"
+        "with handed_over():\n    signal.raise_signal(signal.SIGINT)\n"
         "assert not end_at_once()\nsignal.raise_signal(signal.SIGINT)\nprint('alive')\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
