@@ -8,7 +8,7 @@ PLAY   := $(VENV)/.installed-for-the-demo
 ADD    := $(BIN)/python host_tools/installing.py --no-compile --editable
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-pico-w size handover-pico-w lint format fuzz bench screenshots docs clean
+.PHONY: help venv demo test test-kernel test-pico-w size handover-pico-w lint format fuzz bench screenshots docs clean
 
 help: ## print these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -39,8 +39,11 @@ $(PLAY): pyproject.toml | $(BIN)/python
 demo: $(PLAY) ## the main job on virtual boards: provision, register, move, lose power, come back
 	$(BIN)/roamkey lab demo --out demo-out
 
-test: $(STAMP) ## the tests, under CPython and MicroPython (about six minutes)
-	$(BIN)/python -m pytest -n 3 --dist loadfile -m "not long"
+test: $(STAMP) ## the tests, under CPython and MicroPython (about a quarter of an hour on two cores)
+	$(BIN)/python -m pytest -n 3 --dist loadfile -m "not long and not kernel"
+
+test-kernel: $(STAMP) ## both data planes in a kernel with Mobile IPv6, booted as a process (Debian: apt install user-mode-linux kmod)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "kernel and not long"
 
 test-pico-w: $(STAMP) ## the agent on real Pico W firmware, emulated; PICO_W_UF2 names it (a quarter of an hour)
 	@test -n "$$PICO_W_UF2$$PICO_W_FROZEN_UF2" || { echo "make: PICO_W_UF2 must name a MicroPython UF2 for" \

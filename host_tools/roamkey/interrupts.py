@@ -19,19 +19,25 @@ def end_at_once() -> bool:
     """
     ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if ours:
-        signal.signal(signal.SIGINT, lambda *_: os._exit(EXIT_INTERRUPTED))
+        signal.signal(signal.SIGINT, _end)
     return ours
 
 
+def _end(*_: object) -> None:
+    os._exit(EXIT_INTERRUPTED)
+
+
 @contextmanager
-def at_once() -> Iterator[None]:
-    """The same meanwhile; an interrupt raised amid imports may be swallowed there, or printed."""
-    ours = end_at_once()
+def handed_over() -> Iterator[None]:
+    """A command runs: where Ctrl-C would have ended the process, it is raised in it meanwhile."""
+    ours = signal.getsignal(signal.SIGINT) is _end
+    if ours:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield
     finally:
         if ours:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+            end_at_once()
 
 
 @contextmanager

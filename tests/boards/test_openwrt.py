@@ -287,6 +287,23 @@ def test_an_end_in_good_order_is_0(tmp_path):
         process.communicate()
 
 
+def test_a_second_agent_is_refused_and_the_first_one_goes_on(tmp_path):
+    first = service(tmp_path, False)
+    try:
+        wait_for((tmp_path / "console").exists, lambda: "no console")
+        second = service(tmp_path, False)
+        said, _ = second.communicate(timeout=60)
+        assert second.returncode == 1 and said.count(b"\n") == 1 and b"EADDRINUSE" in said
+        first.kill()  # its socket stays behind
+        first.wait()
+        third = service(tmp_path, False)
+        wait_for(lambda: console("--stop", tmp_path / "console").returncode == 0, lambda: "none")
+        assert third.wait(60) == 0
+    finally:
+        first.kill()
+        first.communicate()
+
+
 def test_console_without_an_agent_is_one_line(tmp_path):
     answer = console(tmp_path / "none")
     assert answer.returncode == 1

@@ -17,18 +17,16 @@ FULL = Path("/dev/full")
 
 # It tells once the command looks after interrupts: before, they are Python's own.
 STARTED = """
-import contextlib, os, sys
+import os, sys
 from roamkey import __main__ as program
 
-before = program.at_once
+before = program.end_at_once
 
-@contextlib.contextmanager
-def at_once():
-    with before():
-        os.write(1, b"!")
-        yield
+def end_at_once():
+    before()
+    os.write(1, b"!")
 
-program.at_once = at_once
+program.end_at_once = end_at_once
 sys.argv = ["roamkey", *sys.argv[1:]]
 program.main()
 """
@@ -58,11 +56,28 @@ def test_ctrl_c_at_the_start_is_silent(command: str) -> None:
         assert code in (0, 1, 2, 3, 4, 5, 130, -signal.SIGINT)  # the last as Python ends
 
 
+def test_ctrl_c_while_a_registry_is_closed_is_silent(tmp_path: Path) -> None:
+    code = (
+        "import sys\nfrom roamkey.registry import Registry, place\n"
+        "from roamkey.cli import ending\n"
+        "def interrupt(*_): raise KeyboardInterrupt\n"
+        "def open_and_close():\n"
+        "    place.Place.close = interrupt\n"
+        "    with Registry.open(sys.argv[1]) as opened:\n"
+        "        opened.names()\n"
+        "sys.exit(ending.run(open_and_close))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "r.sqlite")], capture_output=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (130, b"")
+
+
 def test_ctrl_c_that_is_ignored_stays_so() -> None:
     code = (
         "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"
-        "from roamkey.interrupts import at_once, end_at_once\n"
-        "with at_once():\n    signal.raise_signal(signal.SIGINT)\n"
+        "from roamkey.interrupts import end_at_once, handed_over\n"
+        "with handed_over():\n    signal.raise_signal(signal.SIGINT)\n"
         "assert not end_at_once()\nsignal.raise_signal(signal.SIGINT)\nprint('alive')\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)

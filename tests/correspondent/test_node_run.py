@@ -14,6 +14,7 @@ from support.roaming import HOME, need_tun
 from roamkey.board.serial_client import SerialClient
 from roamkey.enroll.deliver import provision
 from roamkey.enroll.plan import Plan
+from roamkey.errors import RoamkeyError
 from roamkey.waiting import until
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(120)]
@@ -85,6 +86,44 @@ def test_all_programs_of_a_machine_have_the_home_address(lab_network, scene, tmp
     assert daemon.event("removed")["home_address"] == HOME
     assert devices(lab_network) == ([], 0)
     assert CLI and not (state / "console").is_symlink()
+
+
+def test_of_two_on_one_folder_the_second_is_refused(lab_network, tmp_path):
+    """They would give out the same sequence numbers. What isn't ours stays."""
+    lab_network.add_node("node1")
+    state = tmp_path / "node"
+    state.mkdir()
+    command = [*ROAMKEY, "node", "run", "--state", str(state), "--data-plane", "none"]
+
+    def refused():
+        one = lab_network.spawn("node1", command, stderr=subprocess.PIPE, text=True)
+        said = one.communicate(timeout=30)[1]
+        assert one.returncode == 5 and said.count("\n") == 1, said
+        return said
+
+    (state / "console").write_text("a file of somebody's")
+    assert f"{state / 'console'}: File exists" in refused()
+    assert (state / "console").read_text() == "a file of somebody's"
+    (state / "console").unlink()
+    first = lab_network.spawn("node1", command, stderr=subprocess.PIPE, text=True)
+    assert until((state / "console").exists, 30), first.stderr.read()
+    assert "another agent runs on it" in refused()
+    with SerialClient(str(state / "console")) as client:
+        assert client.ask("status")["node"]["plane"] == "none"
+    first.kill()
+    first.wait()
+    again = lab_network.spawn("node1", command, stderr=subprocess.PIPE, text=True)
+
+    def answers():
+        try:
+            with SerialClient(str(state / "console")) as client:
+                return client.ask("status")
+        except (RoamkeyError, OSError):
+            return None
+
+    assert until(answers, 30)
+    again.send_signal(signal.SIGINT)
+    assert again.wait(30) == 0, again.stderr.read()
 
 
 #: Where an answer comes from is not where it went to: the address that the kernel chose.

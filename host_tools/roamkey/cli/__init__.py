@@ -12,7 +12,6 @@ from typing import Any
 from roamkey import __version__
 from roamkey.cli import helptext
 from roamkey.cli.ending import run
-from roamkey.interrupts import at_once
 
 #: Each subcommand, in the order of the help: where it is, and what it does (as its docstring).
 COMMANDS = {
@@ -157,11 +156,9 @@ def _command() -> Any:
     elif words == ["--version"]:
         print(f"roamkey {__version__}")
     else:
-        with at_once():
-            from roamkey.cli import root
+        from roamkey.cli import root
 
-            whole = _whole()
-        return root.parsed(whole)
+        return root.parsed(_whole())
     return 0
 
 
@@ -171,10 +168,9 @@ def _complete(words: list[str]) -> int:
     if len(words) <= 1 and not last.startswith("-"):
         found = [(name, what) for name, (_, what) in COMMANDS.items() if name.startswith(last)]
     else:
-        with at_once():
-            from roamkey.cli.completing import candidates
+        from roamkey.cli.completing import candidates
 
-            found = candidates(_whole(), words)
+        found = candidates(_whole(), words)
     for word, what in found:
         print(f"{word}\t{what}")
     return 0

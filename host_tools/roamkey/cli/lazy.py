@@ -14,7 +14,7 @@ from typer.core import TyperCommand, TyperGroup
 from roamkey import extras
 from roamkey.cli import helptext
 from roamkey.errors import SystemRefusedError
-from roamkey.interrupts import at_once
+from roamkey.interrupts import handed_over
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -34,15 +34,11 @@ SETTINGS: dict[str, Any] = {
 class Command(TyperCommand):
     """A subcommand, with the examples of it below its help."""
 
-    def make_context(self, *args: Any, **more: Any) -> Any:
-        """As typer's, which imports a library to read options with."""
-        with at_once():
-            return super().make_context(*args, **more)
-
     def invoke(self, ctx: Any) -> Any:
         """As typer's; a package that is missing is named."""
         try:
-            return super().invoke(ctx)
+            with handed_over():
+                return super().invoke(ctx)
         except ModuleNotFoundError as error:
             if extras.is_ours(error.name):
                 raise
@@ -120,8 +116,7 @@ def lazy_app(
 def _load(name: str, target: str, ctx: Any) -> Any:
     module, _, attribute = target.partition(":")
     try:
-        with at_once():
-            found = getattr(import_module(module), attribute)
+        found = getattr(import_module(module), attribute)
     except ModuleNotFoundError as error:
         if extras.is_ours(error.name):
             raise

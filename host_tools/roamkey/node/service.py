@@ -5,12 +5,14 @@ agent under MicroPython (boards/OPENWRT).
 """
 
 import asyncio
+import fcntl
 import os
 import pty
 import signal
 import sys
 import tty
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -37,13 +39,34 @@ def run(state: Path, uplinks: list[str], wanted: str) -> bool:
     """Run until a signal ends it, or the console does; whether a part of it failed for good.
 
     `wanted`: KERNEL or TUN of `control`, plane.NONE, or AUTO: the kernel's where it has it. Raises
-    SystemRefusedError.
+    SystemRefusedError; where another runs on that folder, too.
     """
+    with ExitStack() as held:
+        try:
+            state.mkdir(mode=_OWNER_ALONE, parents=True, exist_ok=True)
+            held.enter_context(_alone(state))
+            line = held.enter_context(closing(_Line(state / CONSOLE)))
+        except OSError as error:
+            where = error.filename2 or error.filename or state
+            raise SystemRefusedError(f"{where}: {error.strerror}") from None
+        return _operate(state, uplinks, wanted, line)
+
+
+@contextmanager
+def _alone(state: Path) -> Iterator[None]:
+    """No other agent works on this folder: two would give out the same sequence numbers."""
+    folder = os.open(state, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        state.mkdir(mode=_OWNER_ALONE, parents=True, exist_ok=True)
-        line = _Line(state / CONSOLE)
-    except OSError as error:
-        raise SystemRefusedError(f"{error.filename or state}: {error.strerror}") from None
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise SystemRefusedError(f"{state}: another agent runs on it") from None
+    else:
+        yield
+    finally:
+        os.close(folder)
+
+
+def _operate(state: Path, uplinks: list[str], wanted: str, line: "_Line") -> bool:
     # What the agent asks of MicroPython's module isn't on the unix port either.
     sys.modules.setdefault("machine", ModuleType("machine"))
     port = Port(uplinks or None)
@@ -52,10 +75,7 @@ def run(state: Path, uplinks: list[str], wanted: str) -> bool:
     def make(keystore: Keystore) -> tuple[RoutedNode, Port]:
         return RoutedNode(keystore, port, programs), port
 
-    try:
-        return agent.operate(str(state), make, line.serve, service=True) == agent.STUCK
-    finally:
-        line.close()
+    return agent.operate(str(state), make, line.serve, service=True) == agent.STUCK
 
 
 def _plane(port: Port, wanted: str) -> "Plane":
@@ -82,7 +102,8 @@ class _Line:
         self._ours, self._theirs = pty.openpty()
         tty.setraw(self._theirs)  # it stays open here: the port outlives its callers
         os.set_blocking(self._ours, False)
-        path.unlink(missing_ok=True)
+        if path.is_symlink():  # of one that was killed; a file of another kind is someone's
+            path.unlink()
         path.symlink_to(os.ttyname(self._theirs))
 
     def close(self) -> None:

@@ -8,6 +8,7 @@ returns when it is durable, whatever the server's default says. libpq's own ways
 work and keep it out of the URL: ~/.pgpass, a service file, PGPASSFILE, PGSERVICEFILE.
 """
 
+import logging
 import os
 import pwd
 import sqlite3
@@ -35,6 +36,10 @@ _SCRUB_S = 600.0  # and for this one: it writes whole tables anew
 _DEADLOCKS = ("40001", "40P01")  # SQLSTATE: serialization failure, deadlock detected
 _WRITES = "roamkey_writes"
 _LOG_OCTETS = 64 << 20
+
+# Where nobody listens, Python would print a library's record, with its traceback, on stderr: of a
+# connection whose closing was interrupted, for one.
+logging.getLogger("sqlalchemy").addHandler(logging.NullHandler())
 
 
 def default_path() -> Path:

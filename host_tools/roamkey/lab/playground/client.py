@@ -55,7 +55,7 @@ def start(bare: bool, tell: Callable[[str], None]) -> dict[str, Any]:
                 raise _refusal(said["failed"], said["code"])
             tell(said["told"])
     except BaseException:  # Ctrl-C, too: nothing half made stays
-        os.killpg(process.pid, signal.SIGTERM)
+        process.terminate()  # it passes that on: more of them would interrupt the end
         process.wait()
         raise
     raise SystemRefusedError(f"the playground ended (exit code {process.wait()})")

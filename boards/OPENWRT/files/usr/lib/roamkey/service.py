@@ -9,6 +9,7 @@ a failure (code 1), too. Needs CAP_NET_RAW, and CAP_NET_ADMIN for the kernel's p
 """
 
 import asyncio
+import errno
 import os
 import socket
 import struct
@@ -29,15 +30,24 @@ def place(path: str) -> bytes:
 
 
 def listen(path: str) -> "socket.socket":
-    """A listening local socket at `path`; what an earlier run left there goes."""
+    """A listening local socket at `path`; what an earlier run left there goes. Raises OSError,
+    EADDRINUSE where another agent answers there: two would give out the same sequence numbers."""
+    stream = socket.socket(_AF_UNIX, socket.SOCK_STREAM)
+    stream.setblocking(False)
+    try:
+        stream.connect(place(path))
+        answered = True
+    except OSError as error:
+        answered = error.errno not in (errno.ENOENT, errno.ECONNREFUSED)
+    if answered:
+        stream.close()
+        raise OSError(errno.EADDRINUSE)
     try:
         os.remove(path)
     except OSError:
         pass
-    stream = socket.socket(_AF_UNIX, socket.SOCK_STREAM)
     stream.bind(place(path))
     stream.listen(1)
-    stream.setblocking(False)
     return stream
 
 
@@ -100,7 +110,11 @@ def main(state: str, path: str, plane: str, uplinks: list[str]) -> int:
         port = Port(uplinks or None)
         return RoutedNode(keystore, port, Programs(port, *choose(plane))), port
 
-    callers = Callers(listen(path))
+    try:
+        callers = Callers(listen(path))
+    except OSError as error:
+        print("console: %s: %s" % (path, error))
+        return 1
     try:
         return int(agent.operate(state, make, callers.serve, service=True) == agent.STUCK)
     finally:
