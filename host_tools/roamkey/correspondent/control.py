@@ -109,6 +109,11 @@ def make_folder_for(uid: int, gid: int) -> None:
         os.chown(folder, uid, gid)
 
 
+def lock_path(address: IPv6Address, name: str) -> Path:
+    """A file beside the socket, for a part of the daemon to lock. Raises SystemRefusedError."""
+    return _make_folder() / f"{address}.{_namespace()}.{name}"
+
+
 def running() -> list[str]:
     """The addresses that daemons of this network namespace serve, as far as we may know."""
     end = f".{_namespace()}.sock"

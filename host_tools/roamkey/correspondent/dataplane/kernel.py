@@ -19,6 +19,7 @@ from typing import Any
 
 from mip6 import packets
 from roamkey.correspondent.clock import boot_ms
+from roamkey.correspondent.control import lock_path
 from roamkey.correspondent.dataplane import control, filters, inkernel, process, tally
 from roamkey.correspondent.dataplane.guard import Guard
 from roamkey.correspondent.dataplane.offload import Offload
@@ -43,7 +44,8 @@ class KernelProcess(process.Process):
 
     def _begin_more(self, stack: ExitStack) -> None:
         ours = self._address.packed
-        stack.enter_context(Guard(f"xfrm-{ours.hex()}", partial(inkernel.sweep, ours)))
+        lock = lock_path(self._address, "xfrm")
+        stack.enter_context(Guard(lock, partial(inkernel.sweep, ours)))
         self._offload = Offload(ours)
         stack.callback(self._offload.close)
         self._reports = Reports(ours)

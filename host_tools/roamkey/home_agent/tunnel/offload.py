@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from functools import partial
 from ipaddress import IPv6Address
 
+from roamkey.correspondent.control import lock_path
 from roamkey.correspondent.dataplane.guard import Guard
 from roamkey.correspondent.dataplane.routes import PRIORITY, Routes
 from roamkey.errors import SystemRefusedError
@@ -40,7 +41,7 @@ class Offload:
         SystemRefusedError, which says why this kernel doesn't do it."""
         self._address = address
         tidy = partial(device.remove, address)
-        stack.enter_context(Guard(f"ip6tnl-{address.packed.hex()}", tidy))
+        stack.enter_context(Guard(lock_path(address, "ip6tnl"), tidy))
         try:
             self._vetted = Vetted(address, most)
         except OSError as error:
