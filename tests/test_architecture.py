@@ -100,7 +100,9 @@ AGENT_LOAD_POINTS = {
     "mip6.keystore.keystore": (
         {"mip6.keychange.change", "mip6.keychange.check"}, "at the start, and while keys change",
     ),
-    "mip6.maintenance.facts": ({"machine"}, "no unix port has all of it"),
+    "mip6.maintenance.facts": (
+        {"machine", "mip6.ports.portsboot"}, "no unix port has all of it; ESP32's",
+    ),
     "mip6.maintenance.watchdog": ({"machine"}, "as above"),
     "mip6.node": (
         {"mip6.homeagent.update_list", "mip6.status"},

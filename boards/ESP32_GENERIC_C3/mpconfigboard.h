@@ -1,4 +1,4 @@
-#define MICROPY_HW_BOARD_NAME "ESP32C3 module with roamkey"
+#define MICROPY_HW_BOARD_NAME "ESP32C3 module (roamkey)"
 #define MICROPY_HW_MCU_NAME "ESP32C3"
 
 // As upstream: modules with a USB-UART bridge and those with native USB are served alike.

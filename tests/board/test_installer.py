@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import serial
 
+from mip6.ports import portsboot
 from roamkey.board import agent, installer, mains, repl, slots
 from roamkey.board.built import Image, image_for
 from roamkey.board.doctor import examine
@@ -508,6 +509,18 @@ def test_the_ports_own_boot_py_is_known_and_no_other() -> None:
     )
     for text in (None, *others):
         assert not slots.is_ports_boot(text)
+
+
+def test_an_esp32_that_is_to_be_sealed_removes_the_ports_own_boot_py_itself(tmp_path) -> None:
+    file = tmp_path / "boot.py"
+    for own in (slots.PORTS_BOOT, slots.PORTS_BOOT.replace("\n", "\r\n"), ""):
+        file.write_text(own)
+        assert portsboot.drop(str(file)) and not file.exists()
+    for other in ("import sys\n", slots.PORTS_BOOT + "# mine\n", "\xff"):
+        file.write_text(other, encoding="latin-1")
+        assert not portsboot.drop(str(file)) and file.exists()
+    assert not portsboot.drop(str(tmp_path / "none"))
+    assert set(slots.PORTS_BOOT.splitlines()) <= set(portsboot._LINES)
 
 
 @pytest.mark.parametrize("text", ["import sys\n", "# mine\n"])

@@ -103,7 +103,7 @@ def start() -> str:
 
 
 def opening() -> str:
-    """Why a seal would not hold here (a line), or no text.
+    """Why a seal would not hold here (a line), or no text. Of ESP32's port the /boot.py goes.
 
     0x03 in the moment in which boot.py runs ends it, and MicroPython then skips main.py.
     """
@@ -112,5 +112,10 @@ def opening() -> str:
             os.stat(name)
         except OSError:
             continue
+        if sys.platform == "esp32":
+            from ..ports.portsboot import drop
+
+            if drop(name):
+                continue
         return name + " can be interrupted: remove it before sealing"
     return ""

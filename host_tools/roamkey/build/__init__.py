@@ -48,7 +48,10 @@ _RP2 = (
     "/lib/mip6/ports/rp2",
     _IN_FLASH,
 )
-_ESP32 = ("/lib/mip6/native/esp", *(f"/lib/mip6/ports/{name}" for name in ("esp32", "retained")))
+_ESP32 = (
+    "/lib/mip6/native/esp",
+    *(f"/lib/mip6/ports/{name}" for name in ("esp32", "portsboot", "retained")),
+)
 _SHIM = ("/lib/hashlib/",)
 _NEEDLESS = {
     "rp2": (*_LINUX, *_ESP32, *_SHIM),
