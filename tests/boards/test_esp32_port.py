@@ -22,6 +22,7 @@ SECOND = addresses.parse("2001:db8:2::5")
 PEER = addresses.parse("2001:db8:c::2")
 TENTATIVE, PREFERRED, DEPRECATED, DUPLICATED = 0x08, 0x30, 0x10, 0x40
 LIFE = (1800, 3600)
+BSSID = b"\x02\0\0\0\0"
 
 
 class Radio:
@@ -37,6 +38,7 @@ class Radio:
         self.in_reach = ["cellar", "attic"]
         self.joins = True  # whether an association succeeds
         self.ipv4 = "0.0.0.0"
+        self.asks_dhcp = True
 
     # network
 
@@ -53,9 +55,13 @@ class Radio:
         self.calls.append(("reconnects", reconnects))
 
     def scan(self):
-        return [(name.encode(), b"", 1, -50, 3, False) for name in self.in_reach]
+        self.calls.append(("scan",))
+        return [
+            (name.encode(), BSSID + bytes([at]), 1 + at, -50, 3, False)
+            for at, name in enumerate(self.in_reach)
+        ]
 
-    def connect(self, ssid, password):
+    def connect(self, ssid, password, bssid=None):
         self.calls.append(("connect", ssid, password))
         if ssid in self.in_reach and self.joins:
             self.up = True
@@ -87,6 +93,16 @@ class Radio:
         self.table = []
 
     # ip6sta
+
+    def join(self, ssid, password, bssid, channel):
+        self.calls.append(("join", bssid[-1], channel))
+        self.connect(ssid, password or None)
+
+    def access_point(self):
+        return (BSSID + b"\x09", 9) if self.up else None
+
+    def dhcp(self, on):
+        self.asks_dhcp = on
 
     def start(self):
         self.calls.append(("start",))
@@ -391,6 +407,38 @@ def test_interface_lists_global_addresses_and_drops_old_ones():
         assert [entry[0] for entry in radio.table] == [LINK_LOCAL, SECOND]
 
 
+def test_dhcp_rests_where_nobody_answers_and_where_ipv4_is_of_no_use():
+    radio, clock = Radio(), [0]
+
+    def asked(nic):
+        """In how many of the next 7200 seconds."""
+        count = 0
+        for _ in range(7200):
+            clock[0] += 1000
+            nic.hurry()
+            count += radio.asks_dhcp
+        return count
+
+    with Borrowed(radio):
+        before, esp32.now = esp32.now, lambda: clock[0]
+        try:
+            nic = esp32.Interface(radio, radio)
+            nic.connect("cellar", None)
+            assert 300 < asked(nic) < 600
+            nic.connect("attic", None)
+            assert radio.asks_dhcp
+            radio.ipv4 = "10.0.0.7"
+            assert asked(nic) == 7200
+            nic.use_ipv4(False)
+            assert asked(nic) == 0
+            nic.connect("cellar", None)
+            assert not radio.asks_dhcp
+            nic.use_ipv4(True)
+            assert radio.asks_dhcp
+        finally:
+            esp32.now = before
+
+
 # What outlives a reset
 
 
@@ -525,11 +573,17 @@ async def roam(radio, port, sink):
     await eventually(lambda: sink.told[-1] == ("usable", "attic", 0, FIRST))
     sink.told.clear()
 
+    assert ("join", 1, 2) in radio.calls  # by what the scan found: then there was one
+    assert radio.calls.count(("scan",)) == 1
     radio.in_reach.remove("attic")
     radio.losses += 1
     radio.leave()
     await eventually(lambda: ("gone", "attic", FIRST) in sink.told)
     await eventually(lambda: ("connect", "cellar", None) in radio.calls)
+    # The next one at once, by what that scan found; before it the best one, by what it was joined
+    assert [call for call in radio.calls if call[0] in ("join", "scan")] == [
+        ("scan",), ("join", 1, 2), ("join", 9, 9), ("join", 0, 1),
+    ]  # fmt: skip
     radio.table.append((SECOND, PREFERRED) + LIFE)
     await eventually(lambda: ("usable", "cellar", 1, SECOND) in sink.told)
     port.stop()

@@ -209,8 +209,9 @@ def nowhere(there: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     monkeypatch.setattr(charts, "png", lambda *_, **__: PNG)
     monkeypatch.setattr(charts, "svg", lambda *_: "<svg></svg>")
     for name in ("cli.lab_demo.run", "cli.lab_walk.Walk", "cli.lab_board.VirtualBoard",
-                 "cli.lab_pico_w.EmulatedPicoW", "lab.sandbox.ensure",
-                 "correspondent.serving.serve", "node.service._operate"):  # fmt: skip
+                 "cli.lab_pico_w.EmulatedPicoW", "cli.lab_esp32.EmulatedEsp32",
+                 "lab.sandbox.ensure", "correspondent.serving.serve",
+                 "node.service._operate"):  # fmt: skip
         monkeypatch.setattr(f"roamkey.{name}", ends)
     monkeypatch.setattr("roamkey.correspondent.privileges.leave_root", lambda *_: None)
     for name in there.iterdir():

@@ -154,6 +154,9 @@ class _Wlan:
     def prove(self):
         pass
 
+    def access_point(self):
+        return None
+
     def connect(self, ssid, password, at):
         self._check()
         self.asked.append(("connect", ssid, password))
@@ -547,6 +550,9 @@ def test_a_packet_that_finds_no_router_has_one_asked_for():
 
     port._sender.send = refuse
     clock = wifi.now
+    assert not port.send(addresses.parse(_ONE[0]), bytes(16), 60, b"\x11")
+    assert not port.faults  # the link has gone: that is about to be told
+    port._station.nic._status = 2
     try:
         for at in range(10000, 19000, 100):
             wifi.now = lambda at=at: at
@@ -852,7 +858,6 @@ def test_a_network_is_joined_by_the_access_point_that_a_scan_found():
         (b"b", b"bbbbb1", 11, -60, 0, 1),
         (b"", b"hidden", 3, -20, 0, 1),
     ]
-    assert station._strongest(scanned) == {b"a": (b"aaaaa2", 6), b"b": (b"bbbbb1", 11)}
     with _Clock() as clock:
         scene = _Scene(_KNOWN)
         wlan = scene.wlan = scene.station.nic = _Radio(clock)
@@ -876,6 +881,100 @@ def test_a_network_is_joined_by_the_access_point_that_a_scan_found():
         asyncio.run(main())
     assert tried[:2] == [(b"aaaaa2", 6), None]  # it isn't there any more: by name
     assert wlan.joined == [(0, "a")]
+    assert scene.station._reach == {b"a": (b"aaaaa2", 6), b"b": (b"bbbbb1", 11)}
+
+
+class _Seen(_Radio):
+    """Scans tell the access points, and take three seconds, as joins by name alone do."""
+
+    def connect(self, ssid, password, at):
+        if at is None:
+            self.clock.at += 3000
+            self.passes()
+        _Radio.connect(self, ssid, password, at)
+
+    def scan(self):
+        self.clock.at += 3000
+        self.passes()
+        self.asked.append(("scan",))
+        return [(name.encode(), name.encode() * 6, 1, -50, 0, 1) for name in self.in_reach]
+
+
+_THREE = _KNOWN + [{"ssid": "c", "priority": 2}]
+
+
+def _seen(known, until, in_reach, each):
+    """As `_live`, in networks with IPv6 whose access points a scan tells; `each(scene, at)`."""
+    with _Clock() as clock:
+        scene = _Scene(known)
+        wlan = scene.wlan = scene.station.nic = _Seen(clock)
+        wlan.in_reach, wlan.with_ipv6 = list(in_reach), ["a", "b", "c"]
+        wlan.passes = lambda: each(scene, clock.at)
+
+        async def main():
+            task = asyncio.create_task(scene.station.run())
+            while clock.at < 1000 * until:
+                await asyncio.sleep(0)
+                each(scene, clock.at)
+            task.cancel()
+
+        asyncio.run(main())
+    return [name for _, name in wlan.joined], [at for at, _ in wlan.joined], wlan
+
+
+def test_where_a_link_is_lost_the_next_network_is_tried_at_once_and_a_scan_comes_later():
+    def each(scene, at):
+        if at > 10000 and "a" in scene.wlan.in_reach:
+            scene.wlan.lose("a")
+
+    names, times, wlan = _seen(_THREE, 60, "abc", each)
+    assert names == ["a", "b"]
+    assert times[1] == 10
+    assert wlan.asked.count(("scan",)) == 2  # one for "a", which is better
+
+
+def test_a_better_network_that_was_back_when_a_worse_one_was_joined_is_found():
+    gone = []
+
+    def each(scene, at):
+        if at > 10000 and not gone:
+            gone.append(at)
+            scene.wlan.lose("a")
+        if at > 12000 and "a" not in scene.wlan.in_reach:
+            scene.wlan.in_reach.append("a")
+
+    names, times, wlan = _seen(_THREE, 3600, "abc", each)
+    assert names == ["a", "b", "a"] and times[2] < 20
+    assert wlan.asked.count(("scan",)) == 2
+
+
+def test_of_two_that_come_back_together_after_a_while_the_better_one_is_joined():
+    worse = 0
+    for back in range(30000, 130000, 700):
+        gone = []
+
+        def each(scene, at, back=back, gone=gone):
+            if at > 10000 and not gone:
+                gone.append(at)
+                for name in "abc":
+                    scene.wlan.lose(name)
+            if at > back and not scene.wlan.in_reach:
+                scene.wlan.in_reach = ["a", "b"]
+
+        names = _seen(_THREE, 200, "abc", each)[0]
+        assert names[-1] == "a" and len(names) < 4, (back, names)
+        worse += "b" in names
+    assert worse  # where it was tried first, by its name
+
+
+def test_the_same_network_back_after_a_moment_is_joined_without_a_scan():
+    def each(scene, at):
+        if at > 10000 and len(scene.wlan.joined) == 1:
+            scene.wlan._status = 0
+
+    names, times, wlan = _seen(_THREE, 60, "abc", each)
+    assert names == ["a", "a"] and times[1] == 10
+    assert wlan.asked.count(("scan",)) == 1
 
 
 def test_a_router_is_noted_once_for_each_time_that_the_link_comes_up():

@@ -45,6 +45,10 @@ INSTEAD = {
     ),
     "roamkey lab down": ("roamkey lab down --help", "lines after it want the playground"),
     "make docs": ("make -n docs", "tests/test_state_table.py compares what it makes"),
+    "make test-esp32": (
+        "ESP32_FIRMWARE=x ESP32_QEMU=x make -n test-esp32",
+        "wants an emulator from elsewhere",
+    ),
     "make test-pico-w": ("PICO_W_UF2=x make -n test-pico-w", "wants a firmware from elsewhere"),
     "roamkey log": ("roamkey log pull --out log.jsonl", "a group of commands"),
     "mpremote romfs deploy": ("mpremote romfs --help", "not ours"),
@@ -118,6 +122,7 @@ INSTEAD = {
     ),
     "mpremote fs rm :/boot.py": ("mpremote fs --help", "not ours"),
     "roamkey flash": ("roamkey flash --help", "as above"),
+    "roamkey lab esp32": ("roamkey lab esp32 --help", "wants an emulator from elsewhere"),
     "roamkey lab pico-w": ("roamkey lab pico-w --help", "wants a firmware from elsewhere"),
     # OPERATING
     "roamkey correspondent unit > /etc/systemd/system/roamkey-correspondent@.service": (

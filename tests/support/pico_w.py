@@ -4,26 +4,17 @@ from pathlib import Path
 
 from roamkey.lab.network import Network
 from roamkey.lab.pico_w import EmulatedPicoW
+from support import in_reach
 
-TAPS = {"visited1": "tap1", "visited2": "tap2"}
+TAPS = in_reach.TAPS
 
 
-class InReach:
-    """`board`: the Pico W. Its networks are named as the laboratory's they belong to."""
+class InReach(in_reach.InReach):
+    """Its networks are named as the laboratory's they belong to."""
+
+    board: EmulatedPicoW
 
     def __init__(self, network: Network, uf2: Path, image: Path) -> None:
-        self._switch = network.namespace("switch")
-        self.board = EmulatedPicoW(uf2, image=image, networks=TAPS, spawn=self._switch.popen)
-
-    def power_on(self) -> None:
-        """Boot, and plug the wired sides in (the first time makes them)."""
-        self.board.power_on()
-        for name in TAPS:
-            self.plug(name, name)
-
-    def plug(self, ssid: str, network: str) -> None:
-        """Lead the wired side of a Wi-Fi network to a network of the laboratory."""
-        tap = TAPS[ssid]
-        self._switch.set_ipv6(tap, disable_ipv6=1)
-        self._switch.set_bridge(tap, f"br-{network}")
-        self._switch.set_up(tap)
+        super().__init__(network)
+        spawn = self.switch.popen
+        self.board = EmulatedPicoW(uf2, image=image, networks=TAPS, spawn=spawn)

@@ -7,6 +7,9 @@
 // WLAN.ipconfig() knows only IPv4, and whether the station is associated, since WLAN.status() and
 // WLAN.isconnected() wait for an IPv4 address that an IPv6 network doesn't give.
 //
+// A join by access point and channel, which WLAN.connect() can't be told, saves the driver its scan
+// of all channels; and DHCP's client, which asks each four seconds for ever, can be told to rest.
+//
 // lwIP belongs to its own task (LOCK_TCPIP_CORE() does nothing under ESP-IDF), so whatever looks
 // at a struct netif runs there, through esp_netif_tcpip_exec(). That blocks: it is called with the
 // GIL released, and nothing that runs there touches Python.
@@ -16,6 +19,7 @@
 #include "py/mperrno.h"
 #include "py/mphal.h"
 #include "py/runtime.h"
+#include "extmod/modnetwork.h" // needs what stands before it
 
 #include "esp_event.h"
 #include "esp_netif.h"
@@ -36,6 +40,7 @@
 static volatile bool associated;
 static volatile uint32_t losses; // associations that failed or ended, but for disconnect()
 static volatile uint32_t last_reason; // wifi_err_reason_t of the last of them
+static volatile bool dhcp_rests; // in the associations to come; only Python writes it
 
 // Registered once for as long as the chip runs: handlers hold nothing of Python's, so a soft
 // reset doesn't concern them.
@@ -186,15 +191,20 @@ static void on_connected(void *arg, esp_event_base_t base, int32_t id, void *dat
     (void)data;
     // Without memory for the message there is no address: addresses() shows it, start() retries.
     (void)esp_netif_tcpip_exec(bring_up, arg);
+    if (dhcp_rests) {
+        (void)esp_netif_dhcpc_stop(arg);
+    }
     associated = true;
 }
 
 static void on_disconnected(void *arg, esp_event_base_t base, int32_t id, void *data) {
-    (void)arg;
     (void)base;
     (void)id;
     const wifi_event_sta_disconnected_t *event = data;
     associated = false;
+    // The interface is down: this starts nothing. Stopped, it would be taken for an address that
+    // was given by hand at the next association, and ESP-IDF would complain on the serial line.
+    (void)esp_netif_dhcpc_start(arg);
     if (event->reason != WIFI_REASON_ASSOC_LEAVE) { // that one we asked for
         last_reason = event->reason;
         losses = losses + 1;
@@ -231,7 +241,7 @@ static mp_obj_t ip6sta_start(void) {
         raise_unless_ok(esp_event_handler_instance_register(
             WIFI_EVENT, WIFI_EVENT_STA_CONNECTED, on_connected, station, NULL));
         esp_err_t result = esp_event_handler_instance_register(
-            WIFI_EVENT, WIFI_EVENT_STA_DISCONNECTED, on_disconnected, NULL, NULL);
+            WIFI_EVENT, WIFI_EVENT_STA_DISCONNECTED, on_disconnected, station, NULL);
         if (result != ESP_OK) {
             esp_event_handler_unregister(WIFI_EVENT, WIFI_EVENT_STA_CONNECTED, on_connected);
             raise_unless_ok(result);
@@ -310,6 +320,74 @@ static mp_obj_t ip6sta_solicit(void) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_0(ip6sta_solicit_obj, ip6sta_solicit);
 
+// dhcp(on): whether DHCP's client asks for an IPv4 address, now and in associations to come.
+static mp_obj_t ip6sta_dhcp(mp_obj_t on_in) {
+    esp_netif_t *station = get_station();
+    dhcp_rests = !mp_obj_is_true(on_in);
+    if (esp_netif_is_netif_up(station)) {
+        MP_THREAD_GIL_EXIT();
+        esp_err_t result = dhcp_rests ? esp_netif_dhcpc_stop(station) : esp_netif_dhcpc_start(station);
+        MP_THREAD_GIL_ENTER();
+        if (result != ESP_ERR_ESP_NETIF_DHCP_ALREADY_STOPPED
+            && result != ESP_ERR_ESP_NETIF_DHCP_ALREADY_STARTED) {
+            raise_unless_ok(result);
+        }
+    }
+    return mp_const_none;
+}
+static MP_DEFINE_CONST_FUN_OBJ_1(ip6sta_dhcp_obj, ip6sta_dhcp);
+
+static void copy_text(uint8_t *to, size_t size, mp_obj_t text_in) {
+    size_t octets;
+    const char *text = mp_obj_str_get_data(text_in, &octets);
+    if (octets > size) {
+        mp_raise_ValueError(MP_ERROR_TEXT("too long"));
+    }
+    memcpy(to, text, octets);
+}
+
+// join(ssid, password, bssid, channel): begin to join by this access point alone, on its channel.
+static mp_obj_t ip6sta_join(size_t count, const mp_obj_t *arguments) {
+    (void)count;
+    wifi_config_t config = {0};
+    copy_text(config.sta.ssid, sizeof(config.sta.ssid), arguments[0]);
+    copy_text(config.sta.password, sizeof(config.sta.password), arguments[1]);
+    mp_buffer_info_t bssid;
+    mp_get_buffer_raise(arguments[2], &bssid, MP_BUFFER_READ);
+    if (bssid.len != sizeof(config.sta.bssid)) {
+        mp_raise_ValueError(MP_ERROR_TEXT("a BSSID has 6 octets"));
+    }
+    memcpy(config.sta.bssid, bssid.buf, bssid.len);
+    config.sta.bssid_set = true;
+    config.sta.channel = mp_obj_get_int(arguments[3]);
+    config.sta.scan_method = WIFI_FAST_SCAN;
+    esp_netif_t *station = get_station();
+    (void)esp_netif_set_hostname(station, mod_network_hostname_data); // as WLAN.connect() does
+    MP_THREAD_GIL_EXIT();
+    esp_err_t result = esp_wifi_set_config(WIFI_IF_STA, &config);
+    if (result == ESP_OK) {
+        result = esp_wifi_connect();
+    }
+    MP_THREAD_GIL_ENTER();
+    raise_unless_ok(result);
+    return mp_const_none;
+}
+static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(ip6sta_join_obj, 4, 4, ip6sta_join);
+
+// access_point(): the one by which it is associated, (bssid, channel); None without.
+static mp_obj_t ip6sta_access_point(void) {
+    wifi_ap_record_t record;
+    if (!associated || esp_wifi_sta_get_ap_info(&record) != ESP_OK) {
+        return mp_const_none;
+    }
+    mp_obj_t items[] = {
+        mp_obj_new_bytes(record.bssid, sizeof(record.bssid)),
+        MP_OBJ_NEW_SMALL_INT(record.primary),
+    };
+    return mp_obj_new_tuple(MP_ARRAY_SIZE(items), items);
+}
+static MP_DEFINE_CONST_FUN_OBJ_0(ip6sta_access_point_obj, ip6sta_access_point);
+
 static const mp_rom_map_elem_t ip6sta_globals_table[] = {
     { MP_ROM_QSTR(MP_QSTR___name__), MP_ROM_QSTR(MP_QSTR_ip6sta) },
     { MP_ROM_QSTR(MP_QSTR_start), MP_ROM_PTR(&ip6sta_start_obj) },
@@ -318,6 +396,9 @@ static const mp_rom_map_elem_t ip6sta_globals_table[] = {
     { MP_ROM_QSTR(MP_QSTR_take), MP_ROM_PTR(&ip6sta_take_obj) },
     { MP_ROM_QSTR(MP_QSTR_remove), MP_ROM_PTR(&ip6sta_remove_obj) },
     { MP_ROM_QSTR(MP_QSTR_solicit), MP_ROM_PTR(&ip6sta_solicit_obj) },
+    { MP_ROM_QSTR(MP_QSTR_dhcp), MP_ROM_PTR(&ip6sta_dhcp_obj) },
+    { MP_ROM_QSTR(MP_QSTR_join), MP_ROM_PTR(&ip6sta_join_obj) },
+    { MP_ROM_QSTR(MP_QSTR_access_point), MP_ROM_PTR(&ip6sta_access_point_obj) },
 };
 static MP_DEFINE_CONST_DICT(ip6sta_globals, ip6sta_globals_table);
 

@@ -152,6 +152,9 @@ class Cyw43:
         else:
             self._wlan.connect(ssid, password, bssid=at[0], channel=at[1])
 
+    def access_point(self) -> None:
+        """Nothing: the driver doesn't say by which access point it has joined."""
+
     def eager(self, on: bool) -> None:
         """Have the radio listen all the time, or as it did before."""
         if on and self._pm is None:

@@ -10,6 +10,7 @@ What survives deep sleep is for the application to pass on: see retained.py.
 import time
 
 from .. import addresses, packets
+from ..clock import now
 from ..compat import const
 from .wifi import WifiPort
 
@@ -31,6 +32,10 @@ _FAILED = const(-1)
 # IP6_ADDR_* of lwIP
 _TENTATIVE = const(0x08)
 _DUPLICATED = const(0x40)
+
+_DHCP_MS = const(30000)  # asked for so long, then
+_DHCP_REST_MS = const(600000)  # not
+_UNASSIGNED = "0.0.0.0"
 
 _LEFT_MS = const(300)  # how long to wait for the word that the association has ended
 _STEP_MS = const(10)
@@ -65,6 +70,8 @@ class Interface:
         self._losses = 0
         self._trying = False
         self._marked: str | None = None  # see ipconfig
+        self._ipv4 = self._asking = True  # as ESP-IDF begins
+        self._turn_at = 0
         self._states = b""  # of the addresses, as last seen
         self.duplicated = False  # whether a neighbour has one of ours
 
@@ -96,10 +103,32 @@ class Interface:
             self.disconnect()
         self._losses = self._ip6sta.link()[1]
         self._trying = True
+        self._turn_ipv4(self._ipv4)
         if at is None:
-            self._wlan.connect(ssid, password)
+            self._wlan.connect(ssid, password)  # the driver scans all channels, for seconds
         else:
-            self._wlan.connect(ssid, password, bssid=at[0])
+            self._ip6sta.join(ssid, password or "", at[0], at[1])
+
+    def access_point(self) -> "tuple[bytes, int] | None":
+        """The access point by which it has joined: its address and channel."""
+        return self._ip6sta.access_point()
+
+    def use_ipv4(self, of_use: bool) -> None:
+        """Whether DHCP is to be asked for an IPv4 address."""
+        if of_use != self._ipv4:
+            self._ipv4 = of_use
+            self._turn_ipv4(of_use)
+
+    def _turn_ipv4(self, on: bool) -> None:
+        self._asking = on
+        self._turn_at = now() + (_DHCP_MS if on else _DHCP_REST_MS)
+        self._ip6sta.dhcp(on)
+
+    def _tend_ipv4(self) -> None:
+        """ESP-IDF asks each five seconds for ever, where nobody answers, too."""
+        if self._ipv4 and now() >= self._turn_at:
+            has = self._wlan.ipconfig("addr4")[0] != _UNASSIGNED
+            self._turn_ipv4(has or not self._asking)
 
     def disconnect(self) -> None:
         """Leave; returns when the association has ended."""
@@ -131,6 +160,7 @@ class Interface:
 
     def hurry(self) -> bool:
         """Use at once what lwIP has formed; whether the table of addresses changed since."""
+        self._tend_ipv4()
         table = self._ip6sta.addresses()
         states = bytes([entry[1] for entry in table])
         if states == self._states:
@@ -222,6 +252,9 @@ class StockInterface:
         """Leave."""
         self._wlan.disconnect()
 
+    def access_point(self) -> None:
+        """Nothing: MicroPython doesn't say by which access point it has joined."""
+
     def status(self, what: str | None = None) -> int:
         """Joined, joining or failed, in the Pico W's numbers; or what the chip says of `what`."""
         if what is not None:
@@ -253,6 +286,12 @@ class Port(WifiPort):
     """The ESP32's port."""
 
     protocols = (packets.ROUTING, packets.MOBILITY, packets.ICMPV6)
+
+    def use(self, native: bool, ipv4: bool, home: bytes | None) -> None:
+        """As a WifiPort's; and where IPv4 is of no use, nobody asks DHCP."""
+        super().use(native, ipv4, home)
+        if self._ip6sta is not None:
+            self._station.nic.use_ipv4(ipv4)  # type: ignore[attr-defined]  # an Interface
 
     def _open_sender(self) -> "Sender":
         if self._ip6sta is None:

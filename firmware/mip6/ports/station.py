@@ -14,6 +14,10 @@ What lwIP does, and what is done about it here:
   are asked twice now and then: one that none renewed, though the newest was, is dropped;
 - WLAN.isconnected() waits for IPv4: the link is told by status().
 
+Where a link is lost, the networks whose access points are known are tried at once, best first,
+each by its access point; a scan, which stops all else for seconds, comes after them. Whoever joins
+without having looked round does so a little later, where there are better networks.
+
 A network that gives no usable address, or brings no answer, gives way to the next one in reach
 and is preferred again later: after a minute, doubling to an hour. Where there is no other, it is
 stayed with.
@@ -57,6 +61,8 @@ _SOLICITATIONS = const(3)  # RFC 4861 section 10; lwIP's own follow
 _HEARD_MS = const(7900)  # lwIP's third has not left before: none left to send tells of a router
 _JOIN_MS = const(15000)
 _JOIN_AT_MS = const(4000)  # by one access point, before any of the name will do
+_JOIN_AGAIN_MS = const(1500)  # by one that was there some time ago
+_ROUND_MS = const(5000)  # from a join to the look round
 _PAUSE_MS = const(2000)  # after an error
 _PAUSE_SOON_MS = const(250)  # after a round over all networks; doubled up to
 _PAUSE_MAX_MS = const(32000)
@@ -128,7 +134,10 @@ class Station:
         self._last: str | None = None  # the name of the network whose traces lwIP holds
         self._broken = False  # the interface failed, or was never up
         self._again: "WifiNetwork | None" = None  # to be joined next, whatever else is in reach
-        self._reach: dict[bytes, tuple[bytes, int]] = {}  # name -> (access point, channel)
+        # name -> (access point, channel), of the last scan and of what was joined since
+        self._reach: dict[bytes, tuple[bytes, int]] = {}
+        self._lost = False  # the link, by itself
+        self._round_at: int | None = None  # when to look round for a better network
         self._listed: Any = None
         self._addresses: list[_Address] = []  # oldest first
         self._ipv4: _Address | None = None
@@ -200,7 +209,12 @@ class Station:
         try:
             self.nic.solicit()
         except OSError as error:
-            self._fault(error)
+            if self.linked():
+                self._fault(error)
+
+    def linked(self) -> bool:
+        """Whether the link is up at this moment: what fails without is no fault."""
+        return self.network is not None and self.nic.status() in _UP
 
     async def run(self) -> None:
         """Join and stay, for ever."""
@@ -233,11 +247,22 @@ class Station:
         self._asks = 1
         self._ask_at = at + _ASK_SOON_MS
         self.solicit()
+        here = self.nic.access_point()
+        if here is not None:
+            self._reach[network.ssid.encode()] = here
 
     # Joining
 
     async def _join(self) -> "WifiNetwork":
         pause = _PAUSE_SOON_MS
+        if self._lost:
+            self._lost = False
+            late = self._late(now())
+            for network in self._known:
+                at = None if network.ssid in late else self._reach.get(network.ssid.encode())
+                if at is not None and await self._try_at(network, at, _JOIN_AGAIN_MS):
+                    self._round_at = now() + _ROUND_MS
+                    return network
         while True:
             self._news = False
             for network in self._candidates():
@@ -254,13 +279,13 @@ class Station:
         again, self._again = self._again, None
         if again is not None and again in self._known:
             return [again]
-        self._reach = {}
         if len(self._known) < 2:
             return self._known
+        self._reach = {}
         try:
             self.nic.active(True)
             scanned = self._scan()
-            self._reach = _strongest(scanned)
+            self._note(scanned)
             return _in_order(self._known, scanned, self._late(now()))
         except OSError as error:
             self._fault(error)
@@ -273,11 +298,14 @@ class Station:
     async def _try(self, network: "WifiNetwork") -> bool:
         """Join: by the access point that a scan found, if that works, else as the chip likes."""
         at = self._reach.get(network.ssid.encode())
-        if at is not None and await self._try_at(network, at):
+        self._round_at = None if at is not None else now() + _ROUND_MS
+        if at is not None and await self._try_at(network, at, _JOIN_AT_MS):
             return True
-        return await self._try_at(network, None)
+        return await self._try_at(network, None, _JOIN_MS)
 
-    async def _try_at(self, network: "WifiNetwork", at: "tuple[bytes, int] | None") -> bool:
+    async def _try_at(
+        self, network: "WifiNetwork", at: "tuple[bytes, int] | None", patience: int
+    ) -> bool:
         nic = self.nic
         try:
             if self._broken or network.ssid != self._last:
@@ -289,7 +317,7 @@ class Station:
             self._broken = True
             return False
         self._last = network.ssid
-        until = now() + (_JOIN_MS if at is None else _JOIN_AT_MS)
+        until = now() + patience
         while now() < until:
             status = nic.status()
             if status in _UP:
@@ -319,6 +347,7 @@ class Station:
             at = now()
             try:
                 if self.nic.status() not in _UP:
+                    self._lost = True
                     return
                 self._look(at)
                 errors = 0
@@ -328,7 +357,11 @@ class Station:
             if errors > _ERRORS_MAX:
                 self._broken = True
                 return
-            if self._elsewhere(network, at) or self._useless(network, at):
+            if (
+                self._elsewhere(network, at)
+                or self._useless(network, at)
+                or self._sees_better(network, at)
+            ):
                 break
             soon = at < self._settle_at or self._newcomer is not None
             await asyncio.sleep((_LOOK_SOON_MS if soon else _LOOK_MS) / 1000)
@@ -368,18 +401,47 @@ class Station:
 
     def _another(self, network: "WifiNetwork", at: int) -> bool:
         """Whether another network is in reach. A scan stops all else: nothing is lost here."""
-        if len(self._known) < 2:
+        return self._seen([one for one in self._known if one is not network], at) is not None
+
+    def _sees_better(self, network: "WifiNetwork", at: int) -> bool:
+        """Whether a better network than this one is in reach, which nobody looked for yet. It is
+        joined then."""
+        if self._round_at is None or at < self._round_at or self._asked_at is not None:
             return False
+        self._round_at = None
+        self._again = self._seen(
+            [one for one in self._known if one.priority < network.priority], at
+        )
+        if self._again is not None:
+            self._last = None
+        return self._again is not None
+
+    def _seen(self, wanted: "list[WifiNetwork]", at: int) -> "WifiNetwork | None":
+        """Of these networks the first that is in reach, and worth being joined."""
+        late = self._late(at)
+        wanted = [one for one in wanted if one.ssid not in late]
+        if not wanted:
+            return None
         try:
-            names = [bytes(entry[0]) for entry in self._scan()]
+            scanned = self._scan()
         except OSError as error:
             self._fault(error)
-            return False
-        late = self._late(at)
-        return any(
-            one is not network and one.ssid not in late and one.ssid.encode() in names
-            for one in self._known
-        )
+            return None
+        names = [bytes(entry[0]) for entry in scanned]
+        self._note(scanned)
+        for one in wanted:
+            if one.ssid.encode() in names:
+                return one
+        return None
+
+    def _note(self, scanned: "list[tuple[Any, ...]]") -> None:
+        """Remember of each known network in reach the access point with the strongest signal."""
+        for network in self._known:
+            name, signal = network.ssid.encode(), -1000
+            for entry in scanned:
+                if bytes(entry[0]) == name and entry[3] > signal and len(entry[1]) == 6:
+                    signal = entry[3]
+                    self._reach[name] = bytes(entry[1]), entry[2]
 
     def _look(self, at: int) -> None:
         """See which addresses there are, and whether nobody renews one any more."""
@@ -497,18 +559,6 @@ class Station:
                         if self.home is not None and self.home.there:
                             self.home.put()
                         return
-
-
-def _strongest(scanned: "list[tuple[Any, ...]]") -> "dict[bytes, tuple[bytes, int]]":
-    """Of each name the access point with the strongest signal: (its address, its channel)."""
-    found: dict[bytes, tuple[bytes, int]] = {}
-    signal: dict[bytes, int] = {}
-    for entry in scanned:
-        name = bytes(entry[0])
-        if name and entry[3] > signal.get(name, -1000) and len(entry[1]) == 6:
-            signal[name] = entry[3]
-            found[name] = bytes(entry[1]), entry[2]
-    return found
 
 
 def _in_order(

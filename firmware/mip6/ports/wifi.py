@@ -214,6 +214,8 @@ class WifiPort:
                     source, destination, next_header, payload
                 )
         except OSError as error:
+            if not self._station.linked():  # which isn't known yet
+                return False
             self._fault(error)
             at = now()
             if at - self._lost_at >= _LOST_MS:  # a neighbour said that there is no router, maybe

@@ -140,6 +140,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "roamkey lab board node.img",
         "roamkey lab board --install --flash esp32 node.img",
     ),
+    "lab esp32": ("roamkey lab esp32 --firmware firmware.bin --emulator qemu-system-riscv32",),
     "lab pico-w": ("roamkey lab pico-w --uf2 RPI_PICO_W.uf2 --network Depot",),
     "lab walk": ("roamkey lab walk campus --out walk-out",),
 }

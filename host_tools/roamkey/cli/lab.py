@@ -50,6 +50,10 @@ app = lazy_app(
             "roamkey.cli.lab_pico_w:pico_w",
             "Run real Pico W firmware in an emulator and print the path of its REPL.",
         ),
+        "esp32": (
+            "roamkey.cli.lab_esp32:esp32",
+            "Run real ESP32-C3 firmware in an emulator and print the path of its UART.",
+        ),
         "walk": (
             "roamkey.cli.lab_walk:walk",
             "Walk virtual boards through networks, as a script says; leave the logs of a real "
