@@ -123,6 +123,9 @@ class Radio:
     def remove(self, octets):
         self.table = [entry for entry in self.table if entry[0] != octets]
 
+    def age(self, seconds):
+        self.table = [entry[:3] + (entry[3] - seconds,) for entry in self.table]
+
     def solicit(self):
         self.calls.append(("solicit",))
 

@@ -118,6 +118,25 @@ static esp_err_t remove_address(void *context) {
     return ESP_OK;
 }
 
+// In lwIP's task: take seconds (`count`) from the lifetimes of global addresses that have more than
+// twice as many. A router that advertises them gives them back, and is seen to.
+static esp_err_t age_addresses(void *context) {
+    request_t *request = context;
+    struct netif *netif = netif_of(request->station);
+    if (netif == NULL) {
+        return ESP_OK;
+    }
+    #if LWIP_IPV6_ADDRESS_LIFETIMES
+    for (int i = 1; i < LWIP_IPV6_NUM_ADDRESSES; i++) {
+        uint32_t valid = netif_ip6_addr_valid_life(netif, i);
+        if (!ip6_addr_isinvalid(netif_ip6_addr_state(netif, i)) && valid > 2 * request->count) {
+            netif_ip6_addr_set_valid_life(netif, i, valid - request->count);
+        }
+    }
+    #endif
+    return ESP_OK;
+}
+
 // In lwIP's task: send a message of ICMPv6 that is zeros but for its type and what follows.
 static esp_err_t send_icmp6(struct netif *netif, const ip6_addr_t *source,
     ip6_addr_t *destination, uint8_t type, const uint8_t *target, size_t octets) {
@@ -313,6 +332,14 @@ static mp_obj_t ip6sta_remove(mp_obj_t octets_in) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_1(ip6sta_remove_obj, ip6sta_remove);
 
+// age(seconds): take so many from the valid lifetimes of addresses other than the link-local one.
+static mp_obj_t ip6sta_age(mp_obj_t seconds_in) {
+    request_t request = { .station = get_station(), .count = mp_obj_get_int(seconds_in) };
+    raise_unless_ok(in_lwip(age_addresses, &request));
+    return mp_const_none;
+}
+static MP_DEFINE_CONST_FUN_OBJ_1(ip6sta_age_obj, ip6sta_age);
+
 // solicit(): ask the routers for an advertisement now. OSError(ENOTCONN) without an association.
 static mp_obj_t ip6sta_solicit(void) {
     raise_unless_ok(in_lwip(send_solicitation, get_station()));
@@ -395,6 +422,7 @@ static const mp_rom_map_elem_t ip6sta_globals_table[] = {
     { MP_ROM_QSTR(MP_QSTR_addresses), MP_ROM_PTR(&ip6sta_addresses_obj) },
     { MP_ROM_QSTR(MP_QSTR_take), MP_ROM_PTR(&ip6sta_take_obj) },
     { MP_ROM_QSTR(MP_QSTR_remove), MP_ROM_PTR(&ip6sta_remove_obj) },
+    { MP_ROM_QSTR(MP_QSTR_age), MP_ROM_PTR(&ip6sta_age_obj) },
     { MP_ROM_QSTR(MP_QSTR_solicit), MP_ROM_PTR(&ip6sta_solicit_obj) },
     { MP_ROM_QSTR(MP_QSTR_dhcp), MP_ROM_PTR(&ip6sta_dhcp_obj) },
     { MP_ROM_QSTR(MP_QSTR_join), MP_ROM_PTR(&ip6sta_join_obj) },

@@ -37,6 +37,8 @@ _DHCP_MS = const(30000)  # asked for so long, then
 _DHCP_REST_MS = const(600000)  # not
 _UNASSIGNED = "0.0.0.0"
 
+_AGE_S = const(60)
+
 _LEFT_MS = const(300)  # how long to wait for the word that the association has ended
 _STEP_MS = const(10)
 
@@ -180,8 +182,10 @@ class Interface:
         return False
 
     def doubt(self) -> bool:
-        """No: nothing is left of the network before."""
-        return False
+        """Take a minute from each address's lifetime: a router that advertises it gives that
+        back, and is seen to. Whether that can be."""
+        self._ip6sta.age(_AGE_S)
+        return True
 
     def ipconfig(self, key: str | None = None, **set_to: "Any") -> "Any":
         """`"addr6"`: the addresses, link-local ones left out: (text, state, preferred, valid).

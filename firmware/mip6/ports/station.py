@@ -15,8 +15,9 @@ What lwIP does, and what is done about it here:
 - WLAN.isconnected() waits for IPv4: the link is told by status().
 
 Where a link is lost, the networks whose access points are known are tried at once, best first,
-each by its access point; a scan, which stops all else for seconds, comes after them. Whoever joins
-without having looked round does so a little later, where there are better networks.
+the lost one after those as good; each by its access point. A scan, which stops all else for
+seconds, comes after them. Whoever joins without having looked round does so a little later, where
+there are better networks.
 
 A network that gives no usable address, or brings no answer, gives way to the next one in reach
 and is preferred again later: after a minute, doubling to an hour. Where there is no other, it is
@@ -61,7 +62,7 @@ _SOLICITATIONS = const(3)  # RFC 4861 section 10; lwIP's own follow
 _HEARD_MS = const(7900)  # lwIP's third has not left before: none left to send tells of a router
 _JOIN_MS = const(15000)
 _JOIN_AT_MS = const(4000)  # by one access point, before any of the name will do
-_JOIN_AGAIN_MS = const(1500)  # by one that was there some time ago
+_JOIN_AGAIN_MS = const(800)  # by one that was there some time ago
 _ROUND_MS = const(5000)  # from a join to the look round
 _PAUSE_MS = const(2000)  # after an error
 _PAUSE_SOON_MS = const(250)  # after a round over all networks; doubled up to
@@ -136,7 +137,7 @@ class Station:
         self._again: "WifiNetwork | None" = None  # to be joined next, whatever else is in reach
         # name -> (access point, channel), of the last scan and of what was joined since
         self._reach: dict[bytes, tuple[bytes, int]] = {}
-        self._lost = False  # the link, by itself
+        self._lost: "WifiNetwork | None" = None  # whose link went, by itself
         self._round_at: int | None = None  # when to look round for a better network
         self._listed: Any = None
         self._addresses: list[_Address] = []  # oldest first
@@ -255,10 +256,11 @@ class Station:
 
     async def _join(self) -> "WifiNetwork":
         pause = _PAUSE_SOON_MS
-        if self._lost:
-            self._lost = False
+        lost, self._lost = self._lost, None
+        if lost is not None:
             late = self._late(now())
-            for network in self._known:
+            # of those that are as good the one that is lost comes last
+            for network in sorted(self._known, key=lambda one: (one.priority, one is lost)):
                 at = None if network.ssid in late else self._reach.get(network.ssid.encode())
                 if at is not None and await self._try_at(network, at, _JOIN_AGAIN_MS):
                     self._round_at = now() + _ROUND_MS
@@ -347,7 +349,7 @@ class Station:
             at = now()
             try:
                 if self.nic.status() not in _UP:
-                    self._lost = True
+                    self._lost = network
                     return
                 self._look(at)
                 errors = 0
