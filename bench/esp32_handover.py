@@ -47,9 +47,6 @@ class Rig(board_handover.Rig):
     def events(self) -> list[dict[str, Any]]:
         """As a board's, in time by the updates, which are seen on the wire."""
         found = super().events()
-        import json as _j
-
-        open("/tmp/ev.json", "a").write(_j.dumps(found) + "\n")
         sent = {one.sequence: one.time for one in reversed(self.wire.seen) if one.is_update}
         ahead = [
             (event["ms"], sent[number] * 1000 - event["ms"])
