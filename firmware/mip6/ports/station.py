@@ -63,6 +63,7 @@ _HEARD_MS = const(7900)  # lwIP's third has not left before: none left to send t
 _JOIN_MS = const(15000)
 _JOIN_AT_MS = const(4000)  # by one access point, before any of the name will do
 _JOIN_AGAIN_MS = const(800)  # by one that was there some time ago
+_AGAIN = const(3)  # of those
 _ROUND_MS = const(5000)  # from a join to the look round
 _PAUSE_MS = const(2000)  # after an error
 _PAUSE_SOON_MS = const(250)  # after a round over all networks; doubled up to
@@ -135,8 +136,10 @@ class Station:
         self._last: str | None = None  # the name of the network whose traces lwIP holds
         self._broken = False  # the interface failed, or was never up
         self._again: "WifiNetwork | None" = None  # to be joined next, whatever else is in reach
-        # name -> (access point, channel), of the last scan and of what was joined since
+        # name -> (access point, channel): of known networks as they were last seen; those of the
+        # last scan, whose access points are in reach
         self._reach: dict[bytes, tuple[bytes, int]] = {}
+        self._scanned: list[bytes] = []
         self._lost: "WifiNetwork | None" = None  # whose link went, by itself
         self._round_at: int | None = None  # when to look round for a better network
         self._listed: Any = None
@@ -260,11 +263,14 @@ class Station:
         if lost is not None:
             late = self._late(now())
             # of those that are as good the one that is lost comes last
+            tries = _AGAIN
             for network in sorted(self._known, key=lambda one: (one.priority, one is lost)):
                 at = None if network.ssid in late else self._reach.get(network.ssid.encode())
-                if at is not None and await self._try_at(network, at, _JOIN_AGAIN_MS):
-                    self._round_at = now() + _ROUND_MS
-                    return network
+                if at is not None and tries:
+                    tries -= 1
+                    if await self._try_at(network, at, _JOIN_AGAIN_MS):
+                        self._round_at = now() + _ROUND_MS
+                        return network
         while True:
             self._news = False
             for network in self._candidates():
@@ -281,9 +287,9 @@ class Station:
         again, self._again = self._again, None
         if again is not None and again in self._known:
             return [again]
+        self._scanned = []
         if len(self._known) < 2:
             return self._known
-        self._reach = {}
         try:
             self.nic.active(True)
             scanned = self._scan()
@@ -299,7 +305,8 @@ class Station:
 
     async def _try(self, network: "WifiNetwork") -> bool:
         """Join: by the access point that a scan found, if that works, else as the chip likes."""
-        at = self._reach.get(network.ssid.encode())
+        name = network.ssid.encode()
+        at = self._reach[name] if name in self._scanned else None
         self._round_at = None if at is not None else now() + _ROUND_MS
         if at is not None and await self._try_at(network, at, _JOIN_AT_MS):
             return True
@@ -327,6 +334,10 @@ class Station:
             if status != _JOINING:  # refused, or not there
                 return False
             await asyncio.sleep(_LOOK_SOON_MS / 1000)
+        try:
+            nic.disconnect()  # nothing else can be done while it tries
+        except OSError as error:
+            self._fault(error)
         return False
 
     def _forget(self) -> None:
@@ -438,12 +449,15 @@ class Station:
 
     def _note(self, scanned: "list[tuple[Any, ...]]") -> None:
         """Remember of each known network in reach the access point with the strongest signal."""
+        self._scanned = []
         for network in self._known:
             name, signal = network.ssid.encode(), -1000
             for entry in scanned:
                 if bytes(entry[0]) == name and entry[3] > signal and len(entry[1]) == 6:
                     signal = entry[3]
                     self._reach[name] = bytes(entry[1]), entry[2]
+            if signal > -1000:
+                self._scanned.append(name)
 
     def _look(self, at: int) -> None:
         """See which addresses there are, and whether nobody renews one any more."""
