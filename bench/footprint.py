@@ -197,7 +197,9 @@ def asked() -> argparse.Namespace:
         "--emulator": "ESP32_QEMU",
     }.items():
         default = os.environ.get(variable) or None
-        parser.add_argument(option, type=Path, default=default, help=f"or {variable}")
+        parser.add_argument(
+            option, type=Path, metavar="FILE", default=default, help=f"or {variable}"
+        )
     arguments = parser.parse_args()
     if (arguments.esp32_firmware or arguments.esp32_stock_firmware) and not arguments.emulator:
         parser.error("ESP32_QEMU names no emulator of the ESP32-C3 (docs/LIMITS.md)")

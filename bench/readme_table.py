@@ -257,7 +257,7 @@ def pico_w(found: dict) -> list[tuple[str, str, str]]:
 
 
 def esp32_c3(found: dict) -> list[tuple[str, str, str]]:
-    """A row on the ESP32-C3, whose emulator has no times of its own."""
+    """A row on the ESP32-C3; no times, as the emulator's clock counts instructions."""
     ours, stock = found.get("esp32_c3", {}), found["esp32_c3_stock"]
     if not ours or "agent_ram_octets" not in stock:
         return []
@@ -266,8 +266,8 @@ def esp32_c3(found: dict) -> list[tuple[str, str, str]]:
             "its RAM on an ESP32-C3, emulated, registered: on upstream's firmware; frozen into "
             "one of one's own",
             f"{stock['agent_ram_octets']:,}; {ours['agent_ram_octets']:,} octets",
-            f"{stock['free_before_octets']:,}; {ours['free_before_octets']:,} were free, "
-            f"{stock['wifi_idf_octets']:,} of it Wi-Fi's",
+            f"{stock['free_before_octets']:,}; {ours['free_before_octets']:,} were free; Wi-Fi "
+            f"takes {stock['wifi_idf_octets']:,}",
         )
     ]
 

@@ -81,7 +81,8 @@ def examine(content: bytes) -> Whole:
         if number and content[at : at + 1] != bytes([MAGIC]):
             continue  # room for an update
         end = _check(content, at, at + each.octets, "application")
-        octets = octets or end - at
+        if not number:
+            octets = end - at
         if _chip_id(content, at) != chip_id:
             raise ValueError("its application is for another chip than its bootloader")
     files = [each for each in found if each.kind == _DATA and each.subtype in _FILES]
