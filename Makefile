@@ -52,7 +52,7 @@ test-pico-w: $(STAMP) ## the agent on real Pico W firmware, emulated; PICO_W_UF2
 	@$(ADD) '.[dev,pico-w]'
 	$(BIN)/python -m pytest tests/pico_w
 
-size: $(STAMP) ## octets and flash of the agent; with PICO_W_UF2, PICO_W_FROZEN_UF2 RAM and times, emulated
+size: $(STAMP) ## octets and flash of the agent; with PICO_W_UF2, PICO_W_FROZEN_UF2, or ESP32_FIRMWARE, ESP32_STOCK_FIRMWARE and ESP32_QEMU, RAM and times, emulated
 	@test -z "$$PICO_W_UF2$$PICO_W_FROZEN_UF2" || $(ADD) '.[dev,pico-w]'
 	$(BIN)/python bench/footprint.py
 

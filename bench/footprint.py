@@ -1,53 +1,77 @@
-"""How much of a Pico W the agent takes: `make size`, or `bench/footprint.py --uf2 FILE`.
+"""How much of a board the agent takes: `make size`, or `bench/footprint.py --uf2 FILE`.
 
-The octets of each compiled file that goes on a Pico W, and the flash that they take. With stock
-firmware (`--uf2`, PICO_W_UF2), run in the emulator, also RAM and the times that an update takes by
-the board's own clock; with firmware that holds the agent (`--frozen-uf2`, PICO_W_FROZEN_UF2: see
-boards/RPI_PICO_W), the same for that one. Emulated cycles are exact; waits for flash are not
-emulated, so times are lower bounds of hardware's. Exit code 1 where a goal is missed.
+The octets of each compiled file that goes on a Pico W, and the flash that the files take there
+and on an ESP32. With firmware, run in an emulator, also RAM and the times that an update takes by
+the board's own clock. Exit code 1 where a goal is missed.
+
+Pico W: stock firmware (`--uf2`, PICO_W_UF2), and firmware that holds the agent (`--frozen-uf2`,
+PICO_W_FROZEN_UF2: see boards/RPI_PICO_W). Emulated cycles are exact; waits for flash are not
+emulated, so times are lower bounds of hardware's.
+
+ESP32-C3: firmware that holds the agent (`--esp32-firmware`, ESP32_FIRMWARE: see
+boards/ESP32_GENERIC_C3), and upstream's (`--esp32-stock-firmware`, ESP32_STOCK_FIRMWARE): the
+agent installed, inside UDP over IPv4 alone, as that firmware has no IPv6; both in an emulator
+(`--emulator`, ESP32_QEMU: docs/LIMITS.md says which). Its clock counts instructions (QEMU's
+-icount), 8 ns for each, whatever it does. So times tell how many instructions something takes,
+and from one firmware to the next whether that is more; not what they take on silicon, with its
+160 MHz, its cache and its waits for flash.
 
 agent_flash_octets      the agent's files in whole blocks of 4096 octets
 installed_flash_octets  what littlefs uses more once it is installed: the folders of a slot, its
-                        record, /main.py, too; files below 512 octets lie in their folder's blocks.
-                        (os.statvfs() on a board counts the blocks of folders twice.)
+                        record, /main.py, too; files below 512 octets (ESP32: 128) lie in their
+                        folder's blocks. (os.statvfs() on a board counts the blocks of folders
+                        twice.)
+application_octets      ESP32: the firmware's application as it lies in flash; application_share:
+                        of the partition that it lies in; application_more_octets: more than
+                        upstream's, where both were measured
+free_before_octets      before the import of the agent; free_after_octets: with it running, as
+                        below. On an ESP32 of both heaps: gc_free_…, MicroPython's as it is;
+                        idf_free_…, what ESP-IDF has beside; idf_largest_…, in one piece, by which
+                        MicroPython's may grow; idf_least_octets: the least it ever had
 bu_ready_ms             an update drawn, numbered and authenticated, Kbm and its pads at hand
 bu_new_address_ms       from a new address: the state machine's part of the move, the token's HMAC,
                         Kbm and its pads, and all of the above
 bu_new_address_part_ms  that without the state machine's part of the move
 imported_ram_octets     after the import of the agent
-agent_ram_octets        the agent running, one correspondent bound (bench/on_pico_w.py says what
+agent_ram_octets        the agent running, one correspondent bound (bench/on_board.py says what
                         counts), sockets of all ways open; agent_ram_8_octets: eight;
                         agent_ram_udp_octets: one, native IPv6 switched off
+idf_ram_octets          ESP32: what is taken of ESP-IDF's heap meanwhile, MicroPython's heap left
+                        out; wifi_idf_octets: by the Wi-Fi driver alone, switched on without the
+                        agent
 console_ram_octets      more while somebody talks to the console
 home_agent_ram_octets   more than agent_ram_octets with a home agent and, bound by return
-                        routability, a correspondent without a key
+                        routability (not without IPv6), a correspondent without a key
 """
 
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from board_kinds import APP, Kind, esp32_c3, measure, pico_w
 from rich.console import Console
 from rich.table import Table
 
 from mip6 import __version__
-from mip6.keystore.keyset import Credentials, Peer
-from mip6.keystore.keystore import Keystore
 from roamkey.board.built import Image, image_for
 from roamkey.build import MPY_VERSION, compile_board_files
 from roamkey.errors import RoamkeyError
-from roamkey.lab.pico_w import EmulatedPicoW
-from roamkey.lab.virtual_board.flash import RP2, FlashImage
+from roamkey.lab.virtual_board.flash import ESP32, RP2, FlashImage, Geometry
 
-_HERE = Path(__file__).parent
-_OUT = _HERE / "out" / "footprint.json"
-_ON_BOARD_S = 900.0
+_OUT = Path(__file__).parent / "out" / "footprint.json"
+
+#: The parts of the result: what is measured, and which variable names its firmware.
+PARTS = {
+    "pico_w": ("Pico W, stock firmware", "PICO_W_UF2"),
+    "pico_w_frozen": ("Pico W, the agent frozen in", "PICO_W_FROZEN_UF2"),
+    "esp32_c3_stock": ("ESP32-C3, upstream's firmware", "ESP32_STOCK_FIRMWARE"),
+    "esp32_c3": ("ESP32-C3, roamkey's firmware, the agent frozen in", "ESP32_FIRMWARE"),
+}
 
 #: At most, by part of the result. The goal of 48 KB of compiled files is withdrawn: RAM and blocks
 #: of flash are what a board has little of.
@@ -66,16 +90,30 @@ GOALS = {
         "bu_new_address_ms": 5.25,
         "home_agent_ram_octets": 16_384,
     },
+    "esp32_c3_stock": {
+        "agent_ram_octets": 116_736,
+        "agent_flash_octets": 163_840,
+        "idf_ram_octets": 47_104,
+        "bu_ready_ms": 1.25,
+        "bu_new_address_ms": 3.5,
+        "home_agent_ram_octets": 14_848,
+    },
+    "esp32_c3": {
+        "agent_ram_octets": 43_520,
+        "agent_flash_octets": 0,
+        "application_more_octets": 139_264,
+        "idf_ram_octets": 45_056,
+        "bu_ready_ms": 1.25,
+        "bu_new_address_ms": 2.75,
+        "home_agent_ram_octets": 10_240,
+    },
 }
 
-#: A boot.py that fails keeps MicroPython from running main.py: one that is frozen would start.
-_NO_MAIN = b"raise SystemError('no main.py now: bench/footprint.py')\n"
 
-
-def flash_octets(image: Image, folder: Path) -> dict[str, int]:
+def flash_octets(image: Image, folder: Path, geometry: Geometry) -> dict[str, int]:
     """What the image takes of an empty flash, in whole blocks: see the top of this file."""
-    blocks = sum(-(-len(octets) // RP2.block_size) for octets in image.files.values())
-    flash = FlashImage(folder / "installed.bin", RP2)
+    blocks = sum(-(-len(octets) // geometry.block_size) for octets in image.files.values())
+    flash = FlashImage(folder / "installed.bin", geometry)
     flash.format()
     before = flash.used_blocks()
     record = {"agent": __version__, "files": image.sums}
@@ -85,94 +123,12 @@ def flash_octets(image: Image, folder: Path) -> dict[str, int]:
     flash.write_files({"/agent/slot": b"a"})
     flash.write_files({"/main.py": image.main})
     return {
-        "agent_flash_octets": blocks * RP2.block_size,
-        "installed_flash_octets": (flash.used_blocks() - before) * RP2.block_size,
+        "agent_flash_octets": blocks * geometry.block_size,
+        "installed_flash_octets": (flash.used_blocks() - before) * geometry.block_size,
     }
 
 
 _NONE = {"agent_flash_octets": 0, "installed_flash_octets": 0}  # frozen: nothing is installed
-
-
-def key_set(peers: int, native: bool, home_agent: bool) -> dict[str, bytes]:
-    """The files of a board that is provisioned for so many correspondents, each of which may be
-    reached over IPv4 too; `home_agent`: and for one, and a correspondent without a key."""
-
-    class Store(dict[str, bytes]):
-        read = dict.get
-        write = dict.__setitem__
-
-        def remove(self, name: str) -> None:
-            self.pop(name, None)
-
-    store = Store()
-    prefix = b"\x20\x01\x0d\xb8\x00"
-    entries = [
-        Peer(
-            prefix + b"\x0c" + bytes(9) + bytes([2 + peer]),
-            bytes([peer] * 8),
-            bytes([peer] * 8),
-            3600,
-            [(0, bytes([peers, peer] * 16))],
-            [(f"192.0.2.{1 + peer}", 4191)],
-        )
-        for peer in range(peers + home_agent)
-    ]
-    if home_agent:
-        keyless = prefix + b"\x0d" + bytes(9) + b"\x02"
-        entries.append(Peer(keyless, bytes(8), bytes(8), 3600, []))
-    keystore = Keystore(store)
-    keystore.load()
-    home = prefix + b"\x0a" + bytes(9) + b"\x77"
-    agent = peers if home_agent else None
-    keystore.provision(Credentials(bytes(8), home, entries, native, agent))
-    return {f"/roamkey/{name}": octets for name, octets in store.items()}
-
-
-def run(
-    uf2: Path,
-    files: Mapping[str, Path],
-    folder: Path,
-    peers: int,
-    native: bool = True,
-    home_agent: bool = False,
-) -> dict[str, Any]:
-    """Boot the firmware with these files in its flash and run on_pico_w.py on it."""
-    image = FlashImage(folder / f"{uf2.stem}{peers}{native}{home_agent}.bin", RP2)
-    image.format()
-    keys = key_set(peers, native, home_agent)
-    image.write_files({**files, "/app.py": b"", "/boot.py": _NO_MAIN, **keys})
-    with EmulatedPicoW(uf2, image=image.path) as board:
-        command = [sys.executable, "-m", "mpremote", "connect", board.repl, "resume", "exec"]
-        done = subprocess.run(
-            [*command, "import on_pico_w\non_pico_w.run()"],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=_ON_BOARD_S,
-        )
-    if done.returncode or not done.stdout.strip().endswith("}"):
-        sys.exit(f"the board failed: {done.stdout}{done.stderr}")
-    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-    return found
-
-
-def measure(
-    uf2: Path, files: Mapping[str, Path], folder: Path, flash: Mapping[str, int]
-) -> dict[str, Any]:
-    """All that is measured of an agent on a firmware; `flash`: what it takes there."""
-    found = run(uf2, files, folder, 1)
-    eight = run(uf2, files, folder, 8)["agent_ram_octets"]
-    udp = run(uf2, files, folder, 1, native=False)
-    home = run(uf2, files, folder, 1, home_agent=True)["agent_ram_octets"]
-    if udp["native_loaded"] or not found.pop("native_loaded"):
-        sys.exit("native IPv6 is loaded where it is switched off, or not where it is wanted")
-    return {
-        **flash,
-        **found,
-        "agent_ram_8_octets": eight,
-        "agent_ram_udp_octets": udp["agent_ram_octets"],
-        "home_agent_ram_octets": home - found["agent_ram_octets"],
-    }
 
 
 def missed(result: Mapping[str, Any]) -> list[str]:
@@ -194,7 +150,7 @@ def show(sizes: Mapping[str, int], result: Mapping[str, Any]) -> None:
         table.add_row(name, f"{octets:,}")
     table.add_row("in all", f"{result['mpy_octets']:,}")
     console.print(table)
-    for part, title in (("pico_w", "Stock firmware"), ("pico_w_frozen", "The agent frozen in")):
+    for part, (title, _) in PARTS.items():
         if part not in result:
             continue
         failed = missed(result)
@@ -207,35 +163,74 @@ def show(sizes: Mapping[str, int], result: Mapping[str, Any]) -> None:
         console.print(table)
 
 
+def compiled(folder: Path, platform: str) -> dict[str, Path]:
+    """The agent's files for a platform, on_board.py among them; the agent doesn't start."""
+    files = compile_board_files(folder / platform, platform, {APP.stem: APP})
+    del files["/main.py"]
+    return files
+
+
+def boards(named: argparse.Namespace, folder: Path) -> dict[str, Kind]:
+    """The boards whose firmware is named, by part of the result."""
+    frozen = {f"/{APP.name}": APP}
+    emulator, ours, stock = named.emulator, named.esp32_firmware, named.esp32_stock_firmware
+    found = {}
+    if named.uf2:
+        found["pico_w"] = pico_w(named.uf2, compiled(folder, "rp2"))
+    if named.frozen_uf2:
+        found["pico_w_frozen"] = pico_w(named.frozen_uf2, frozen)
+    if stock:
+        found["esp32_c3_stock"] = esp32_c3(stock, emulator, compiled(folder, "esp32"), ipv6=False)
+    if ours:
+        found["esp32_c3"] = esp32_c3(ours, emulator, frozen, ipv6=True)
+    return found
+
+
+def asked() -> argparse.Namespace:
+    """What the command line and the environment name; None where they don't."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    for option, variable in {
+        "--uf2": "PICO_W_UF2",
+        "--frozen-uf2": "PICO_W_FROZEN_UF2",
+        "--esp32-firmware": "ESP32_FIRMWARE",
+        "--esp32-stock-firmware": "ESP32_STOCK_FIRMWARE",
+        "--emulator": "ESP32_QEMU",
+    }.items():
+        default = os.environ.get(variable) or None
+        parser.add_argument(
+            option, type=Path, metavar="FILE", default=default, help=f"or {variable}"
+        )
+    arguments = parser.parse_args()
+    if (arguments.esp32_firmware or arguments.esp32_stock_firmware) and not arguments.emulator:
+        parser.error("ESP32_QEMU names no emulator of the ESP32-C3 (docs/LIMITS.md)")
+    return arguments
+
+
 def main() -> int:
     """Measure, print the tables, write JSON; 1 where a goal is missed."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--uf2", type=Path, default=os.environ.get("PICO_W_UF2"))
-    parser.add_argument("--frozen-uf2", type=Path, default=os.environ.get("PICO_W_FROZEN_UF2"))
-    arguments = parser.parse_args()
-    app = _HERE / "on_pico_w.py"
+    arguments = asked()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         try:
             image = image_for("rp2", MPY_VERSION)
             sizes = {path: len(octets) for path, octets in image.files.items()}
-            flash = flash_octets(image, folder)
-            result: dict[str, Any] = {"mpy_octets": sum(sizes.values())}
-            result["pico_w"] = flash
-            if arguments.uf2:
-                files = compile_board_files(folder / "mpy", "rp2", {app.stem: app})
-                del files["/main.py"]
-                result["pico_w"] = measure(Path(arguments.uf2), files, folder, flash)
-            if arguments.frozen_uf2:
-                files = {f"/{app.name}": app}
-                result["pico_w_frozen"] = measure(Path(arguments.frozen_uf2), files, folder, _NONE)
+            result: dict[str, Any] = {
+                "mpy_octets": sum(sizes.values()),
+                "pico_w": flash_octets(image, folder, RP2),
+                "esp32_c3_stock": flash_octets(image_for("esp32", MPY_VERSION), folder, ESP32),
+            }
+            for part, kind in boards(arguments, folder).items():
+                result[part] = {**result.get(part, _NONE), **measure(kind, folder)}
+            more = {part: result.get(part, {}).get("application_octets") for part in PARTS}
+            if more["esp32_c3"] and more["esp32_c3_stock"]:
+                octets = more["esp32_c3"] - more["esp32_c3_stock"]
+                result["esp32_c3"]["application_more_octets"] = octets
         except RoamkeyError as error:
             sys.exit(f"footprint: {error}")
     show(sizes, result)
-    if not arguments.uf2:
-        print("RAM and times need firmware: PICO_W_UF2=RPI_PICO_W.uf2 make size")
-    if not arguments.frozen_uf2:
-        print("The agent frozen in was not measured: PICO_W_FROZEN_UF2 names no firmware")
+    for part, (title, variable) in PARTS.items():
+        if "agent_ram_octets" not in result.get(part, {}):
+            print(f"{title}: RAM and times weren't measured, {variable} names no firmware")
     _OUT.parent.mkdir(parents=True, exist_ok=True)
     _OUT.write_text(json.dumps(result, indent=2) + "\n")
     failed = missed(result)

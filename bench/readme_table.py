@@ -223,7 +223,12 @@ def provisioning(found: dict) -> list[tuple[str, str, str]]:
 
 
 def footprint(found: dict) -> list[tuple[str, str, str]]:
-    """Rows on the Pico W (emulated)."""
+    """Rows on the Pico W and the ESP32-C3 (emulated)."""
+    return pico_w(found) + esp32_c3(found)
+
+
+def pico_w(found: dict) -> list[tuple[str, str, str]]:
+    """Rows on the Pico W."""
     board, frozen = found["pico_w"], found.get("pico_w_frozen", {})
     rows = [
         (
@@ -249,6 +254,22 @@ def footprint(found: dict) -> list[tuple[str, str, str]]:
             )
         )
     return rows
+
+
+def esp32_c3(found: dict) -> list[tuple[str, str, str]]:
+    """A row on the ESP32-C3; no times, as the emulator's clock counts instructions."""
+    ours, stock = found.get("esp32_c3", {}), found["esp32_c3_stock"]
+    if not ours or "agent_ram_octets" not in stock:
+        return []
+    return [
+        (
+            "its RAM on an ESP32-C3, emulated, registered: on upstream's firmware; frozen into "
+            "one of one's own",
+            f"{stock['agent_ram_octets']:,}; {ours['agent_ram_octets']:,} octets",
+            f"{stock['free_before_octets']:,}; {ours['free_before_octets']:,} were free; Wi-Fi "
+            f"takes {stock['wifi_idf_octets']:,}",
+        )
+    ]
 
 
 def startup(found: dict) -> list[tuple[str, str, str]]:

@@ -45,12 +45,14 @@ _FILES = (0x81, 0x82, 0x83)  # FAT (MicroPython's for any file system), SPIFFS, 
 @dataclass(frozen=True)
 class Whole:
     """A whole image: `chip` as people call it, `offset` where in flash it belongs, `flash_size`
-    that it expects (octets). `files`: partitions of files that it writes over, by name."""
+    that it expects (octets). `files`: partitions of files that it writes over, by name.
+    `application`: octets of the one that starts, and of the partition that it is in."""
 
     chip: str
     offset: int
     flash_size: int
     files: tuple[str, ...]
+    application: tuple[int, int]
 
 
 def examine(content: bytes) -> Whole:
@@ -73,11 +75,14 @@ def examine(content: bytes) -> Whole:
     )
     if not applications:
         raise ValueError("its partition table has no place for an application")
+    octets = 0
     for number, each in enumerate(applications):
         at = each.at - offset
         if number and content[at : at + 1] != bytes([MAGIC]):
             continue  # room for an update
-        _check(content, at, at + each.octets, "application")
+        end = _check(content, at, at + each.octets, "application")
+        if not number:
+            octets = end - at
         if _chip_id(content, at) != chip_id:
             raise ValueError("its application is for another chip than its bootloader")
     files = [each for each in found if each.kind == _DATA and each.subtype in _FILES]
@@ -86,6 +91,7 @@ def examine(content: bytes) -> Whole:
         offset,
         1 << 20 << (size_and_speed >> 4),  # 0: 1 MB, 1: 2 MB, 2: 4 MB, ...
         tuple(each.name for each in files if content[each.at - offset :][: each.octets]),
+        (octets, applications[0].octets),
     )
 
 
@@ -102,8 +108,8 @@ def _chip_id(content: bytes, at: int) -> int:
     return int(_HEAD.unpack_from(content, at)[6])
 
 
-def _check(content: bytes, start: int, limit: int, what: str) -> None:
-    """Check the image at `start`, which may reach to `limit`."""
+def _check(content: bytes, start: int, limit: int, what: str) -> int:
+    """Check the image at `start`, which may reach to `limit`; where it ends."""
     if start + _HEAD.size > len(content):
         raise ValueError(f"cut off: its {what} is missing")
     magic, segments, *_, appended = _HEAD.unpack_from(content, start)
@@ -131,6 +137,7 @@ def _check(content: bytes, start: int, limit: int, what: str) -> None:
         raise ValueError(f"damaged: the checksum of its {what} is wrong")
     if appended == 1 and content[at:end] != hashlib.sha256(content[start:at]).digest():
         raise ValueError(f"damaged: the SHA-256 of its {what} is wrong")
+    return end
 
 
 def _partitions(content: bytes, offset: int) -> list[_Partition]:

@@ -22,15 +22,16 @@ _RADIO = "esp32c3_wifi"
 _END_S = 5.0
 
 
-def flash_image(firmware: Path) -> bytes:
-    """The chip's flash as it comes with this firmware and no files. Raises BadInputError."""
+def flash_image(firmware: Path, files: bytes = b"") -> bytes:
+    """The chip's flash as it comes with this firmware. `files`: the file system at its end, if it
+    has one already. Raises BadInputError."""
     found = images.read_firmware(firmware)
     if found.kind != "esp" or found.chip != CHIP:
         raise BadInputError(f"{firmware}: firmware for {found.chip}, not for the {CHIP}")
-    if found.offset + len(found.content) > FLASH_OCTETS:
+    if found.offset + len(found.content) + len(files) > FLASH_OCTETS:
         raise BadInputError(f"{firmware}: longer than the flash of {FLASH_OCTETS >> 20} MiB")
     content = bytes(b"\xff" * found.offset) + found.content
-    return content.ljust(FLASH_OCTETS, b"\xff")
+    return content.ljust(FLASH_OCTETS - len(files), b"\xff") + files
 
 
 class EmulatedEsp32:

@@ -1,4 +1,4 @@
-"""Runs on a Pico W (bench/footprint.py sends it): the agent's RAM, and times of its own clock.
+"""Runs on a board (bench/board_kinds.py sends it): the agent's RAM, and times of its own clock.
 
 The real agent runs, `mip6.agent.main()`, on the keys in flash; this is its application, /app.py.
 It says that addresses are usable, IPv6 and IPv4, has the sockets of all ways opened, and answers
@@ -10,6 +10,13 @@ the correspondent is bound, less what the collector frees: the agent's files and
 (frozen in stock firmware) that it imports, its sockets and buffers, keys, log, tasks, the serial
 line's reader. The console's own files are in memory only while somebody talks to it (terminal.py);
 what they take is told apart.
+
+On an ESP32 MicroPython's heap begins with 64 KB. Where that is full it takes another area from
+ESP-IDF's heap, as large as all it has, or the largest free piece; an area with nothing in it goes
+back at a collection. gc.mem_free() counts that piece as free already, and jumps as areas come and
+go. So agent RAM is told by gc.mem_alloc(), the octets in use, on all boards. What else is taken of
+ESP-IDF's heap, by drivers and sockets in C, is told apart (`idf_ram_octets`), with the tables of
+areas, 2 % of each. Sockets to send raw IPv6 by aren't open: nothing was sent.
 """
 
 import asyncio
@@ -18,13 +25,45 @@ import json
 import sys
 import time
 
+try:
+    import esp32
+except ImportError:
+    esp32 = None
+
+_DEFAULT = 1 << 12  # ESP-IDF's MALLOC_CAP_DEFAULT: of what MicroPython's heap grows
+_ENOUGH = 8192  # octets, for any call whose time is taken
+
 found = {}
 
 
-def free():
-    """Octets of RAM that are free, with all garbage collected."""
+def used():
+    """Octets of RAM in use, with all garbage collected."""
     gc.collect()
-    return gc.mem_free()
+    return gc.mem_alloc()
+
+
+def idf_heap():
+    """Octets of ESP-IDF's heap that are free, those in one piece, and the least that were ever
+    free; 0 where there is none."""
+    heaps = esp32.idf_heap_info(_DEFAULT) if esp32 else [(0, 0, 0, 0)]
+    pieces = [heap[2] for heap in heaps]
+    return sum(heap[1] for heap in heaps), max(pieces), sum(heap[3] for heap in heaps)
+
+
+def tell_free(when):
+    """Note what is free, of MicroPython's heap and, on an ESP32, of ESP-IDF's. Returns what of
+    both anything else than MicroPython's objects may have. All garbage is collected."""
+    gc.collect()
+    free, objects = gc.mem_free(), gc.mem_alloc()
+    idf, largest, least = idf_heap()
+    if esp32:
+        found[f"gc_free_{when}_octets"] = free - largest
+        found[f"idf_free_{when}_octets"] = idf
+        found[f"idf_largest_{when}_octets"] = largest
+        found["idf_least_octets"] = least
+    free += idf - largest
+    found[f"free_{when}_octets"] = free
+    return free + objects
 
 
 def times(function, count=21, prepare=lambda: None):
@@ -34,6 +73,8 @@ def times(function, count=21, prepare=lambda: None):
     gc.disable()
     for _ in range(count):
         prepare()
+        if gc.mem_free() - idf_heap()[1] < _ENOUGH:  # the heap would grow, or there is no more
+            gc.collect()
         start = time.ticks_us()
         function()
         taken.append(time.ticks_diff(time.ticks_us(), start))
@@ -46,7 +87,9 @@ def care_of(number):
     return b"\x20\x01\x0d\xb8\x00\x01" + bytes(8) + number.to_bytes(2, "big")
 
 
-IPV4 = bytes(10) + b"\xff\xff\x0a\0\0\x05"
+def care_of_ipv4(number):
+    """The same, IPv4."""
+    return bytes(10) + b"\xff\xff\x0a\0" + number.to_bytes(2, "big")
 
 
 def acknowledge(node, binding):
@@ -103,8 +146,9 @@ def answer_tests(node, binding):
 class Moves:
     """A node whose time passes at will."""
 
-    def __init__(self, node):
+    def __init__(self, node, address):
         self.bindings = node.bindings
+        self.address = address
         self.now = node.now()
         self.number = 1
 
@@ -123,7 +167,7 @@ class Moves:
     def move(self):
         """To an address never seen: the state machine's part of a move, no key is computed yet."""
         self.number += 1
-        self.bindings.attach(care_of(self.number), self.now)
+        self.bindings.attach(self.address(self.number), self.now)
 
     def move_later(self):
         """A minute, and a move."""
@@ -140,9 +184,9 @@ class Moves:
         self.bindings.keystore.top_up()
 
 
-def measure_times(node):
-    """Times of an update, and what one allocates."""
-    moves = Moves(node)
+def measure_times(node, address):
+    """Times of an update, and what one allocates. `address(number)`: of visited networks."""
+    moves = Moves(node, address)
     moves.move_later()
     for _ in range(8):  # so that none of the numbers taken below waits for flash
         moves.pass_time()
@@ -163,46 +207,74 @@ def measure_times(node):
     gc.enable()
 
 
-async def main(node):
-    """What the agent calls, as of /app.py; it is called once, whatever happens."""
-    try:
-        await measure(node)
-    except Exception as error:
-        sys.print_exception(error)
-    raise KeyboardInterrupt  # as typed: the REPL is next
+class Application:
+    """What the agent has as /app.py. `ipv6`: whether the node has such addresses, as it has of
+    IPv4; `timed`: whether times and the console's RAM are measured, too."""
+
+    def __init__(self, ipv6, timed):
+        self.ipv6 = ipv6
+        self.timed = timed
+        self.used = self.held = 0
+        self.done = False
+
+    async def main(self, node):
+        """What the agent calls; it is called once, whatever happens."""
+        try:
+            await self.measure(node)
+            self.done = True
+        except Exception as error:
+            sys.print_exception(error)
+        raise KeyboardInterrupt  # as typed: the REPL is next
+
+    async def measure(self, node):
+        """Have the node bound, and measure."""
+        await asyncio.sleep(2)
+        node.port.send = lambda source, destination, next_header, payload: True
+        if self.ipv6:
+            node.address_usable("network", 0, care_of(1))
+        node.address_usable("network", 0, care_of_ipv4(1))
+        node.port._open_outside(True)
+        if not esp32:  # whose lwIP refuses a second one at that port
+            node.port._open_outside(False)
+        for binding in node.bindings.bindings:  # the home agent comes before those without a key
+            if hasattr(binding, "procedure"):
+                if not self.ipv6:  # no way leads there but through the home agent
+                    continue
+                answer_tests(node, binding)
+            acknowledge(node, binding)
+        await asyncio.sleep(6)  # what a start needs is over
+        found["agent_ram_octets"] = used() - self.used
+        held = tell_free("after")
+        if esp32:
+            found["idf_ram_octets"] = self.held - held
+        found["native_loaded"] = any(name.startswith("mip6.native") for name in sys.modules)
+        if self.timed:
+            measure_times(node, care_of if self.ipv6 else care_of_ipv4)
+            before = used()
+            from mip6 import status  # noqa: F401
+            from mip6.console import methods, upkeep  # noqa: F401
+            from mip6.maintenance import facts  # noqa: F401
+
+            found["console_ram_octets"] = used() - before
+
+    def run(self):
+        """Run the agent until its application, this, has measured; print what it found."""
+        sys.modules["app"] = self
+        self.held = tell_free("before")
+        self.used = used()
+        from mip6 import agent
+
+        found["imported_ram_octets"] = used() - self.used
+        agent.main()
+        if self.done:
+            print(json.dumps(found))
 
 
-async def measure(node):
-    """Have the node bound, and measure."""
-    await asyncio.sleep(2)
-    node.port.send = lambda source, destination, next_header, payload: True
-    node.address_usable("network", 0, care_of(1))
-    node.address_usable("network", 0, IPV4)
-    for ipv4 in (True, False):
-        node.port._open_outside(ipv4)
-    for binding in node.bindings.bindings:  # the home agent comes before those without a key
-        if hasattr(binding, "procedure"):
-            answer_tests(node, binding)
-        acknowledge(node, binding)
-    await asyncio.sleep(6)  # what a start needs is over
-    found["agent_ram_octets"] = found["free_before_octets"] - free()
-    found["native_loaded"] = "mip6.native" in sys.modules or "mip6.native.lwip" in sys.modules
-    if len(node.bindings.bindings) == 1 and node.bindings.ways.native:
-        measure_times(node)
-        before = free()
-        from mip6 import status  # noqa: F401
-        from mip6.console import methods, upkeep  # noqa: F401
-        from mip6.maintenance import facts  # noqa: F401
+def run_wifi():
+    """Print what the Wi-Fi driver takes of ESP-IDF's heap once it is switched on, by itself."""
+    import network
 
-        found["console_ram_octets"] = before - free()
-
-
-def run():
-    """Run the agent until its application has measured, and print what it found."""
-    sys.modules["app"] = sys.modules[__name__]
-    found["free_before_octets"] = free()
-    from mip6 import agent
-
-    found["imported_ram_octets"] = found["free_before_octets"] - free()
-    agent.main()
-    print(json.dumps(found))
+    held = tell_free("before")
+    network.WLAN(network.STA_IF).active(True)
+    time.sleep(6)
+    print(json.dumps({"wifi_idf_octets": held - tell_free("after")}))
