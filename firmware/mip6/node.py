@@ -32,7 +32,8 @@ _SLEEP_MAX = const(60000)  # ms
 _WATCHDOG_MAX = const(1000)  # ms between calls of the watchdog
 _QUIET = const(200)  # ms with nothing to do in which flash is written ahead
 _VERIFY_MS = const(200)  # after which an address that came beside the one in use is news
-_AGAIN = const(1000)  # ms after a fault
+_AGAIN = const(1000)  # ms after a fault, doubled by
+_STUMBLES_MAX = const(6)  # more
 _GOODBYE = const(1500)  # ms that a shutdown waits for acknowledgements
 _GOODBYE_STEP = const(50)
 _IPV6_NETWORK = const(8)  # octets of an address that say which network it is on
@@ -71,6 +72,7 @@ class Node:
         self._looking: asyncio.Task[None] | None = None  # up a name
         self.uplinks = Uplinks()
         self._top_up_due = self._torn = False
+        self._stumbles = 0  # faults in a row
         self._verify_at: int | None = None
         self.fault = ""
         self.bindings: BindingUpdateList | None = None
@@ -101,6 +103,7 @@ class Node:
 
                 bindings = HomeUpdateList(*how, os.urandom)
             self.bindings = bindings
+            bindings.ways.udp6 = getattr(self.port, "udp6", True)
             bindings.keepalive_s = self._keepalive_s
             self.uplinks.home_address = bindings.home_address
             self.uplinks.towards = bindings.bindings[0].correspondent
@@ -171,14 +174,17 @@ class Node:
             self.watchdog()
         try:
             self._go_on(now)
+            self._stumbles = 0
             if self._ended is not None:
                 self._set_timer(now)
         except Exception as error:
             self._stumbled(error)
 
     def _stumbled(self, error: "Exception") -> None:
-        """As `faulted`, maybe half-way in a change of state: begin again in a second."""
+        """As `faulted`, maybe half-way in a change of state: begin again in a second, later where
+        that fails, too: each time may cost a number."""
         self._torn = True
+        self._stumbles += 1
         self.faulted(error)
         if self._ended is not None:
             try:
@@ -283,7 +289,7 @@ class Node:
         if self._top_up_due and soonest - now > 2 * _QUIET:
             soonest = now + _QUIET
         if self._torn:
-            soonest = now + _AGAIN
+            soonest = now + (_AGAIN << min(self._stumbles - 1, _STUMBLES_MAX))
         if self._timer is not None:
             if self._timer_at <= soonest:
                 return

@@ -201,6 +201,30 @@ def test_what_the_port_does_not_take_is_counted():
     play(scene)
 
 
+def test_a_port_that_fails_each_time_costs_fewer_and_fewer_numbers():
+    async def scene(node, port):
+        def fail(*packet):
+            raise ValueError
+
+        send, port.send = port.send, fail
+        node.address_usable("eth0", 0, COA1)
+        pauses = []
+        for _ in range(9):
+            pauses.append(node._timer_at - node.now())
+            node._timer.cancel()
+            node._timer = None
+            node.attend()
+        assert 500 < pauses[0] <= 1000 < pauses[1] <= 2000, pauses
+        assert 60000 < pauses[-1] <= 64000, pauses
+        port.send = send
+        node.attend()
+        await asyncio.sleep(0.01)
+        assert states_of(node) == ["bound"]
+        assert node._timer_at - node.now() > 64000
+
+    play(scene)
+
+
 def test_flash_is_written_ahead_while_idle():
     """In a session of some length a move after a pause never waits for flash."""
 

@@ -54,6 +54,16 @@ def bound(by, now=0, **how):
         now = bindings.wakes_at()
 
 
+def test_where_udp_goes_over_ipv4_alone_no_way_is_inside_udp_over_ipv6():
+    for native in (True, False):
+        bindings, _ = node([(addresses.text(OUTSIDE6), 4191), ("192.0.2.1", 4191)], native)
+        bindings.ways.udp6 = False
+        bindings.attach(COA1, 0, IPV4, "net")
+        wanted = [ways.NATIVE, ways.UDP4][1 - native :]
+        assert [way[0] for way in bindings.ways.of(0)] == wanted
+        assert bindings.ways.leads(COA1) == native and bindings.ways.leads(IPV4)
+
+
 def test_ipv4_alone_registers_and_carries_data_inside_udp():
     bindings, cn = node()
     bindings.attach(IPV4, 0, None, "net")

@@ -196,6 +196,9 @@ class Radio:
         self._world.call("nic.renew")
         self.joined = None
 
+    def access_point(self):
+        self._world.call("nic.access_point")
+
     def eager(self, on):
         self._world.call("nic.eager")
 

@@ -36,7 +36,7 @@ _SHARE = const(8)  # so many times longer than the last look took, in which all 
 
 class Ways:
     """The ways of a key set's `peers`. `native`, `udp`: whether the platform has these;
-    `home_agent`: which of them that is.
+    `home_agent`: which of them that is. `udp6`: set it to False where UDP goes over IPv4 alone.
 
     `ipv6`, `ipv4`: the addresses (16 octets) of the uplink in use, or None; `network`: what that
     uplink's network is known by. `changed`: whether `record()` says what isn't in flash yet.
@@ -51,6 +51,7 @@ class Ways:
         home_agent: "int | None" = None,
     ) -> None:
         self.native = native
+        self.udp6 = True
         self.changed = False
         self.ipv6: bytes | None = None
         self.ipv4: bytes | None = None
@@ -87,7 +88,7 @@ class Ways:
 
     def inside(self, ipv4: bool) -> bool:
         """Whether correspondents may be reached inside UDP over IPv4, or over IPv6."""
-        return any(
+        return (ipv4 or self.udp6) and any(
             host in self._names or addresses.is_ipv4(self._known[host][0]) == ipv4
             for host in self._known
         )
@@ -146,7 +147,7 @@ class Ways:
             (UDP4 if ipv4 else UDP6, address, port)
             for host, port in self._reach[index]
             for address in self._known[host]
-            if addresses.is_ipv4(address) == ipv4
+            if addresses.is_ipv4(address) == ipv4 and (ipv4 or self.udp6)
         ]
 
     def answered(self, index: int, way: "Way") -> None:
@@ -197,7 +198,7 @@ class Ways:
 
     def _usable(self, name: str) -> bool:
         return any(
-            (self.ipv4 if addresses.is_ipv4(address) else self.ipv6) is not None
+            (self.ipv4 if addresses.is_ipv4(address) else self.udp6 and self.ipv6)
             for address in self._known[name]
         )
 

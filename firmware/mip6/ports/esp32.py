@@ -290,6 +290,7 @@ class Port(WifiPort):
     """The ESP32's port."""
 
     protocols = (packets.ROUTING, packets.MOBILITY, packets.ICMPV6)
+    udp6 = False  # MicroPython's sendto() there takes IPv4 alone
 
     def use(self, native: bool, ipv4: bool, home: bytes | None) -> None:
         """As a WifiPort's; and where IPv4 is of no use, nobody asks DHCP."""

@@ -45,6 +45,7 @@ class WifiPort:
     """
 
     udp = named = True
+    udp6 = True  # UDP over IPv6, too
     static = False  # whether the interface can be given an address
     protocols: tuple[int, ...] = ()
 
