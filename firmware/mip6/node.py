@@ -174,7 +174,6 @@ class Node:
             self.watchdog()
         try:
             self._go_on(now)
-            self._stumbles = 0
             if self._ended is not None:
                 self._set_timer(now)
         except Exception as error:
@@ -324,6 +323,7 @@ class Node:
             self._top_up_due = True
             if not self.send_data(packet):
                 bindings.unsent()
+            self._stumbles = 0
 
     def _top_up(self) -> None:
         """Reserve sequence numbers ahead, so that a move never waits for flash."""
