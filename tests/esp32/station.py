@@ -1,6 +1,5 @@
 """An emulated ESP32-C3 in the laboratory network, and the commands that a technician gives."""
 
-import contextlib
 import os
 from pathlib import Path
 
@@ -20,7 +19,3 @@ class Station(InReach, Technician):
     def __init__(self, network: Network, firmware: str, image: Path) -> None:
         emulator = Path(os.environ["ESP32_QEMU"])
         super().__init__(network, Path(os.environ[firmware]), emulator, image)
-
-    def resetting(self) -> contextlib.AbstractContextManager[None]:
-        """Nothing: a board that resets itself starts afresh inside the emulator."""
-        return contextlib.nullcontext()

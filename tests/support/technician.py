@@ -41,6 +41,17 @@ class Technician:
         assert done.returncode == 0, done.stdout + done.stderr
         return json.loads(done.stdout)
 
+    def resetting(self) -> contextlib.AbstractContextManager[None]:
+        """Meanwhile, a board that resets itself starts afresh: in an emulator by itself, or not."""
+        return contextlib.nullcontext()
+
+    def install(self) -> dict[str, Any]:
+        """Put the agent on a board that has none; what the command printed."""
+        with self.resetting():
+            installed: dict[str, Any] = self.roamkey("install")
+        assert installed["form"] == "mpy" and installed["slot"] == "a"
+        return installed
+
     def hammer(self, seconds: float) -> None:
         """Ask for a REPL again and again; not faster than an emulated board refuses the lines."""
         with serial.Serial(self.board.repl, timeout=_HAMMER_EACH_S, write_timeout=2.0) as line:
