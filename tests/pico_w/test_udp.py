@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
-from support.nat import REACHED_BY_NAME, behind_nat
+from support.nat import REACHED_BY_NAME, passes_both_ways, registered_behind_nat
 from support.trial import Trial
 
 from roamkey.lab.conditions import Conditions
@@ -26,7 +26,11 @@ def test_a_pico_w_behind_a_nat_registers_sends_and_moves(tmp_path: Path) -> None
         with Trial(network, station, tmp_path) as trial:
             networks = {"visited1": 0, "visited2": 1}
             trial.make_ready(1, networks, station.install, *REACHED_BY_NAME)
-            first = behind_nat(trial, LEASE)
+
+            since = time.time()
+            station.power_on()
+            first = registered_behind_nat(trial, since, LEASE)
+            passes_both_ways(trial.program(), 5)
 
             since = time.time()
             station.lose("visited1")

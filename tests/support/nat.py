@@ -1,34 +1,25 @@
-"""Where there is IPv4 alone, behind a NAT: a board starts, registers, sends, and hears."""
-
-import itertools
-import time
+"""Where there is IPv4 alone, behind a NAT: what a board registers, sends and hears there."""
 
 from roamkey.lab.lans import CORRESPONDENT_NAME, ROUTER_OUTSIDE_IPV4
 from roamkey.lab.wire import Signal
-from support.trial import Trial
+from support.trial import Program, Trial
 
 #: For `roamkey provision`: the correspondent's name, from which its IPv4 address comes.
 REACHED_BY_NAME = ("--reach", CORRESPONDENT_NAME)
 
-_SLOW_S = 5
-_READINGS = 12
 
-
-def behind_nat(trial: Trial, lease: str) -> Signal:
-    """Switch on a board that was made ready with an interval of a second; its first registration,
-    from the address `lease`, seen as the NAT's. Readings come from the home address, and what is
-    sent there is obeyed."""
-    since = time.time()
-    trial.station.power_on()
-    first = trial.registered(since, way="udp4")
-    assert (first.care_of_address, first.near) == (lease, ROUTER_OUTSIDE_IPV4)
-    assert first.home_address == trial.home_address
+def registered_behind_nat(trial: Trial, since: float, lease: str) -> Signal:
+    """The first update since then that is accepted: inside UDP, from the address `lease`, seen as
+    the NAT's."""
+    found = trial.registered(since)
+    assert (found.way, found.care_of_address, found.near) == ("udp4", lease, ROUTER_OUTSIDE_IPV4)
+    assert found.home_address == trial.home_address
     assert trial.bound_to == lease
-    program = trial.program()
-    readings = program.readings()
-    assert "n" in next(readings)
-    program.set_interval(_SLOW_S)
-    taken = (reading["t"] for reading in itertools.islice(readings, _READINGS))
-    assert any(b - a >= _SLOW_S - 1 for a, b in itertools.pairwise(taken)), "it heard us"
-    program.close()
-    return first
+    return found
+
+
+def passes_both_ways(program: Program, every: int) -> None:
+    """Readings come from the home address; what is sent there sets their interval (seconds)."""
+    program.drain()
+    assert "n" in next(program.readings())
+    assert program.is_obeyed(every), "it heard us"

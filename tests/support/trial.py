@@ -2,6 +2,7 @@
 commands, then watched from the correspondent's side."""
 
 import contextlib
+import itertools
 import json
 import select
 import socket
@@ -17,6 +18,7 @@ from roamkey.lab.wire import Signal, Wire
 HOME_ADDRESS = "2001:db8:a::1:77"
 WAIT_S = 400.0  # on the wall: bringing emulated Wi-Fi up takes a minute on a busy machine
 _PORT = 7000
+_READINGS = 12
 
 
 class Trial(Resources):
@@ -137,7 +139,12 @@ class Program:
         while select.select([self._socket], [], [], 0)[0]:
             self._socket.recv(2048)
 
-    def set_interval(self, seconds: float) -> None:
-        """Tell the sensor how often to send."""
+    def is_obeyed(self, seconds: int) -> bool:
+        """Tell the sensor how often to send, and see whether it does by its own clock, soon."""
         told = json.dumps({"every": seconds})
         self._socket.sendto(told.encode(), (self._home, _PORT))
+        taken = itertools.islice(self.readings(), _READINGS)
+        return any(
+            b["n"] == a["n"] + 1 and abs(b["t"] - a["t"] - seconds) <= 1
+            for a, b in itertools.pairwise(taken)
+        )
