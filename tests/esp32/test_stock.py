@@ -35,6 +35,8 @@ def test_stock_firmware_registers_behind_a_nat_moves_and_resumes(tmp_path: Path)
             installed = station.install()
             assert installed["boot"] == "removed" and installed["frozen"] is None
             assert not has_boot()
+            station.power_cut()  # mpremote left it at the REPL
+            station.power_on()
             return installed
 
         with Trial(network, station, tmp_path) as trial:
@@ -56,7 +58,7 @@ def test_stock_firmware_registers_behind_a_nat_moves_and_resumes(tmp_path: Path)
             passes_both_ways(program, 1)
             used = trial.numbers()
 
-            station.board.power_cut()
+            station.power_cut()
             since = time.time()
             station.power_on()
             third = registered_behind_nat(trial, since, LEASES[0])

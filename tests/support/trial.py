@@ -38,9 +38,10 @@ class Trial(Resources):
     ) -> None:
         super().__init__()
         self.station, self.home_address = station, home_address
-        registry = folder / "registry.sqlite"
-        self.registry = ("--registry", str(registry))
-        self.correspondent = Correspondent(network, registry, folder / "correspondent.log")
+        self.registry_file = folder / "registry.sqlite"
+        self.registry = ("--registry", str(self.registry_file))
+        log = folder / "correspondent.log"
+        self.correspondent = Correspondent(network, self.registry_file, log)
         self._network, self._folder, self._wait_s = network, folder, wait_s
 
     def _set_up(self, stack: contextlib.ExitStack) -> None:
@@ -76,7 +77,7 @@ class Trial(Resources):
         for name, priority in wanted.items():
             known = station.roamkey("networks", "set", name, "--open", "--priority", str(priority))
         assert {one["ssid"]: one["priority"] for one in known} == wanted
-        station.board.power_cut()
+        station.power_cut()
         return held
 
     def registered(
