@@ -3,6 +3,7 @@
 EmulatedEsp32.power_cut leaves in the flash file what was in flash at that instant.
 """
 
+import itertools
 import random
 import time
 from pathlib import Path
@@ -26,7 +27,8 @@ PLAN = Plan(
     addresses.parse(HOME_ADDRESS), (addresses.parse(CORRESPONDENT_ADDRESS),), generations=2
 )
 _CUTS = 12
-_MOVE_S = 4.0
+_AWAY_S = 12.0
+_EACH_S = 2.5
 
 
 @pytest.mark.lab
@@ -70,6 +72,18 @@ def test_while_its_keys_change(lab_network: Network, tmp_path: Path, rekey: bool
         assert status["keystore"]["status"] == "ready" and status["node"]["faults"] == {}
 
 
+def move_about(station: Station, seconds: float) -> None:
+    """Carry it to and fro between its networks, from the first, for so long."""
+    end = time.monotonic() + seconds
+    for here, there in itertools.cycle(itertools.permutations(VISITED)):
+        left = end - time.monotonic()
+        if left <= 0:
+            return
+        station.regain(there)
+        station.lose(here)
+        time.sleep(min(left, _EACH_S))
+
+
 @pytest.mark.lab
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
@@ -93,8 +107,7 @@ def test_while_it_starts_and_moves(lab_network: Network, tmp_path: Path) -> None
         took = start()
         for number in range(_CUTS):
             if number % 2:
-                station.lose("visited1")
-                time.sleep(dice.uniform(0, _MOVE_S))
+                move_about(station, dice.uniform(0, _AWAY_S))
             else:
                 station.power_cut()
                 station.power_on()

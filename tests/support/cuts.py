@@ -18,6 +18,7 @@ from roamkey.registry import CONFIRMED, SENT, Registry
 
 _ANSWER_S = 30.0
 _STORE_S = 60.0
+_BEYOND = 1.4  # of what a change takes when nothing disturbs it
 
 
 class Powered(Protocol):
@@ -90,7 +91,7 @@ def through_cuts(
     for _ in range(cuts):
         done = None
         with opened(port) as connect:
-            cut = threading.Timer(dice.uniform(0, took), board.power_cut)
+            cut = threading.Timer(dice.uniform(0, _BEYOND * took), board.power_cut)
             cut.start()
             with contextlib.suppress(BoardError, RefusedError):
                 done = change(connect)

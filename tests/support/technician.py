@@ -54,6 +54,13 @@ class Technician:
         """Meanwhile, a board that resets itself starts afresh where its emulator ends then."""
         return contextlib.nullcontext()
 
+    def events(self) -> list[dict[str, Any]]:
+        """What `roamkey log pull` tells of the board, in order."""
+        done = run("roamkey", "log", "pull", "--port", self.board.repl, "--json")
+        assert done.returncode == 0, done.stdout + done.stderr
+        told = map(json.loads, done.stdout.splitlines())
+        return [one for one in told if one["type"] == "event"]
+
     def install(self) -> dict[str, Any]:
         """Put the agent on a board that has none; what the command printed."""
         installed: dict[str, Any] = self.roamkey("install")

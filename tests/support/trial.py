@@ -84,10 +84,13 @@ class Trial(Resources):
         self, since: float, *, care_of: str | None = None, way: str | None = None
     ) -> Signal:
         """The first update since then, from this care-of address or by this way, whose
-        acknowledgement accepts it. Raises TimeoutError."""
+        acknowledgement accepts it, and that ends no binding. Raises TimeoutError."""
         answer = self.wire.wait_for(
             lambda s: (
-                s.is_acceptance and care_of in (None, s.care_of_address) and way in (None, s.way)
+                s.is_acceptance
+                and s.lifetime > 0
+                and care_of in (None, s.care_of_address)
+                and way in (None, s.way)
             ),
             since,
             self._wait_s,
@@ -140,10 +143,13 @@ class Program:
         while select.select([self._socket], [], [], 0)[0]:
             self._socket.recv(2048)
 
+    def send(self, text: str) -> None:
+        """Send the node a datagram, to its home address."""
+        self._socket.sendto(text.encode(), (self._home, _PORT))
+
     def is_obeyed(self, seconds: int) -> bool:
         """Tell the sensor how often to send, and see whether it does by its own clock, soon."""
-        told = json.dumps({"every": seconds})
-        self._socket.sendto(told.encode(), (self._home, _PORT))
+        self.send(json.dumps({"every": seconds}))
         taken = itertools.islice(self.readings(), _READINGS)
         return any(
             b["n"] == a["n"] + 1 and abs(b["t"] - a["t"] - seconds) <= 1

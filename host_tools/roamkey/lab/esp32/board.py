@@ -1,5 +1,6 @@
 """`EmulatedEsp32`: an ESP32-C3 that can be switched on, unplugged and carried out of reach."""
 
+import contextlib
 import shutil
 import subprocess
 import tempfile
@@ -72,7 +73,11 @@ class EmulatedEsp32:
         self._monitor: Monitor | None = None
 
     def __enter__(self) -> "EmulatedEsp32":
-        self.power_on()
+        try:
+            self.power_on()
+        except BaseException:
+            self.stop()
+            raise
         return self
 
     def __exit__(
@@ -108,12 +113,15 @@ class EmulatedEsp32:
                 start_new_session=True,
             )
         try:
-            self._monitor = Monitor(monitor)
+            self._monitor = Monitor(monitor, lambda: not self.running)
             told = self._monitor.ask("query-chardev")
             place = next(one["filename"] for one in told if one["label"] == "serial0")
         except (BoardError, StopIteration):
             self._reap()
             raise BoardError(f"{self._emulator}: {self._last_words()}") from None
+        except BaseException:
+            self._reap()
+            raise
         link = self._run / "repl.new"
         link.unlink(missing_ok=True)
         link.symlink_to(place.removeprefix("pty:"))
@@ -125,7 +133,8 @@ class EmulatedEsp32:
         if self._process is None:
             return
         if self._monitor is not None and self.running:
-            self._monitor.ask("stop")  # what the flash took is in the file then
+            with contextlib.suppress(BoardError):  # it ends just now
+                self._monitor.ask("stop")  # what the flash took is in the file then
         self._reap()
 
     def stop(self) -> None:
