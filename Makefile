@@ -8,10 +8,10 @@ PLAY   := $(VENV)/.installed-for-the-demo
 ADD    := $(BIN)/python host_tools/installing.py --no-compile --editable
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-kernel test-pico-w size handover-pico-w lint format fuzz bench screenshots docs clean
+.PHONY: help venv demo test test-kernel test-pico-w test-esp32 size handover-pico-w lint format fuzz bench screenshots docs clean
 
 help: ## print these targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 venv: $(STAMP) ## make .venv and install roamkey with its tools into it
 
@@ -52,6 +52,12 @@ test-pico-w: $(STAMP) ## the agent on real Pico W firmware, emulated; PICO_W_UF2
 	@$(ADD) '.[dev,pico-w]'
 	$(BIN)/python -m pytest tests/pico_w
 
+test-esp32: $(STAMP) ## the agent on real ESP32-C3 firmware, emulated; ESP32_QEMU, ESP32_FIRMWARE, ESP32_STOCK_FIRMWARE (a quarter of an hour)
+	@test -n "$$ESP32_QEMU" && test -n "$$ESP32_FIRMWARE$$ESP32_STOCK_FIRMWARE" || { echo "make: ESP32_QEMU must name" \
+	  "the emulator (docs/LIMITS.md), ESP32_FIRMWARE a firmware.bin of boards/ESP32_GENERIC_C3" \
+	  "or ESP32_STOCK_FIRMWARE one of MicroPython's own ESP32_GENERIC_C3" >&2; exit 2; }
+	$(BIN)/python -m pytest tests/esp32
+
 size: $(STAMP) ## octets and flash of the agent; with PICO_W_UF2, PICO_W_FROZEN_UF2, or ESP32_FIRMWARE, ESP32_STOCK_FIRMWARE and ESP32_QEMU, RAM and times, emulated
 	@test -z "$$PICO_W_UF2$$PICO_W_FROZEN_UF2" || $(ADD) '.[dev,pico-w]'
 	$(BIN)/python bench/footprint.py
@@ -59,6 +65,9 @@ size: $(STAMP) ## octets and flash of the agent; with PICO_W_UF2, PICO_W_FROZEN_
 handover-pico-w: $(STAMP) ## moves of an emulated Pico W in phases; PICO_W_UF2 names the firmware (a quarter of an hour)
 	@$(ADD) '.[dev,pico-w]'
 	$(BIN)/python bench/pico_w_handover.py
+
+handover-esp32: $(STAMP) ## moves of an emulated ESP32-C3 in phases; ESP32_FIRMWARE, ESP32_QEMU (minutes)
+	$(BIN)/python bench/esp32_handover.py
 
 fuzz: $(STAMP) ## power cuts, failing flash, lossy moves, noise, damaged files, everything at once (long)
 	$(BIN)/python bench/cuts.py

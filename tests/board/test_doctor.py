@@ -9,7 +9,7 @@ from stores import MemoryStore
 from mip6 import addresses
 from mip6.keystore.keystore import Keystore
 from roamkey.board import built, doctor
-from roamkey.board.repl import Facts
+from roamkey.board.repl import Facts, Repl
 from roamkey.enroll import deliver
 from roamkey.enroll.plan import Plan
 from roamkey.lab.board import VirtualBoard
@@ -55,6 +55,16 @@ def test_a_board_with_an_agent(virtual: VirtualBoard) -> None:
     assert by_name["keys"].todo == "roamkey provision"
     assert by_name["file system"].found == "littlefs"
     assert doctor.examine(virtual.port).fit  # the agent runs again
+
+
+@pytest.mark.lab
+def test_ram_is_counted_without_the_agent(virtual: VirtualBoard) -> None:
+    """An ESP32's heap grows by what the agent needs: with it, 30 KB were left of 170."""
+    with Repl(virtual.port) as board:
+        beside = int(board.run("import gc\ngc.collect()\nprint(gc.mem_free())"))
+        board.restart()
+    ram = next(check for check in doctor.examine(virtual.port).checks if check.name == "RAM")
+    assert int(ram.found.removesuffix(" KB free")) << 10 > beside + 90_000
 
 
 def test_a_healthy_pico_w(image) -> None:

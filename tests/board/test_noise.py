@@ -8,17 +8,16 @@ environment: every octet and many more seeds; `make test` takes a sample.
 import contextlib
 import os
 import random
-import threading
-import time
 from collections.abc import Callable
 
 import pytest
+from support.cuts import through_cuts
 
 from mip6 import addresses
 from roamkey.board.serial_client import SerialClient
 from roamkey.enroll import deliver
 from roamkey.enroll.plan import Plan
-from roamkey.errors import BoardError, RefusedError, RoamkeyError
+from roamkey.errors import BoardError, RoamkeyError
 from roamkey.lab.board import VirtualBoard
 from roamkey.registry import CONFIRMED, SENT, Registry
 
@@ -36,13 +35,13 @@ def quick(port: str) -> SerialClient:
     return SerialClient(port, answer_s=0.25, store_s=0.2)
 
 
-def provision(registry: Registry, port: str) -> str:
-    found = deliver.provision(registry, port, PLAN, replace=True, connect=quick, ask_again_s=0)
+def provision(registry: Registry, port: str, connect: deliver.Connect = quick) -> str:
+    found = deliver.provision(registry, port, PLAN, replace=True, connect=connect, ask_again_s=0)
     return found.set_id
 
 
-def rekey(registry: Registry, port: str) -> str:
-    return deliver.rekey(registry, port, 1, connect=quick, ask_again_s=0).set_id
+def rekey(registry: Registry, port: str, connect: deliver.Connect = quick) -> str:
+    return deliver.rekey(registry, port, 1, connect=connect, ask_again_s=0).set_id
 
 
 JOBS = pytest.mark.parametrize("job", [provision, rekey])
@@ -153,31 +152,13 @@ def test_only_noise(registry, fake) -> None:
     assert fake.store.records == before and fake.set_id == old
 
 
-@pytest.mark.parametrize("job", [provision, rekey])
-def test_power_cuts_on_the_real_board(job, virtual: VirtualBoard, registry, hasty) -> None:
+@JOBS
+def test_power_cuts_on_the_real_board(job, virtual: VirtualBoard, registry) -> None:
     """As above on MicroPython and littlefs, a sample: each costs a boot."""
-    dice = random.Random(6275)
-    board = virtual.unique_id.hex()
-    old = deliver.provision(registry, virtual.port, PLAN).set_id
-    started = time.monotonic()
-    old = patient(job, registry, virtual.port)
-    took = time.monotonic() - started
-    for _ in range(40 if FULL else 4):
-        cut = threading.Timer(dice.uniform(0, took), virtual.power_cut)
-        cut.start()
-        with contextlib.suppress(BoardError, RefusedError):
-            job(registry, virtual.port)
-        cut.join()
-        known = {old, *states(registry, board)}
-        virtual.power_on()
-        with SerialClient(virtual.port, answer_s=30) as client:
-            assert client.identify().set_id in known
-        old = patient(job, registry, virtual.port)
-        assert states(registry, board) == {old: CONFIRMED}
+    deliver.provision(registry, virtual.port, PLAN)
 
+    def change(connect: deliver.Connect) -> str:
+        return job(registry, virtual.port, connect)
 
-def patient(job: Callable[[Registry, str], str], registry: Registry, port: str) -> str:
-    """The same command, with the time that a real board takes."""
-    if job is rekey:
-        return deliver.rekey(registry, port, 1).set_id
-    return deliver.provision(registry, port, PLAN, replace=True).set_id
+    cuts = 40 if FULL else 4
+    assert through_cuts(virtual, virtual.port, registry, change, cuts).total() == cuts

@@ -1,20 +1,16 @@
 """Power cuts in the middle of a provisioning, on the real MicroPython with a real littlefs."""
 
-import contextlib
-import random
-import threading
-import time
 from dataclasses import replace
 
 import pytest
+from support.cuts import through_cuts
 
 from mip6 import addresses
-from roamkey.board.serial_client import SerialClient
 from roamkey.enroll import deliver
+from roamkey.enroll.deliver import Connect
 from roamkey.enroll.plan import Plan
-from roamkey.errors import BoardError
 from roamkey.lab.board import VirtualBoard
-from roamkey.registry import CONFIRMED, SENT, Registry
+from roamkey.registry import Registry
 
 PLAN = Plan(
     addresses.parse("2001:db8:a::1"),
@@ -31,36 +27,11 @@ KEYLESS = replace(
 )
 
 
-def identify(port: str) -> str | None:
-    with SerialClient(port, answer_s=30) as client:
-        return client.identify().set_id
-
-
 @pytest.mark.parametrize(("plan", "cuts"), [(PLAN, 8), (WITH_HOME_AGENT, 4), (KEYLESS, 4)])
-def test_power_cuts(
-    virtual: VirtualBoard, registry: Registry, hasty, plan: Plan, cuts: int
-) -> None:
-    dice = random.Random(6275)
-    board_id = virtual.unique_id.hex()
-    started = time.monotonic()
-    old: str | None = deliver.provision(registry, virtual.port, plan).set_id
-    took = time.monotonic() - started
-    for _ in range(cuts):
-        cut = threading.Timer(dice.uniform(0, took), virtual.power_cut)
-        cut.start()
-        with contextlib.suppress(BoardError):
-            deliver.provision(
-                registry, virtual.port, plan, replace=True, connect=hasty, ask_again_s=0
-            )
-        cut.join()
-        sets = registry.sets_of_board(board_id)
-        known = {found.set_id.hex() for found in sets}
-        virtual.power_on()
-        held = identify(virtual.port)
-        assert held in known | {old}, "the board holds a set that nobody knows"
-        if all(found.state != SENT for found in sets):
-            assert [found.set_id.hex() for found in sets] == [held]
-        old = deliver.provision(registry, virtual.port, plan, replace=True).set_id
-        assert identify(virtual.port) == old
-        (left,) = registry.sets_of_board(board_id)
-        assert (left.set_id.hex(), left.state) == (old, CONFIRMED)
+def test_power_cuts(virtual: VirtualBoard, registry: Registry, plan: Plan, cuts: int) -> None:
+    def change(connect: Connect) -> str:
+        return deliver.provision(
+            registry, virtual.port, plan, replace=True, connect=connect, ask_again_s=0
+        ).set_id
+
+    assert through_cuts(virtual, virtual.port, registry, change, cuts).total() == cuts

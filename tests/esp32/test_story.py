@@ -1,7 +1,6 @@
 """The main job on real ESP32-C3 firmware that has the agent, and what a technician looks at."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 from support import story
@@ -16,13 +15,5 @@ from .station import Station
 @pytest.mark.timeout(2400)
 def test_esp32_registers_moves_and_resumes(lab_network: Network, tmp_path: Path) -> None:
     station = Station(lab_network, "ESP32_FIRMWARE", tmp_path / "flash.bin")
-
-    def look() -> dict[str, Any]:
-        station.board.power_cut()  # mpremote left it at the REPL
-        station.power_on()
-        told: dict[str, Any] = station.roamkey("status")["identity"]
-        assert told["machine"] == "ESP32C3 module (roamkey) with ESP32C3"
-        return told
-
-    status = story.tell(lab_network, station, tmp_path, look)
+    status = story.tell(lab_network, station, tmp_path, station.find_agent)
     assert status["node"]["faults"] == {}

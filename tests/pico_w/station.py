@@ -30,6 +30,17 @@ class Station(InReach, Technician):
         return board_resetting(self.board, self.power_on)
 
 
+class Bench(Technician):
+    """In front of a Pico W that is in no network."""
+
+    def __init__(self, board: EmulatedPicoW) -> None:
+        self.board = board
+
+    def resetting(self) -> contextlib.AbstractContextManager[None]:
+        """See `board_resetting`."""
+        return board_resetting(self.board)
+
+
 @contextlib.contextmanager
 def board_resetting(
     board: EmulatedPicoW, power_on: Callable[[], None] | None = None

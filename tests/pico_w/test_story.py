@@ -2,7 +2,6 @@
 
 import os
 from pathlib import Path
-from typing import Any
 
 import pytest
 from support import story
@@ -18,10 +17,4 @@ from .station import Station
 def test_pico_w_registers_moves_and_resumes(lab_network: Network, tmp_path: Path) -> None:
     station = Station(lab_network, Path(os.environ["PICO_W_UF2"]), tmp_path / "fs.bin")
 
-    def install() -> dict[str, Any]:
-        with station.resetting():
-            installed: dict[str, Any] = station.roamkey("install")
-        assert installed["form"] == "mpy" and installed["slot"] == "a"
-        return installed
-
-    story.tell(lab_network, station, tmp_path, install)
+    story.tell(lab_network, station, tmp_path, station.install)

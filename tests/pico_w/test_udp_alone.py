@@ -1,27 +1,23 @@
 """Firmware where the check of lwIP's layout fails, and no resolver answers: UDP all the same."""
 
-import json
 import os
-import socket
 import time
 from pathlib import Path
 
 import pytest
+from support.nat import REACHED_BY_NAME
+from support.trial import Trial
 
 from roamkey import build
 from roamkey.firmware import board_files
 from roamkey.lab.conditions import Conditions
-from roamkey.lab.demo.correspondent import Correspondent
-from roamkey.lab.lans import CORRESPONDENT_ADDRESS, CORRESPONDENT_NAME
 from roamkey.lab.network import Network
 from roamkey.lab.virtual_board.flash import RP2, FlashImage
-from roamkey.lab.wire import Wire
 
 from .station import Station
 
 HOME_ADDRESS = "2001:db8:a::1:78"
 LEASE = "192.168.1.100"
-_PORT = 7000
 _WAIT_S = 600.0  # on the wall
 _LOWER = "/lib/mip6/native/lwip.py"
 
@@ -43,32 +39,15 @@ def test_without_raw_sockets_and_names_at_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     native = _native_for_another_layout(tmp_path, monkeypatch)
-    capture, registry_file = tmp_path / "wire.pcap", tmp_path / "registry.sqlite"
-    kinds = {"visited1": Conditions("ipv4", resolver="silent")}
-    with Network(networks=kinds) as network:
-        network.start_capture(capture)
+    with Network(networks={"visited1": Conditions("ipv4", resolver="silent")}) as network:
         station = Station(network, Path(os.environ["PICO_W_UF2"]), tmp_path / "fs.bin")
         board = station.board
-        correspondent = Correspondent(network, registry_file, tmp_path / "correspondent.log")
-        with board, Wire(capture) as wire:
-            station.power_on()
-            station.put_sensor(tmp_path, '{"every": 1, "port": 7000, "waiting": 4}')
-            with station.resetting():
-                station.roamkey("install")
-            station.roamkey(
-                *("provision", "--home-address", HOME_ADDRESS),
-                *("--correspondent", CORRESPONDENT_ADDRESS, "--reach", CORRESPONDENT_NAME),
-                *("--registry", str(registry_file)),
-            )
-            correspondent.start()
-            station.roamkey("networks", "set", "visited1", "--open")
-            board.power_cut()
+        with Trial(network, station, tmp_path, HOME_ADDRESS, _WAIT_S) as trial:
+            trial.make_ready(1, {"visited1": 0}, station.install, *REACHED_BY_NAME)
             flash = FlashImage(tmp_path / "fs.bin", RP2)
             assert flash.read_file("/agent/a/mip6/native.mpy") != native.read_bytes()
             flash.write_files({"/agent/a/mip6/native.mpy": native.read_bytes()})
-            program = network.namespace("correspondent").socket(socket.AF_INET6, socket.SOCK_DGRAM)
-            program.bind((CORRESPONDENT_ADDRESS, _PORT))
-            program.settimeout(_WAIT_S)
+            readings = trial.program().readings()
 
             # Nobody answers for names: lwIP's own call takes longer than the watchdog waits.
             since = time.time()
@@ -77,13 +56,11 @@ def test_without_raw_sockets_and_names_at_first(
             while network.questions() < asked + 6 or board.seconds() < 45:
                 assert time.monotonic() < end and board.running
                 time.sleep(0.2)
-            assert not [signal for signal in wire.seen if signal.is_update]
+            assert not trial.numbers()
             network.set_resolver("visited1", "answers")
-            accepted = wire.wait_for(lambda s: s.is_acceptance, since, _WAIT_S)
-            assert accepted.way == "udp4"
-            assert correspondent.bound_to(HOME_ADDRESS) == LEASE
-            data, (address, *_) = program.recvfrom(2048)
-            assert address == HOME_ADDRESS and "n" in json.loads(data)
+            assert trial.registered(since).way == "udp4"
+            assert trial.bound_to == LEASE
+            assert "n" in next(readings)
 
             node = station.roamkey("status")["node"]
             assert not node["native"] and "no raw IPv6 known" in node["native_text"]

@@ -23,6 +23,10 @@ class InReach:
         for name in TAPS:
             self.plug(name, name)
 
+    def power_cut(self) -> None:
+        """Unplug the board."""
+        self.board.power_cut()
+
     def plug(self, name: str, network: str) -> None:
         """Lead the wired side of a Wi-Fi network to a network of the laboratory."""
         tap = TAPS[name]

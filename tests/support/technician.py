@@ -26,6 +26,14 @@ class Technician:
         """Run it on the board without a soft reset."""
         return run("mpremote", "connect", self.board.repl, "resume", *arguments)
 
+    def printed(self, program: str) -> str:
+        """What a program prints at the REPL; the board starts afresh afterwards."""
+        done = self.mpremote("exec", program)
+        assert done.returncode == 0, done.stdout + done.stderr
+        self.board.power_cut()
+        self.board.power_on()
+        return done.stdout.strip()
+
     def put_sensor(self, folder: Path, settings: str) -> None:
         """The example's sensor on the board by hand, as its application; `folder`: for a file."""
         file = folder / "sensor.json"
@@ -37,9 +45,27 @@ class Technician:
 
     def roamkey(self, *command: str) -> Any:
         """Run a subcommand with the board as its --port; what it prints as JSON."""
-        done = run("roamkey", *command, "--port", self.board.repl, "--json")
+        with self.resetting():
+            done = run("roamkey", *command, "--port", self.board.repl, "--json")
         assert done.returncode == 0, done.stdout + done.stderr
         return json.loads(done.stdout)
+
+    def resetting(self) -> contextlib.AbstractContextManager[None]:
+        """Meanwhile, a board that resets itself starts afresh where its emulator ends then."""
+        return contextlib.nullcontext()
+
+    def events(self) -> list[dict[str, Any]]:
+        """What `roamkey log pull` tells of the board, in order."""
+        done = run("roamkey", "log", "pull", "--port", self.board.repl, "--json")
+        assert done.returncode == 0, done.stdout + done.stderr
+        told = map(json.loads, done.stdout.splitlines())
+        return [one for one in told if one["type"] == "event"]
+
+    def install(self) -> dict[str, Any]:
+        """Put the agent on a board that has none; what the command printed."""
+        installed: dict[str, Any] = self.roamkey("install")
+        assert installed["form"] == "mpy" and installed["slot"] == "a"
+        return installed
 
     def hammer(self, seconds: float) -> None:
         """Ask for a REPL again and again; not faster than an emulated board refuses the lines."""

@@ -13,6 +13,7 @@ from roamkey.board import built
 from roamkey.board.agent import refuse_sealed
 from roamkey.board.repl import Facts, Repl
 from roamkey.board.serial_client import SerialClient
+from roamkey.board.slots import FORGET
 from roamkey.build import fits
 from roamkey.errors import BoardError, RefusedError
 from roamkey.registry import HOME_AGENT
@@ -160,6 +161,7 @@ def examine(port: str) -> Examination:
     with Repl(port) as repl:
         try:
             facts = repl.facts()
+            repl.run(FORGET)  # the room that it stands in is there for it
             answer = repl.ask(_PROGRAM)
         finally:
             repl.restart()

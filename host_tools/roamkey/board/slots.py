@@ -38,9 +38,9 @@ _PROGRAM_OCTETS_MAX = 3072  # of source in one go: a small board has to compile 
 _CHUNK = 1536  # octets of a file in one write, before base64
 _HASH_S = patient(60.0)
 
-# What the agent and its application leave in memory, which a board has little of: what asyncio
-# would tell of exceptions, modules, and the name that main.py gave the agent's.
-_FORGET = """
+#: Forgets what the agent and its application leave in memory, which a board has little of: what
+#: asyncio would tell of exceptions, modules, and the name that main.py gave the agent's.
+FORGET = """
 import gc, sys
 try:
     sys.modules["asyncio"].new_event_loop().set_exception_handler(None)
@@ -207,7 +207,7 @@ class Flash:
 
     def __init__(self, repl: Repl) -> None:
         self._repl = repl
-        repl.run(_FORGET)
+        repl.run(FORGET)
         repl.run(_HELPERS)
 
     def survey(self) -> Survey:

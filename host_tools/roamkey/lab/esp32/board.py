@@ -1,5 +1,6 @@
 """`EmulatedEsp32`: an ESP32-C3 that can be switched on, unplugged and carried out of reach."""
 
+import contextlib
 import shutil
 import subprocess
 import tempfile
@@ -73,7 +74,11 @@ class EmulatedEsp32:
         self._monitor: Monitor | None = None
 
     def __enter__(self) -> "EmulatedEsp32":
-        self.power_on()
+        try:
+            self.power_on()
+        except BaseException:
+            self.stop()
+            raise
         return self
 
     def __exit__(
@@ -109,12 +114,15 @@ class EmulatedEsp32:
                 start_new_session=True,
             )
         try:
-            self._monitor = Monitor(monitor)
+            self._monitor = Monitor(monitor, lambda: not self.running)
             told = self._monitor.ask("query-chardev")
             place = next(one["filename"] for one in told if one["label"] == "serial0")
         except (BoardError, StopIteration):
             self._reap()
             raise BoardError(f"{self._emulator}: {self._last_words()}") from None
+        except BaseException:
+            self._reap()
+            raise
         link = self._run / "repl.new"
         link.unlink(missing_ok=True)
         link.symlink_to(place.removeprefix("pty:"))
@@ -126,7 +134,8 @@ class EmulatedEsp32:
         if self._process is None:
             return
         if self._monitor is not None and self.running:
-            self._monitor.ask("stop")  # what the flash took is in the file then
+            with contextlib.suppress(BoardError):  # it ends just now
+                self._monitor.ask("stop")  # what the flash took is in the file then
         self._reap()
 
     def stop(self) -> None:
@@ -154,8 +163,8 @@ class EmulatedEsp32:
     def _command(self, monitor: Path) -> list[str]:
         command = [
             self._emulator, "-display", "none", "-monitor", "none", "-icount", "shift=3,align=off",
-            "-M", _MACHINE, "-drive", f"file={self.image},if=mtd,format=raw",
-            "-qmp", f"unix:{monitor},server=on,wait=off", "-serial", "pty",
+            "-M", _MACHINE, "-drive", f"file={_plain(self.image)},if=mtd,format=raw",
+            "-qmp", f"unix:{_plain(monitor)},server=on,wait=off", "-serial", "pty",
         ]  # fmt: skip
         for place, tap in enumerate(self._taps):
             wired = f"tap,id=n{place},ifname={tap},script=no,downscript=no"
@@ -178,3 +187,8 @@ class EmulatedEsp32:
             self._monitor.close()
             self._monitor = None
         (self._run / "repl").unlink(missing_ok=True)
+
+
+def _plain(path: Path) -> str:
+    """As QEMU wants it within a list with commas."""
+    return str(path).replace(",", ",,")

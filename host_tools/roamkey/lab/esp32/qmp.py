@@ -3,6 +3,7 @@
 import json
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ _AGAIN_S = 0.05
 
 
 class Monitor:
-    """The monitor at `path`; `close` it. Raises BoardError where nothing listens there in time."""
+    """The monitor at `path`; `close` it. Raises BoardError where nothing listens there in time, or
+    as soon as `ended`."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, ended: Callable[[], bool]) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.settimeout(_PATIENCE_S)
         until = time.monotonic() + _PATIENCE_S
@@ -24,13 +26,19 @@ class Monitor:
                 self._socket.connect(str(path))
                 break
             except (FileNotFoundError, ConnectionRefusedError):
-                if time.monotonic() > until:
+                if ended() or time.monotonic() > until:
                     self._socket.close()
                     raise BoardError("the emulator gives no monitor") from None
                 time.sleep(_AGAIN_S)
         self._lines = self._socket.makefile("rb")
-        self._next()  # its greeting
-        self.ask("qmp_capabilities")
+        try:
+            self._next()  # its greeting
+            self.ask("qmp_capabilities")
+        except BaseException as error:
+            self.close()
+            if isinstance(error, (OSError, ValueError)):
+                raise BoardError("the emulator's monitor makes no sense") from None
+            raise
 
     def close(self) -> None:
         """Hang up."""
