@@ -49,6 +49,10 @@ INSTEAD = {
         "ESP32_FIRMWARE=x ESP32_QEMU=x make -n test-esp32",
         "wants an emulator from elsewhere",
     ),
+    "make handover-esp32": (
+        "ESP32_FIRMWARE=x ESP32_QEMU=x make -n handover-esp32",
+        "wants an emulator from elsewhere",
+    ),
     "make test-pico-w": ("PICO_W_UF2=x make -n test-pico-w", "wants a firmware from elsewhere"),
     "roamkey log": ("roamkey log pull --out log.jsonl", "a group of commands"),
     "mpremote romfs deploy": ("mpremote romfs --help", "not ours"),
