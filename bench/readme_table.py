@@ -272,6 +272,19 @@ def esp32_c3(found: dict) -> list[tuple[str, str, str]]:
     ]
 
 
+def esp32_handover(found: dict) -> list[tuple[str, str, str]]:
+    """A row on moves of an ESP32-C3 (emulated), by its own clock."""
+    move, up = found["move"]["begun_to_update"], found["move"]["up_to_update"]
+    return [
+        (
+            "ESP32-C3, emulated: access point lost → update sent, another network; link up → "
+            "update sent",
+            f"{move['median']}; {up['median']} ms (worst {move['worst']:,}; {up['worst']})",
+            f"{found['move']['moves']} moves; the first one scans",
+        )
+    ]
+
+
 def startup(found: dict) -> list[tuple[str, str, str]]:
     """A row on what commands cost before they do anything."""
     ours = found["roamkey"]
@@ -289,7 +302,7 @@ def table() -> str:
     """The whole table, as far as its benches ran."""
     lines = ["| what | measured | beside, in the same run |", "|---|---|---|"]
     for rows in (
-        handover, routes, anynetwork, pico_w_handover, cuts, wear, correspondent, dataplane,
+        handover, routes, anynetwork, pico_w_handover, esp32_handover, cuts, wear, correspondent, dataplane,
         provisioning, footprint, startup,
     ):  # fmt: skip
         found = read(rows.__name__)
