@@ -302,8 +302,8 @@ def table() -> str:
     """The whole table, as far as its benches ran."""
     lines = ["| what | measured | beside, in the same run |", "|---|---|---|"]
     for rows in (
-        handover, routes, anynetwork, pico_w_handover, esp32_handover, cuts, wear, correspondent, dataplane,
-        provisioning, footprint, startup,
+        handover, routes, anynetwork, pico_w_handover, esp32_handover, cuts, wear, correspondent,
+        dataplane, provisioning, footprint, startup,
     ):  # fmt: skip
         found = read(rows.__name__)
         if found:
