@@ -53,8 +53,8 @@ def esp32(
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     taps = [None if name == _NOTHING else name for name in tap or [_NOTHING]]
     with EmulatedEsp32(firmware, emulator=emulator, image=flash, taps=taps) as board:
-        typer.echo(board.repl)
         try:
+            typer.echo(board.repl)
             while board.running:
                 time.sleep(_LOOK_S)
         except KeyboardInterrupt:

@@ -49,8 +49,8 @@ def pico_w(
     with EmulatedPicoW(
         uf2, image=flash, networks=_networks(network or [DEFAULT_NETWORK])
     ) as board:
-        typer.echo(board.repl)
         try:
+            typer.echo(board.repl)
             while board.running or board.asks_for_reset:
                 if board.asks_for_reset:  # with a new serial port, at the same path
                     board.power_cut()
