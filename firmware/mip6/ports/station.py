@@ -136,10 +136,9 @@ class Station:
         self._last: str | None = None  # the name of the network whose traces lwIP holds
         self._broken = False  # the interface failed, or was never up
         self._again: "WifiNetwork | None" = None  # to be joined next, whatever else is in reach
-        # name -> (access point, channel): of known networks as they were last seen; those of the
-        # last scan, whose access points are in reach
-        self._reach: dict[bytes, tuple[bytes, int]] = {}
-        self._scanned: list[bytes] = []
+        # name -> (access point, channel) of known networks as they were last seen, and "now" where
+        # that was in the last scan
+        self._reach: dict[bytes, tuple[Any, ...]] = {}
         self._lost: "WifiNetwork | None" = None  # whose link went, by itself
         self._round_at: int | None = None  # when to look round for a better network
         self._listed: Any = None
@@ -253,7 +252,7 @@ class Station:
         self.solicit()
         here = self.nic.access_point()
         if here is not None:
-            self._reach[network.ssid.encode()] = here
+            self._reach[network.ssid.encode()] = here[0], here[1], "now"
 
     # Joining
 
@@ -287,7 +286,6 @@ class Station:
         again, self._again = self._again, None
         if again is not None and again in self._known:
             return [again]
-        self._scanned = []
         if len(self._known) < 2:
             return self._known
         try:
@@ -305,8 +303,9 @@ class Station:
 
     async def _try(self, network: "WifiNetwork") -> bool:
         """Join: by the access point that a scan found, if that works, else as the chip likes."""
-        name = network.ssid.encode()
-        at = self._reach[name] if name in self._scanned else None
+        at = self._reach.get(network.ssid.encode())
+        if at is not None and len(at) == 2:
+            at = None
         self._round_at = None if at is not None else now() + _ROUND_MS
         if at is not None and await self._try_at(network, at, _JOIN_AT_MS):
             return True
@@ -449,15 +448,18 @@ class Station:
 
     def _note(self, scanned: "list[tuple[Any, ...]]") -> None:
         """Remember of each known network in reach the access point with the strongest signal."""
-        self._scanned = []
+        self._forget_now()
         for network in self._known:
             name, signal = network.ssid.encode(), -1000
             for entry in scanned:
                 if bytes(entry[0]) == name and entry[3] > signal and len(entry[1]) == 6:
                     signal = entry[3]
-                    self._reach[name] = bytes(entry[1]), entry[2]
-            if signal > -1000:
-                self._scanned.append(name)
+                    self._reach[name] = bytes(entry[1]), entry[2], "now"
+
+    def _forget_now(self) -> None:
+        """What was in reach needn't be any more."""
+        for name, at in self._reach.items():
+            self._reach[name] = at[:2]
 
     def _look(self, at: int) -> None:
         """See which addresses there are, and whether nobody renews one any more."""
