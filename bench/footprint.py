@@ -103,7 +103,7 @@ GOALS = {
         "agent_flash_octets": 0,
         "application_more_octets": 139_264,
         "idf_ram_octets": 45_056,
-        "bu_ready_ms": 1.25,
+        "bu_ready_ms": 1.5,
         "bu_new_address_ms": 2.75,
         "home_agent_ram_octets": 10_240,
     },

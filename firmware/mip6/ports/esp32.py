@@ -219,12 +219,15 @@ class StockInterface:
     """The Wi-Fi station of MicroPython's own firmware: IPv4 alone. `wlan`: network.WLAN.
 
     It counts as joined once DHCP gave an address: nothing tells of the association before that.
+    WLAN.status() goes on telling how the attempt before ended, until one succeeds.
     """
 
     duplicated = False
+    slow_ms = 3000  # DHCP's part of a join
 
     def __init__(self, wlan: "WLAN") -> None:
         self._wlan = wlan
+        self._stale = _CONNECTING
 
     def active(self, on: bool) -> None:
         """Switch on or off."""
@@ -245,16 +248,21 @@ class StockInterface:
         self, ssid: str, password: str | None, at: "tuple[bytes, int] | None" = None
     ) -> None:
         """Begin to join. `at`: by this access point alone, its address and channel."""
-        if self._wlan.isconnected():
-            self._wlan.disconnect()
+        if self._wlan.isconnected() or self._wlan.status() == _CONNECTING:
+            self.disconnect()  # the driver takes no second order while it carries out the first
+        self._stale = self._wlan.status()
         if at is None:
             self._wlan.connect(ssid, password)
         else:
             self._wlan.connect(ssid, password, bssid=at[0])
 
     def disconnect(self) -> None:
-        """Leave."""
+        """Leave; returns when that has ended."""
         self._wlan.disconnect()
+        for _ in range(_LEFT_MS // _STEP_MS):
+            if not self._wlan.isconnected() and self._wlan.status() != _CONNECTING:
+                return
+            time.sleep_ms(_STEP_MS)  # type: ignore[attr-defined]  # MicroPython's own
 
     def access_point(self) -> None:
         """Nothing: MicroPython doesn't say by which access point it has joined."""
@@ -265,7 +273,7 @@ class StockInterface:
             return self._wlan.status(what)
         if self._wlan.isconnected():
             return _UP
-        return _JOINING if self._wlan.status() == _CONNECTING else _FAILED
+        return _JOINING if self._wlan.status() in (_CONNECTING, self._stale) else _FAILED
 
     def ipconfig(self, key: str | None = None, **set_to: "Any") -> "Any":
         """`"addr4"`: (address, netmask); `"addr6"`: none."""

@@ -325,7 +325,7 @@ class Station:
             self._broken = True
             return False
         self._last = network.ssid
-        until = now() + patience
+        until = now() + patience + getattr(nic, "slow_ms", 0)
         while now() < until:
             status = nic.status()
             if status in _UP:
