@@ -3,14 +3,13 @@
 import contextlib
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 
 from roamkey import children, privatefiles
 from roamkey.board import images
 from roamkey.errors import BadInputError, BoardError, SystemRefusedError
+from roamkey.lab.emulated import EmulatedBoard
 from roamkey.lab.esp32.qmp import Monitor
 from roamkey.lab.virtual_board.process import Spawn
 
@@ -35,7 +34,7 @@ def flash_image(firmware: Path, files: bytes = b"") -> bytes:
     return content.ljust(FLASH_OCTETS - len(files), b"\xff") + files
 
 
-class EmulatedEsp32:
+class EmulatedEsp32(EmulatedBoard):
     """An emulated ESP32-C3 with its flash in an image file, as a context manager.
 
     firmware: what MicroPython's build calls firmware.bin. emulator: QEMU with the machine
@@ -63,41 +62,13 @@ class EmulatedEsp32:
             raise BadInputError(f"the emulator has {len(NETWORKS)} networks at most")
         content = flash_image(firmware)
         self._emulator, self._taps, self._spawn = found, tuple(taps), spawn
-        self._folder = tempfile.TemporaryDirectory(prefix="roamkey-esp32-")
-        self._run = Path(self._folder.name)
+        super().__init__("esp32")
         self.image = (image or self._run / "flash.bin").absolute()
         privatefiles.create(self.image, content)  # unless it is there; it will hold keys
         if self.image.stat().st_size != FLASH_OCTETS:
             self._folder.cleanup()
             raise BadInputError(f"{self.image}: not a flash image of {FLASH_OCTETS} octets")
-        self._process: subprocess.Popen[bytes] | None = None
         self._monitor: Monitor | None = None
-
-    def __enter__(self) -> "EmulatedEsp32":
-        try:
-            self.power_on()
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
-
-    @property
-    def repl(self) -> str:
-        """The path of the UART's pty: for mpremote, pyserial; the same after a power cycle."""
-        return str(self._run / "repl")
-
-    @property
-    def running(self) -> bool:
-        """Whether the board has power and the emulator lives."""
-        return self._process is not None and self._process.poll() is None
 
     def power_on(self) -> None:
         """Plug it in; it boots then. Nothing happens if it has power."""
@@ -123,10 +94,7 @@ class EmulatedEsp32:
         except BaseException:
             self._reap()
             raise
-        link = self._run / "repl.new"
-        link.unlink(missing_ok=True)
-        link.symlink_to(place.removeprefix("pty:"))
-        link.replace(self._run / "repl")
+        self._lead_to(place.removeprefix("pty:"))
 
     def power_cut(self) -> None:
         """Unplug it: the image is as the board's flash was at that instant. Nothing happens

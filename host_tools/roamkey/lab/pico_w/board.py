@@ -3,15 +3,14 @@
 import contextlib
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from types import TracebackType
 
 from roamkey import children, extras
 from roamkey.board import images
 from roamkey.errors import BadInputError, BoardError, SystemRefusedError
+from roamkey.lab.emulated import EmulatedBoard
 from roamkey.lab.pico_w.wear import Wear
 from roamkey.lab.virtual_board.process import Spawn
 
@@ -35,7 +34,7 @@ def check_uf2(uf2: Path) -> None:
         raise BadInputError(f"{uf2}: firmware for another chip than the RP2040")
 
 
-class EmulatedPicoW:
+class EmulatedPicoW(EmulatedBoard):
     """An emulated Pico W with its file system in an image file, as a context manager.
 
     uf2: a MicroPython build of RPI_PICO_W. image: its file system (made, empty, if missing; by
@@ -59,33 +58,9 @@ class EmulatedPicoW:
         self._uf2 = uf2.resolve()
         self._networks = {DEFAULT_NETWORK: None} if networks is None else dict(networks)
         self._spawn = spawn
-        self._folder = tempfile.TemporaryDirectory(prefix="roamkey-pico-w-")
-        self._run = Path(self._folder.name)
+        super().__init__("pico-w")
         self.image = (image or self._run / "fs.bin").absolute()
-        self._process: subprocess.Popen[bytes] | None = None
         self._seconds_before = 0.0
-
-    def __enter__(self) -> "EmulatedPicoW":
-        self.power_on()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
-
-    @property
-    def repl(self) -> str:
-        """The path of the console's pty: for mpremote, pyserial; the same after a power cycle."""
-        return str(self._run / "repl")
-
-    @property
-    def running(self) -> bool:
-        """Whether the board has power and the emulator lives."""
-        return self._process is not None and self._process.poll() is None
 
     @property
     def asks_for_reset(self) -> bool:
@@ -109,10 +84,7 @@ class EmulatedPicoW:
         except BaseException:
             self.power_cut()
             raise
-        link = self._run / "repl.new"
-        link.unlink(missing_ok=True)
-        link.symlink_to(told)
-        link.replace(self._run / "repl")
+        self._lead_to(told)
 
     def power_cut(self) -> None:
         """Unplug it: the image is as it was at that instant. Nothing happens without power."""
