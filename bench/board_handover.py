@@ -17,9 +17,7 @@ board; exact to two tenths of a second); `numbers`: sequence numbers used, the m
 """
 
 import json
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -32,6 +30,7 @@ from rich.console import Console
 from rich.table import Table
 from scripts import save
 from support.in_reach import InReach  # bench/scripts.py finds it
+from support.technician import run
 
 from roamkey.lab.conditions import Conditions
 from roamkey.lab.demo.correspondent import Correspondent
@@ -43,7 +42,6 @@ HOME_ADDRESS = "2001:db8:a::1:77"
 _WAIT_S = 600.0  # on the wall
 _STAY_S = 4.0  # in a network, by the board's clock
 _GAP_S = 0.3
-_PATIENCE = "60"
 
 UP_TO_UPDATE_MS = 300  # at most, where a router answers at once
 ELSEWHERE_MS = 3000
@@ -89,13 +87,7 @@ class Rig(InReach):
 
     def roamkey(self, *command: str) -> str:
         """Run a subcommand with the board as its --port; what it prints."""
-        done = subprocess.run(
-            [sys.executable, "-m", "roamkey", *command, "--port", self.board.repl, "--json"],
-            capture_output=True,
-            text=True,
-            check=False,
-            env={**os.environ, "ROAMKEY_PATIENCE": _PATIENCE},
-        )
+        done = run("roamkey", *command, "--port", self.board.repl, "--json")
         if done.returncode:
             sys.exit(f"handover: {done.stdout}{done.stderr}")
         return done.stdout
