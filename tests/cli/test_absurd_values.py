@@ -53,8 +53,8 @@ ABSURD = {
     "long": "x" * 100_000,
     "long path": "/" + "p/" * 2_500,
     "long name": "/tmp/" + "n" * 5_000,
-    "dots": "../" * 300,
-    "folder": "/",
+    "dots": "../" * 300 + "proc",
+    "folder": "/proc",  # where not even root can write
     "full disk": "/dev/full",
     "endless": "/dev/zero",
     "unwritable": "/proc/nothing/there",
@@ -88,6 +88,7 @@ NEEDED = {
     "--kcn-file": "kcn",
     "--password-file": "passphrase",
     "--wait": "0",
+    "--state": "node",
     "FILE": "export",
     "FIRMWARE": "firmware.uf2",
     "NAME": "name",
@@ -110,7 +111,10 @@ OPTIONAL = (
     "--events",
     "--firmware",
     "--wait",
+    "--state",
 )
+#: Where nothing may be left, however a value reads; root could.
+ABROAD = ("/", "/etc", "/srv", "/var/lib", "/var/log")
 
 
 class Silence:
@@ -190,6 +194,13 @@ def there(tmp_path_factory: pytest.TempPathFactory) -> Path:
     boardlog.write(walk / "aa.jsonl", log)
     (walk / "events.json").write_text(json.dumps(samples.events()))
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _nothing_abroad() -> Iterator[None]:
+    before = [set(os.listdir(folder)) for folder in ABROAD]
+    yield
+    assert [set(os.listdir(folder)) for folder in ABROAD] == before
 
 
 @pytest.fixture(autouse=True)

@@ -23,7 +23,10 @@ class Plane(str, Enum):
 def run(
     state: Annotated[
         Path,
-        typer.Option(help="Folder of keys and counters; `console` in it is for --port."),
+        typer.Option(
+            help="Folder of keys and counters; `console` in it is for --port.",
+            readable=False,  # the service says what is wrong with it, with its exit code
+        ),
     ] = Path("/var/lib/roamkey-node"),
     uplink: Annotated[
         list[str] | None,
