@@ -167,7 +167,11 @@ class Programs:
         if bindings is None or bindings.attachment == states.HOME:
             self._leave()
             return
-        if bindings.home_address != self._home:
+        correspondents = self._node.correspondents
+        if bindings.home_address != self._home or any(
+            one not in correspondents
+            for one in self._pairs  # of keys that are gone
+        ):
             self._leave()
         for binding in bindings.bindings:
             if binding is not bindings.home_agent and self._xfrm is not None:
