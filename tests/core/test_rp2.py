@@ -886,12 +886,20 @@ def test_a_network_is_joined_by_the_access_point_that_a_scan_found():
 
 
 class _Seen(_Radio):
-    """Scans tell the access points, and take three seconds, as joins by name alone do."""
+    """Scans tell the access points, and take three seconds, as joins by name alone do; what comes
+    after them takes `takes_ms`."""
+
+    takes_ms = due = 0
+
+    def status(self):
+        found = _Radio.status(self)
+        return 1 if found == 2 and self.clock.at < self.due else found
 
     def connect(self, ssid, password, at):
         if at is None:
             self.clock.at += 3000
             self.passes()
+        self.due = self.clock.at + self.takes_ms
         _Radio.connect(self, ssid, password, at)
 
     def scan(self):
@@ -904,12 +912,13 @@ class _Seen(_Radio):
 _THREE = _KNOWN + [{"ssid": "c", "priority": 2}]
 
 
-def _seen(known, until, in_reach, each):
+def _seen(known, until, in_reach, each, takes_ms=0):
     """As `_live`, in networks with IPv6 whose access points a scan tells; `each(scene, at)`."""
     with _Clock() as clock:
         scene = _Scene(known)
         wlan = scene.wlan = scene.station.nic = _Seen(clock)
         wlan.in_reach, wlan.with_ipv6 = list(in_reach), ["a", "b", "c"]
+        wlan.takes_ms = takes_ms
         wlan.passes = lambda: each(scene, clock.at)
 
         async def main():
@@ -932,6 +941,18 @@ def test_where_a_link_is_lost_the_next_network_is_tried_at_once_and_a_scan_comes
     assert names == ["a", "b"]
     assert times[1] == 10
     assert wlan.asked.count(("scan",)) == 2  # one for "a", which is better
+
+
+def test_where_joining_takes_long_the_next_network_is_given_that_time():
+    """Passwords, and access points under load: it was seen how long one took."""
+    for takes_ms in (700, 1500, 3500):
+
+        def each(scene, at):
+            if at > 20000 and "a" in scene.wlan.in_reach:
+                scene.wlan.lose("a")
+
+        names, times, _ = _seen(_THREE, 40, "abc", each, takes_ms)
+        assert (names, times[1]) == (["a", "b"], 20), takes_ms
 
 
 def test_a_better_network_that_was_back_when_a_worse_one_was_joined_is_found():

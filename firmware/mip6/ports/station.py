@@ -62,7 +62,7 @@ _SOLICITATIONS = const(3)  # RFC 4861 section 10; lwIP's own follow
 _HEARD_MS = const(7900)  # lwIP's third has not left before: none left to send tells of a router
 _JOIN_MS = const(15000)
 _JOIN_AT_MS = const(4000)  # by one access point, before any of the name will do
-_JOIN_AGAIN_MS = const(800)  # by one that was there some time ago
+_JOIN_AGAIN_MS = const(800)  # by one that was there some time ago, at least
 _AGAIN = const(3)  # of those
 _ROUND_MS = const(5000)  # from a join to the look round
 _PAUSE_MS = const(2000)  # after an error
@@ -136,8 +136,8 @@ class Station:
         self._last: str | None = None  # the name of the network whose traces lwIP holds
         self._broken = False  # the interface failed, or was never up
         self._again: "WifiNetwork | None" = None  # to be joined next, whatever else is in reach
-        # name -> (access point, channel) of known networks as they were last seen, and "now" where
-        # that was in the last scan
+        # name -> (access point, channel, ms that joining took last, whether the last scan saw it)
+        # of known networks
         self._reach: dict[bytes, tuple[Any, ...]] = {}
         self._lost: "WifiNetwork | None" = None  # whose link went, by itself
         self._round_at: int | None = None  # when to look round for a better network
@@ -241,6 +241,7 @@ class Station:
         self.heard = False
         self._listed = self._asked_at = self._newcomer = None
         self._patience = at + _BARREN_MS
+        took = at - self._up_at
         self._up_at = self._list_at = at
         self._settle_at = at + _SOON_MS
         self._kept = bool(self._addresses)  # of this network, or of another one of that name
@@ -250,9 +251,12 @@ class Station:
         self._asks = 1
         self._ask_at = at + _ASK_SOON_MS
         self.solicit()
-        here = self.nic.access_point()
+        name = network.ssid.encode()
+        here, known = self.nic.access_point(), self._reach.get(name)
         if here is not None:
-            self._reach[network.ssid.encode()] = here[0], here[1], "now"
+            self._reach[name] = here[0], here[1], took, True
+        elif known is not None:
+            self._reach[name] = known[0], known[1], took, known[3]
 
     # Joining
 
@@ -267,7 +271,7 @@ class Station:
                 at = None if network.ssid in late else self._reach.get(network.ssid.encode())
                 if at is not None and tries:
                     tries -= 1
-                    if await self._try_at(network, at, _JOIN_AGAIN_MS):
+                    if await self._try_at(network, at, self._patience_at(at)):
                         self._round_at = now() + _ROUND_MS
                         return network
         while True:
@@ -304,12 +308,18 @@ class Station:
     async def _try(self, network: "WifiNetwork") -> bool:
         """Join: by the access point that a scan found, if that works, else as the chip likes."""
         at = self._reach.get(network.ssid.encode())
-        if at is not None and len(at) == 2:
+        if at is not None and not at[3]:
             at = None
         self._round_at = None if at is not None else now() + _ROUND_MS
         if at is not None and await self._try_at(network, at, _JOIN_AT_MS):
             return True
         return await self._try_at(network, None, _JOIN_MS)
+
+    def _patience_at(self, at: "tuple[Any, ...]") -> int:
+        """How long to try an access point that was there some time ago: as it took before and as
+        long again, by the others' measure where it is a new one."""
+        took: int = at[2] or max([one[2] for one in self._reach.values()])
+        return min(max(2 * took, _JOIN_AGAIN_MS), _JOIN_AT_MS)
 
     async def _try_at(
         self, network: "WifiNetwork", at: "tuple[bytes, int] | None", patience: int
@@ -325,7 +335,8 @@ class Station:
             self._broken = True
             return False
         self._last = network.ssid
-        until = now() + patience + getattr(nic, "slow_ms", 0)
+        self._up_at = now()  # not yet: what joining takes is told from here
+        until = self._up_at + patience + getattr(nic, "slow_ms", 0)
         while now() < until:
             status = nic.status()
             if status in _UP:
@@ -454,12 +465,13 @@ class Station:
             for entry in scanned:
                 if bytes(entry[0]) == name and entry[3] > signal and len(entry[1]) == 6:
                     signal = entry[3]
-                    self._reach[name] = bytes(entry[1]), entry[2], "now"
+                    took = self._reach[name][2] if name in self._reach else 0
+                    self._reach[name] = bytes(entry[1]), entry[2], took, True
 
     def _forget_now(self) -> None:
         """What was in reach needn't be any more."""
         for name, at in self._reach.items():
-            self._reach[name] = at[:2]
+            self._reach[name] = at[0], at[1], at[2], False
 
     def _look(self, at: int) -> None:
         """See which addresses there are, and whether nobody renews one any more."""
