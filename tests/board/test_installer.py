@@ -516,7 +516,7 @@ def test_an_esp32_that_is_to_be_sealed_removes_the_ports_own_boot_py_itself(tmp_
     for own in (slots.PORTS_BOOT, slots.PORTS_BOOT.replace("\n", "\r\n"), ""):
         file.write_text(own)
         assert portsboot.drop(str(file)) and not file.exists()
-    for other in ("import sys\n", slots.PORTS_BOOT + "# mine\n", "\xff"):
+    for other in ("import sys\n", slots.PORTS_BOOT + "# mine\n", "\xff", 9 * slots.PORTS_BOOT):
         file.write_text(other, encoding="latin-1")
         assert not portsboot.drop(str(file)) and file.exists()
     assert not portsboot.drop(str(tmp_path / "none"))

@@ -2,6 +2,9 @@
 
 import os
 
+_OCTETS_MAX = 512  # it has 139; more needn't fit into memory
+_SIZE = 6  # in what stat() tells
+
 # ports/esp32/modules/inisetup.py, 1.9 to 1.28
 _LINES = (
     "",
@@ -16,6 +19,8 @@ _LINES = (
 def drop(path: str) -> bool:
     """Remove the file if it is that one; whether it is gone. What can't be read stays."""
     try:
+        if os.stat(path)[_SIZE] > _OCTETS_MAX:
+            return False
         with open(path) as file:
             for line in file:
                 if line.strip() not in _LINES:
