@@ -24,7 +24,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from roamkey.lab import sandbox
+from roamkey.lab import apart, sandbox
 from roamkey.lab.board import VirtualBoard
 from roamkey.lab.demo.correspondent import Correspondent
 from roamkey.lab.network import CORRESPONDENT_ADDRESS, Network
@@ -41,6 +41,7 @@ def main() -> int:
     arguments = argparse.ArgumentParser(description="measure provisioning in the laboratory")
     arguments.add_argument("--boards", type=int, default=BOARDS)
     count = arguments.parse_args().boards
+    apart.stand_apart()
     sandbox.ensure()
     os.environ["COLUMNS"] = "80"
     with tempfile.TemporaryDirectory() as folder:

@@ -3,7 +3,10 @@
 import json
 from pathlib import Path
 
+from roamkey.lab import apart
+
 OUT = Path(__file__).parent / "out"
+apart.stand_apart()  # every bench that starts commands keeps its results here
 
 
 def update(file: str, **values: object) -> None:

@@ -13,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from roamkey.lab import browser, sandbox
+from roamkey.lab import apart, browser, sandbox
 from roamkey.lab.crowd import NETWORKS, Crowd, Member
 from roamkey.waiting import until
 
@@ -34,6 +34,7 @@ def main() -> int:
     arguments.add_argument("--nodes", type=int, default=len(_BOARDS))
     given = arguments.parse_args()
     picture = given.picture.absolute()
+    apart.stand_apart()
     sandbox.ensure()
     boards = _BOARDS if given.nodes == len(_BOARDS) else [f"board-{n}" for n in range(given.nodes)]
     with (

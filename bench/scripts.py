@@ -16,6 +16,9 @@ sys.path.insert(0, str(PROJECT / "tests"))
 
 from support.storage import prepare, start  # noqa: E402
 
+from roamkey.lab import apart  # noqa: E402
+
+apart.stand_apart()
 OUT = PROJECT / "bench" / "out"
 
 

@@ -26,7 +26,7 @@ from support import in_kernel, uml
 
 from mip6.keystore import keyset
 from roamkey.errors import SystemRefusedError
-from roamkey.lab import installed, sandbox
+from roamkey.lab import apart, installed, sandbox
 
 # For a test that hangs where pytest-timeout's signal doesn't reach it.
 _GRACE_S = 10.0
@@ -35,6 +35,7 @@ _LONGEST_S = 300.0
 
 _kernel = in_kernel.Kernel()
 
+apart.stand_apart()
 secrets_search.collect_from(keyset.Peer)
 os.environ.pop("SUDO_UID", None)  # under sudo all that is made here is root's, daemons too
 # A shell has what it puts in the background ignore Ctrl-C, and whatever that starts.

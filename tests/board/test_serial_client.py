@@ -5,6 +5,7 @@ import os
 import pty
 import random
 import threading
+import time
 import tty
 from pathlib import Path
 
@@ -68,6 +69,30 @@ def test_a_board_at_its_repl(tmp_path: Path) -> None:
             pytest.raises(BoardError, match="REPL prompt"),
         ):
             client.identify()
+
+
+def test_a_raw_repl_is_slow_to_end(fake) -> None:
+    """Prompts for lines that came before the reset say nothing of what starts after it."""
+    mode = ["raw"]
+
+    def hears(octet: bytes) -> bytes:
+        if mode[0] == "agent":
+            return octet
+        if octet == b"\x02":
+            mode[0] = "friendly"
+            os.write(fake._master, b"\r\nMicroPython v1.28.0 on a day; a board\r\n>>> ")
+        elif octet == b"\n" and mode[0] == "friendly":
+            os.write(fake._master, b"\r\n>>> ")
+        elif octet == b"\x04" and mode[0] == "friendly":
+            for said in (b"\r\n>>> ", b"\r\n>>> \r\nMPY: soft reboot\r\n", b""):
+                time.sleep(0.7)
+                os.write(fake._master, said)
+            mode[0] = "agent"
+        return b""
+
+    fake.hears = hears
+    with SerialClient(fake.port) as client:
+        assert client.identify().board == "fa4e"
 
 
 def test_noise_before_a_request_is_survived(fake) -> None:

@@ -12,6 +12,9 @@ from support.storage import prepare, start
 from roamkey.board.built import image_for
 
 PROJECT = Path(__file__).parents[2]
+_PATIENCE_S = 600.0  # half a minute of work, beside whatever else
+
+pytestmark = pytest.mark.timeout(_PATIENCE_S)
 
 
 def bench(script: str, out: Path) -> dict:
@@ -20,7 +23,7 @@ def bench(script: str, out: Path) -> dict:
         [sys.executable, str(PROJECT / "bench" / script), "--quick", "--out", str(out)],
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=_PATIENCE_S - 10,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

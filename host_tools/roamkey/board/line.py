@@ -21,6 +21,8 @@ _TO_FRIENDLY = (
     b"\x02"  # leaves the raw REPL; the prompt answers by its banner; a line of noise else
 )
 _SOFT_RESET = b"\x04"
+_RESETS = b"soft reboot"  # what it says then
+_RESET_S = patient(3.0)
 _FOREIGN_S = patient(2.0)  # an agent that an application outshouts answers by then
 _JUDGE_EACH_S = 0.05
 # What esptool asks the ROM of an ESP32 by, which says nothing by itself while it waits; framed as
@@ -132,7 +134,11 @@ class Line:
             return False
         self._left_raw = True
         self.serial.write(_SOFT_RESET)
-        self._input.clear()
+        end = time.monotonic() + _RESET_S
+        with contextlib.suppress(TimeoutError):
+            while _RESETS not in self._input:  # prompts until then are for earlier lines
+                self._read(end)
+        del self._input[: self._input.find(_RESETS) + len(_RESETS)]
         return True
 
     def silence(self) -> BoardError:
