@@ -103,7 +103,8 @@ def _boot(told: Path, output: int | None) -> None:
     try:
         kernel = [
             "linux.uml", f"mem={_MEMORY}", "rootfstype=hostfs", "rootflags=/", "ro", "loglevel=1",
-            "con=null", "con0=fd:0,fd:1", f"init={sys.executable}", "--", str(INIT), str(told),
+            f"uml_dir={told}/", "con=null", "con0=fd:0,fd:1", f"init={sys.executable}", "--",
+            str(INIT), str(told),
         ]  # fmt: skip
         code = subprocess.run(
             kernel, stdin=subprocess.DEVNULL, stdout=output, stderr=output
