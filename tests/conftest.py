@@ -11,6 +11,7 @@ After every test, what it printed and logged is searched for the keys that it ma
 """
 
 import contextlib
+import gc
 import os
 import pickle
 import select
@@ -28,6 +29,15 @@ from mip6.keystore import keyset
 from roamkey.errors import SystemRefusedError
 from roamkey.lab import apart, installed, sandbox
 
+#: Files that take longest, and folders of such: they begin first, or the last of them would stay
+#: with one worker at the end, and the others idle.
+_LONGEST = (
+    "docs/test_printed_lines.py", "journeys", "correspondent/test_campaigns.py", "build",
+    "lab/test_home_agent_story.py", "lab/test_addresses.py", "lab/test_path_check.py", "storage",
+    "lab/test_playground.py", "correspondent/test_held_up.py", "lab/test_agent.py", "browser",
+    "correspondent/test_dataplane_udp.py", "lab/test_demo.py", "test_micropython.py", "fleet",
+    "lab", "correspondent", "board",
+)  # fmt: skip
 # For a test that hangs where pytest-timeout's signal doesn't reach it.
 _GRACE_S = 10.0
 _LONGEST_S = 300.0
@@ -83,6 +93,25 @@ def registry_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'registry.sqlite'}"
     return str(request.getfixturevalue("postgresql").url())
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """`--no-loadscope-reorder` has xdist keep to this order."""
+    here = Path(__file__).parent
+
+    def rank(item: pytest.Item) -> int:
+        path = item.path.relative_to(here).as_posix() + "/"
+        names = (name for name, start in enumerate(_LONGEST) if path.startswith(start + "/"))
+        return next(names, len(_LONGEST))
+
+    items.sort(key=rank)
+
+
+def pytest_collection_finish() -> None:
+    """All that is loaded stays: collecting garbage needn't look at it each time."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_configure(config: pytest.Config) -> None:

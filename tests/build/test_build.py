@@ -1,9 +1,11 @@
 """What is compiled for a board means what the sources mean, and keeps their names."""
 
 import ast
+import functools
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -74,15 +76,20 @@ def agent(platform: str = "linux") -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def lean(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the agent, inlined and linked, and the core's tests that use it so."""
-    folder = tmp_path_factory.mktemp(request.param) / "tests" / "core"
+def lean_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Makes, of each platform once, a folder with the agent, inlined and linked, and the core's
+    tests that use it so."""
+    return functools.cache(lambda platform: make_lean(platform, tmp_path_factory.mktemp(platform)))
+
+
+def make_lean(platform: str, folder: Path) -> Path:
+    folder = folder / "tests" / "core"
     shutil.copytree(TESTS.parent / "firmware" / "lib", folder)
     (folder.parent / "vectors").mkdir(parents=True)
     for vectors in (TESTS / "vectors").glob("*.json"):
         (folder.parent / "vectors" / vectors.name).write_bytes(vectors.read_bytes())
     programs = [*CORE.glob("*.py"), *(TESTS / "support").glob("*.py")]
-    sources = agent(request.param) | {path.stem: path.read_text() for path in programs}
+    sources = agent(platform) | {path.stem: path.read_text() for path in programs}
     for name, unit in build.make_units(parsed(sources)).items():
         path = "mip6/__init__" if name == "mip6" else name.replace(".", "/")
         place = folder / f"{path}.py"
@@ -91,10 +98,9 @@ def lean(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     return folder
 
 
-@pytest.mark.parametrize(
-    ("lean", "name"), [(PLATFORMS.get(name, "linux"), name) for name in NAMES], indirect=["lean"]
-)
-def test_lean_sources_pass_the_tests(lean: Path, name: str) -> None:
+@pytest.mark.parametrize("name", NAMES)
+def test_lean_sources_pass_the_tests(lean_of: Callable[[str], Path], name: str) -> None:
+    lean = lean_of(PLATFORMS.get(name, "linux"))
     done = subprocess.run(
         [str(micropython()), "-X", "heapsize=8M", "run.py", name],
         cwd=lean,

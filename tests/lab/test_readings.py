@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+import struct
 import time
 
 import pytest
@@ -12,10 +13,12 @@ from roamkey.correspondent.dataplane import tun
 from roamkey.lab.demo.readings import PORT, Readings
 from roamkey.lab.lans import CORRESPONDENT_IPV4, ROUTER_OUTSIDE, ROUTER_OUTSIDE_IPV4
 from roamkey.lab.network import CORRESPONDENT_ADDRESS, Network
+from roamkey.waiting import until
 
 pytestmark = pytest.mark.lab
 
 LATE_S = 5.0
+SO_TIMESTAMPNS = 35  # linux/socket.h
 
 
 def send(network: Network, node: str, numbers: range) -> None:
@@ -25,8 +28,25 @@ def send(network: Network, node: str, numbers: range) -> None:
             sender.sendto(reading, (CORRESPONDENT_ADDRESS, PORT))
 
 
+def await_stamps(network: Network) -> None:
+    """The kernel notes when packets come from a while after the first socket has asked for it."""
+    with network.namespace("correspondent").socket(socket.AF_INET6, socket.SOCK_DGRAM) as one:
+        one.bind((CORRESPONDENT_ADDRESS, 0))
+        one.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+
+        def is_early() -> bool:
+            one.sendto(b"", one.getsockname())
+            time.sleep(0.2)
+            ((*_, stamp),) = one.recvmsg(1, 64)[1]
+            seconds, nanoseconds = struct.unpack("@2q", stamp)
+            return time.time() - seconds - nanoseconds / 1e9 > 0.1
+
+        assert until(is_early, 30)
+
+
 def test_a_late_look_changes_nothing(lab_network: Network) -> None:
     readings = Readings(lab_network.namespace("correspondent"), CORRESPONDENT_ADDRESS)
+    await_stamps(lab_network)
     begin = time.time()
     send(lab_network, "router", range(20))
     end = time.time()
