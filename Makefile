@@ -8,7 +8,7 @@ PLAY   := $(VENV)/.installed-for-the-demo
 ADD    := $(BIN)/python host_tools/installing.py --no-compile --editable
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-kernel test-pico-w test-esp32 size handover-pico-w lint format fuzz bench screenshots docs clean
+.PHONY: help venv demo test test-slow test-kernel test-pico-w test-esp32 size handover-pico-w lint format fuzz bench screenshots docs clean
 
 help: ## print these targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -39,8 +39,11 @@ $(PLAY): pyproject.toml | $(BIN)/python
 demo: $(PLAY) ## the main job on virtual boards: provision, register, move, lose power, come back
 	$(BIN)/roamkey lab demo --out demo-out
 
-test: $(STAMP) ## the tests, under CPython and MicroPython (about a quarter of an hour on two cores)
-	$(BIN)/python -m pytest -n 3 --dist loadfile -m "not long and not kernel"
+test: $(STAMP) ## the tests, under CPython and MicroPython (about ten minutes on two cores)
+	$(BIN)/python -m pytest -n 3 --dist loadfile -m "not slow and not long and not kernel"
+
+test-slow: $(STAMP) ## whole stories: people's first days, each line of the documents, walks (minutes)
+	$(BIN)/python -m pytest -n 3 --dist loadfile -m "slow and not long and not kernel"
 
 test-kernel: $(STAMP) ## both data planes in a kernel with Mobile IPv6, booted as a process (Debian: apt install user-mode-linux kmod)
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "kernel and not long"

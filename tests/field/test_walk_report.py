@@ -5,9 +5,9 @@ aligns them by the updates alone. What it claims must hold within the error that
 capture is taken at the router's end of the way: behind the board's network, before the delay for
 updates, and for acknowledgements at the correspondent's end, before the delay back.
 
-In `make test` the errand, seven handovers, a power cut and a planned restart; `make fuzz` sets
-CAMPAIGN=full for the walk of twenty moves over three networks with loss and two power cuts, for
-the cafe, half of it through NATs, and for paths that drop extension headers.
+In `make test-slow` the errand, seven handovers, a power cut and a planned restart; `make fuzz`
+sets CAMPAIGN=full for the walk of twenty moves over three networks with loss and two power cuts,
+for the cafe, half of it through NATs, and for paths that drop extension headers.
 """
 
 import itertools

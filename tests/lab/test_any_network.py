@@ -1,6 +1,6 @@
 """Boards in networks as they are: the whole story in each kind, moves between all of them.
 
-In `make test` a few moves; `make fuzz` sets CAMPAIGN=full in the environment for 200.
+In `make test-slow` a few moves; `make fuzz` sets CAMPAIGN=full in the environment for 200.
 """
 
 import itertools

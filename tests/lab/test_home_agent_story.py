@@ -1,6 +1,6 @@
 """A board that everybody reaches, wherever it is: with a key, without one, knowing nothing of it.
 
-In `make test` a few moves; `make fuzz` sets CAMPAIGN=full in the environment for 100.
+In `make test-slow` a few moves; `make fuzz` sets CAMPAIGN=full in the environment for 100.
 """
 
 import os

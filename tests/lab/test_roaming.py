@@ -6,7 +6,7 @@ behind it), refused by the board while it had no binding or by its kernel while 
 on the board's cable when that was pulled, kept by a router that looked for the board in vain, or
 sent into a network that it had left.
 
-In `make test` a few moves; `make fuzz` sets CAMPAIGN=full in the environment for 200.
+In `make test-slow` a few moves; `make fuzz` sets CAMPAIGN=full in the environment for 200.
 """
 
 import itertools
