@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from pathlib import Path
@@ -206,3 +207,29 @@ def _cable_in_a_sandbox() -> int:
     assert os.geteuid() == 0
     assert (one.interfaces(), other.interfaces()) == (["lo", "a"], ["lo", "b"])
     return 0
+
+
+def test_a_childs_end_that_another_thread_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SIGCHLD goes to any thread that doesn't block it: pytest-xdist and others have some."""
+    over = threading.Event()
+    other = threading.Thread(target=over.wait)
+    other.start()
+    held, go = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.read(held, 1)
+        os._exit(7)
+    real = os.waitpid
+
+    def just_before_its_end(*given: int) -> tuple[int, int]:
+        monkeypatch.setattr(os, "waitpid", real)
+        os.write(go, b"1")
+        time.sleep(0.5)
+        return 0, 0
+
+    monkeypatch.setattr(os, "waitpid", just_before_its_end)
+    try:
+        assert sandbox.wait(child) == 7
+    finally:
+        over.set()
+        other.join()

@@ -24,6 +24,7 @@ from roamkey.lab import syscalls
 _NAMESPACES = syscalls.CLONE_NEWNS | syscalls.CLONE_NEWNET | syscalls.CLONE_NEWPID
 _FORWARDED = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 _WATCHED = {*_FORWARDED, signal.SIGCHLD}
+_LOOK_S = 0.2
 
 _inside = False
 
@@ -93,7 +94,9 @@ def wait(child: int) -> int:
             if done:
                 code = os.waitstatus_to_exitcode(status)
                 return code if code >= 0 else 128 - code
-            received = signal.sigwaitinfo(_WATCHED)
+            received = signal.sigtimedwait(_WATCHED, _LOOK_S)
+            if received is None:  # a thread of the caller's may have taken SIGCHLD
+                continue
             if received.si_signo in _FORWARDED and received.si_code <= 0:  # SI_USER and kin
                 os.kill(child, received.si_signo)
     finally:
