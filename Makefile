@@ -8,7 +8,7 @@ PLAY   := $(VENV)/.installed-for-the-demo
 ADD    := $(BIN)/python host_tools/installing.py --no-compile --editable
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-slow test-kernel test-pico-w test-esp32 size handover-pico-w lint format fuzz bench screenshots docs clean
+.PHONY: help venv demo test test-slow test-kernel test-pico-w test-esp32 size handover-pico-w handover-esp32 lint format fuzz bench screenshots docs clean
 
 help: ## print these targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'

@@ -138,7 +138,7 @@ class Line:
         with contextlib.suppress(TimeoutError):
             while _RESETS not in self._input:  # prompts until then are for earlier lines
                 self._read(end)
-        del self._input[: self._input.find(_RESETS) + len(_RESETS)]
+        self._input[:] = self._input.partition(_RESETS)[2]
         return True
 
     def silence(self) -> BoardError:

@@ -27,7 +27,6 @@ class HomeDevice:
 
     def __init__(self, home: IPv6Address, correspondents: list[bytes]) -> None:
         """Make it, up, with its routes. Raises SystemRefusedError."""
-        self._home = home
         self._device, name = tun.open_device(_DEVICE)
         try:
             self._host = Host(home)
