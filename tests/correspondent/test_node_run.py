@@ -95,6 +95,7 @@ def test_all_programs_of_a_machine_have_the_home_address(lab_network, scene, tmp
 @pytest.fixture
 def bound(lab_network, scene, tmp_path, plane):
     """The port of a machine's agent, which is bound."""
+    need_tun()
     lab_network.add_node("node1")
     state = tmp_path / "node"
     command = [*ROAMKEY, "node", "run", "--state", str(state), "--data-plane", plane]
