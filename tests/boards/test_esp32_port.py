@@ -410,6 +410,24 @@ def test_interface_lists_global_addresses_and_drops_old_ones():
         assert [entry[0] for entry in radio.table] == [LINK_LOCAL, SECOND]
 
 
+def test_an_address_that_comes_while_another_is_taken_is_taken_too():
+    """A router may answer in that moment: detection would go on for a second."""
+    radio = Radio()
+    take = radio.take
+
+    def and_another_comes(octets):
+        take(octets)
+        if len(radio.table) == 1:
+            radio.table.append((FIRST, TENTATIVE) + LIFE)
+
+    radio.take = and_another_comes
+    with Borrowed(radio):
+        nic = esp32.Interface(radio, radio)
+        radio.table = [(LINK_LOCAL, TENTATIVE) + LIFE]
+        assert nic.hurry() and not nic.hurry()
+        assert [entry[1] for entry in radio.table] == [PREFERRED, PREFERRED]
+
+
 def test_dhcp_rests_where_nobody_answers_and_where_ipv4_is_of_no_use():
     radio, clock = Radio(), [0]
 

@@ -14,6 +14,7 @@ _NETIF = _DRIVER + 2276
 _MAC = b"\x00\x10\x18\x00\x00\x02"
 _LOCAL = addresses.parse("fe80::210:18ff:fe00:2")
 _ONE = addresses.parse("2001:db8:1::210:18ff:fe00:2")
+_TWO = addresses.parse("2001:db8:2::210:18ff:fe00:2")
 _TENTATIVE, _PREFERRED, _DUPLICATED = 0x08, 0x30, 0x40
 
 
@@ -176,6 +177,22 @@ def test_a_new_address_is_used_at_once_and_the_neighbours_are_asked():
     assert packet.logical_destination == addresses.parse("ff02::1:ff00:2")
     assert bytes(packet.payload[:1]) == b"\x87" and bytes(packet.payload[8:]) == _ONE
     assert packet.checksum_ok()
+
+
+def test_an_address_that_comes_while_another_is_taken_is_taken_too():
+    wlan, interface = _started()
+    interface.renew(True)
+    ipconfig = wlan.ipconfig
+
+    def and_another_comes(addr6):
+        ipconfig(addr6)
+        if not wlan.slot(2)[0]:
+            wlan.put(2, _TWO, _TENTATIVE, 3600, 1800)
+
+    wlan.ipconfig = and_another_comes
+    wlan.put(1, _ONE, _TENTATIVE, 3600, 1800)
+    assert interface.hurry() and not interface.hurry()
+    assert (wlan.slot(1)[0], wlan.slot(2)[0]) == (_PREFERRED, _PREFERRED)
 
 
 def test_a_duplicate_shows():

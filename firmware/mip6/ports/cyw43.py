@@ -169,15 +169,18 @@ class Cyw43:
         netif = self._netif
         if not netif:
             return False
-        states = self._mem32[netif + _STATE] & 0xFFFFFF
-        if states == self._states:
-            return False
-        for slot in range(_SLOTS):
-            if states >> 8 * slot & _TENTATIVE:
-                self._take(netif, slot)
-        self._states = states = self._mem32[netif + _STATE] & 0xFFFFFF
-        self.duplicated = bool((states | states >> 8 | states >> 16) & _DUPLICATED)
-        return True
+        changed = False
+        for _ in range(_SLOTS + 1):  # another may come while one is taken
+            states = self._mem32[netif + _STATE] & 0xFFFFFF
+            if states == self._states:
+                break
+            changed = True
+            for slot in range(_SLOTS):
+                if states >> 8 * slot & _TENTATIVE:
+                    self._take(netif, slot)
+            self._states = states
+            self.duplicated = bool((states | states >> 8 | states >> 16) & _DUPLICATED)
+        return changed
 
     def _take(self, netif: int, slot: int) -> None:
         at = netif + _ADDRESS + _ADDRESS_OCTETS * slot

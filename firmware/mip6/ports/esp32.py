@@ -39,6 +39,8 @@ _UNASSIGNED = "0.0.0.0"
 
 _AGE_S = const(60)
 
+_TURNS = const(4)  # what changes more often is seen by the next look
+
 _LEFT_MS = const(300)  # how long to wait for the word that the association has ended
 _STEP_MS = const(10)
 
@@ -163,16 +165,20 @@ class Interface:
     def hurry(self) -> bool:
         """Use at once what lwIP has formed; whether the table of addresses changed since."""
         self._tend_ipv4()
-        table = self._ip6sta.addresses()
-        states = bytes([entry[1] for entry in table])
-        if states == self._states:
-            return False
-        for octets, state, _, _ in table:
-            if state & _TENTATIVE:
-                self._ip6sta.take(octets)
-        self._states = bytes([entry[1] for entry in self._ip6sta.addresses()])
-        self.duplicated = _DUPLICATED in self._states
-        return True
+        changed = False
+        for _ in range(_TURNS):  # another may come while one is taken
+            table = self._ip6sta.addresses()
+            states = bytes([entry[1] for entry in table])
+            if states == self._states:
+                break
+            changed = True
+            for octets, state, _, _ in table:
+                if state & _TENTATIVE:
+                    self._ip6sta.take(octets)
+            self._states = states
+        if changed:
+            self.duplicated = _DUPLICATED in self._states
+        return changed
 
     def prove(self) -> None:
         """Nothing: ip6sta.take() has asked the neighbours."""
