@@ -97,7 +97,7 @@ def registry_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """`--no-loadscope-reorder` has xdist keep to this order."""
+    """xdist keeps to this order, see `pytest_configure`."""
     here = Path(__file__).parent
 
     def rank(item: pytest.Item) -> int:
@@ -115,6 +115,7 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.option.loadscopereorder = False  # of xdist, where it is: as --no-loadscope-reorder
     config.pluginmanager.register(_PassOn(config))
 
 
