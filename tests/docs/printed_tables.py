@@ -8,6 +8,7 @@ INSTEAD = {
     # README
     "make demo": ("make -n demo", "tests/lab/test_demo.py tells its story"),
     "make test": ("make -n test", "this is a part of it"),
+    "make test-slow": ("make -n test-slow", "this is a part of it"),
     "make bench": ("make -n bench", "minutes"),
     "make fuzz": ("make -n fuzz", "hours"),
     "make size": ("make -n size", "it builds for all platforms, as tests/build does"),

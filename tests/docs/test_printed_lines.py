@@ -143,6 +143,12 @@ def test_the_tables_hold_nothing_that_isnt_printed() -> None:
     assert [text for text, line in roamkeys.items() if _command(line)] == []
 
 
+def test_what_make_does_is_never_done_within_a_test() -> None:
+    """Its targets take minutes, or run this test once more: each printed one is looked up only."""
+    made = [line for line in WHOLE if line.split()[0] == "make"]
+    assert made and [line for line in made if "make -n " not in INSTEAD.get(line, ("",))[0]] == []
+
+
 def test_no_block_with_our_command_is_overlooked() -> None:
     known = {line.text for line in LINES}
     for path in documents():
