@@ -40,7 +40,7 @@ demo: $(PLAY) ## the main job on virtual boards: provision, register, move, lose
 	$(BIN)/roamkey lab demo --out demo-out
 
 test: $(STAMP) ## the tests, under CPython and MicroPython (about ten minutes on two cores)
-	$(BIN)/python -m pytest -n 3 --dist loadfile -m "not slow and not long and not kernel"
+	$(BIN)/python -m pytest -n 4 --dist loadfile -m "not slow and not long and not kernel"
 
 test-slow: $(STAMP) ## whole stories: people's first days, each line of the documents, walks (minutes)
 	$(BIN)/python -m pytest -n 3 --dist loadfile -m "slow and not long and not kernel"

@@ -5,6 +5,7 @@ A short form of bench/edges.py.
 
 from pathlib import Path
 
+import pytest
 from support import edges
 
 COUNT = 3_000
@@ -28,6 +29,7 @@ def test_mutated_firmware_files(tmp_path: Path) -> None:
     assert tally["outcomes"]["refused"] > COUNT / 2
 
 
+@pytest.mark.slow
 def test_a_long_walk_is_reported_in_bounds(tmp_path: Path) -> None:
     """Ten times as many events: not much more than ten times the work, and the page's size is
     bounded."""

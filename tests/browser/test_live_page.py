@@ -62,6 +62,7 @@ def is_stale(driver):
     return driver.execute_script("return document.documentElement.hasAttribute('data-stale')")
 
 
+@pytest.mark.slow
 @pytest.mark.lab
 def test_a_hundred_nodes(tmp_path):
     from roamkey.lab.crowd import NETWORKS, Crowd, Member
@@ -199,6 +200,7 @@ def look_closely(driver):
     assert browser.console(driver) == []
 
 
+@pytest.mark.slow
 @pytest.mark.lab
 def test_those_in_need_come_first(tmp_path):
     """Quiet, refused, nearly without numbers, never seen; the rest by name, a page at a time."""

@@ -98,6 +98,7 @@ def make_lean(platform: str, folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_lean_sources_pass_the_tests(lean_of: Callable[[str], Path], name: str) -> None:
     lean = lean_of(PLATFORMS.get(name, "linux"))

@@ -32,14 +32,17 @@ def run(script, *arguments):
     return done.stdout
 
 
+@pytest.mark.slow
 def test_kill_9_under_load_sqlite():
     assert "10 kills" in run("kills.py", "--kills", "10", "--database", "sqlite")
 
 
+@pytest.mark.slow
 def test_kill_9_under_load_postgresql(needs_postgresql):
     assert "10 kills" in run("kills.py", "--kills", "10", "--database", "postgresql")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
 def test_kill_9_of_a_home_agent_under_load(database, request):
     if database == "postgresql":

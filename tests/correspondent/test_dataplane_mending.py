@@ -71,6 +71,7 @@ def sources(namespace):
     return {route.get_attr("RTA_PREFSRC") for route in ours(namespace)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["flushed", "down and up", "deleted", "renamed"])
 def test_routes_and_device_are_put_back(roaming, what):
     namespace = roaming.network.namespace("correspondent")
@@ -240,6 +241,7 @@ def metric(network, name):
     return re.search(rf"^{name}{{.*}} (\S+)$", told, re.MULTILINE)[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSEGV], ids=["killed", "crashed"])
 def test_a_process_that_ends_is_followed_by_another(roaming, how):
     network, daemon = roaming.network, roaming.daemon

@@ -122,6 +122,7 @@ def sources(network):
     return [one.get_attr("RTA_DST") for one in routes if one.get_attr("RTA_PREFSRC") == HOME]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["down", "deleted", "address", "route", "mtu"])
 @pytest.mark.parametrize("plane", ["tun"])
 def test_what_others_take_from_the_device_is_put_back(lab_network, bound, what):

@@ -245,6 +245,7 @@ def roamkey(
     return partial(command.run, monkeypatch, capfd)
 
 
+@pytest.mark.slow
 @pytest.mark.lab
 def test_a_batch_and_its_failures_again(lab_network, roamkey, tmp_path: Path) -> None:
     """Boards in networks of their own, without any uplink."""

@@ -49,6 +49,7 @@ class Beside:
         away.peer.hear("came")  # its answer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("agent_first", [True, False])
 def test_everybody_reaches_the_node_whoever_came_first(lab_network, scene, agent_first, tmp_path):
     """The home agent's route counts: the correspondent's device would swallow what others send."""

@@ -35,6 +35,7 @@ class Bench:
             link.unlink()
 
 
+@pytest.mark.slow
 @pytest.mark.lab
 def test_one_board_and_no_patience(tmp_path: Path) -> None:
     bench = Bench(tmp_path / "sockets")

@@ -257,6 +257,7 @@ def solicitations(seen: tap.Tap, since: float) -> int:
     return sum(at > since and icmpv6(frame) == _SOLICITATION for at, frame in seen.seen)
 
 
+@pytest.mark.slow
 def test_no_router_and_then_one(lab: Lab) -> None:
     """Asked for often at first, never without an end; used as soon as it is there."""
     cn = lab.correspondent()

@@ -113,6 +113,7 @@ def test_returns_home(lab: Lab, interpreter: str) -> None:
     node.event("state", "bound")
 
 
+@pytest.mark.slow
 def test_an_uplink_that_flaps_ten_times_a_second(lab: Lab, interpreter: str) -> None:
     cn = lab.correspondent()
     lab.network.attach("board", "wlan0", "visited2", dad=False)

@@ -80,6 +80,7 @@ def host(tmp_path: Path) -> Iterator[Host]:
         yield Host(network, home)
 
 
+@pytest.mark.slow
 def test_from_a_fresh_account_to_readings(host: Host, tmp_path: Path) -> None:
     need_tun()
     commands = use_it()

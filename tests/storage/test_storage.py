@@ -79,6 +79,7 @@ def test_the_cuts_would_show_a_counter_that_reserves_too_late(
     assert json.loads(done.stdout.strip().splitlines()[-1])["reused"] > 0
 
 
+@pytest.mark.slow
 def test_wear_and_losses_keep_their_bounds(tmp_path: Path) -> None:
     wear = bench("wear.py", tmp_path / "wear.json")
     share = 1 / 16  # of a key's life, in the quick form
