@@ -7,6 +7,9 @@ STAMP  := $(VENV)/.installed
 PLAY   := $(VENV)/.installed-for-the-demo
 ADD    := $(BIN)/python host_tools/installing.py --no-compile --editable
 
+# The tests start thousands of processes, each of which would compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test test-slow test-kernel test-pico-w test-esp32 size handover-pico-w handover-esp32 lint format fuzz bench screenshots docs clean
 
