@@ -32,11 +32,15 @@ from roamkey.lab import apart, installed, sandbox
 #: Files that take longest, and folders of such: they begin first, or the last of them would stay
 #: with one worker at the end, and the others idle.
 _LONGEST = (
-    "docs/test_printed_lines.py", "journeys", "correspondent/test_campaigns.py", "build",
-    "lab/test_home_agent_story.py", "lab/test_addresses.py", "lab/test_path_check.py", "storage",
-    "lab/test_playground.py", "correspondent/test_held_up.py", "lab/test_agent.py", "browser",
-    "correspondent/test_dataplane_udp.py", "lab/test_demo.py", "test_micropython.py", "fleet",
-    "lab", "correspondent", "board",
+    "docs/test_printed_lines.py", "journeys", "home_agent/test_home_agent.py", "build",
+    "correspondent/test_dataplane_udp.py", "board/test_other_devices.py",
+    "correspondent/test_dataplane.py", "lab/test_addresses.py", "correspondent/test_campaigns.py",
+    "correspondent/test_dataplane_mending.py", "lab/test_home_agent_story.py",
+    "correspondent/test_held_up.py", "lab/test_path_check.py", "lab/test_agent.py", "browser",
+    "lab/test_playground.py", "test_micropython.py", "correspondent/test_dataplane_udp_daemon.py",
+    "correspondent/test_daemon.py", "board/test_installer.py", "registry/test_encryption.py",
+    "lab/test_network_kinds.py", "storage", "lab/test_demo.py", "fleet",
+    "lab", "correspondent", "board", "home_agent", "registry",
 )  # fmt: skip
 # For a test that hangs where pytest-timeout's signal doesn't reach it.
 _GRACE_S = 10.0
