@@ -277,9 +277,11 @@ class PathCheck:
         binding.lifetime = lifetime
         if not (await self._try(way))["answered"]:
             raise _Over("no answer by the way in use")
+        await self._settle()
         accepted, until = binding.accepted, binding.expires_at
         assert until is not None
         told["lifetime_s"] = binding.granted // 1000
+        early = until - binding.granted + _EARLY * binding.granted // 1000
         binding.refresh_at = until = until - _OWN_MS
         replies = self._echoes()
         request = bytearray(_ECHO_REQUEST)
@@ -303,12 +305,21 @@ class PathCheck:
                 return
             await self._sleep(_LOOK_S)
             self._ready()
-        if node.now() - began < _EARLY * binding.granted // 1000:
+        if node.now() < early:
             raise _Over("the correspondent asked early: it sees another port, or data come")
         told["heard"] = True
         settled_by = node.now() + _TRIAL_MS  # the node answers the request
         while binding.state != states.BOUND and node.now() < settled_by:
             await self._sleep(_LOOK_S)
+
+    async def _settle(self) -> None:
+        """Nothing is under way any more: where an answer took long, that to another update is."""
+        binding, until = self._binding, self._node.now() + _TRIAL_MS
+        while binding.accepted != binding.sequence:
+            if self._node.now() >= until:
+                raise _Over("answers get lost, or take long")
+            await self._sleep(_LOOK_S)
+            self._ready()
 
     def _usual_s(self) -> int:
         """The lifetime that was provisioned, in seconds."""

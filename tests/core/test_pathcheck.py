@@ -327,6 +327,22 @@ def test_who_never_asks_is_no_nat_that_forgets():
     check(Path(asks=False), scene, ipv6=None)
 
 
+def test_where_an_answer_takes_longer_than_a_retransmission_the_silence_begins_behind_both():
+    for trip in (1100, 1300, 1900):
+
+        async def scene(ask, wait, node):
+            await wait(5)
+            ask({"check": "nat", "seconds": 20})
+            await wait()
+            told = ask(None)
+            assert told["problem"] == "", told
+            assert silences(told) == [(8, True), (20, True)], told
+            await wait(8)
+            assert node.bindings.find(CN).granted == 400000
+
+        check(Path(dropped=("native", "udp6"), round_trip=trip), scene, ipv6=None)
+
+
 def test_data_meanwhile_end_a_silence():
     async def scene(ask, wait, node):
         ask({"check": "nat", "seconds": 300})
