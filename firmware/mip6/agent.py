@@ -45,6 +45,9 @@ _LOOK_S = const(1)
 _BUSY_S = 0.05
 _AGAIN_S = const(60)
 _KEEP_MS = const(600000)  # between writes of which ways won
+# Garbage on a Pico W's heap of 190 KB, at most: where it may fill all of it, what stays is made
+# everywhere, and in the end a hundred KB are free in pieces of which none has four.
+_GARBAGE_OCTETS = const(32768)
 
 
 class Agent:
@@ -316,6 +319,8 @@ def operate(
     alone. STUCK comes back where a part failed for good and all has to start anew. `service`: see
     `make_console`.
     """
+    if sys.platform == "rp2":
+        gc.threshold(_GARBAGE_OCTETS)  # type: ignore[attr-defined]  # MicroPython's own
     store = FileStore(root)
     renewed = board.started_by("PWRON_RESET", "DEEPSLEEP_RESET")
     keystore = Keystore(store, board.retained(), renewed)
